@@ -1,0 +1,1 @@
+"""Bandwise: one network per spectral sub-band, trained with no communication, fused into one classifier."""

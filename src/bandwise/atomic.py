@@ -1,0 +1,213 @@
+"""Write-then-rename: a file of ours is either absent, complete and old, or complete and new.
+
+Order of operations: temporary name in the same folder, write, fsync of the file, rename, fsync of the folder. An error
+of `fsync` is final for that file (the kernel may have dropped the dirty pages): the temporary file is removed and the
+caller starts again from the source.
+"""
+
+import contextlib
+import errno
+import hashlib
+import json
+import os
+import secrets
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+from bandwise.errors import CorruptionError, NoSpaceError, UsageError
+
+TEMPORARY_PREFIX = ".tmp-"
+_FULL = {errno.ENOSPC, errno.EDQUOT}
+_CHUNK_BYTES = 1 << 20
+
+
+def temporary_path(path: Path) -> Path:
+    """Return an unused name beside `path`; always the same folder, so that the rename cannot cross a file system."""
+    return path.with_name(f"{TEMPORARY_PREFIX}{path.name}.{os.getpid()}.{secrets.token_hex(4)}")
+
+
+def fsync_file(path: Path) -> None:
+    """Force the contents of one file to the disk."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def fsync_folder(folder: Path) -> None:
+    """Force the names in one folder to the disk, so that a rename survives a power cut."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+@contextlib.contextmanager
+def explain_full_disk(what: Path) -> Iterator[None]:
+    """Turn "no space", "over quota" and torch's own words for them into `NoSpaceError`; other errors pass."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in _FULL:
+            raise NoSpaceError(
+                f"no space left while writing {what}: {error.strerror}; "
+                "free some space or choose another folder, then run the same command again to resume"
+            ) from error
+        raise
+    except RuntimeError as error:
+        text = str(error)
+        if "No space left" in text or "Disk quota exceeded" in text:
+            raise NoSpaceError(f"no space left while writing {what}: {text}") from error
+        raise
+
+
+@contextlib.contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """Yield a temporary path; when the block ends well, the file there becomes `path`.
+
+    On an exception the temporary file is removed and `path` is untouched.
+
+    Raises:
+        NoSpaceError: the disk is full.
+    """
+    temporary = temporary_path(path)
+    with explain_full_disk(path):
+        try:
+            yield temporary
+            fsync_file(temporary)
+            temporary.replace(path)
+            fsync_folder(path.parent)
+        except BaseException:
+            with contextlib.suppress(OSError):
+                temporary.unlink()
+            raise
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    """Write one whole file atomically."""
+    with replacing(path) as temporary, open(temporary, "xb") as stream:
+        stream.write(content)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write one UTF-8 text file atomically, with `\\n` line ends."""
+    write_bytes(path, text.encode("utf-8"))
+
+
+def json_bytes(value: Any) -> bytes:
+    """Serialise to the one JSON form that we hash and compare: sorted keys, two blanks, a final newline, no NaN.
+
+    Raises:
+        ValueError: `value` holds NaN or infinity, which JSON cannot express.
+    """
+    return (json.dumps(value, indent=2, sort_keys=True, ensure_ascii=True, allow_nan=False) + "\n").encode("ascii")
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write `value` atomically in the form of `json_bytes`."""
+    write_bytes(path, json_bytes(value))
+
+
+def read_json(path: Path, *, max_bytes: int = 256 << 20) -> Any:
+    """Read a JSON file of ours.
+
+    Raises:
+        CorruptionError: the file is missing, larger than `max_bytes`, not UTF-8, not JSON, or repeats a key.
+    """
+    try:
+        size = path.stat().st_size
+        if size > max_bytes:
+            raise CorruptionError(f"{path} has {size} bytes; at most {max_bytes} are read")
+        return json.loads(path.read_bytes().decode("utf-8"), object_pairs_hook=_refuse_repeated_keys)
+    except FileNotFoundError as error:
+        raise CorruptionError(f"{path} is missing") from error
+    except (ValueError, RecursionError) as error:
+        raise CorruptionError(f"{path} is damaged: {error}") from error
+
+
+def _refuse_repeated_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    result = dict(pairs)
+    if len(result) != len(pairs):
+        raise ValueError("a key stands twice in one object")
+    return result
+
+
+def sha256_bytes(content: bytes) -> str:
+    """Return the SHA-256 of `content` as 64 hexadecimal digits."""
+    return hashlib.sha256(content).hexdigest()
+
+
+def sha256_file(path: Path) -> str:
+    """Return the SHA-256 of a file as 64 hexadecimal digits, read in pieces of 1 MiB."""
+    digest = hashlib.sha256()
+    with open(path, "rb") as stream:
+        while piece := stream.read(_CHUNK_BYTES):
+            digest.update(piece)
+    return digest.hexdigest()
+
+
+def remove_temporaries(folder: Path) -> list[Path]:
+    """Delete what an interrupted writer left in `folder`; call it only while holding the lock of that folder."""
+    stale = sorted(folder.glob(f"{TEMPORARY_PREFIX}*"))
+    for path in stale:
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path)
+        else:
+            path.unlink()
+    return stale
+
+
+def require_space(folder: Path, needed_bytes: int, *, reserve_bytes: int = 64 << 20) -> None:
+    """Check before the work that `needed_bytes` and a reserve fit on the file system of `folder`.
+
+    Raises:
+        NoSpaceError: they do not fit.
+    """
+    free = shutil.disk_usage(folder).free
+    if free < needed_bytes + reserve_bytes:
+        raise NoSpaceError(
+            f"{folder} has {free / 1e9:.2f} GB free, about {needed_bytes / 1e9:.2f} GB are needed "
+            f"(and {reserve_bytes / 1e9:.2f} GB in reserve); free some space or choose another folder"
+        )
+
+
+def require_writable(folder: Path) -> None:
+    """Create `folder` if need be and prove that a file can be written there, before any work starts.
+
+    Raises:
+        UsageError: the folder cannot be created or written.
+        NoSpaceError: the disk is full.
+    """
+    probe = folder / f"{TEMPORARY_PREFIX}probe.{os.getpid()}.{secrets.token_hex(4)}"
+    try:
+        with explain_full_disk(folder):
+            folder.mkdir(parents=True, exist_ok=True)
+            probe.write_bytes(b"bandwise")
+            probe.unlink()
+    except OSError as error:
+        raise UsageError(f"cannot write in {folder}: {error.strerror}; choose another folder with --out") from error
+
+
+def commit_folder(folder: Path, write: Callable[[Path], None]) -> None:
+    """Fill a temporary folder by `write`, force every file to disk, and rename it to `folder`, which must not exist.
+
+    Raises:
+        NoSpaceError: the disk is full; nothing is left behind.
+    """
+    temporary = temporary_path(folder)
+    with explain_full_disk(folder):
+        try:
+            temporary.mkdir()
+            write(temporary)
+            for path in sorted(temporary.iterdir()):
+                fsync_file(path)
+            fsync_folder(temporary)
+            temporary.rename(folder)
+            fsync_folder(folder.parent)
+        except BaseException:
+            shutil.rmtree(temporary, ignore_errors=True)
+            raise

@@ -1,0 +1,48 @@
+"""The notation of bands (`0,3-5`) and of branches (`0;0,1;0,2`)."""
+
+from bandwise.errors import UsageError
+
+MAX_BRANCHES = 1024
+
+
+def parse_bands(text: str, count: int) -> tuple[int, ...]:
+    """Read a list of bands such as `all`, `0`, or `0,3-5`.
+
+    Args:
+        text: comma-separated band numbers and ranges.
+        count: the number of bands that exist.
+
+    Returns:
+        The bands in increasing order.
+
+    Raises:
+        UsageError: a part is no number or range, repeats a band, or is outside 0..count-1.
+    """
+    if text == "all":
+        return tuple(range(count))
+    bands: list[int] = []
+    for part in text.split(","):
+        first, dash, last = part.strip().partition("-")
+        if not (first.isascii() and first.isdigit() and (not dash or (last.isascii() and last.isdigit()))):
+            raise UsageError(f"bands {text!r}: {part.strip()!r} is not a band; write for example 0,3-5 or all")
+        low, high = int(first), int(last) if dash else int(first)
+        if not low <= high < count:
+            raise UsageError(f"bands {text!r}: {part.strip()!r} is outside 0 to {count - 1}")
+        bands.extend(range(low, high + 1))
+    if len(set(bands)) != len(bands):
+        raise UsageError(f"bands {text!r}: a band stands twice")
+    return tuple(sorted(bands))
+
+
+def parse_branches(text: str, stored: tuple[int, ...], count: int) -> tuple[tuple[int, ...], ...]:
+    """Read the band groups of the branches, separated by semicolons; `each` is one branch for every stored band.
+
+    Raises:
+        UsageError: as `parse_bands`, or there are more than 1024 branches.
+    """
+    if text == "each":
+        return tuple((band,) for band in stored)
+    groups = tuple(parse_bands(part.strip(), count) for part in text.split(";"))
+    if len(groups) > MAX_BRANCHES:
+        raise UsageError(f"branches has {len(groups)} groups; at most {MAX_BRANCHES} are allowed")
+    return groups

@@ -1,0 +1,81 @@
+"""Progress on the standard error: a bar on a terminal, a plain line now and then elsewhere."""
+
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+_SECONDS_BETWEEN_LINES = 15.0
+
+Advance = Callable[[int], None]
+
+
+@contextmanager
+def progress(what: str, total: int, unit: str, *, done: int = 0) -> Iterator[Advance]:
+    """Show how far a piece of work is, its rate and the time left.
+
+    Args:
+        what: a few words that name the work.
+        total: the number of units in all.
+        unit: what is counted, in the plural ("images").
+        done: units finished by an earlier run; they do not count in the rate.
+
+    Yields:
+        A function to call with the number of units just finished.
+    """
+    if sys.stderr.isatty():
+        with _bar(what, total, unit, done) as advance:
+            yield advance
+    else:
+        yield _lines(what, total, unit, done)
+
+
+@contextmanager
+def _bar(what: str, total: int, unit: str, done: int) -> Iterator[Advance]:
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[rate]}"),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=Console(stderr=True)) as bar:
+        task = bar.add_task(what, total=total, completed=done, rate="")
+        started = time.monotonic()
+        here = 0
+
+        def advance(count: int) -> None:
+            nonlocal here
+            here += count
+            elapsed = time.monotonic() - started
+            bar.update(task, advance=count, rate=f"{here / max(elapsed, 1e-9):.0f} {unit}/s")
+
+        yield advance
+
+
+def _lines(what: str, total: int, unit: str, done: int) -> Advance:
+    started = time.monotonic()
+    printed = started
+    here = 0
+
+    def advance(count: int) -> None:
+        nonlocal here, printed
+        here += count
+        now = time.monotonic()
+        finished = done + here
+        if now - printed < _SECONDS_BETWEEN_LINES and finished < total:
+            return
+        printed = now
+        rate = here / max(now - started, 1e-9)
+        left = (total - finished) / max(rate, 1e-9)
+        print(f"{what}: {finished}/{total} {unit}, {rate:.0f} {unit}/s, {left:.0f} s left", file=sys.stderr, flush=True)
+
+    return advance
+
+
+def say(text: str) -> None:
+    """Print one line of information where it cannot disturb `--json` output."""
+    print(text, file=sys.stderr, flush=True)
