@@ -6,7 +6,7 @@ import json
 import types
 import typing
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import yaml
 
@@ -14,6 +14,8 @@ from bandwise.config import RunConfig
 from bandwise.errors import UsageError
 
 MAX_CONFIG_BYTES = 1 << 20
+
+ConfigT = TypeVar("ConfigT")
 
 
 def config_from_dict(content: Any) -> RunConfig:
@@ -25,14 +27,14 @@ def config_from_dict(content: Any) -> RunConfig:
     return merge(RunConfig(), content)
 
 
-def merge(config: RunConfig, content: Any) -> RunConfig:
-    """Return `config` with the values of a nested dictionary.
+def merge(config: ConfigT, content: Any) -> ConfigT:
+    """Return a configuration, or one section of it, with the values of a nested dictionary.
 
     Raises:
         UsageError: as `config_from_dict`.
     """
     merged = _merge(config, content, "")
-    assert isinstance(merged, RunConfig)
+    assert isinstance(merged, type(config))
     return merged
 
 

@@ -1,25 +1,34 @@
 """The one optimisation problem of the fusion: non-negative multipliers of the branches' logits with the least NLL.
 
 With `z_i` the logits of branch i, the fused logits are `sum_i u_i z_i`, `u >= 0`. Simplex weights `w = u / sum(u)` and
-one temperature `T = 1 / sum(u)` say the same as `u`, but the NLL is convex in `u`: it is a log-sum-exp of a linear map
-(Boyd and Vandenberghe, Convex Optimization, 2004, section 3.1.5). So the minimum is global, and the answer depends on no seed
-and no starting point. A temperature for each branch is part of it: only `u_i = w_i / T_i` enters.
+one temperature `T = 1 / sum(u)` say the same as `u`, but the negative log-likelihood (NLL) is convex in `u`: it is a
+log-sum-exp of a linear map (Boyd and Vandenberghe, Convex Optimization, 2004, section 3.1.5). So the minimum is global,
+and the answer depends on no seed and no starting point. A temperature for each branch is already part of it, because
+only `u_i = w_i / T_i` enters.
 
-The solver is the projected Newton method (Bertsekas, SIAM J. Control and Optimization 20(2), 1982): Newton steps on the
-multipliers that are free, gradient steps on those that rest on zero, and a search along the projected path.
+The solver is the projected Newton method (Bertsekas, SIAM J. Control and Optimization 20(2), 1982): Newton steps for
+the multipliers that are free, gradient steps for those that rest on zero, and a search along the projected path.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-Array = NDArray[np.float64]
+FloatArray = NDArray[np.float64]
+IntArray = NDArray[np.integer]
+
+PULL = 1.0
+"""Default pull of the multipliers towards each other, in observations (measured in docs/fusion.md)."""
+
+RIDGE = 0.1
+"""Default pull of the multipliers towards zero, in observations; keeps separable samples from infinite confidence."""
 
 _ELEMENTS_A_BLOCK = 1 << 21
 _MOST_ITERATIONS = 200
 _MOST_HALVINGS = 60
-_SUFFICIENT = 1e-4
+_SUFFICIENT_DECREASE = 1e-4
 _TOLERANCE = 1e-9
 
 
@@ -27,44 +36,42 @@ _TOLERANCE = 1e-9
 class Minimum:
     """Where the search ended."""
 
-    multipliers: Array
+    multipliers: FloatArray
     """`u`, (n,), non-negative."""
 
-    nll: float
-    """Mean negative log-likelihood there, in nats, without the penalty."""
-
     residual: float
-    """Largest violation of the optimality conditions: |gradient| where u > 0, -gradient where u = 0, in nats of NLL
-    for a step of one in `u` times the spread of the logits."""
+    """Largest violation of the optimality conditions: |gradient| where u > 0, -gradient where u = 0, divided by the
+    standard deviation of the logits."""
 
 
 class Problem:
     """NLL of `sum_i u_i z_i` plus a quadratic penalty, with its derivatives.
 
-    The penalty is `spread / (2 N) * (pull * sum_i (u_i - mean(u))^2 + ridge * sum_i u_i^2)` with N the number of samples
-    and `spread` the mean variance of the logits of one sample across classes. Divided by N, it stands for a fixed number of
-    observations; multiplied by `spread`, it does not depend on the unit of the logits.
+    The penalty is `spread / (2 N) * (pull * sum_i (u_i - mean(u))^2 + ridge * sum_i u_i^2)`, where N is the number of
+    samples and `spread` the mean variance of the logits of one sample across the classes. Divided by N, it weighs as
+    much as a fixed number of observations; times `spread`, it does not depend on the unit of the logits.
     """
 
-    def __init__(self, logits: Array, labels: NDArray[np.integer], *, pull: float, ridge: float) -> None:
-        """Take logits (n, N, K) of n branches and labels (N,)."""
+    def __init__(self, logits: FloatArray, labels: IntArray, *, pull: float = PULL, ridge: float = RIDGE) -> None:
+        """Take the logits (n, N, K) of n branches and the labels (N,)."""
+        count, samples, classes = logits.shape
+        self.count = count
         self._logits = logits
         self._labels = labels
-        count, samples, classes = logits.shape
         self._rows = max(1, _ELEMENTS_A_BLOCK // (count * classes))
-        self.spread = float(logits.var(axis=2).mean()) or 1.0
+        # Constant logits have no spread; any positive number then leaves the problem well posed.
+        self.spread = float(np.mean([branch.var(axis=1).mean() for branch in logits])) or 1.0
         centring = np.eye(count) - 1.0 / count
         self._penalty = (pull * centring + ridge * np.eye(count)) * self.spread / samples
 
-    def _blocks(self):
-        """Yield the logits minus the logit of the label, a block of samples at a time: (n, rows, K)."""
+    def _blocks(self) -> Iterator[FloatArray]:
+        """Yield the logits minus the logit of the label, some samples at a time: (n, rows, K)."""
         for first in range(0, self._labels.size, self._rows):
-            part = slice(first, first + self._rows)
-            block = self._logits[:, part]
-            own = np.take_along_axis(block, self._labels[None, part, None], axis=2)
-            yield block - own
+            block = self._logits[:, first : first + self._rows]
+            labels = self._labels[None, first : first + self._rows, None]
+            yield block - np.take_along_axis(block, labels, axis=2)
 
-    def nll(self, multipliers: Array) -> float:
+    def nll(self, multipliers: FloatArray) -> float:
         """Mean NLL in nats, without the penalty."""
         total = 0.0
         for block in self._blocks():
@@ -73,15 +80,18 @@ class Problem:
             total += float((top + np.log(np.exp(fused - top[:, None]).sum(axis=1))).sum())
         return total / self._labels.size
 
-    def value(self, multipliers: Array) -> float:
-        """Mean NLL plus the penalty."""
-        return self.nll(multipliers) + 0.5 * float(multipliers @ self._penalty @ multipliers)
+    def penalty(self, multipliers: FloatArray) -> float:
+        """The quadratic penalty, in nats."""
+        return 0.5 * float(multipliers @ self._penalty @ multipliers)
 
-    def derivatives(self, multipliers: Array) -> tuple[Array, Array]:
+    def value(self, multipliers: FloatArray) -> float:
+        """Mean NLL plus the penalty: what is minimised."""
+        return self.nll(multipliers) + self.penalty(multipliers)
+
+    def derivatives(self, multipliers: FloatArray) -> tuple[FloatArray, FloatArray]:
         """Return the gradient (n,) and the Hessian (n, n) of `value`."""
-        count = multipliers.size
-        gradient = np.zeros(count)
-        hessian = np.zeros((count, count))
+        gradient = np.zeros(self.count)
+        hessian = np.zeros((self.count, self.count))
         for block in self._blocks():
             fused = np.tensordot(multipliers, block, axes=1)
             probability = np.exp(fused - fused.max(axis=1, keepdims=True))
@@ -89,53 +99,51 @@ class Problem:
             weighted = block * probability
             mean = weighted.sum(axis=2)
             gradient += mean.sum(axis=1)
-            hessian += weighted.reshape(count, -1) @ block.reshape(count, -1).T - mean @ mean.T
+            hessian += weighted.reshape(self.count, -1) @ block.reshape(self.count, -1).T - mean @ mean.T
         samples = self._labels.size
         return gradient / samples + self._penalty @ multipliers, hessian / samples + self._penalty
 
 
-def minimise(problem: Problem, start: Array) -> Minimum:
-    """Find the least value of `problem` over non-negative multipliers, from `start` (n,)."""
-    point, value = start, problem.value(start)
-    unit = np.sqrt(problem.spread)
+def minimise(problem: Problem) -> Minimum:
+    """Find the least value of `problem` over all non-negative multipliers."""
+    point = np.full(problem.count, 1.0 / problem.count)
+    value = problem.value(point)
     residual = np.inf
     for _ in range(_MOST_ITERATIONS):
         gradient, hessian = problem.derivatives(point)
-        residual = float(np.where(point > 0, np.abs(gradient), np.maximum(-gradient, 0)).max()) / unit
+        violation = np.where(point > 0, np.abs(gradient), np.maximum(-gradient, 0.0))
+        residual = float(violation.max()) / np.sqrt(problem.spread)
         if residual <= _TOLERANCE:
             break
-        direction = _direction(point, gradient, hessian)
-        moved = _search(problem, point, value, gradient, direction)
+        moved = _search(problem, point, value, gradient, _direction(point, gradient, hessian))
         if moved is None:
             break
         point, value = moved
-    return Minimum(point, problem.nll(point), residual)
+    return Minimum(point, residual)
 
 
-def _direction(point: Array, gradient: Array, hessian: Array) -> Array:
-    """Newton on the free multipliers, scaled gradient on those that rest on zero and would go below."""
-    resting = (point <= 0) & (gradient > 0)
-    diagonal = np.diag(hessian).copy()
-    # Identical branches make the Hessian singular; this much damping only chooses among equally good answers.
-    damping = 1e-12 * max(float(diagonal.max()), 1e-300)
-    direction = -gradient / (diagonal + damping)
-    free = np.flatnonzero(~resting)
+def _direction(point: FloatArray, gradient: FloatArray, hessian: FloatArray) -> FloatArray:
+    """Newton for the free multipliers, a scaled gradient for those that rest on zero and would go below it."""
+    diagonal = np.maximum(np.diag(hessian), np.finfo(float).tiny)
+    direction = -gradient / diagonal
+    free = np.flatnonzero((point > 0) | (gradient <= 0))
     if free.size:
-        system = hessian[np.ix_(free, free)] + damping * np.eye(free.size)
-        direction[free] = -np.linalg.lstsq(system, gradient[free], rcond=1e-13)[0]
+        # Least squares: equal branches without a penalty make the system singular, and any of its solutions will do.
+        direction[free] = -np.linalg.lstsq(hessian[np.ix_(free, free)], gradient[free], rcond=1e-13)[0]
     return direction
 
 
 def _search(
-    problem: Problem, point: Array, value: float, gradient: Array, direction: Array
-) -> tuple[Array, float] | None:
+    problem: Problem, point: FloatArray, value: float, gradient: FloatArray, direction: FloatArray
+) -> tuple[FloatArray, float] | None:
     """Halve the step until the projected point is better; None where rounding leaves nothing to gain."""
     step = 1.0
     for _ in range(_MOST_HALVINGS):
         candidate = np.maximum(point + step * direction, 0.0)
-        gain = float(gradient @ (point - candidate))
-        reached = problem.value(candidate)
-        if gain > 0 and reached <= value - _SUFFICIENT * gain:
-            return candidate, reached
+        expected = float(gradient @ (point - candidate))
+        if expected > 0:
+            reached = problem.value(candidate)
+            if reached <= value - _SUFFICIENT_DECREASE * expected:
+                return candidate, reached
         step /= 2
     return None

@@ -1,0 +1,98 @@
+"""The command line: `bandwise VERB ...`.
+
+Exit codes: 0 ok, 1 unexpected, 2 usage or configuration, 3 too many bad inputs, 4 corruption of our files, 5 locked,
+6 no space, 7 incompatible version or sample list, 75 preempted and resumable.
+"""
+
+import importlib
+import json
+import os
+import sys
+from collections.abc import Sequence
+from difflib import get_close_matches
+
+from bandwise.errors import BandwiseError, Preempted
+from bandwise.version import __version__
+
+VERBS = {
+    "demo": "the main job on the embedded photographs, beside its controls",
+    "run": "split, train, fuse, evaluate and report one recipe",
+    "recipes": "list the recipes, with cost and expected result",
+    "data": "list or fetch the named data sets",
+    "split": "write the sub-datasets of an image set",
+    "verify": "check every byte of a store, and repair it from the source",
+    "reconstruct": "invert the stored bands and measure the error",
+    "train": "train one branch or all of them; resumes by itself",
+    "fuse": "fit the fusion rule on the holdout",
+    "evaluate": "score every branch and the fusion on the reported set",
+    "predict": "classify files and folders",
+    "report": "write the HTML and Markdown report of one or more runs",
+}
+_EXIT_UNEXPECTED = 1
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command and return its exit code."""
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    if not arguments or arguments[0] in ("-h", "--help", "help"):
+        print(_usage())
+        return 0
+    if arguments[0] == "--version":
+        print(f"bandwise {__version__}")
+        return 0
+    verb, rest = arguments[0], arguments[1:]
+    if verb not in VERBS:
+        close = get_close_matches(verb, VERBS, n=1)
+        hint = f"did you mean {close[0]}?" if close else f"the verbs are {', '.join(VERBS)}"
+        print(f"bandwise: there is no command {verb!r}; {hint}", file=sys.stderr)
+        return 2
+    return _execute(verb, rest)
+
+
+def _execute(verb: str, rest: list[str]) -> int:
+    as_json = "--json" in rest
+    try:
+        outcome = importlib.import_module(f"bandwise.commands.{verb}").main(rest)
+    except SystemExit as error:
+        return error.code if isinstance(error.code, int) else 2
+    except BrokenPipeError:
+        # The reader of our output went away; Python would otherwise complain once more while flushing at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except KeyboardInterrupt:
+        return _fail(verb, "Interrupted", "interrupted; the same command resumes", Preempted.exit_code, as_json)
+    except BandwiseError as error:
+        return _fail(verb, type(error).__name__, str(error), error.exit_code, as_json)
+    except ValueError as error:
+        if os.environ.get("BANDWISE_TRACEBACK"):
+            raise
+        return _fail(verb, "ValueError", str(error), 2, as_json)
+    except OSError as error:
+        if os.environ.get("BANDWISE_TRACEBACK"):
+            raise
+        return _fail(verb, type(error).__name__, str(error), _EXIT_UNEXPECTED, as_json)
+    print(json.dumps(outcome.result, sort_keys=True, allow_nan=False) if as_json else outcome.text)
+    return outcome.exit_code
+
+
+def _fail(verb: str, kind: str, message: str, code: int, as_json: bool) -> int:
+    if as_json:
+        print(json.dumps({"error": {"type": kind, "message": message, "exit_code": code}}, sort_keys=True))
+    print(f"bandwise {verb}: {message}", file=sys.stderr)
+    return code
+
+
+def _usage() -> str:
+    width = max(map(len, VERBS))
+    lines = [f"  {verb:<{width}}  {text}" for verb, text in VERBS.items()]
+    return "\n".join(
+        [
+            "usage: bandwise COMMAND [...]",
+            "",
+            "Split an image data set into spectral sub-bands, train one network per band, fuse their predictions.",
+            "",
+            *lines,
+            "",
+            "bandwise COMMAND --help explains one command; bandwise demo shows it all in ten minutes.",
+        ]
+    )

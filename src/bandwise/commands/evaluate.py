@@ -1,0 +1,67 @@
+"""`bandwise evaluate RUN`: score every branch and the fusion on the reported set."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import tyro
+
+from bandwise.commands.outcome import Outcome, percent
+from bandwise.commands.parsing import parse
+from bandwise.errors import TooManyBadInputs
+from bandwise.launch.evaluate import evaluate_run
+from bandwise.runs import open_run
+
+
+@dataclass(frozen=True, kw_only=True)
+class Arguments:
+    """Score a run on the reported set: top-1, top-5, NLL and ECE of every branch and of the fusion."""
+
+    run: Annotated[Path, tyro.conf.Positional]
+    """Run folder."""
+    crops: Literal[1, 10] = 1
+    """Centre crop, or the mean of ten; the two never share a file or a column."""
+    max_bad: int = 0
+    """Images of the reported set that may have been unreadable before the exit code is 3."""
+    json: bool = False
+    """Print one JSON object."""
+
+
+def main(argv: Sequence[str]) -> Outcome:
+    """Evaluate."""
+    arguments = parse(Arguments, argv, "evaluate")
+    results = evaluate_run(open_run(arguments.run), crops=arguments.crops)
+    return evaluation_outcome(results, arguments.max_bad)
+
+
+def evaluation_outcome(results: dict[str, Any], max_bad: int) -> Outcome:
+    """Show results as a table; more unreadable images than allowed give exit code 3."""
+    bad = results["n_total"] - results["n_eval"]
+    code = TooManyBadInputs.exit_code if bad > max_bad else 0
+    return Outcome(results, results_text(results), code)
+
+
+def results_text(results: dict[str, Any]) -> str:
+    """Lay out the figures of one run for a terminal."""
+    classes = len(results["data"]["classes"])
+    crops = "centre crop" if results["crops"] == 1 else f"{results['crops']} crops"
+    lines = [
+        f"{results['name']}: {results['n_eval']} of {results['n_total']} reported images, {classes} classes, {crops}",
+        f"  {'':<22}{'top-1':>9}{'top-5':>9}{'NLL':>8}{'ECE':>8}",
+    ]
+    for entry in results["branches"]:
+        bands = ",".join(map(str, entry["bands"]))
+        note = "  (low-resolution control)" if results["config"]["split"]["stride"] > 1 and bands == "0" else ""
+        lines.append(_line(f"branch {entry['branch']}, bands {bands}", entry) + note)
+    for rule, entry in results["rules"].items():
+        if rule != results["fusion"]["rule"]:
+            lines.append(_line(f"fused, {rule}", entry))
+    lines.append(_line(f"fused, {results['fusion']['rule']}", results["fused"]) + "  (the result)")
+    best = results["reference"]["best_branch"]
+    lines.append(f"  best branch on the holdout: {best['branch']}, {percent(best['top1'])} here")
+    return "\n".join(lines)
+
+
+def _line(name: str, entry: dict[str, Any]) -> str:
+    return f"  {name:<22}{percent(entry['top1']):>9}{percent(entry['top5']):>9}{entry['nll']:>8.3f}{entry['ece']:>8.3f}"

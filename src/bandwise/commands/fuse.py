@@ -1,0 +1,44 @@
+"""`bandwise fuse RUN`: fit the fusion rule on the holdout."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Literal
+
+import tyro
+
+from bandwise.commands.outcome import Outcome
+from bandwise.commands.parsing import parse
+from bandwise.config import FusionRule
+from bandwise.groups import parse_bands
+from bandwise.launch.evaluate import fuse_run
+from bandwise.runs import open_run
+
+
+@dataclass(frozen=True, kw_only=True)
+class Arguments:
+    """Fit the fusion of a run on the holdout logits of its branches; never on the reported set."""
+
+    run: Annotated[Path, tyro.conf.Positional]
+    """Run folder."""
+    rule: Annotated[FusionRule | None, tyro.conf.arg(name="fusion")] = None
+    """Rule; that of the run when left out."""
+    use: str = "all"
+    """Branches to fuse, for example 0,2-3."""
+    crops: Literal[1, 10] = 1
+    """Predictions to fuse: of the centre crop, or the mean of ten crops."""
+    json: bool = False
+    """Print one JSON object."""
+
+
+def main(argv: Sequence[str]) -> Outcome:
+    """Fuse."""
+    arguments = parse(Arguments, argv, "fuse")
+    run = open_run(arguments.run)
+    use = None if arguments.use == "all" else parse_bands(arguments.use, len(run.groups))
+    fusion = fuse_run(run, rule=arguments.rule, crops=arguments.crops, use=use)
+    weights = ", ".join(
+        f"{branch}: {weight:.3f}" for branch, weight in zip(fusion.branches, fusion.weights, strict=True)
+    )
+    text = f"{fusion.rule} fitted on the holdout; weights {weights}; temperature {fusion.temperature:.3f}"
+    return Outcome(fusion.to_dict(), text)

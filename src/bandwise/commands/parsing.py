@@ -1,0 +1,79 @@
+"""Flags in two passes: the recipe and `--config FILE` give the defaults, flags change them."""
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+import tyro
+
+from bandwise.config import RunConfig
+from bandwise.configfile import merge, read_config_file
+from bandwise.errors import UsageError
+from bandwise.recipes.catalog import find_recipe
+from bandwise.runs import open_run
+
+Arguments = TypeVar("Arguments")
+
+_CONFIG_SUFFIXES = (".yaml", ".yml", ".json")
+
+
+def parse(arguments: type[Arguments], argv: Sequence[str], verb: str, default: Arguments | None = None) -> Arguments:
+    """Read the flags of one verb into its dataclass.
+
+    Nested fields lose their prefix, so `split.stride` is `--stride`. A wrong flag ends the program with exit code 2.
+    """
+    markers = (tyro.conf.OmitArgPrefixes, tyro.conf.FlagCreatePairsOff)
+    options: dict[str, Any] = {} if default is None else {"default": default}
+    return tyro.cli(arguments, args=list(argv), prog=f"bandwise {verb}", config=markers, **options)
+
+
+def take_recipe(argv: Sequence[str]) -> tuple[str | None, list[str]]:
+    """Separate a leading recipe name or file from the flags."""
+    if argv and not argv[0].startswith("-"):
+        return argv[0], list(argv[1:])
+    return None, list(argv)
+
+
+def value_of(flag: str, argv: Sequence[str]) -> str | None:
+    """Return what the first pass needs of one flag, given as `--flag value` or `--flag=value`."""
+    for index, token in enumerate(argv):
+        if token == flag and index + 1 < len(argv):
+            return argv[index + 1]
+        if token.startswith(f"{flag}="):
+            return token.partition("=")[2]
+    return None
+
+
+def base_config(recipe: str | None, argv: Sequence[str], *, resume_from: Path | None = None) -> RunConfig:
+    """Return the configuration that the flags change: the recipe, else the run that exists, else the defaults.
+
+    Raises:
+        UsageError: no such recipe, or the file cannot be read.
+    """
+    if recipe is not None and recipe.endswith(_CONFIG_SUFFIXES):
+        config = merge(RunConfig(name=Path(recipe).stem), read_config_file(Path(recipe)))
+    elif recipe is not None:
+        config = find_recipe(recipe).config
+    elif resume_from is not None and (resume_from / "run.json").exists():
+        config = open_run(resume_from).config
+    else:
+        config = RunConfig()
+    file = value_of("--config", argv)
+    return config if file is None else merge(config, read_config_file(Path(file)))
+
+
+def core_count() -> int:
+    """Return the number of cores that this process may use."""
+    return len(os.sched_getaffinity(0))
+
+
+def require_out(out: Path | None) -> Path:
+    """Return the output folder with `~` resolved.
+
+    Raises:
+        UsageError: none was given.
+    """
+    if out is None:
+        raise UsageError("--out is missing; name the folder to write to")
+    return out.expanduser()

@@ -1,0 +1,35 @@
+"""`bandwise report RUN...`: the HTML and Markdown report."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+
+from bandwise.commands.outcome import Outcome
+from bandwise.commands.parsing import parse
+from bandwise.errors import UsageError
+from bandwise.report.html import render_report
+
+
+@dataclass(frozen=True, kw_only=True)
+class Arguments:
+    """Write one self-contained page that compares runs, and the same as Markdown."""
+
+    runs: Annotated[tuple[Path, ...], tyro.conf.Positional]
+    """Run folders; the first is the one reported, the others are its controls."""
+    out: Path | None = None
+    """The page; report.html in the first run when left out."""
+    json: bool = False
+    """Print one JSON object."""
+
+
+def main(argv: Sequence[str]) -> Outcome:
+    """Render."""
+    arguments = parse(Arguments, argv, "report")
+    if not arguments.runs:
+        raise UsageError("name at least one run folder")
+    out = arguments.out or arguments.runs[0] / "report.html"
+    page = render_report(arguments.runs, out)
+    return Outcome({"report": str(page)}, f"wrote {page}")

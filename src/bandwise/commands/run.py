@@ -1,0 +1,119 @@
+"""`bandwise run RECIPE`: split, train, fuse, evaluate and report."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from bandwise.commands.evaluate import evaluation_outcome
+from bandwise.commands.outcome import Outcome
+from bandwise.commands.parsing import base_config, core_count, parse, require_out, take_recipe
+from bandwise.config import RunConfig, to_dict
+from bandwise.errors import UsageError
+from bandwise.launch.evaluate import evaluate_run, fuse_run
+from bandwise.launch.local import train_branches
+from bandwise.progress import say
+from bandwise.report.html import render_report
+from bandwise.runs import Run, create_run
+from bandwise.signals import stop_requested
+from bandwise.sources.resolve import open_source
+from bandwise.store.preview import write_preview
+from bandwise.store.split import split_dataset
+
+
+@dataclass(frozen=True, kw_only=True)
+class Arguments:
+    """Run one recipe from images to report. Started again, it resumes where it stopped."""
+
+    settings: RunConfig
+    out: Path | None = None
+    """Run folder."""
+    store: Path | None = None
+    """Store to share with other runs of the same split; OUT/store when left out."""
+    workers: int = field(default_factory=core_count)
+    """Processes of the split."""
+    jobs: int = 1
+    """Branches trained at once, each in a process of its own."""
+    max_bad: int | None = None
+    """Unreadable images allowed in the split; 100 or one in ten thousand when left out. None in the reported set."""
+    allow_empty_class: bool = False
+    """Accept a class folder without images."""
+    config: Path | None = None
+    """YAML or JSON file, merged over the recipe."""
+    dry_run: bool = False
+    """Print the resolved configuration and the size of the split, and write nothing."""
+    json: bool = False
+    """Print one JSON object."""
+
+
+def main(argv: Sequence[str]) -> Outcome:
+    """Run, or resume a run."""
+    recipe, rest = take_recipe(argv)
+    if recipe is None and not {"-h", "--help"} & set(rest):
+        raise UsageError("name a recipe (see `bandwise recipes`) or a YAML file first: bandwise run RECIPE --out RUN")
+    arguments = parse(Arguments, rest, "run", Arguments(settings=base_config(recipe, rest)))
+    out = require_out(arguments.out)
+    if arguments.jobs < 1:
+        raise UsageError(f"jobs is {arguments.jobs}; it must be at least 1")
+    results = run_config(
+        arguments.settings,
+        out,
+        store=arguments.store,
+        workers=arguments.workers,
+        jobs=arguments.jobs,
+        max_bad=arguments.max_bad,
+        allow_empty_class=arguments.allow_empty_class,
+        dry_run=arguments.dry_run,
+    )
+    if arguments.dry_run:
+        return Outcome(results, "\n".join(f"{key}: {value}" for key, value in results.items()))
+    page = render_report([out], out / "report.html")
+    outcome = evaluation_outcome(results, arguments.max_bad or 0)
+    return Outcome(outcome.result, f"{outcome.text}\nreport: {page}", outcome.exit_code)
+
+
+def run_config(
+    config: RunConfig,
+    out: Path,
+    *,
+    store: Path | None = None,
+    workers: int = 1,
+    jobs: int = 1,
+    max_bad: int | None = None,
+    allow_empty_class: bool = False,
+    dry_run: bool = False,
+) -> dict[str, Any]:
+    """Take one configuration from images to results; every stage that is done already is only checked.
+
+    Returns:
+        The content of `results.json`; with `dry_run`, the configuration and what the split would write.
+
+    Raises:
+        BandwiseError: any of the stages' errors; what they finished stays.
+    """
+    source = open_source(config.data)
+    store_path = out / "store" if store is None else store.expanduser()
+
+    def split(stop: Any, *, dry: bool) -> dict[str, Any]:
+        return split_dataset(
+            source,
+            config.split,
+            store_path,
+            workers=workers,
+            max_bad=max_bad,
+            allow_empty_class=allow_empty_class,
+            dry_run=dry,
+            stop=stop,
+        )
+
+    if dry_run:
+        return {"config": to_dict(config), "split": split(None, dry=True)}
+    run: Run = create_run(out, config, None if store is None else store_path)
+    say(f"{config.name}: splitting {source.name} into {config.split.stride**2} bands in {store_path}")
+    with stop_requested() as received:
+        split(lambda: received() is not None, dry=False)
+    write_preview(store_path, source, run.preview_folder)
+    say(f"{config.name}: training {len(run.groups)} branches, {jobs} at a time")
+    train_branches(run, jobs=jobs)
+    fuse_run(run)
+    return evaluate_run(run)

@@ -1,0 +1,79 @@
+"""`bandwise train`: one branch, or all of them; resumes by itself."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from bandwise import atomic
+from bandwise.commands.outcome import Outcome
+from bandwise.commands.parsing import base_config, parse, require_out, take_recipe, value_of
+from bandwise.config import RunConfig, to_dict
+from bandwise.errors import UsageError
+from bandwise.launch.local import train_branches
+from bandwise.runs import Run, create_run
+from bandwise.store.compatibility import require_same_split
+from bandwise.store.format import open_store
+
+
+@dataclass(frozen=True, kw_only=True)
+class Arguments:
+    """Train the branches of a run on the bands of a store. Killed and started again, it ends with the same weights."""
+
+    settings: RunConfig
+    out: Path | None = None
+    """Run folder."""
+    store: Path | None = None
+    """Store to train from; OUT/store when left out."""
+    branch: int | None = None
+    """Train only this branch; all of them, in turn, when left out."""
+    jobs: int = 1
+    """Branches trained at once, each in a process of its own."""
+    config: Path | None = None
+    """YAML or JSON file, merged over the recipe."""
+    dry_run: bool = False
+    """Print the resolved configuration, and write nothing."""
+    json: bool = False
+    """Print one JSON object."""
+
+
+def main(argv: Sequence[str]) -> Outcome:
+    """Train, or resume."""
+    recipe, rest = take_recipe(argv)
+    existing = value_of("--out", rest)
+    resume_from = None if existing is None else Path(existing).expanduser()
+    base = base_config(recipe, rest, resume_from=resume_from)
+    arguments = parse(Arguments, rest, "train", Arguments(settings=base))
+    out = require_out(arguments.out)
+    groups = arguments.settings.groups()
+    branches = None if arguments.branch is None else (arguments.branch,)
+    if branches is not None and not 0 <= branches[0] < len(groups):
+        raise UsageError(f"branch {branches[0]} does not exist; there are 0 to {len(groups) - 1}")
+    if arguments.jobs < 1:
+        raise UsageError(f"jobs is {arguments.jobs}; it must be at least 1")
+    if arguments.dry_run:
+        return Outcome(
+            {"config": to_dict(arguments.settings)}, f"would train {len(branches or groups)} branches in {out}"
+        )
+    store_path = arguments.store if arguments.store is not None else _store_of(out)
+    require_same_split(open_store(store_path), arguments.settings.split)
+    run = create_run(out, arguments.settings, arguments.store)
+    train_branches(run, branches, jobs=arguments.jobs)
+    return train_outcome(run, branches)
+
+
+def _store_of(out: Path) -> Path:
+    """Return the store of a run that may not exist yet."""
+    marker = out / "run.json"
+    named = atomic.read_json(marker).get("store") if marker.exists() else None
+    return out / "store" if named is None else Path(named)
+
+
+def train_outcome(run: Run, branches: Sequence[int] | None) -> Outcome:
+    """Report the summaries that the branches left."""
+    chosen = range(len(run.groups)) if branches is None else branches
+    summaries = [atomic.read_json(run.branch_folder(branch) / "summary.json") for branch in chosen]
+    text = "\n".join(
+        f"branch {summary['branch']} (bands {summary['bands']}): {summary['epochs']} epochs, {summary['wall_s']:.0f} s"
+        for summary in summaries
+    )
+    return Outcome({"run": str(run.path), "branches": summaries}, text)

@@ -1,0 +1,127 @@
+"""Metrics of logits against labels. Sums are integers or float64 and are divided once."""
+
+from typing import TypedDict
+
+import torch
+from torch import Tensor
+from torchmetrics.functional.classification import binary_calibration_error, multiclass_stat_scores
+
+from bandwise.errors import UsageError
+
+ECE_BINS = 15
+_CHUNK_VALUES = 1 << 22
+
+
+class Metrics(TypedDict):
+    """Figures of one classifier on one set."""
+
+    n: int
+    top1: float
+    top5: float
+    nll: float
+    ece: float
+
+
+def classification_metrics(logits: Tensor, labels: Tensor) -> Metrics:
+    """Score the logits of one classifier.
+
+    Args:
+        logits: (N, K) floating point, N >= 1, K >= 2, finite.
+        labels: (N,) integers from 0 to K - 1.
+
+    Returns:
+        `n`: N. `top1` and `top5`: shares of samples whose label has the largest, or one of the min(5, K) largest,
+        logits; where logits are equal the choice among them is PyTorch's. `nll`: mean negative log-likelihood in
+        nats. `ece`: expected calibration error of the largest probability in 15 equal bins, as a fraction.
+
+    Raises:
+        UsageError: shapes that do not agree, no sample, a label out of range, or a logit that is not finite.
+
+    Source: Guo et al., On Calibration of Modern Neural Networks (2017), equation 3, for the calibration error.
+    """
+    _check(logits, labels)
+    count, classes = logits.shape
+    labels = labels.long()
+    top_k = min(5, classes)
+    correct = {1: 0, top_k: 0}
+    nll = torch.zeros((), dtype=torch.float64, device=logits.device)
+    confidences, hits = [], []
+    # One piece at a time: the metric library needs several arrays of N x K.
+    rows = max(1, _CHUNK_VALUES // classes)
+    for piece, target in zip(logits.split(rows), labels.split(rows), strict=True):
+        log_probabilities = piece.double().log_softmax(1)
+        for k in correct:
+            scores = multiclass_stat_scores(piece, target, num_classes=classes, top_k=k, average="micro")
+            correct[k] += int(scores[0])
+        nll -= log_probabilities.gather(1, target[:, None]).sum()
+        largest, predicted = log_probabilities.max(1)
+        confidences.append(largest.exp())
+        hits.append(predicted == target)
+    # The calibration error of the largest probability is the binary one of "the prediction is right".
+    ece = binary_calibration_error(torch.cat(confidences), torch.cat(hits).long(), n_bins=ECE_BINS, norm="l1")
+    return {
+        "n": count,
+        "top1": correct[1] / count,
+        "top5": correct[top_k] / count,
+        "nll": float(nll) / count,
+        "ece": float(ece),
+    }
+
+
+def per_class_accuracy(logits: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the share of each class's samples that are predicted right, and how many samples it has.
+
+    Args:
+        logits: (N, K) as in `classification_metrics`.
+        labels: (N,) integers from 0 to K - 1.
+
+    Returns:
+        (K,) float64, NaN for a class without samples, and (K,) int64.
+
+    Raises:
+        UsageError: as `classification_metrics`.
+    """
+    _check(logits, labels)
+    classes = logits.shape[1]
+    labels = labels.long()
+    right = labels[logits.argmax(1) == labels].bincount(minlength=classes)
+    count = labels.bincount(minlength=classes)
+    return right.double() / count, count
+
+
+def pairwise_disagreement(logits: Tensor) -> Tensor:
+    """Return how often each two branches predict different classes.
+
+    Args:
+        logits: (n, N, K) of n branches on the same samples, N >= 1.
+
+    Returns:
+        (n, n) float64, symmetric, zeros on the diagonal, fractions of N.
+
+    Raises:
+        UsageError: not three dimensions, or no sample.
+    """
+    if logits.ndim != 3 or 0 in logits.shape:
+        raise UsageError(
+            f"disagreement needs logits (branches, samples, classes), none of them 0; got {tuple(logits.shape)}"
+        )
+    predicted = logits.argmax(2)
+    return torch.stack([(predicted != row).double().mean(1) for row in predicted])
+
+
+def _check(logits: Tensor, labels: Tensor) -> None:
+    if logits.ndim != 2 or labels.shape != logits.shape[:1] or not logits.shape[0] or logits.shape[1] < 2:
+        raise UsageError(
+            f"metrics need logits (N, K) and labels (N,) with N >= 1 and K >= 2; "
+            f"got {tuple(logits.shape)} and {tuple(labels.shape)}"
+        )
+    if not logits.is_floating_point() or labels.is_floating_point():
+        raise UsageError(f"logits must be floating point and labels integers; got {logits.dtype} and {labels.dtype}")
+    low, high = int(labels.min()), int(labels.max())
+    if low < 0 or high >= logits.shape[1]:
+        raise UsageError(
+            f"labels run from {low} to {high}; with {logits.shape[1]} classes they must be 0 to {logits.shape[1] - 1}"
+        )
+    if not bool(logits.isfinite().all()):
+        row = int((~logits.isfinite().all(1)).nonzero()[0])
+        raise UsageError(f"logits of sample {row} are not finite; the branch that wrote them diverged, train it again")

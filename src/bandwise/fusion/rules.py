@@ -1,0 +1,116 @@
+"""The fusion rules. All work on logits in float64, and all are fitted on the holdout, never on the reported set.
+
+| rule | weights | temperature |
+|---|---|---|
+| mean | equal | least NLL |
+| geometric | `p (1-p)^rank`, rank by holdout accuracy | least NLL |
+| learned | least NLL over the simplex, jointly with the temperature | jointly |
+| greedy | how often a greedy selection draws each branch | least NLL |
+"""
+
+import numpy as np
+
+from bandwise.errors import UsageError
+from bandwise.fusion.combination import Fusion
+from bandwise.fusion.convex import PULL, RIDGE, FloatArray, IntArray, Problem, minimise
+from bandwise.fusion.greedy import greedy_counts
+from bandwise.fusion.logits import BranchLogits
+from bandwise.fusion.temperature import MAX_TEMPERATURE, best_temperature, negative_log_likelihood
+
+RULES = ("mean", "geometric", "learned", "greedy")
+
+__all__ = ["RULES", "Fusion", "fit", "geometric_weights", "learned_weights", "plain_mean"]
+
+
+def fit(rule: str, data: BranchLogits, *, p: float = 0.3) -> Fusion:
+    """Fit one rule.
+
+    Args:
+        rule: one of `RULES`.
+        data: holdout logits of the branches to fuse.
+        p: ratio of the geometric rule; others ignore it.
+
+    Raises:
+        UsageError: the rule is unknown, `p` is not in (0, 1], or `data` is not the holdout.
+    """
+    if rule not in RULES:
+        raise UsageError(f"fusion rule {rule!r} is unknown; choose one of {', '.join(RULES)}")
+    if data.split != "holdout":
+        raise UsageError(
+            f"a fusion cannot be fitted on the split {data.split!r}: fitting on reported images makes their accuracy "
+            "meaningless; pass the holdout logits"
+        )
+    if not 0 < p <= 1:
+        raise UsageError(f"p is {p!r}; it must be above 0 and at most 1")
+    if rule == "learned":
+        weights, temperature = learned_weights(data.logits, data.labels)
+    else:
+        weights = _weights(rule, data, p)
+        temperature = best_temperature(np.tensordot(weights, data.logits, axes=1), data.labels)
+    return Fusion(
+        rule=rule,
+        branches=data.branches,
+        weights=tuple(map(float, weights)),
+        temperature=temperature,
+        fitted_on=data.split,
+        n_holdout=int(data.labels.size),
+        p=p if rule == "geometric" else None,
+    )
+
+
+def plain_mean(branches: tuple[int, ...]) -> Fusion:
+    """Return the mean at temperature 1, the only rule that needs no holdout."""
+    return Fusion(rule="mean", branches=branches, weights=(1 / len(branches),) * len(branches))
+
+
+def _weights(rule: str, data: BranchLogits, p: float) -> FloatArray:
+    if rule == "geometric":
+        return geometric_weights(data.logits, data.labels, p)
+    counts = greedy_counts(data.logits, data.labels) if rule == "greedy" else np.ones(len(data.branches))
+    return counts / counts.sum()
+
+
+def geometric_weights(logits: FloatArray, labels: IntArray, p: float) -> FloatArray:
+    """Return weights `p (1-p)^rank` divided by their sum; the most accurate branch has rank 0.
+
+    Equal accuracies are ordered by NLL, then by position. With p = 1 only the best branch counts.
+
+    Args:
+        logits: (n, N, K).
+        labels: (N,).
+        p: in (0, 1].
+
+    Returns:
+        (n,) in the order of the branches.
+    """
+    keys = [
+        (-int((own.argmax(axis=1) == labels).sum()), negative_log_likelihood(own, labels), place)
+        for place, own in enumerate(logits)
+    ]
+    weights = np.zeros(len(logits))
+    for rank, (_, _, place) in enumerate(sorted(keys)):
+        weights[place] = p * (1 - p) ** rank
+    return weights / weights.sum()
+
+
+def learned_weights(
+    logits: FloatArray, labels: IntArray, *, pull: float = PULL, ridge: float = RIDGE
+) -> tuple[FloatArray, float]:
+    """Return the simplex weights and the temperature that together give the least NLL.
+
+    Where no branch says anything about the labels, the weights are equal and the temperature is 1000.
+
+    Args:
+        logits: (n, N, K).
+        labels: (N,).
+        pull: strength in observations with which the weights are drawn together; see `convex.Problem`.
+        ridge: strength in observations with which confidence is drawn down.
+
+    Returns:
+        weights (n,) with sum 1, temperature.
+    """
+    multipliers = minimise(Problem(logits, labels, pull=pull, ridge=ridge)).multipliers
+    total = float(multipliers.sum())
+    if total < 1 / MAX_TEMPERATURE:
+        return np.full(len(logits), 1 / len(logits)), MAX_TEMPERATURE
+    return multipliers / total, 1 / total

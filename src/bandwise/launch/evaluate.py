@@ -1,0 +1,169 @@
+"""Fit the fusion on the holdout, apply it to the reported set, and write one JSON with every figure and its cost."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from bandwise import atomic
+from bandwise.config import to_dict
+from bandwise.errors import CorruptionError, UsageError
+from bandwise.evaluation.metrics import classification_metrics
+from bandwise.fusion.logits import BranchLogits, load_branches
+from bandwise.fusion.rules import RULES, Fusion, fit
+from bandwise.launch.cost import branch_cost, total_cost
+from bandwise.runs import Run, environment
+from bandwise.store.format import Store, open_store
+from bandwise.training.infer import write_branch_logits
+
+RESULTS_FORMAT = "bandwise-results"
+RESULTS_VERSION = 1
+
+
+def ensure_logits(run: Run, split: str, crops: int, branches: tuple[int, ...]) -> list[Path]:
+    """Return the logits files of the branches, writing those that are not there yet.
+
+    Raises:
+        UsageError: a branch is not trained, or its crops cannot be taken from its stored bands.
+    """
+    paths = []
+    for branch in branches:
+        path = run.logits_path(split, branch, crops)
+        if not path.exists():
+            write_branch_logits(
+                run.config, run.store_path, run.branch_folder(branch), branch, path, split=split, crops=crops
+            )
+        paths.append(path)
+    return paths
+
+
+def trained_branches(run: Run, wanted: tuple[int, ...] | None) -> tuple[int, ...]:
+    """Return the branches to fuse: the ones named, or all; a missing one is an error unless branches are named.
+
+    Raises:
+        UsageError: a branch of the run is not finished, or a named one does not exist.
+    """
+    every = tuple(range(len(run.groups)))
+    chosen = every if wanted is None else wanted
+    unknown = sorted(set(chosen) - set(every))
+    if unknown:
+        raise UsageError(f"branches {unknown} do not exist; {run.path} has 0 to {len(every) - 1}")
+    missing = [branch for branch in chosen if not (run.branch_folder(branch) / "summary.json").exists()]
+    if missing:
+        raise UsageError(
+            f"branches {missing} of {run.path} are not trained; run `bandwise train --out {run.path}`, "
+            "or name the ones to fuse with --use"
+        )
+    return chosen
+
+
+def fuse_run(run: Run, *, rule: str | None = None, crops: int = 1, use: tuple[int, ...] | None = None) -> Fusion:
+    """Fit one fusion rule on the holdout logits and write `fusion.json`.
+
+    Raises:
+        UsageError: there is no holdout, or a branch is missing.
+    """
+    chosen = trained_branches(run, use)
+    holdout = load_branches(ensure_logits(run, "holdout", crops, chosen))
+    fusion = fit(rule or run.config.fusion.rule, holdout, p=run.config.fusion.p)
+    atomic.write_json(run.fusion_path(crops), fusion.to_dict())
+    return fusion
+
+
+def evaluate_run(run: Run, *, crops: int = 1) -> dict[str, Any]:
+    """Score every branch and every fusion rule on the reported set and write `results.json`.
+
+    The rule of `fusion.json` is the result; the others stand beside it for comparison. All are fitted on the holdout.
+
+    Raises:
+        UsageError: nothing is fused yet, or the store has no reported set.
+    """
+    store = open_store(run.store_path)
+    if not store.rows("val"):
+        raise UsageError(f"{run.store_path} has no reported set; its source had neither val/ nor test/")
+    fusion = _read_fusion(run, crops)
+    chosen = tuple(fusion.branches)
+    holdout = load_branches(ensure_logits(run, "holdout", crops, chosen))
+    reported = load_branches(ensure_logits(run, "val", crops, chosen))
+    branches = [_branch_entry(run, store, branch, index, holdout, reported) for index, branch in enumerate(chosen)]
+    results = {
+        "format": RESULTS_FORMAT,
+        "version": RESULTS_VERSION,
+        "name": run.config.name,
+        "config": to_dict(run.config),
+        "environment": environment(),
+        "data": _data_entry(store),
+        "crops": crops,
+        "n_eval": len(reported.ids),
+        "n_total": len(reported.ids) + len(store.bad("val")),
+        "chance": float(np.bincount(reported.labels).max() / len(reported.labels)),
+        "branches": branches,
+        "fused": _score(fusion.apply(reported.logits), reported.labels),
+        "fusion": fusion.to_dict(),
+        "rules": {name: _rule_entry(run, name, holdout, reported) for name in RULES},
+        "reference": _reference(branches),
+        "cost": total_cost(run, store, branches),
+    }
+    atomic.write_json(run.results_path(crops), results)
+    return results
+
+
+def _read_fusion(run: Run, crops: int) -> Fusion:
+    path = run.fusion_path(crops)
+    if not path.exists():
+        return fuse_run(run, crops=crops)
+    try:
+        return Fusion.from_dict(atomic.read_json(path))
+    except (UsageError, ValueError) as error:
+        raise CorruptionError(f"{path} is damaged: {error}") from error
+
+
+def _score(logits: np.ndarray, labels: np.ndarray) -> dict[str, Any]:
+    return classification_metrics(torch.from_numpy(logits), torch.from_numpy(labels))
+
+
+def _branch_entry(
+    run: Run, store: Store, branch: int, index: int, holdout: BranchLogits, reported: BranchLogits
+) -> dict[str, Any]:
+    summary = atomic.read_json(run.branch_folder(branch) / "summary.json")
+    cost = branch_cost(run.config, branch, channels=store.channels, num_classes=len(store.classes))
+    bands = run.groups[branch]
+    return {
+        "branch": branch,
+        "bands": list(bands),
+        "seed": run.config.training.seed,
+        "from_scratch": True,
+        **_score(reported.logits[index], reported.labels),
+        "holdout": _score(holdout.logits[index], holdout.labels),
+        "params": cost.params,
+        "buffers": cost.buffers,
+        "macs": cost.macs,
+        "wall_s": summary["wall_s"],
+        "epochs": run.config.training.epochs,
+        "store_bytes": sum(store.band_bytes(band) for band in bands),
+    }
+
+
+def _rule_entry(run: Run, name: str, holdout: BranchLogits, reported: BranchLogits) -> dict[str, Any]:
+    fusion = fit(name, holdout, p=run.config.fusion.p)
+    return {**_score(fusion.apply(reported.logits), reported.labels), **fusion.to_dict()}
+
+
+def _reference(branches: list[dict[str, Any]]) -> dict[str, Any]:
+    # The best branch is chosen on the holdout, like everything else; ties go to the first.
+    best = max(branches, key=lambda entry: (entry["holdout"]["top1"], -entry["branch"]))
+    return {
+        "branch_0": {"branch": branches[0]["branch"], "top1": branches[0]["top1"]},
+        "best_branch": {"branch": best["branch"], "top1": best["top1"], "chosen_on": "holdout"},
+    }
+
+
+def _data_entry(store: Store) -> dict[str, Any]:
+    return {
+        "name": store.manifest["source"]["name"],
+        "classes": list(store.classes),
+        "n_train": store.rows("train"),
+        "n_holdout": store.rows("holdout"),
+        "skipped": sum(len(store.bad(split)) for split in ("train", "holdout", "val")),
+    }

@@ -1,0 +1,97 @@
+"""What a network costs: parameters, multiply-accumulates and the activations that training keeps."""
+
+import copy
+from typing import Any, TypedDict
+
+import torch
+from torch import Tensor, nn
+from torch.utils.flop_counter import FlopCounterMode
+
+MIB = 1 << 20
+
+
+class Counts(TypedDict):
+    """Sizes of a network."""
+
+    parameters: int
+    buffers: int
+    mib_parameters: float
+    mib_with_buffers: float
+
+
+def counts(model: nn.Module) -> Counts:
+    """Count the values of a network; works on the meta device.
+
+    Returns:
+        `parameters` and `buffers`: numbers of values, a shared tensor once. `mib_parameters` and `mib_with_buffers`:
+        their bytes in the types that they have, divided by 2^20. The buffers of our networks are the running
+        statistics of batch normalisation and its step counters.
+    """
+    parameters, buffers = list(model.parameters()), list(model.buffers())
+    parameter_bytes = sum(tensor.numel() * tensor.element_size() for tensor in parameters)
+    buffer_bytes = sum(tensor.numel() * tensor.element_size() for tensor in buffers)
+    return {
+        "parameters": sum(tensor.numel() for tensor in parameters),
+        "buffers": sum(tensor.numel() for tensor in buffers),
+        "mib_parameters": parameter_bytes / MIB,
+        "mib_with_buffers": (parameter_bytes + buffer_bytes) / MIB,
+    }
+
+
+def macs(model: nn.Module, shape: tuple[int, int, int]) -> int:
+    """Count the multiply-accumulates of one forward pass of one image.
+
+    Counted: convolutions, linear layers, matrix products and attention, each output value times its inner length;
+    padding counts as if it were data, as the kernels compute it. Not counted: biases, normalisation, activations,
+    pools, additions. The figure is half of what `torch.utils.flop_counter` gives. Nothing is computed: a copy of the
+    network runs on the meta device.
+
+    Args:
+        model: a network; it is not changed.
+        shape: (channels, height, width) of the image.
+    """
+    network = _on_meta(model).eval()
+    with torch.no_grad(), FlopCounterMode(display=False) as counter:
+        network(torch.empty(1, *shape, device="meta"))
+    flops = counter.get_total_flops()
+    assert flops % 2 == 0
+    return flops // 2
+
+
+def saved_activation_bytes(model: nn.Module, shape: tuple[int, int, int], batch: int = 2) -> int:
+    """Measure the bytes that a training step in float32 keeps for the backward pass, per image.
+
+    Every storage that autograd saves counts once, as PyTorch saves it; parameters and buffers do not count, the input
+    image does. Workspace, gradients and the allocator's rounding come on top. A copy runs on the meta device.
+
+    Args:
+        model: a network; it is not changed.
+        shape: (channels, height, width) of an image.
+        batch: images of the trial step, at least 2; the result is divided by it.
+    """
+    network = _on_meta(model).train()
+    # Alive tensors keep their storages distinct; a freed storage could hand its identity to the next one.
+    saved: list[Tensor] = []
+
+    def keep(tensor: Tensor) -> Tensor:
+        saved.append(tensor)
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(keep, _unchanged):
+        output = network(torch.empty(batch, *shape, device="meta"))
+    own = {_storage(tensor) for tensor in (*network.parameters(), *network.buffers())}
+    sizes = {_storage(tensor): tensor.untyped_storage().nbytes() for tensor in saved}
+    del output
+    return sum(size for storage, size in sizes.items() if storage not in own) // batch
+
+
+def _on_meta(model: nn.Module) -> nn.Module:
+    return copy.deepcopy(model).to("meta")
+
+
+def _storage(tensor: Tensor) -> int:
+    return tensor.untyped_storage()._cdata
+
+
+def _unchanged(tensor: Any) -> Any:
+    return tensor

@@ -1,0 +1,71 @@
+"""Any classifier of timm, with the channels and the size of a branch, refused early where it cannot take them."""
+
+import difflib
+
+import torch
+from torch import nn
+
+from bandwise.errors import UsageError
+
+
+def create_timm_model(name: str, *, num_classes: int, in_channels: int, input_size: int) -> nn.Module:
+    """Build a model of timm without pretrained weights, and check that it takes the size.
+
+    A model that has an `img_size` (transformers) is built for `input_size`. The check is one blank image through the
+    model, on the device that it was built on (nothing is computed on the meta device).
+
+    Args:
+        name: timm's name, for example `convnext_atto`.
+        num_classes: number of logits.
+        in_channels: channels of an image.
+        input_size: side of an image in pixels.
+
+    Returns:
+        The model in training mode.
+
+    Raises:
+        UsageError: timm has no such model, it needs weights from elsewhere, or it takes neither the channels nor the
+            size.
+    """
+    import timm
+
+    if not timm.is_model(name):
+        near = difflib.get_close_matches(name, timm.list_models(), n=3, cutoff=0.5)
+        hint = f"did you mean {', '.join(near)}?" if near else "timm.list_models() lists them"
+        raise UsageError(f"timm {timm.__version__} has no model {name!r}; {hint}")
+    size = f"{in_channels}x{input_size}x{input_size}"
+    try:
+        network = _build(name, num_classes, in_channels, input_size)
+        training = network.training
+        weight = next(network.parameters())
+        with torch.no_grad():
+            logits = network.eval()(torch.zeros(1, in_channels, input_size, input_size, device=weight.device))
+    except (
+        RuntimeError,
+        ValueError,
+        AssertionError,
+        TypeError,
+        IndexError,
+        ZeroDivisionError,
+        NotImplementedError,
+    ) as error:
+        reason = str(error).strip().partition("\n")[0] or type(error).__name__
+        raise UsageError(
+            f"timm:{name} cannot take images of {size}: {reason}; choose another crop or stride, or another model"
+        ) from error
+    if not isinstance(logits, torch.Tensor) or logits.shape != (1, num_classes):
+        raise UsageError(
+            f"timm:{name} is no classifier of {num_classes} classes for images of {size}; choose another model"
+        )
+    return network.train(training)
+
+
+def _build(name: str, num_classes: int, in_channels: int, input_size: int) -> nn.Module:
+    import timm
+
+    try:
+        return timm.create_model(name, num_classes=num_classes, in_chans=in_channels, img_size=input_size)
+    except TypeError as error:
+        if "img_size" not in str(error):
+            raise
+    return timm.create_model(name, num_classes=num_classes, in_chans=in_channels)

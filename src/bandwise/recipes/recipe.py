@@ -1,0 +1,28 @@
+"""A recipe: a full configuration with its command, its cost and what to expect of it."""
+
+from dataclasses import dataclass
+
+from bandwise.config import RunConfig
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Recipe:
+    """One named experiment."""
+
+    config: RunConfig
+    summary: str
+    """One sentence: what it is."""
+    cost: str
+    """How long it took and on what; "not measured" where nobody ran it."""
+    expected: str
+    """The result it gave, with n; "not measured" where nobody ran it."""
+
+    @property
+    def name(self) -> str:
+        """The name of the configuration is the name of the recipe."""
+        return self.config.name
+
+    @property
+    def command(self) -> str:
+        """The command that runs it."""
+        return f"bandwise run {self.name} --out runs/{self.name}"

@@ -1,0 +1,179 @@
+"""Augmentation of stored bands that equals the same augmentation of the picture before the split.
+
+What is drawn for a sample is a hash of (seed, epoch, id, purpose): it depends on no other sample, on no worker, and not
+on the branch, so all branches see the same crop of the same picture.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from bandwise.bands.transform import SubbandTransform
+from bandwise.config import AugmentConfig
+from bandwise.errors import UsageError
+from bandwise.store import mixing
+from bandwise.store.crop import crop_and_mirror
+from bandwise.store.draws import Purpose, uniform
+from bandwise.store.erase import erase
+from bandwise.store.flips import GroupFlips, combine_bands
+from bandwise.store.standardise import BandStandardiser
+
+
+class BandAugment:
+    """Crops, flips, standardises and erases the bands of one group.
+
+    A crop starts at a whole band pixel, that is at a multiple of the stride in the picture. A flip mirrors the bands
+    and applies the signs, or the matrix inside the group, that make it the flip of the picture. Erasing paints a box of
+    whole band pixels with grey level 128, after crop and flip.
+    """
+
+    def __init__(
+        self,
+        config: AugmentConfig,
+        *,
+        transform: SubbandTransform,
+        bands: Sequence[int],
+        channels: int,
+        side: int,
+        crop_side: int,
+        mean: NDArray[np.float64],
+        std: NDArray[np.float64],
+        seed: int,
+    ) -> None:
+        """Prepare for one branch.
+
+        Args:
+            config: which operations, how often.
+            transform: the transform of the store.
+            bands: the group of the branch, in the order of the channels.
+            channels: colour channels C.
+            side: side of a stored record in band pixels.
+            crop_side: side of what the network sees, in band pixels.
+            mean: float64 (nb, C) of the stored values.
+            std: float64 (nb, C) of the stored values.
+            seed: 0 to 2^64 - 1; the same for all branches of a run.
+
+        Raises:
+            UsageError: a flip is asked for that the group cannot do exactly, or the crop is larger than the record.
+        """
+        if not 1 <= crop_side <= side:
+            raise UsageError(
+                f"crop is {crop_side} band pixels on a side; a stored record has {side}: choose at most that"
+            )
+        assert mean.shape == (len(bands), channels), (mean.shape, len(bands), channels)
+        self.config, self.seed = config, seed
+        self._bands, self._channels = len(bands), channels
+        self._side, self._crop_side = side, crop_side
+        self._standardise = BandStandardiser(transform, bands, mean, std)
+        self._flips = GroupFlips(transform, bands, inexact=config.inexact_flip)
+        self._flips.matrix(horizontal=config.hflip > 0, vertical=config.vflip > 0)
+
+    def __call__(self, images: Tensor, ids: Tensor, epoch: int) -> Tensor:
+        """Augment and standardise a batch for training.
+
+        Args:
+            images: (B, nb * C, side, side), band-major: uint8 as stored, or floating values without offset.
+            ids: int64 (B,), best on the CPU.
+            epoch: at least 0.
+
+        Returns:
+            float32 (B, nb * C, crop_side, crop_side), channels_last in memory; float64 where `images` is.
+        """
+        keys = ids.cpu().numpy()
+        room = self._side - self._crop_side
+        if self.config.random_crop:
+            top, left = (
+                (uniform(self.seed, epoch, purpose, keys) * (room + 1)).astype(np.int64)
+                for purpose in (Purpose.CROP_TOP, Purpose.CROP_LEFT)
+            )
+        else:
+            top = left = np.full(len(keys), room // 2)
+        horizontal = uniform(self.seed, epoch, Purpose.FLIP_HORIZONTAL, keys) < self.config.hflip
+        vertical = uniform(self.seed, epoch, Purpose.FLIP_VERTICAL, keys) < self.config.vflip
+        result = self._cut(images, top, left, horizontal, vertical)
+        if self.config.reprob:
+            grey = self._standardise.grey(images.dtype).ravel()
+            erase(result, keys, grey, share=self.config.reprob, seed=self.seed, epoch=epoch)
+        return result
+
+    def standardise_center(self, images: Tensor) -> Tensor:
+        """Crop the centre and standardise, for evaluation; shapes as in a call."""
+        start = (self._side - self._crop_side) // 2
+        return self.standardise_box(images, start, start)
+
+    def standardise_box(self, images: Tensor, top: int, left: int, mirrored: bool = False) -> Tensor:
+        """Crop all samples at one place, in band pixels, mirror them or not, and standardise: one of ten crops.
+
+        Raises:
+            UsageError: the box leaves the record, or the group has no exact mirror image.
+        """
+        last = self._side - self._crop_side
+        if not (0 <= top <= last and 0 <= left <= last):
+            raise UsageError(f"crop starts at ({top}, {left}) in band pixels; each must be 0 to {last}")
+        batch = len(images)
+        still = np.zeros(batch, bool)
+        return self._cut(images, np.full(batch, top), np.full(batch, left), still | mirrored, still)
+
+    def mix(
+        self, images: Tensor, labels: Tensor, num_classes: int, ids: Tensor, epoch: int, smoothing: float
+    ) -> tuple[Tensor, Tensor]:
+        """Apply mixup or cutmix to augmented images.
+
+        Args:
+            images: floating (B, nb * C, crop_side, crop_side).
+            labels: int64 (B,), on the device of the targets to return.
+            num_classes: K.
+            ids: int64 (B,), best on the CPU.
+            epoch: at least 0.
+            smoothing: label smoothing.
+
+        Returns:
+            The images and soft targets float32 (B, K).
+        """
+        return mixing.mix(
+            images,
+            labels,
+            num_classes,
+            ids=ids,
+            seed=self.seed,
+            epoch=epoch,
+            mixup=self.config.mixup,
+            cutmix=self.config.cutmix,
+            smoothing=smoothing,
+        )
+
+    def _cut(
+        self,
+        images: Tensor,
+        top: NDArray[np.int64],
+        left: NDArray[np.int64],
+        horizontal: NDArray[np.bool_],
+        vertical: NDArray[np.bool_],
+    ) -> Tensor:
+        expected = (len(top), self._bands * self._channels, self._side, self._side)
+        assert images.shape == expected, (images.shape, expected)
+        values = crop_and_mirror(
+            images,
+            torch.from_numpy(top),
+            torch.from_numpy(left),
+            self._crop_side,
+            horizontal=torch.from_numpy(horizontal),
+            vertical=torch.from_numpy(vertical),
+        )
+        signs = np.ones((len(top), self._bands))
+        for across, down in ((True, False), (False, True), (True, True)):
+            chosen = np.flatnonzero((horizontal == across) & (vertical == down))
+            if not len(chosen):
+                continue
+            matrix = self._flips.matrix(horizontal=across, vertical=down)
+            diagonal = np.diagonal(matrix)
+            if np.array_equal(matrix, np.diag(diagonal)):
+                signs[chosen] = diagonal
+                continue
+            values = values if values.dtype == torch.float64 else values.float()
+            where = torch.from_numpy(chosen).to(values.device)
+            values[where] = combine_bands(values[where], matrix, self._standardise.offsets(images.dtype))
+        return self._standardise(values, signs, images.dtype)

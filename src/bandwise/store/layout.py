@@ -1,0 +1,100 @@
+"""The names, the schema and the record layout of a store: what a byte on disk means, without reading or writing any."""
+
+import json
+import re
+from pathlib import Path
+
+import pyarrow as pa
+
+from bandwise.errors import CorruptionError
+
+FORMAT = "bandwise-store"
+VERSION = (1, 0)
+STORE_NAME = "STORE.json"
+MANIFEST_NAME = "MANIFEST.json"
+SAMPLES_NAME = "samples.parquet"
+CARD_NAME = "README.md"
+COMMITS_NAME = "commits"
+SPLITS = ("train", "holdout", "val")
+ROW_GROUP = 256
+MAX_ROWS = 1 << 31
+
+_SAFE = re.compile(r"[a-z0-9._/-]+")
+_MIN_HEADER_BYTES = 16
+
+
+def band_folder(band: int) -> str:
+    """Return the folder of one band, relative to the store: `band-03`."""
+    return f"band-{band:02d}"
+
+
+def band_file(band: int, split: str, group: int, count: int) -> str:
+    """Return the file of one group of one band: `band-03/train-00000-of-00160.parquet`."""
+    return f"{band_folder(band)}/{split}-{group:05d}-of-{count:05d}.parquet"
+
+
+def commit_file(split: str, group: int, bands: tuple[int, ...], band_count: int) -> str:
+    """Return the commit record of one group: `commits/train-00000.json`, or `commits/train-00000.bands-0_3-5.json`.
+
+    The second form is used when only some of the `band_count` bands were written in one go.
+    """
+    if len(bands) == band_count:
+        return f"{COMMITS_NAME}/{split}-{group:05d}.json"
+    return f"{COMMITS_NAME}/{split}-{group:05d}.bands-{format_bands(bands).replace(',', '_')}.json"
+
+
+def format_bands(bands: tuple[int, ...]) -> str:
+    """Write increasing band numbers in the notation of `--bands`: (0, 3, 4, 5) is `0,3-5`."""
+    parts: list[list[int]] = []
+    for band in bands:
+        if parts and band == parts[-1][-1] + 1:
+            parts[-1].append(band)
+        else:
+            parts.append([band])
+    return ",".join(str(part[0]) if len(part) == 1 else f"{part[0]}-{part[-1]}" for part in parts)
+
+
+def inside(root: Path, name: str) -> Path:
+    """Resolve a name read from a manifest, which is not trusted, to a path inside the store.
+
+    Raises:
+        CorruptionError: the name has other characters than `a-z 0-9 . _ / -`, is absolute, holds `..`, or leads out.
+    """
+    if not _SAFE.fullmatch(name) or name.startswith("/") or ".." in name.split("/"):
+        raise CorruptionError(f"{root}: the manifest names {name!r}, which is not a file name of a store")
+    path = root / name
+    if not path.resolve().is_relative_to(root.resolve()):
+        raise CorruptionError(f"{root}: {name} leads out of the store")
+    return path
+
+
+def record_header(side: int, channels: int, storage: str) -> bytes:
+    """Return what stands before the raw pixels of a zstd record: a PPM or PGM header of at least 16 bytes, or nothing.
+
+    Blanks fill it up, so that every record of a store has one size and any image library opens it.
+    """
+    if storage == "float16":
+        return b""
+    magic, facts = (b"P6" if channels == 3 else b"P5"), b"%d %d 255\n" % (side, side)
+    return magic + facts.rjust(max(_MIN_HEADER_BYTES - len(magic), len(facts) + 1))
+
+
+def schema(storage: str) -> pa.Schema:
+    """Return the Arrow schema of a band file: `id int64, label int32, image {bytes, path}`.
+
+    uint8 records carry the `huggingface` metadata that makes `datasets` and the hub show them as pictures. The order of
+    its keys is part of the bytes of a file.
+    """
+    fields = [
+        pa.field("id", pa.int64()),
+        pa.field("label", pa.int32()),
+        pa.field("image", pa.struct([pa.field("bytes", pa.binary()), pa.field("path", pa.string())])),
+    ]
+    if storage == "float16":
+        return pa.schema(fields)
+    features = {
+        "id": {"dtype": "int64", "_type": "Value"},
+        "label": {"dtype": "int32", "_type": "Value"},
+        "image": {"_type": "Image"},
+    }
+    return pa.schema(fields, metadata={"huggingface": json.dumps({"info": {"features": features}})})

@@ -1,0 +1,222 @@
+"""Checkpoints of one branch: folders that are complete or absent, checked byte for byte before they are used.
+
+    BRANCH/step-000000123/   model.safetensors  optim.safetensors  state.json  COMMIT.json (size and SHA-256 of each)
+    BRANCH/damaged-step-000000123/   one that failed its check, set aside for inspection
+
+The newest one is found by scanning; there is no pointer file that could be lost. Steps count, never clocks.
+"""
+
+import contextlib
+import re
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from bandwise.atomic import commit_folder, fsync_folder, json_bytes, read_json, sha256_bytes, sha256_file
+from bandwise.errors import CorruptionError, IncompatibleError
+from bandwise.progress import say
+from bandwise.training.tensors import NotFiniteError, from_file, listed, not_finite, to_bytes
+
+COMMIT_NAME = "COMMIT.json"
+MODEL_NAME = "model.safetensors"
+OPTIM_NAME = "optim.safetensors"
+STATE_NAME = "state.json"
+FORMAT = "bandwise-checkpoint"
+VERSION = 1
+AVERAGE_PREFIX = "average."
+"""Names in `optim.safetensors` that hold the moving average of the weights."""
+
+_FILES = (MODEL_NAME, OPTIM_NAME, STATE_NAME)
+_NAME = re.compile(r"step-(\d{9})")
+_DAMAGED = "damaged-"
+_TRASH = ".trash-"
+
+
+@dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """One checkpoint, read and checked."""
+
+    path: Path
+    state: dict[str, Any]
+    """What `state.json` holds, with the `version` of its format."""
+    model: dict[str, Tensor]
+    """The weights, by the names of the network."""
+    optim: dict[str, Tensor]
+    """Optimiser state, random-number states and, under `average.`, the moving average of the weights."""
+
+
+def save_checkpoint(
+    folder: Path,
+    step: int,
+    *,
+    model: Mapping[str, Tensor],
+    optim: Mapping[str, Tensor],
+    state: dict[str, Any],
+    keep: int,
+) -> Path:
+    """Write the checkpoint of `step`, read it back, and delete all but the `keep` newest ones.
+
+    Args:
+        folder: the branch folder; the caller holds its lock.
+        step: optimiser steps done; no checkpoint of this step exists.
+        model: the weights.
+        optim: everything else that is a tensor.
+        state: everything else, as plain JSON types.
+        keep: how many to keep, this one included.
+
+    Returns:
+        The folder of the checkpoint.
+
+    Raises:
+        NotFiniteError: a weight or its moving average is NaN or infinite; nothing was written.
+        NoSpaceError: the disk is full; the older checkpoints are intact.
+        CorruptionError: the disk gave back other bytes than were written.
+    """
+    average = {name: tensor for name, tensor in optim.items() if name.startswith(AVERAGE_PREFIX)}
+    if bad := not_finite({**model, **average}):
+        raise NotFiniteError(
+            f"the weights after step {step} are not finite ({listed(bad)}) and were not saved; the checkpoints in "
+            f"{folder} are untouched; start again in another folder with a lower --lr, with --clip-grad or with warm-up"
+        )
+    path = folder / f"step-{step:09d}"
+
+    def write(temporary: Path) -> None:
+        # Built one at a time, so that the memory for one serialised file is enough.
+        makers = {
+            MODEL_NAME: lambda: to_bytes(model),
+            OPTIM_NAME: lambda: to_bytes(optim),
+            STATE_NAME: lambda: json_bytes({"version": VERSION, **state}),
+        }
+        facts = {}
+        for name, make in makers.items():
+            content = make()
+            (temporary / name).write_bytes(content)
+            facts[name] = {"bytes": len(content), "sha256": sha256_bytes(content)}
+        (temporary / COMMIT_NAME).write_bytes(json_bytes({"format": FORMAT, "files": facts}))
+
+    commit_folder(path, write)
+    _check_files(path)
+    for old in steps(folder)[keep:]:
+        _discard(old)
+    return path
+
+
+def steps(folder: Path) -> list[Path]:
+    """Return the checkpoint folders of a branch, newest first, unchecked."""
+    found = (path for path in folder.glob("step-*") if _NAME.fullmatch(path.name))
+    return sorted(found, key=lambda path: path.name, reverse=True)
+
+
+def read_checkpoint(path: Path) -> Checkpoint:
+    """Read one checkpoint: sizes and hashes first, then the content.
+
+    Raises:
+        CorruptionError: a file is missing, altered, damaged or holds weights that are not finite.
+        IncompatibleError: a newer version wrote it.
+    """
+    _check_files(path)
+    state = read_json(path / STATE_NAME)
+    if not isinstance(state, dict) or type(state.get("version")) is not int:
+        raise CorruptionError(f"{path / STATE_NAME} is not the state of a branch")
+    if state["version"] != VERSION:
+        raise IncompatibleError(f"{path} has format version {state['version']}; this program reads {VERSION}")
+    model, optim = from_file(path / MODEL_NAME), from_file(path / OPTIM_NAME)
+    average = {name: tensor for name, tensor in optim.items() if name.startswith(AVERAGE_PREFIX)}
+    if bad := not_finite({**model, **average}):
+        raise CorruptionError(f"{path} holds weights that are not finite: {listed(bad)}")
+    return Checkpoint(path=path, state=state, model=model, optim=optim)
+
+
+def newest_checkpoint(folder: Path) -> Checkpoint | None:
+    """Return the newest valid checkpoint to resume from, or None where there has never been one.
+
+    A newer one that fails its check is renamed to `damaged-step-...`, with a warning, and the one before it is used.
+    The caller holds the lock of the folder.
+
+    Raises:
+        CorruptionError: there are checkpoints, but none is valid; training never starts again by itself.
+        IncompatibleError: a newer version wrote the newest one.
+    """
+    problems: list[tuple[Path, CorruptionError]] = []
+    for path in steps(folder):
+        try:
+            checkpoint = read_checkpoint(path)
+        except CorruptionError as error:
+            problems.append((path, error))
+            continue
+        for damaged, error in problems:
+            say(f"WARNING: {error}; it is set aside as {_set_aside(damaged).name}, going on from {path.name}")
+        return checkpoint
+    if problems or any(folder.glob(f"{_DAMAGED}step-*")):
+        reasons = "; ".join(str(error) for _, error in problems) or "all were set aside as damaged before"
+        raise CorruptionError(
+            f"{folder} has checkpoints, but none is valid ({reasons}); copy a good one there, "
+            "or remove the folder to train this branch from the start"
+        )
+    return None
+
+
+def last_checkpoint(folder: Path) -> Checkpoint:
+    """Return the newest checkpoint for reading only; nothing is renamed, no lock is needed.
+
+    Raises:
+        CorruptionError: there is none, or it is damaged.
+        IncompatibleError: a newer version wrote it.
+    """
+    found = steps(folder)
+    if not found:
+        raise CorruptionError(f"{folder} has no checkpoint; run `bandwise train` to make one")
+    try:
+        return read_checkpoint(found[0])
+    except CorruptionError as error:
+        raise CorruptionError(f"{error}; run `bandwise train` again: it falls back to the checkpoint before") from error
+
+
+def remove_trash(folder: Path) -> None:
+    """Finish deletions that were interrupted; the caller holds the lock of the folder."""
+    for path in folder.glob(f"{_TRASH}*"):
+        shutil.rmtree(path, ignore_errors=True)
+
+
+def _check_files(path: Path) -> None:
+    commit_path = path / COMMIT_NAME
+    commit = read_json(commit_path, max_bytes=1 << 20)
+    if not isinstance(commit, dict) or commit.keys() != {"format", "files"} or commit["format"] != FORMAT:
+        raise CorruptionError(f"{commit_path} is damaged: it is not the record of a checkpoint")
+    files = commit["files"]
+    if not isinstance(files, dict) or sorted(files) != sorted(_FILES):
+        raise CorruptionError(f"{commit_path} is damaged: it does not list {', '.join(_FILES)}")
+    for name in _FILES:
+        file, facts = path / name, files[name]
+        if not isinstance(facts, dict) or facts.keys() != {"bytes", "sha256"}:
+            raise CorruptionError(f"{commit_path} is damaged: no size and hash of {name}")
+        if not file.is_file():
+            raise CorruptionError(f"{file} is missing")
+        if (size := file.stat().st_size) != facts["bytes"]:
+            raise CorruptionError(f"{file} has {size} bytes, not {facts['bytes']}")
+        if sha256_file(file) != facts["sha256"]:
+            raise CorruptionError(f"{file} is altered: its SHA-256 is not the one in {COMMIT_NAME}")
+
+
+def _set_aside(path: Path) -> Path:
+    target = path.with_name(f"{_DAMAGED}{path.name}")
+    number = 1
+    while target.exists():
+        target = path.with_name(f"{_DAMAGED}{path.name}.{number}")
+        number += 1
+    path.rename(target)
+    fsync_folder(path.parent)
+    return target
+
+
+def _discard(path: Path) -> None:
+    # Renamed first: a half-deleted folder must never look like a checkpoint.
+    trash = path.with_name(f"{_TRASH}{path.name}")
+    with contextlib.suppress(FileNotFoundError):
+        shutil.rmtree(trash)
+    path.rename(trash)
+    shutil.rmtree(trash)

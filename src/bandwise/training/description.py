@@ -1,0 +1,120 @@
+"""What makes two trainings of a branch the same: its configuration, its store and, for equal bits, its environment."""
+
+from typing import Any
+
+import torch
+
+from bandwise.atomic import json_bytes, sha256_bytes
+from bandwise.config import RunConfig, to_dict
+from bandwise.configfile import differences
+from bandwise.errors import IncompatibleError, UsageError
+from bandwise.runs import environment
+from bandwise.store.format import Store
+
+_FREE_TRAINING = ("threads", "device", "cache", "checkpoint_steps", "keep_checkpoints")
+_FREE_SPLIT = ("bands", "group_size")
+
+
+def bands_of(config: RunConfig, branch: int) -> tuple[int, ...]:
+    """Return the bands of one branch.
+
+    Raises:
+        UsageError: there is no such branch.
+    """
+    groups = config.groups()
+    if not 0 <= branch < len(groups):
+        raise UsageError(f"branch is {branch}; this run has the branches 0 to {len(groups) - 1}")
+    return groups[branch]
+
+
+def describe_branch(config: RunConfig, branch: int) -> dict[str, Any]:
+    """Return all of the configuration that one branch depends on, and nothing of the others, as plain JSON types."""
+    sections = to_dict(config)
+    return {
+        "branch": branch,
+        "bands": list(bands_of(config, branch)),
+        "config": {name: sections[name] for name in ("split", "network", "training", "augment")},
+    }
+
+
+def describe_store(store: Store, bands: tuple[int, ...]) -> dict[str, Any]:
+    """Return what inference needs to know of the store, as plain JSON types; mean and std are (len(bands), channels)."""
+    return {
+        "digest": store.digest,
+        "classes": list(store.classes),
+        "channels": store.channels,
+        "side": store.side,
+        "mean": store.mean(bands).tolist(),
+        "std": store.std(bands).tolist(),
+    }
+
+
+def describe_environment(config: RunConfig, device: torch.device) -> dict[str, Any]:
+    """Return what the bits of a result depend on beside the configuration."""
+    return {"threads": config.training.threads, "device": device.type, "versions": environment()["versions"]}
+
+
+def inexact(saved: dict[str, Any], now: dict[str, Any]) -> list[str]:
+    """List what has changed in the environment, such as `threads 1 -> 2`; the result then differs in its last bits."""
+    return [change.replace(": ", " ", 1) for change in differences(saved, now)]
+
+
+def fingerprint(description: dict[str, Any]) -> str:
+    """Return the SHA-256 of the part of a branch's description that must not change on resuming."""
+    return sha256_bytes(json_bytes(_binding(description)))
+
+
+def require_same_branch(saved: dict[str, Any], now: dict[str, Any], where: str) -> None:
+    """Refuse to continue a branch under another configuration.
+
+    Threads, device, cache and checkpoint frequency may change; nothing else may.
+
+    Raises:
+        IncompatibleError: the message lists the fields that differ.
+    """
+    if changed := differences(_binding(saved), _binding(now)):
+        raise IncompatibleError(
+            f"{where} was trained with another configuration:\n  "
+            + "\n  ".join(changed)
+            + "\nuse the same values to continue it, or another --out"
+        )
+
+
+def require_same_split(config: RunConfig, store: Store) -> None:
+    """Refuse a store that was split in another way than the configuration says.
+
+    Raises:
+        IncompatibleError: the message lists the fields that differ.
+    """
+    stored, wanted = (
+        {k: v for k, v in to_dict(c).items() if k not in _FREE_SPLIT} for c in (store.config, config.split)
+    )
+    if changed := differences(stored, wanted, "split."):
+        raise IncompatibleError(
+            f"{store.path} was split with another configuration:\n  "
+            + "\n  ".join(changed)
+            + "\nsplit again into another folder, or give the --store that fits"
+        )
+
+
+def require_same_store(saved: dict[str, Any], now: dict[str, Any], where: str) -> None:
+    """Refuse a store whose samples, classes or pixels are not those that the branch was trained on.
+
+    Raises:
+        IncompatibleError: the digests differ.
+    """
+    if saved["digest"] != now["digest"]:
+        raise IncompatibleError(
+            f"{where} was trained on the store {saved['digest'][:16]}..., this one is {now['digest'][:16]}...: other "
+            "samples, classes or pixels; give the --store it was trained on, or another --out"
+        )
+
+
+def _binding(description: dict[str, Any]) -> dict[str, Any]:
+    config = description["config"]
+    free = {"training": _FREE_TRAINING, "split": _FREE_SPLIT}
+    kept = {
+        section: {key: value for key, value in fields.items() if key not in free.get(section, ())}
+        for section, fields in config.items()
+    }
+    return {"branch": description["branch"], "bands": description["bands"], **kept}

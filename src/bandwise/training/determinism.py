@@ -1,0 +1,62 @@
+"""One device, one number of threads and one private stream of random numbers for the time a branch trains."""
+
+import contextlib
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor
+
+from bandwise.config import TrainingConfig
+from bandwise.errors import UsageError
+
+_CPU_STATE = "random.cpu"
+_CUDA_STATE = "random.cuda"
+
+
+def choose_device(name: str) -> torch.device:
+    """Turn `auto`, `cpu` or `cuda` into a device; auto takes CUDA where there is one.
+
+    Raises:
+        UsageError: CUDA is asked for and not there.
+    """
+    present = torch.cuda.is_available()
+    if name == "cuda" and not present:
+        raise UsageError("device is 'cuda', but torch sees no CUDA device here; use --device cpu or auto")
+    return torch.device("cuda", torch.cuda.current_device()) if present and name != "cpu" else torch.device("cpu")
+
+
+@contextlib.contextmanager
+def reproducible(config: TrainingConfig, device: torch.device) -> Iterator[None]:
+    """Fix threads and algorithms inside, and give back threads, algorithms and global random numbers as they were.
+
+    A result on a CPU is then repeatable bit for bit with the same versions and the same number of threads, and a branch
+    leaves no trace in the next one that the same process trains. On CUDA the algorithms stay the fast ones.
+    """
+    threads = torch.get_num_threads()
+    strict, warn_only = (
+        torch.are_deterministic_algorithms_enabled(),
+        torch.is_deterministic_algorithms_warn_only_enabled(),
+    )
+    with torch.random.fork_rng(devices=[device.index] if device.type == "cuda" else [], device_type="cuda"):
+        torch.set_num_threads(config.threads)
+        torch.use_deterministic_algorithms(device.type == "cpu")
+        try:
+            yield
+        finally:
+            torch.use_deterministic_algorithms(strict, warn_only=warn_only)
+            torch.set_num_threads(threads)
+
+
+def random_states(device: torch.device) -> dict[str, Tensor]:
+    """Return the states of torch's global generators, which dropout draws from, as uint8 tensors."""
+    states = {_CPU_STATE: torch.get_rng_state()}
+    if device.type == "cuda":
+        states[_CUDA_STATE] = torch.cuda.get_rng_state(device)
+    return states
+
+
+def restore_random_states(states: dict[str, Tensor], device: torch.device) -> None:
+    """Put back what `random_states` returned; the state of a device that is not in use now is left out."""
+    torch.set_rng_state(states[_CPU_STATE])
+    if device.type == "cuda" and _CUDA_STATE in states:
+        torch.cuda.set_rng_state(states[_CUDA_STATE], device)

@@ -1,0 +1,160 @@
+"""A trained branch, loaded strictly, and its logits on a whole split: every stored sample once, in the order of the ids."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from bandwise.atomic import json_bytes, sha256_bytes
+from bandwise.config import NetworkConfig, RunConfig, SplitConfig, TrainingConfig
+from bandwise.configfile import merge
+from bandwise.errors import BandwiseError, CorruptionError, UsageError
+from bandwise.runs import LogitsFile, write_logits
+from bandwise.store.format import Store, open_store
+from bandwise.store.loader import BatchStream
+from bandwise.training.checkpoint import last_checkpoint
+from bandwise.training.description import (
+    bands_of,
+    describe_branch,
+    describe_store,
+    require_same_branch,
+    require_same_store,
+)
+from bandwise.training.determinism import choose_device, reproducible
+from bandwise.training.learner import average_weights, build_network
+from bandwise.training.tensors import load_weights
+from bandwise.training.views import Views
+
+EvaluatedSplit = Literal["train", "holdout", "val"]
+
+
+class NotFinishedError(UsageError):
+    """The branch is not trained to its end, so its predictions would not be those of the experiment."""
+
+
+def load_branch(folder: Path) -> tuple[nn.Module, dict[str, Any]]:
+    """Load the network of a finished branch on the CPU, in evaluation mode, without a gradient.
+
+    The weights are the moving average where the branch keeps one.
+
+    Args:
+        folder: the branch folder, from this machine or another.
+
+    Returns:
+        The network, and what `state.json` holds: bands, configuration, classes, mean and std among others.
+
+    Raises:
+        CorruptionError: there is no checkpoint, or the newest one is damaged.
+        IncompatibleError: the weights do not fit the network, or a newer version wrote them.
+        NotFinishedError: training is not finished.
+    """
+    checkpoint = last_checkpoint(folder)
+    state = checkpoint.state
+    try:
+        done, total = state["position"]["step"], state["total_steps"]
+        sections = state["config"]
+        config = RunConfig(
+            split=merge(SplitConfig(), sections["split"]),
+            network=merge(NetworkConfig(), sections["network"]),
+            training=merge(TrainingConfig(), sections["training"]),
+        )
+        facts = {"num_classes": len(state["store"]["classes"]), "bands": len(state["bands"])}
+        # The global generator is left as it was: the weights drawn here are replaced at once.
+        with torch.random.fork_rng(devices=[], device_type="cuda"):
+            network = build_network(config, **facts, channels=state["store"]["channels"])
+    except (KeyError, TypeError, ValueError) as error:
+        raise CorruptionError(f"{checkpoint.path} does not describe a branch: {error}") from error
+    if done != total:
+        raise NotFinishedError(
+            f"{folder} is trained for {done} of {total} steps; run `bandwise train` to finish it first"
+        )
+    weights = average_weights(checkpoint) if config.training.model_ema else checkpoint.model
+    load_weights(network, weights, checkpoint.path)
+    return network.eval().requires_grad_(False), state
+
+
+def write_branch_logits(
+    config: RunConfig,
+    store_path: Path,
+    folder: Path,
+    branch: int,
+    out: Path,
+    *,
+    split: EvaluatedSplit,
+    crops: int = 1,
+) -> None:
+    """Predict every stored sample of a split in float32 and write the logits atomically.
+
+    Args:
+        config: the run; must be the one that the branch was trained with.
+        store_path: the store, which holds at least the bands of the branch.
+        folder: the branch folder.
+        branch: number of the branch in `config.branches`.
+        out: file to write, read by `runs.read_logits`.
+        split: `holdout` or `val`.
+        crops: 1 is the centre crop. 10 is the four corners and the centre, each also mirrored; their logits are
+            averaged, so that the result is again logits and the fusion rules apply to it unchanged.
+
+    Raises:
+        UsageError: the split is empty, the branch is not finished, or ten crops are not exact for these bands.
+        IncompatibleError: branch, configuration and store do not belong together.
+        CorruptionError: checkpoint or store is damaged.
+    """
+    bands = bands_of(config, branch)
+    network, state = load_branch(folder)
+    require_same_branch(state, describe_branch(config, branch), str(folder))
+    store = open_store(store_path, bands)
+    require_same_store(state["store"], describe_store(store, bands), str(folder))
+    if not store.rows(split):
+        raise UsageError(f"{store_path} has no {split} samples")
+    device = choose_device(config.training.device)
+    views = Views(store, bands, config.training.crop // config.split.stride, crops, device)
+    with reproducible(config.training, device):
+        ids, labels, logits = predict_split(
+            network.to(device), store, bands, split, views=views, batch_size=config.training.batch_size
+        )
+    if not np.isfinite(logits).all():
+        raise BandwiseError(f"{folder} gives logits on {split} that are not finite; train it again with a lower --lr")
+    meta = {
+        "branch": str(branch),
+        "split": split,
+        "crops": str(crops),
+        "store": store.digest,
+        "classes": sha256_bytes(json_bytes(list(store.classes))),
+    }
+    write_logits(out, LogitsFile(ids=ids, labels=labels, logits=logits, meta=meta))
+
+
+def predict_split(
+    network: nn.Module,
+    store: Store,
+    bands: tuple[int, ...],
+    split: EvaluatedSplit,
+    *,
+    views: Views,
+    batch_size: int,
+    check: Callable[[], None] = lambda: None,
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return ids int64 (N,), labels int64 (N,) and logits float32 (N, K) of a split in the order of the ids.
+
+    No sample is padded, dropped or seen twice. `check` is called after each batch and may raise to stop.
+    """
+    ids, labels, logits = [], [], []
+    was_training = network.training
+    network.eval()
+    with torch.inference_mode():
+        for batch in BatchStream(store, bands, split, batch_size).batches(epoch=None):
+            ids.append(batch.ids)
+            labels.append(batch.labels)
+            logits.append(_mean(network(view) for view in views(batch.images)).float().cpu())
+            check()
+    network.train(was_training)
+    return torch.cat(ids).numpy(), torch.cat(labels).numpy(), torch.cat(logits).numpy()
+
+
+def _mean(parts: Iterator[Tensor]) -> Tensor:
+    values = list(parts)
+    return values[0] if len(values) == 1 else torch.stack(values).mean(0)

@@ -1,0 +1,324 @@
+"""The loop over epochs, batches and checkpoints of one branch."""
+
+import json
+import math
+import resource
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from signal import Signals
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from bandwise.atomic import write_json, write_text
+from bandwise.config import RunConfig
+from bandwise.errors import BandwiseError, NoSpaceError, Preempted
+from bandwise.evaluation.metrics import classification_metrics
+from bandwise.progress import Advance, progress, say
+from bandwise.store.augment import BandAugment
+from bandwise.store.format import Store
+from bandwise.store.loader import Batch, BatchStream
+from bandwise.training.checkpoint import Checkpoint, save_checkpoint
+from bandwise.training.infer import predict_split
+from bandwise.training.learner import Learner
+from bandwise.training.position import Position
+from bandwise.training.preflight import check_batch_norm
+from bandwise.training.seeds import seed_for
+from bandwise.training.views import Views
+
+METRICS_NAME = "metrics.jsonl"
+TIMING_NAME = "timing.jsonl"
+SUMMARY_NAME = "summary.json"
+
+_MAX_BAD_LOSSES = 3
+_MAX_FULL_DISKS = 3
+
+
+class DivergedError(BandwiseError):
+    """The loss, or what the network predicts, is not finite; the checkpoints hold the last finite weights."""
+
+
+class BranchLoop:
+    """One call of `trainer.train_branch`; lives inside `determinism.reproducible` and under the folder's lock."""
+
+    def __init__(
+        self,
+        config: RunConfig,
+        store: Store,
+        folder: Path,
+        description: dict[str, Any],
+        device: torch.device,
+        received: Callable[[], Signals | None],
+    ) -> None:
+        """Build the network and the data stream of the branch.
+
+        Args:
+            config: the run.
+            store: opened with the bands of the branch.
+            folder: the branch folder.
+            description: what goes into every checkpoint unchanged, see `description`.
+            device: where to train.
+            received: returns the signal that asks to stop, or None.
+
+        Raises:
+            UsageError: network, optimiser, augmentation and store do not go together.
+        """
+        training = config.training
+        self._training = training
+        self._store, self._folder, self._description, self._received = store, folder, description, received
+        self._branch: int = description["branch"]
+        self._bands: tuple[int, ...] = tuple(description["bands"])
+        self._device = device
+        self._stream = BatchStream(store, self._bands, "train", training.batch_size, cache=training.cache)
+        self._steps_per_epoch = store.rows("train") // training.batch_size
+        self._total_steps = self._steps_per_epoch * training.epochs
+        self._seeds = {
+            "run": training.seed,
+            "init": seed_for(training.seed, self._branch, "init"),
+            "order": seed_for(training.seed, self._branch, "order"),
+            "dropout": seed_for(training.seed, self._branch, "dropout"),
+            # Without the branch: all branches see the same crop of an image in the same epoch.
+            "augment": seed_for(training.seed, None, "augment"),
+        }
+        crop = training.crop // config.split.stride
+        self._views = Views(store, self._bands, crop, 1, device)
+        self._mixes = config.augment.mixup > 0 or config.augment.cutmix > 0
+        self._augment = BandAugment(
+            config.augment,
+            transform=store.transform,
+            bands=self._bands,
+            channels=store.channels,
+            side=store.side,
+            crop_side=crop,
+            mean=store.mean(self._bands),
+            std=store.std(self._bands),
+            seed=self._seeds["augment"],
+        )
+        self._learner = Learner(
+            config,
+            self._branch,
+            num_classes=len(store.classes),
+            bands=len(self._bands),
+            channels=store.channels,
+            steps_per_epoch=self._steps_per_epoch,
+            device=device,
+        )
+        check_batch_norm(self._learner.network, training.batch_size)
+        self._position = Position()
+        self._holdout: dict[str, Any] | None = None
+        self._saved_step = 0
+        self._full_disks = 0
+        self._started = time.monotonic()
+        self._earlier = {"wall_s": 0.0, "peak_bytes": 0}
+
+    def resume(self, checkpoint: Checkpoint) -> None:
+        """Continue from a checkpoint of the same branch, configuration and store.
+
+        Raises:
+            IncompatibleError: the weights do not fit.
+            CorruptionError: the optimiser state does not fit.
+        """
+        self._learner.restore(checkpoint)
+        self._position = Position(**checkpoint.state["position"])
+        self._saved_step = self._position.step
+        self._earlier = checkpoint.state["session"]
+        say(f"branch {self._branch}: continuing after step {self._position.step} of {self._total_steps}")
+
+    def run(self, on_step: Callable[[int], None]) -> dict[str, Any]:
+        """Train to the end, write `summary.json` and return it.
+
+        Raises:
+            DivergedError, NoSpaceError, Preempted: as `trainer.train_branch`.
+        """
+        self._publish_metrics()
+        images, batch = self._total_steps * self._training.batch_size, self._training.batch_size
+        done = self._position.step * batch
+        with progress(f"branch {self._branch}", images, "images", done=done) as advance:
+            while self._position.epoch < self._training.epochs:
+                self._train_epoch(on_step, advance)
+                self._close_epoch()
+        return self._summarise()
+
+    def _train_epoch(self, on_step: Callable[[int], None], advance: Advance) -> None:
+        position = self._position
+        batches = iter(
+            self._stream.batches(
+                epoch=position.epoch, seed=self._seeds["order"], start=position.batches, drop_last=True
+            )
+        )
+        self._learner.train_mode()
+        started, first = time.monotonic(), position.step
+        upcoming = next(batches, None)
+        while upcoming is not None:
+            count = len(upcoming.ids)
+            loss = self._learner.loss(*self._inputs(upcoming))
+            # Read ahead before waiting for the loss: the device works meanwhile.
+            upcoming = next(batches, None)
+            self._take_step(loss, count)
+            at_end = position.batches == self._steps_per_epoch
+            if at_end or position.step % self._training.checkpoint_steps == 0:
+                self._save(tolerant=position.step < self._total_steps)
+            on_step(position.step)
+            self._stop_if_asked()
+            advance(count)
+        assert position.batches == self._steps_per_epoch
+        self._log_timing(position.step - first, time.monotonic() - started)
+
+    def _inputs(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        epoch = self._position.epoch
+        images = self._augment(batch.images.to(self._device, non_blocking=True), batch.ids, epoch)
+        labels = batch.labels.to(self._device, non_blocking=True)
+        if not self._mixes:
+            return images, labels
+        return self._augment.mix(
+            images, labels, len(self._store.classes), batch.ids, epoch, smoothing=self._training.smoothing
+        )
+
+    def _take_step(self, loss: Tensor, count: int) -> None:
+        position, value = self._position, loss.item()
+        position.step += 1
+        position.batches += 1
+        position.lr = self._learner.schedule.lr
+        if math.isfinite(value):
+            self._learner.update(loss, position.step)
+            position.count_loss(value, count)
+        else:
+            # Such a step would only spread the damage to all weights.
+            position.bad_losses += 1
+            if position.bad_losses >= _MAX_BAD_LOSSES:
+                raise DivergedError(
+                    self._why_diverged(f"the loss was {value} or the like {position.bad_losses} times in a row")
+                )
+        self._learner.schedule.advance()
+
+    def _why_diverged(self, what: str) -> str:
+        training, position = self._training, self._position
+        return (
+            f"branch {self._branch}: {what}, up to step {position.step} (epoch {position.epoch + 1}), with lr "
+            f"{position.lr:g}, opt {training.opt}, batch_size {training.batch_size}, clip_grad {training.clip_grad:g}, "
+            f"precision {training.precision}; the last checkpoint, of step {self._saved_step}, is untouched. Start again "
+            "in another folder with a lower --lr, with --warmup-epochs, or with --clip-grad 1"
+        )
+
+    def _stop_if_asked(self) -> None:
+        if (number := self._received()) is None:
+            return
+        if self._saved_step != self._position.step:
+            self._save(tolerant=False)
+        raise Preempted(
+            f"branch {self._branch}: stopped by {number.name} after step {self._position.step} of {self._total_steps}, "
+            "all is saved; run the same command again to continue"
+        )
+
+    def _save(self, *, tolerant: bool) -> None:
+        weights, others, rest = self._learner.tensors()
+        state = {
+            **self._description,
+            **rest,
+            "seeds": self._seeds,
+            "position": self._position.to_dict(),
+            "steps_per_epoch": self._steps_per_epoch,
+            "total_steps": self._total_steps,
+            "session": self._session(),
+        }
+        step, keep = self._position.step, self._training.keep_checkpoints
+        with self._forgiving_full_disk(tolerant):
+            save_checkpoint(self._folder, step, model=weights, optim=others, state=state, keep=keep)
+            self._saved_step = step
+            self._full_disks = 0
+
+    @contextmanager
+    def _forgiving_full_disk(self, tolerant: bool) -> Iterator[None]:
+        try:
+            yield
+        except NoSpaceError as error:
+            self._full_disks += 1
+            if not tolerant or self._full_disks >= _MAX_FULL_DISKS:
+                raise
+            say(f"WARNING: {error}; training goes on, the next checkpoint tries again")
+
+    def _close_epoch(self) -> None:
+        """Evaluate on the holdout and publish the row of the epoch; a checkpoint of this step stands before it."""
+        position = self._position
+        self._holdout = self._evaluate()
+        brief = None if self._holdout is None else {key: self._holdout[key] for key in ("top1", "nll")}
+        position.finish_epoch(
+            {
+                "epoch": position.epoch + 1,
+                "step": position.step,
+                "lr": position.lr,
+                "train_loss": position.mean_loss(),
+                "holdout": brief,
+            }
+        )
+        with self._forgiving_full_disk(position.epoch < self._training.epochs):
+            self._publish_metrics()
+
+    def _evaluate(self) -> dict[str, Any] | None:
+        if not self._store.rows("holdout"):
+            return None
+        _, labels, logits = predict_split(
+            self._learner.evaluated,
+            self._store,
+            self._bands,
+            "holdout",
+            views=self._views,
+            batch_size=self._training.batch_size,
+            check=self._stop_if_asked,
+        )
+        if not np.isfinite(logits).all():
+            raise DivergedError(self._why_diverged("logits on the holdout are not finite"))
+        return dict(classification_metrics(torch.from_numpy(logits), torch.from_numpy(labels)))
+
+    def _publish_metrics(self) -> None:
+        # Always the whole file, from the rows in the state: after a crash it holds neither half a row nor one twice.
+        rows = (json.dumps(row, allow_nan=False) + "\n" for row in self._position.history)
+        write_text(self._folder / METRICS_NAME, "".join(rows))
+
+    def _log_timing(self, steps: int, wall_s: float) -> None:
+        images = steps * self._training.batch_size
+        row = {
+            "epoch": self._position.epoch + 1,
+            "step": self._position.step,
+            "steps": steps,
+            "wall_s": round(wall_s, 3),
+            "images_per_s": round(images / max(wall_s, 1e-9), 1),
+        }
+        with suppress(OSError), open(self._folder / TIMING_NAME, "a", encoding="ascii") as stream:
+            stream.write(json.dumps(row) + "\n")
+
+    def _session(self) -> dict[str, Any]:
+        """Return wall time over all calls and peak memory; the only part of a checkpoint that differs between runs."""
+        if self._device.type == "cuda":
+            peak = torch.cuda.max_memory_allocated(self._device)
+        else:
+            peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+        wall = self._earlier["wall_s"] + time.monotonic() - self._started
+        return {"wall_s": wall, "peak_bytes": max(peak, self._earlier["peak_bytes"])}
+
+    def _summarise(self) -> dict[str, Any]:
+        session = self._session()
+        images = self._total_steps * self._training.batch_size
+        summary = {
+            "branch": self._branch,
+            "bands": list(self._bands),
+            "epochs": self._training.epochs,
+            "steps": self._total_steps,
+            "params": sum(parameter.numel() for parameter in self._learner.network.parameters()),
+            "n_train": self._store.rows("train"),
+            "train_loss": self._position.history[-1]["train_loss"],
+            "holdout": self._holdout,
+            "wall_s": round(session["wall_s"], 3),
+            "images_per_s": round(images / max(session["wall_s"], 1e-9), 1),
+            "peak_bytes": session["peak_bytes"],
+            "seed": self._training.seed,
+            "threads": self._training.threads,
+            "from_scratch": True,
+            "versions": self._description["environment"]["versions"],
+        }
+        write_json(self._folder / SUMMARY_NAME, summary)
+        return summary

@@ -1,0 +1,85 @@
+"""The optimiser and the learning-rate schedule of one branch, both timm's, built from `TrainingConfig`."""
+
+import difflib
+from typing import Any
+
+import torch
+from timm.optim import create_optimizer_v2, list_optimizers
+from timm.scheduler import create_scheduler_v2
+from torch import nn
+
+from bandwise.config import TrainingConfig
+from bandwise.errors import UsageError
+
+
+def create_optimizer(model: nn.Module, config: TrainingConfig) -> torch.optim.Optimizer:
+    """Build the optimiser; norm and bias parameters get no weight decay.
+
+    Raises:
+        UsageError: timm has no optimiser of that name, or it needs second derivatives.
+    """
+    names = list_optimizers()
+    if config.opt.lower().removeprefix("lookahead_") not in names:
+        close = difflib.get_close_matches(config.opt.lower(), names, n=1, cutoff=0.5)
+        hint = f"did you mean {close[0]}?" if close else "see timm.optim.list_optimizers()"
+        raise UsageError(f"opt is {config.opt!r}, which is no optimiser of timm; {hint}")
+    optimizer = create_optimizer_v2(
+        model, opt=config.opt, lr=config.lr, weight_decay=config.weight_decay, momentum=config.momentum
+    )
+    if getattr(optimizer, "is_second_order", False):
+        raise UsageError(
+            f"opt is {config.opt!r}, which needs second derivatives; choose for example sgd, adamw or lamb"
+        )
+    return optimizer
+
+
+class Schedule:
+    """The learning rate of every step: warm-up and decay by timm, counted in optimiser steps."""
+
+    def __init__(self, optimizer: torch.optim.Optimizer, config: TrainingConfig, steps_per_epoch: int) -> None:
+        """Set the learning rate of the first step.
+
+        Args:
+            optimizer: its parameter groups are changed in place.
+            config: epochs, schedule and warm-up.
+            steps_per_epoch: optimiser steps in one epoch, at least 1.
+        """
+        # timm's "none" would drop the warm-up as well, so a constant rate is a step schedule that never drops.
+        constant = config.sched == "none"
+        scheduler, _ = create_scheduler_v2(
+            optimizer,
+            sched="step" if constant else config.sched,
+            num_epochs=config.epochs,
+            decay_epochs=config.decay_epochs,
+            decay_rate=1.0 if constant else config.decay_rate,
+            min_lr=config.min_lr,
+            warmup_lr=config.warmup_lr,
+            warmup_epochs=config.warmup_epochs,
+            step_on_epochs=False,
+            updates_per_epoch=steps_per_epoch,
+        )
+        assert scheduler is not None
+        self._optimizer = optimizer
+        self._scheduler = scheduler
+        self._updates = 0
+
+    @property
+    def lr(self) -> float:
+        """The learning rate of the coming step."""
+        return float(self._optimizer.param_groups[0]["lr"])
+
+    def advance(self) -> None:
+        """Set the learning rate of the next step; call it after each optimiser step."""
+        self._updates += 1
+        self._scheduler.step_update(self._updates)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return what `load_state_dict` needs, as plain JSON types."""
+        return {"updates": self._updates, "base_lr": [float(value) for value in self._scheduler.base_values]}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Continue from a saved state: the counter, the base rates, and the rate that follows from them."""
+        self._updates = int(state["updates"])
+        self._scheduler.base_values = [float(value) for value in state["base_lr"]]
+        if self._updates:
+            self._scheduler.step_update(self._updates)

@@ -1,0 +1,105 @@
+"""Train one branch, from its own bands alone; continue exactly where an earlier call stopped."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from bandwise.atomic import read_json, remove_temporaries, require_writable
+from bandwise.config import RunConfig
+from bandwise.errors import CorruptionError
+from bandwise.locks import folder_lock
+from bandwise.progress import say
+from bandwise.signals import stop_requested
+from bandwise.store.format import open_store
+from bandwise.training.checkpoint import Checkpoint, newest_checkpoint, remove_trash
+from bandwise.training.description import (
+    bands_of,
+    describe_branch,
+    describe_environment,
+    describe_store,
+    fingerprint,
+    inexact,
+    require_same_branch,
+    require_same_split,
+    require_same_store,
+)
+from bandwise.training.determinism import choose_device, reproducible
+from bandwise.training.loop import SUMMARY_NAME, BranchLoop
+from bandwise.training.preflight import check_store
+
+
+def train_branch(
+    config: RunConfig,
+    store_path: Path,
+    folder: Path,
+    branch: int,
+    *,
+    on_step: Callable[[int], None] | None = None,
+) -> dict[str, Any]:
+    """Train one branch to its end, resuming from the newest valid checkpoint in `folder`.
+
+    Interrupted anywhere and continued with the same versions and threads, a branch on a CPU gets the same weights,
+    optimiser state, learning rates and metrics, bit for bit, as one that was never interrupted.
+
+    Args:
+        config: the run.
+        store_path: a store that holds at least the bands of this branch.
+        folder: the branch folder; made if need be.
+        branch: number of the branch in `config.branches`.
+        on_step: called with the number of steps done after each step, when its checkpoint, if due, is on disk.
+
+    Returns:
+        The content of `summary.json`; at once if the branch is finished.
+
+    Raises:
+        UsageError: configuration and store cannot be trained with.
+        IncompatibleError: the folder or the store belongs to another configuration; the fields are listed.
+        CorruptionError: the store is damaged, or there are checkpoints and none is valid.
+        LockedError: another process trains this branch.
+        NoSpaceError: checkpoints could not be written; the older ones are intact.
+        DivergedError: the loss was not finite three times in a row.
+        Preempted: SIGTERM, SIGINT or SIGUSR1 came; everything up to the last step is saved.
+    """
+    bands = bands_of(config, branch)
+    device = choose_device(config.training.device)
+    require_writable(folder)
+    with folder_lock(folder), stop_requested() as received:
+        remove_temporaries(folder)
+        remove_trash(folder)
+        description = describe_branch(config, branch)
+        checkpoint = newest_checkpoint(folder)
+        if checkpoint is not None:
+            require_same_branch(checkpoint.state, description, str(folder))
+            if (summary := _finished(folder, checkpoint)) is not None:
+                return summary
+        elif (folder / SUMMARY_NAME).exists():
+            raise CorruptionError(
+                f"{folder} has a {SUMMARY_NAME} but no checkpoint; copy its checkpoints back, or remove the folder"
+            )
+        store = open_store(store_path, bands)
+        require_same_split(config, store)
+        check_store(store, config)
+        description |= {
+            "config_sha256": fingerprint(description),
+            "store": describe_store(store, bands),
+            "environment": describe_environment(config, device),
+        }
+        with reproducible(config.training, device):
+            loop = BranchLoop(config, store, folder, description, device, received)
+            if checkpoint is not None:
+                require_same_store(checkpoint.state["store"], description["store"], str(folder))
+                for note in inexact(checkpoint.state["environment"], description["environment"]):
+                    say(f"note: resumed branch {branch} is not bit-exact: {note}")
+                loop.resume(checkpoint)
+            return loop.run(on_step or (lambda step: None))
+
+
+def _finished(folder: Path, checkpoint: Checkpoint) -> dict[str, Any] | None:
+    """Return the summary of a finished branch; remove one that a damaged last checkpoint has made untrue."""
+    path = folder / SUMMARY_NAME
+    if not path.exists():
+        return None
+    if checkpoint.state["position"]["step"] == checkpoint.state["total_steps"]:
+        return read_json(path)
+    path.unlink()
+    return None

@@ -1,0 +1,18 @@
+"""One thread in every test: results depend on the thread count, and the machine has few cores."""
+
+import os
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ.setdefault("MPLBACKEND", "Agg")
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
+
+import pytest
+import torch
+
+
+@pytest.fixture(autouse=True)
+def one_thread():
+    """Undo what a training run did to the number of threads and to determinism."""
+    torch.set_num_threads(1)
+    yield
+    torch.use_deterministic_algorithms(False)

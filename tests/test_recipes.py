@@ -1,0 +1,85 @@
+"""Every recipe is built, counted, and can be expressed as data."""
+
+import dataclasses
+import json
+
+import pytest
+
+from bandwise.config import to_dict
+from bandwise.configfile import config_from_dict
+from bandwise.errors import UsageError
+from bandwise.launch.cost import branch_cost
+from bandwise.recipes.catalog import all_recipes, find_recipe
+from bandwise.store.augment import BandAugment
+
+RECIPES = all_recipes()
+CHANNELS = {"mnist": 1, "fashion-mnist": 1}
+CLASSES = {"photos": 14}
+
+
+def test_the_number_of_recipes_is_known():
+    assert len(RECIPES) == 16
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_a_recipe_survives_json(name):
+    config = RECIPES[name].config
+    assert config.name == name
+    assert config_from_dict(json.loads(json.dumps(to_dict(config)))) == config
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_every_branch_of_a_recipe_can_be_built(name):
+    config = RECIPES[name].config
+    channels, classes = CHANNELS.get(config.data.data, 3), CLASSES.get(config.data.data, 10)
+    for branch in range(len(config.groups())):
+        cost = branch_cost(config, branch, channels=channels, num_classes=classes)
+        assert cost.params > 10_000
+        assert cost.macs > 100_000
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_the_augmentation_of_a_recipe_is_exact(name):
+    """A flip that is not exact would be refused when training starts; here it is found without data."""
+    import numpy as np
+
+    from bandwise.bands.transform import SubbandTransform
+
+    config = RECIPES[name].config
+    channels = CHANNELS.get(config.data.data, 3)
+    assert not config.augment.inexact_flip
+    for bands in config.groups():
+        shape = (len(bands), channels)
+        BandAugment(
+            config.augment,
+            transform=SubbandTransform(config.split.stride, config.split.transform),
+            bands=bands,
+            channels=channels,
+            side=config.split.canvas // config.split.stride,
+            crop_side=config.training.crop // config.split.stride,
+            mean=np.zeros(shape),
+            std=np.ones(shape),
+            seed=0,
+        )
+
+
+@pytest.mark.parametrize("row", ["photos", "cifar10", "mnist", "fashion-mnist"])
+def test_a_baseline_differs_from_its_row_only_in_the_split(row):
+    """Same network, same recipe: that is what makes the comparison fair."""
+    spectral, baseline = to_dict(RECIPES[f"{row}-sub4"].config), to_dict(RECIPES[f"{row}-baseline"].config)
+    differing = {key for key in spectral if spectral[key] != baseline[key]}
+    assert differing == {"name", "split"}
+    assert {key for key in spectral["split"] if spectral["split"][key] != baseline["split"][key]} == {
+        "stride",
+        "transform",
+    }
+
+
+def test_unknown_recipe_suggests_the_nearest():
+    with pytest.raises(UsageError, match="did you mean photos-sub4"):
+        find_recipe("photo-sub4")
+
+
+def test_recipes_are_frozen():
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        RECIPES["photos-sub4"].config.name = "other"  # type: ignore[misc]
