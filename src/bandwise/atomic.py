@@ -193,7 +193,9 @@ def require_writable(folder: Path) -> None:
 
 
 def commit_folder(folder: Path, write: Callable[[Path], None]) -> None:
-    """Fill a temporary folder by `write`, force every file to disk, and rename it to `folder`, which must not exist.
+    """Fill a temporary folder by `write`, force all that lies in it to disk, and rename it to `folder`.
+
+    `folder` must not exist.
 
     Raises:
         NoSpaceError: the disk is full; nothing is left behind.
@@ -203,8 +205,8 @@ def commit_folder(folder: Path, write: Callable[[Path], None]) -> None:
         try:
             temporary.mkdir()
             write(temporary)
-            for path in sorted(temporary.iterdir()):
-                fsync_file(path)
+            for path in sorted(temporary.rglob("*")):
+                (fsync_folder if path.is_dir() else fsync_file)(path)
             fsync_folder(temporary)
             temporary.rename(folder)
             fsync_folder(folder.parent)

@@ -46,6 +46,9 @@ class DataConfig:
     reported: Literal["auto", "val", "test"] = "auto"
     """Which folder is the reported set; needed only where `val` and `test` both exist."""
 
+    follow_symlinks: bool = False
+    """Read pictures that links inside the folder name outside it."""
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SplitConfig:

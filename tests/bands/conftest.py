@@ -32,10 +32,11 @@ def separable(request):
     return request.param
 
 
-def hard_images(transform, channels):
-    """Random bytes, random black and white, and for every band the picture that drives it to its ends."""
+@pytest.fixture(params=[1, 3], ids=["grey", "colour"])
+def hard_images(request, transform):
+    """Random bytes, random black and white, and for every band the pictures that drive it to its two ends."""
     rng = np.random.default_rng(transform.stride)
-    stride = transform.stride
+    stride, channels = transform.stride, request.param
     shape = (3 * stride, 5 * stride, channels)
     noise = rng.integers(0, 256, shape, dtype=np.uint8)
     black_white = rng.integers(0, 2, shape, dtype=np.uint8) * np.uint8(255)

@@ -112,7 +112,8 @@ def test_random_depends_on_its_seed_and_only_on_it():
 
 
 def test_forward_is_the_plain_sum_over_phases(transform):
-    stride, image = transform.stride, picture(2, 3 * stride, 2 * stride)
+    stride = transform.stride
+    image = picture(2, 3 * stride, 2 * stride)
     bands = transform.forward(image)
     for band in range(0, transform.count, 3):
         expected = np.zeros((2, 3, 2))

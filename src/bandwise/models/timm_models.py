@@ -7,6 +7,9 @@ from torch import nn
 
 from bandwise.errors import UsageError
 
+# What models of timm were seen to raise, in their constructors or forward passes, for a size that does not fit them.
+_REFUSALS = (RuntimeError, ValueError, AssertionError, TypeError, IndexError, ZeroDivisionError)
+
 
 def create_timm_model(name: str, *, num_classes: int, in_channels: int, input_size: int) -> nn.Module:
     """Build a model of timm without pretrained weights, and check that it takes the size.
@@ -36,19 +39,10 @@ def create_timm_model(name: str, *, num_classes: int, in_channels: int, input_si
     size = f"{in_channels}x{input_size}x{input_size}"
     try:
         network = _build(name, num_classes, in_channels, input_size)
-        training = network.training
         weight = next(network.parameters())
         with torch.no_grad():
             logits = network.eval()(torch.zeros(1, in_channels, input_size, input_size, device=weight.device))
-    except (
-        RuntimeError,
-        ValueError,
-        AssertionError,
-        TypeError,
-        IndexError,
-        ZeroDivisionError,
-        NotImplementedError,
-    ) as error:
+    except _REFUSALS as error:
         reason = str(error).strip().partition("\n")[0] or type(error).__name__
         raise UsageError(
             f"timm:{name} cannot take images of {size}: {reason}; choose another crop or stride, or another model"
@@ -57,7 +51,7 @@ def create_timm_model(name: str, *, num_classes: int, in_channels: int, input_si
         raise UsageError(
             f"timm:{name} is no classifier of {num_classes} classes for images of {size}; choose another model"
         )
-    return network.train(training)
+    return network.train()
 
 
 def _build(name: str, num_classes: int, in_channels: int, input_size: int) -> nn.Module:

@@ -42,7 +42,7 @@ def require_same(where: str, train: Iterable[str], reported_folder: str, reporte
     for name in sorted(only_reported):
         if twin := folded.get(_folded(name)):
             raise UsageError(
-                f"{where}: class {ascii(twin)} of train/ is spelled {ascii(name)} in {reported_folder}/ "
+                f"{where}: class {twin!a} of train/ is spelled {name!a} in {reported_folder}/ "
                 "(case or Unicode form); rename one"
             )
     raise UsageError(

@@ -83,7 +83,7 @@ class FolderSource:
             ("val", self.reported_folder),
         ]
         entries = [
-            Entry(path=path, label=labels[class_name(os.path.basename(class_folder))], size=size, split=split)
+            Entry(path=path, label=labels[_class_of(class_folder)], size=size, split=split)
             for split, folder in parts
             if folder is not None
             for class_folder in scan.class_folders(folder)
@@ -98,7 +98,7 @@ class FolderSource:
 
     def read(self, path: bytes) -> bytes:
         """Return the bytes of one picture; `reading.read_file` says what it raises."""
-        return read_file(os.path.join(os.fsencode(self.root), path))
+        return read_file(os.fsencode(self.root) + b"/" + path)
 
 
 def _existing(root: Path) -> Path:
@@ -136,9 +136,13 @@ def _layout(root: Path, reported: Reported, follow_symlinks: bool) -> tuple[byte
 
 
 def _class_names(root: Path, folder: bytes, follow_symlinks: bool) -> list[str]:
-    names = [class_name(os.path.basename(path)) for path in _folders(root, folder, follow_symlinks)]
-    require_distinct(os.path.join(str(root), os.fsdecode(folder)), names)
+    names = [_class_of(path) for path in _folders(root, folder, follow_symlinks)]
+    require_distinct(str(root / os.fsdecode(folder)), names)
     return names
+
+
+def _class_of(folder: bytes) -> str:
+    return class_name(folder.rpartition(b"/")[2])
 
 
 def _folders(root: Path, folder: bytes, follow_symlinks: bool) -> list[bytes]:

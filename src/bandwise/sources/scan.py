@@ -91,7 +91,7 @@ class Scan:
                 self._found["irregular"].append(path)
 
     def _absolute(self, path: bytes) -> bytes:
-        return os.path.join(self.root, path)
+        return self.root + b"/" + path
 
     def _inside(self, path: bytes) -> bool:
         return os.path.commonpath([self.root, os.path.realpath(path)]) == self.root

@@ -1,4 +1,4 @@
-"""Flips of one group of bands: which signs, or which matrix inside the group, make a mirrored band that of the picture."""
+"""Flips of one group of bands: the signs, or the matrix, that make mirrored bands those of the mirrored picture."""
 
 from collections.abc import Sequence
 
@@ -18,8 +18,8 @@ class GroupFlips:
     """The flips that the bands of one group can do by themselves.
 
     Where there is no exact flip and `inexact` allows another, it is the mirror image of the stored band, with the sign
-    that the exact flip gives the band's own share: -1 where its entry on the diagonal of the flip matrix is negative, and
-    +1 otherwise. That is not the band of the flipped picture: what other bands would contribute is missing.
+    that the exact flip gives the band's own share: -1 where its entry on the diagonal of the flip matrix is negative,
+    and +1 otherwise. That is not the band of the flipped picture: what other bands would contribute is missing.
     """
 
     def __init__(self, transform: SubbandTransform, bands: Sequence[int], *, inexact: bool) -> None:

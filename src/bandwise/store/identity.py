@@ -34,29 +34,29 @@ class Group:
     ids: range
 
 
-def resolve_config(config: SplitConfig, total: int) -> SplitConfig:
-    """Fill in the group size for `total` images: a power of two near a sixteenth of them, 256 to 8192."""
+def group_size(config: SplitConfig, total: int) -> int:
+    """Return the images in a group of a set of `total`: as configured, else a power of two near a sixteenth of them."""
     if config.group_size:
-        return config
+        return config.group_size
     size = ROW_GROUP
     while size < MAX_GROUP and size * _GROUPS_WANTED * 2 <= total:
         size *= 2
-    return dataclasses.replace(config, group_size=size)
+    return size
 
 
-def plan_groups(samples: SampleList, group_size: int) -> list[Group]:
-    """Cut every split into groups of `group_size` ids; the last one of a split may be smaller."""
+def plan_groups(samples: SampleList, size: int) -> list[Group]:
+    """Cut every split into groups of `size` ids; the last one of a split may be smaller."""
     groups: list[Group] = []
     for split in SPLITS:
         ids = samples.range(split)
-        starts = range(ids.start, ids.stop, group_size)
+        starts = range(ids.start, ids.stop, size)
         for index, start in enumerate(starts):
-            groups.append(Group(split, index, len(starts), range(start, min(start + group_size, ids.stop))))
+            groups.append(Group(split, index, len(starts), range(start, min(start + size, ids.stop))))
     return groups
 
 
 def make_identity(source: Source, samples: SampleList, config: SplitConfig) -> dict[str, Any]:
-    """Return the content of STORE.json, before it is sealed; `config` has its group size resolved.
+    """Return the content of STORE.json, before it is sealed.
 
     The list of bands is left out: bands may be added later, and folders with other bands of one split belong together.
     """
@@ -67,6 +67,7 @@ def make_identity(source: Source, samples: SampleList, config: SplitConfig) -> d
         "format": FORMAT,
         "version": list(VERSION),
         "config": content,
+        "group_size": group_size(config, len(samples)),
         "classes": list(source.classes),
         "channels": source.channels,
         "samples": {"sha256": samples.sha256(), **counts},
@@ -77,7 +78,7 @@ def make_identity(source: Source, samples: SampleList, config: SplitConfig) -> d
 
 def commit_key(identity: dict[str, Any]) -> dict[str, Any]:
     """Return what a commit record holds of the identity, so that a record of another split is recognised."""
-    shape = {key: identity[key] for key in ("config", "classes", "channels", "source")}
+    shape = {key: identity[key] for key in ("config", "group_size", "classes", "channels", "source")}
     return {
         "config_sha256": sha256_bytes(json_bytes(shape)),
         "samples_sha256": identity["samples"]["sha256"],

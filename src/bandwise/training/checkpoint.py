@@ -187,6 +187,8 @@ def _check_files(path: Path) -> None:
     commit = read_json(commit_path, max_bytes=1 << 20)
     if not isinstance(commit, dict) or commit.keys() != {"format", "files"} or commit["format"] != FORMAT:
         raise CorruptionError(f"{commit_path} is damaged: it is not the record of a checkpoint")
+    if commit_path.read_bytes() != json_bytes(commit):
+        raise CorruptionError(f"{commit_path} is damaged: it is not as it was written")
     files = commit["files"]
     if not isinstance(files, dict) or sorted(files) != sorted(_FILES):
         raise CorruptionError(f"{commit_path} is damaged: it does not list {', '.join(_FILES)}")

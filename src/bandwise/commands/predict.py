@@ -1,0 +1,1 @@
+"""`bandwise predict RUN PATHS...`: classify files and folders."""

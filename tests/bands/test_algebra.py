@@ -1,0 +1,197 @@
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bandwise.bands.algebra import aligned_box, crop_bands, flip_group, flip_matrix, paste_bands
+from bandwise.bands.quantize import BandQuantizer
+from bandwise.bands.transform import SubbandTransform
+
+AXES = [("horizontal", -1), ("vertical", -2)]
+
+
+def picture(transform, seed=0, rows=4, cols=6):
+    return np.random.default_rng(seed).uniform(0, 255, (3, rows * transform.stride, cols * transform.stride))
+
+
+def close(a, b):
+    np.testing.assert_allclose(a, b, rtol=0, atol=1e-10)
+
+
+@pytest.mark.parametrize(("axis", "where"), AXES)
+def test_flipping_the_picture_is_flipping_and_mixing_the_bands(invertible, axis, where):
+    image = picture(invertible)
+    mixed = np.tensordot(flip_matrix(invertible, axis), np.flip(invertible.forward(image), where), axes=1)
+    close(invertible.forward(np.flip(image, where)), mixed)
+
+
+@pytest.mark.parametrize(("axis", "where"), AXES)
+def test_dct2d_and_hadamard_bands_flip_to_plus_or_minus_themselves(separable, axis, where):
+    image, stride = picture(separable), separable.stride
+    flipped = separable.forward(np.flip(image, where))
+    bands = separable.forward(image)
+    for band in range(separable.count):
+        frequency = band % stride if axis == "horizontal" else band // stride
+        sign = (-1) ** frequency
+        close(flipped[band], sign * np.flip(bands[band], where))
+        assert flip_group(separable, [band], axis).tolist() == [[sign]]
+
+
+@pytest.mark.parametrize(("axis", "where"), AXES)
+def test_stored_bytes_of_a_flipped_picture_are_the_mirrored_bytes_to_one_step(separable, axis, where):
+    image = np.random.default_rng(0).integers(0, 256, (8 * separable.stride, 8 * separable.stride, 1), dtype=np.uint8)
+    quantizer = BandQuantizer(separable)
+    stored, flipped = (quantizer.split(x).astype(int) for x in (image, np.flip(image, where + 2)))
+    for band in range(separable.count):
+        mirrored = np.flip(stored[band], where + 2)
+        if flip_group(separable, [band], axis)[0, 0] < 0:
+            mirrored = 256 - mirrored
+        # The only difference is a tie, x.5, which is rounded up on both sides of zero.
+        assert np.abs(flipped[band] - mirrored).max() <= 1
+
+
+@pytest.mark.parametrize(("axis", "where"), AXES)
+@pytest.mark.parametrize("stride", [2, 3, 4])
+def test_identity_phases_are_exchanged_by_a_flip(stride, axis, where):
+    transform = SubbandTransform(stride, "identity")
+    matrix = flip_matrix(transform, axis)
+    for phase in range(transform.count):
+        row, col = divmod(phase, stride)
+        other = row * stride + stride - 1 - col if axis == "horizontal" else (stride - 1 - row) * stride + col
+        assert matrix[phase].tolist() == np.eye(transform.count)[other].tolist()
+        assert (flip_group(transform, [phase], axis) is None) == (phase != other)
+        pair = [phase] if phase == other else [phase, other]
+        image = picture(transform)
+        bands, flipped = transform.forward(image)[pair], transform.forward(np.flip(image, where))[pair]
+        close(flipped, np.tensordot(flip_group(transform, pair, axis), np.flip(bands, where), axes=1))
+
+
+@pytest.mark.parametrize("stride", [2, 3, 4, 5, 6])
+@pytest.mark.parametrize("axis", ["horizontal", "vertical"])
+def test_a_flip_mixes_dct1d_bands_that_agree_up_to_sign_modulo_two_strides(stride, axis):
+    """So multiples of the stride flip alone, and the smallest group with another band has about a stride of them."""
+    transform = SubbandTransform(stride, "dct1d")
+    for band in range(transform.count):
+        residues = {band % (2 * stride), -band % (2 * stride)}
+        group = [other for other in range(transform.count) if other % (2 * stride) in residues]
+        assert (flip_group(transform, [band], axis) is not None) == (band % stride == 0)
+        assert flip_group(transform, group, axis) is not None
+        assert len(group) == 1 or flip_group(transform, group[:-1], axis) is None
+
+
+@pytest.mark.parametrize("stride", range(1, 9))
+def test_half_a_turn_changes_the_sign_of_odd_dct1d_bands(stride):
+    transform = SubbandTransform(stride, "dct1d")
+    image = picture(transform)
+    bands = np.flip(transform.forward(image), (-2, -1))
+    signs = (-1.0) ** np.arange(transform.count)
+    close(transform.forward(np.flip(image, (-2, -1))), signs[:, None, None, None] * bands)
+
+
+@pytest.mark.parametrize("axis", ["horizontal", "vertical"])
+def test_a_group_flips_exactly_if_its_rows_of_the_flip_matrix_stay_inside_it(invertible, axis):
+    matrix = flip_matrix(invertible, axis)
+    rng = np.random.default_rng(invertible.stride)
+    groups = [list(range(invertible.count)), [0]]
+    groups += [sorted(rng.choice(invertible.count, size=size, replace=False)) for size in range(1, invertible.count, 5)]
+    for group in groups:
+        outside = np.delete(matrix[group], group, axis=1)
+        mixing = flip_group(invertible, group, axis)
+        if outside.size and np.abs(outside).max() > 1e-9:
+            assert mixing is None
+        else:
+            close(mixing, matrix[np.ix_(group, group)])
+
+
+def test_a_group_that_needs_more_than_signs_flips_to_its_bands():
+    """All bands of dct1d together flip exactly, by a full matrix."""
+    transform, image = SubbandTransform(3, "dct1d"), picture(SubbandTransform(3, "dct1d"))
+    mixing = flip_group(transform, range(9), "horizontal")
+    assert np.count_nonzero(np.abs(mixing) > 1e-9) > 9
+    expected = transform.forward(image[..., ::-1])
+    close(np.tensordot(mixing, transform.forward(image)[..., ::-1], axes=1), expected)
+
+
+@pytest.mark.parametrize("axis", ["horizontal", "vertical"])
+def test_refft_flips_in_band_0_only(axis):
+    transform = SubbandTransform(4, "refft")
+    with pytest.raises(ValueError, match="a flipped picture is no function of its bands"):
+        flip_matrix(transform, axis)
+    close(flip_group(transform, [0], axis), [[1]])
+    assert flip_group(transform, [1], axis) is None
+    assert flip_group(transform, range(16), axis) is None
+
+
+def test_unknown_axis_and_bands_are_refused():
+    transform = SubbandTransform(2, "dct2d")
+    with pytest.raises(ValueError, match="axis is 'sideways'; it must be horizontal or vertical"):
+        flip_matrix(transform, "sideways")
+    with pytest.raises(ValueError, match="choose different ones of 0 to 3"):
+        flip_group(transform, [4], "horizontal")
+
+
+def test_cropping_the_bands_is_cropping_the_picture(transform):
+    stride, image = transform.stride, picture(transform)
+    for top, left, height, width in ((0, 0, 4, 6), (1, 2, 3, 4), (3, 5, 1, 1)):
+        box = (top * stride, left * stride, height * stride, width * stride)
+        cropped = image[:, box[0] : box[0] + box[2], box[1] : box[1] + box[3]]
+        close(crop_bands(transform.forward(image), box, stride), transform.forward(cropped))
+
+
+def test_shifting_by_whole_blocks_shifts_every_band(transform):
+    image = picture(transform)
+    shifted = np.roll(image, (2 * transform.stride, -3 * transform.stride), axis=(1, 2))
+    close(transform.forward(shifted), np.roll(transform.forward(image), (2, -3), axis=(-2, -1)))
+
+
+@given(st.floats(0, 1))
+def test_mixup_of_pictures_is_mixup_of_bands(share):
+    for kind in ("dct1d", "dct2d", "hadamard", "identity", "random", "refft"):
+        transform = SubbandTransform(2, kind)
+        one, two = picture(transform, 1), picture(transform, 2)
+        mixed = share * transform.forward(one) + (1 - share) * transform.forward(two)
+        close(transform.forward(share * one + (1 - share) * two), mixed)
+
+
+def test_cutmix_with_an_aligned_box_is_cutmix_of_the_bands(transform):
+    stride = transform.stride
+    one, two = picture(transform, 1), picture(transform, 2)
+    bands = transform.forward(one)
+    box = (1 * stride, 2 * stride, 2 * stride, 3 * stride)
+    paste_bands(bands, transform.forward(two), box, stride)
+    pasted = one.copy()
+    pasted[:, stride : 3 * stride, 2 * stride : 5 * stride] = two[:, stride : 3 * stride, 2 * stride : 5 * stride]
+    close(bands, transform.forward(pasted))
+
+
+def test_erasing_an_aligned_box_is_one_value_in_each_band(transform):
+    """Grey level 90 is 90 strides in a band with a mean, 90 in a phase, and 0 elsewhere."""
+    stride, image = transform.stride, picture(transform)
+    bands = transform.forward(image)
+    box = (0, stride, 2 * stride, stride)
+    uniform = transform.forward(np.full((stride, stride), 90.0))[:, 0, 0]
+    for band in range(transform.count):
+        paste_bands(bands[band], float(uniform[band]), box, stride)
+    image[:, 0 : 2 * stride, stride : 2 * stride] = 90
+    close(bands, transform.forward(image))
+
+
+def test_crop_and_paste_work_on_torch_too():
+    bands = torch.arange(36).reshape(6, 6)
+    assert crop_bands(bands, (2, 4, 4, 2), 2).tolist() == [[8], [14]]
+    paste_bands(bands, -bands, (2, 4, 4, 2), 2)
+    assert (bands < 0).nonzero().tolist() == [[1, 2], [2, 2]]
+
+
+@pytest.mark.parametrize("box", [(1, 0, 4, 4), (0, 2, 4, 5), (-4, 0, 4, 4)])
+def test_boxes_off_the_grid_are_refused(box):
+    with pytest.raises(ValueError, match="must be a multiple of the stride 4"):
+        aligned_box(box, 4)
+
+
+def test_boxes_that_leave_the_picture_are_refused():
+    assert aligned_box((4, 8, 12, 16), 4) == (1, 2, 3, 4)
+    for box in ((4, 0, 16, 4), (0, 8, 4, 16)):
+        with pytest.raises(ValueError, match="the picture has 16 x 20 pixels"):
+            crop_bands(np.zeros((4, 5)), box, 4)

@@ -1,0 +1,99 @@
+import numpy as np
+import pytest
+import torch
+
+from bandwise.bands.module import BandSplit
+from bandwise.bands.quantize import BandQuantizer, offsets, scales
+from bandwise.bands.transform import SubbandTransform
+
+
+def as_batch(images):
+    return torch.stack([torch.from_numpy(image.copy()).permute(2, 0, 1) for image in images])
+
+
+def stored(transform, image, bands=None):
+    """The bytes of `BandQuantizer`, channels band-major: (bands * C, h, w)."""
+    split = BandQuantizer(transform, bands).split(image)
+    return split.transpose(0, 3, 1, 2).reshape(-1, *split.shape[1:3])
+
+
+def noise(*shape, seed=0):
+    return np.random.default_rng(seed).integers(0, 256, shape, dtype=np.uint8)
+
+
+def test_the_convolution_and_the_kernel_give_equal_bytes(transform, hard_images):
+    split = BandSplit(transform)
+    for image in hard_images:
+        values = split(as_batch([image]))
+        assert values.dtype == torch.float32
+        assert np.array_equal(values[0].numpy(), stored(transform, image))
+
+
+def test_bytes_are_equal_even_where_factors_are_shortened_to_8_bits(transform, hard_images):
+    """What TF32 and bfloat16 units do: short factors, float32 sums. Both filters survive it, so the bytes do."""
+    split = BandSplit(transform)
+    assert torch.equal(split.filters.bfloat16().float(), split.filters)
+    for image in hard_images:
+        pixels = as_batch([image])
+        assert torch.equal(pixels.bfloat16().float(), pixels.float())
+
+
+def test_float_pixels_batches_and_some_bands():
+    transform, images = SubbandTransform(4, "dct2d"), [noise(16, 24, 3, seed=seed) for seed in range(3)]
+    split = BandSplit(transform, [5, 0])
+    values = split(as_batch(images).float())
+    assert values.shape == (3, 6, 4, 6)
+    for image, value in zip(images, values.numpy(), strict=True):
+        assert np.array_equal(value, stored(transform, image, [5, 0]))
+    for order in (torch.channels_last, torch.contiguous_format):
+        assert torch.equal(split(as_batch(images).contiguous(memory_format=order)), values)
+
+
+def test_autocast_does_not_change_a_byte():
+    transform, image = SubbandTransform(2, "dct1d"), noise(32, 32, 3)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        values = BandSplit(transform)(as_batch([image]))
+        shortened = torch.nn.functional.conv2d(torch.ones(1, 1, 2, 2), torch.ones(1, 1, 2, 2))
+    assert shortened.dtype == torch.bfloat16
+    assert np.array_equal(values[0].numpy(), stored(transform, image))
+
+
+def test_unquantised_values_are_the_coefficients_in_stored_units(transform):
+    image = noise(2 * transform.stride, 3 * transform.stride, 3)
+    values = BandSplit(transform, quantized=False)(as_batch([image]))[0].numpy()
+    exact = transform.forward(image.transpose(2, 0, 1)) / scales(transform)[:, None, None, None]
+    exact += offsets(transform)[:, None, None, None]
+    np.testing.assert_allclose(values, exact.reshape(values.shape), rtol=0, atol=1e-3)
+
+
+def test_unquantised_values_have_gradients():
+    split = BandSplit(SubbandTransform(2, "dct1d"), quantized=False).double()
+    images = torch.rand(1, 2, 4, 4, dtype=torch.float32, requires_grad=True)
+    split.float()(images)[0, 0].sum().backward()
+    # Band 0 over the stride is the mean of four pixels.
+    assert images.grad is not None
+    torch.testing.assert_close(images.grad[0, 0], torch.full((4, 4), 0.25))
+    assert not images.grad[0, 1].any()
+
+
+def test_nothing_is_saved_that_follows_from_the_transform():
+    assert BandSplit(SubbandTransform(4, "dct2d")).state_dict() == {}
+
+
+def test_it_exports_for_any_batch_size():
+    transform = SubbandTransform(2, "dct2d")
+    images = [noise(8, 8, 3, seed=seed) for seed in range(5)]
+    dynamic = {"images": {0: torch.export.Dim("batch")}}
+    exported = torch.export.export(BandSplit(transform), (as_batch(images[:2]),), dynamic_shapes=dynamic)
+    values = exported.module()(as_batch(images)).numpy()
+    assert all(np.array_equal(value, stored(transform, image)) for value, image in zip(values, images, strict=True))
+
+
+def test_wrong_input_is_refused():
+    split = BandSplit(SubbandTransform(4, "dct2d"))
+    with pytest.raises(ValueError, match=r"\(batch, channels, height, width\) is needed"):
+        split(torch.zeros(3, 8, 8))
+    with pytest.raises(ValueError, match=r"width is 10 pixels.*nearest is 8 or 12"):
+        split(torch.zeros(1, 3, 8, 10))
+    with pytest.raises(ValueError, match="choose different ones of 0 to 15"):
+        BandSplit(SubbandTransform(4, "dct2d"), [16])

@@ -1,0 +1,171 @@
+"""Metrics by hand, against plain loops, and against the library's own multiclass form."""
+
+import math
+
+import pytest
+import torch
+from torchmetrics.functional.classification import multiclass_calibration_error
+
+from bandwise.errors import UsageError
+from bandwise.evaluation import metrics
+from bandwise.evaluation.metrics import classification_metrics, pairwise_disagreement, per_class_accuracy
+
+SIZES = [1, 2, 3, 7, 16, 100, 255, 256, 257]
+
+
+def sample(count: int, classes: int, seed: int = 0) -> tuple[torch.Tensor, torch.Tensor]:
+    generator = torch.Generator().manual_seed(seed)
+    logits = torch.randn(count, classes, generator=generator) * 3
+    return logits, torch.randint(0, classes, (count,), generator=generator)
+
+
+def loops(logits: list[list[float]], labels: list[int]) -> dict[str, float]:
+    """The definitions, one sample at a time."""
+    top1 = top5 = nll = 0.0
+    bins: dict[int, list[tuple[float, float]]] = {}
+    for row, label in zip(logits, labels, strict=True):
+        order = sorted(range(len(row)), key=lambda k: -row[k])
+        top1 += order[0] == label
+        top5 += label in order[:5]
+        largest = max(row)
+        log_sum = largest + math.log(sum(math.exp(value - largest) for value in row))
+        nll += log_sum - row[label]
+        confidence = math.exp(largest - log_sum)
+        bins.setdefault(int(confidence * 15), []).append((confidence, float(order[0] == label)))
+    count = len(labels)
+    ece = sum(abs(sum(c for c, _ in found) - sum(hit for _, hit in found)) for found in bins.values()) / count
+    return {"n": count, "top1": top1 / count, "top5": top5 / count, "nll": nll / count, "ece": ece}
+
+
+@pytest.mark.parametrize("classes", [2, 5, 14])
+@pytest.mark.parametrize("count", SIZES)
+def test_equal_to_plain_loops(count, classes):
+    logits, labels = sample(count, classes, seed=count)
+    expected = loops(logits.double().tolist(), labels.tolist())
+    got = classification_metrics(logits, labels)
+    assert got["n"] == count
+    assert got["top1"] == expected["top1"]
+    assert got["top5"] == expected["top5"]
+    assert got["nll"] == pytest.approx(expected["nll"], rel=1e-12)
+    assert got["ece"] == pytest.approx(expected["ece"], abs=1e-12)
+
+
+def test_by_hand():
+    # Probabilities 3/4 and 1/4: right, right, wrong, wrong.
+    logits = torch.tensor([[math.log(3), 0.0]] * 4, dtype=torch.float64)
+    got = classification_metrics(logits, torch.tensor([0, 0, 1, 1]))
+    assert got["top1"] == 0.5
+    assert got["top5"] == 1.0
+    assert got["nll"] == pytest.approx((math.log(4 / 3) + math.log(4)) / 2, rel=1e-14)
+    assert got["ece"] == pytest.approx(0.25, abs=1e-14)
+
+
+def test_top5_of_six_classes_by_hand():
+    logits = torch.tensor([[6.0, 5, 4, 3, 2, 1]] * 6)
+    got = classification_metrics(logits, torch.arange(6))
+    assert got["top1"] == 1 / 6
+    assert got["top5"] == 5 / 6
+
+
+def test_perfect_and_hopeless():
+    logits = torch.eye(10) * 1000
+    right = classification_metrics(logits, torch.arange(10))
+    assert right == {"n": 10, "top1": 1.0, "top5": 1.0, "nll": 0.0, "ece": 0.0}
+    wrong = classification_metrics(logits, torch.arange(10).roll(1))
+    assert wrong["top1"] == 0.0
+    assert wrong["nll"] == 1000.0
+    assert wrong["ece"] == 1.0
+
+
+def test_equal_probabilities_cost_log_k():
+    logits, labels = torch.zeros(30, 14), torch.arange(30) % 14
+    assert classification_metrics(logits, labels)["nll"] == pytest.approx(math.log(14), rel=1e-14)
+
+
+@pytest.mark.parametrize("count", [1, 13, 257])
+def test_calibration_error_is_the_multiclass_one(count):
+    logits, labels = sample(count, 6, seed=count)
+    probabilities = logits.double().softmax(1)
+    expected = multiclass_calibration_error(probabilities, labels, num_classes=6, n_bins=15, norm="l1")
+    # The library rounds the confidences of the multiclass form to float32.
+    assert classification_metrics(logits, labels)["ece"] == pytest.approx(float(expected), abs=1e-6)
+
+
+def test_pieces_do_not_change_the_result(monkeypatch):
+    logits, labels = sample(257, 7)
+    whole = classification_metrics(logits, labels)
+    monkeypatch.setattr(metrics, "_CHUNK_VALUES", 50)
+    pieces = classification_metrics(logits, labels)
+    assert pieces["top1"] == whole["top1"]
+    assert pieces["top5"] == whole["top5"]
+    assert pieces["ece"] == whole["ece"]
+    assert pieces["nll"] == pytest.approx(whole["nll"], rel=1e-14)
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.float32, torch.float64])
+def test_types_of_logits_and_labels(dtype):
+    logits, labels = sample(64, 9)
+    halves = logits.half().to(dtype)
+    assert classification_metrics(halves, labels.int()) == classification_metrics(logits.half().double(), labels)
+
+
+def test_inputs_stay_as_they_are():
+    logits, labels = sample(20, 5)
+    before = logits.clone(), labels.clone()
+    classification_metrics(logits, labels)
+    assert torch.equal(logits, before[0])
+    assert torch.equal(labels, before[1])
+
+
+@pytest.mark.parametrize("count", SIZES)
+def test_per_class_accuracy(count):
+    logits, labels = sample(count, 5, seed=count)
+    accuracy, counts = per_class_accuracy(logits, labels)
+    predicted = logits.argmax(1).tolist()
+    for label in range(5):
+        rows = [p == label for p, t in zip(predicted, labels.tolist(), strict=True) if t == label]
+        assert counts[label] == len(rows)
+        assert accuracy[label].item() == pytest.approx(sum(rows) / len(rows) if rows else math.nan, nan_ok=True)
+    mean = (accuracy.nan_to_num() * counts).sum() / count
+    assert mean.item() == pytest.approx(classification_metrics(logits, labels)["top1"])
+
+
+def test_disagreement_by_hand():
+    # Predictions 0 0 0 0, 0 0 1 1, 2 2 2 2.
+    logits = torch.nn.functional.one_hot(torch.tensor([[0, 0, 0, 0], [0, 0, 1, 1], [2, 2, 2, 2]]), 3).float()
+    expected = torch.tensor([[0, 0.5, 1], [0.5, 0, 1], [1, 1, 0]], dtype=torch.float64)
+    assert torch.equal(pairwise_disagreement(logits), expected)
+
+
+@pytest.mark.parametrize("count", SIZES)
+def test_disagreement_against_loops(count):
+    logits = torch.stack([sample(count, 4, seed)[0] for seed in range(3)])
+    got = pairwise_disagreement(logits)
+    votes = logits.argmax(2).tolist()
+    for i in range(3):
+        for j in range(3):
+            differ = sum(a != b for a, b in zip(votes[i], votes[j], strict=True))
+            assert got[i, j] == differ / count
+
+
+def test_refusals():
+    logits, labels = sample(4, 3)
+    for bad_logits, bad_labels, message in (
+        (logits[:0], labels[:0], r"N >= 1 and K >= 2; got \(0, 3\) and \(0,\)"),
+        (logits[:, :1], labels, r"got \(4, 1\)"),
+        (logits, labels[:3], r"got \(4, 3\) and \(3,\)"),
+        (logits[None], labels, r"got \(1, 4, 3\)"),
+        (logits.long(), labels, "logits must be floating point and labels integers; got torch.int64"),
+        (logits, labels.float(), "and torch.float32"),
+        (logits, labels - 4, "labels run from -4"),
+        (logits, torch.tensor([0, 1, 2, 3]), "labels run from 0 to 3; with 3 classes they must be 0 to 2"),
+        (logits.index_fill(0, torch.tensor([2]), math.nan), labels, "logits of sample 2 are not finite"),
+        (logits.index_fill(0, torch.tensor([1]), math.inf), labels, "logits of sample 1 are not finite"),
+    ):
+        with pytest.raises(UsageError, match=message):
+            classification_metrics(bad_logits, bad_labels)
+        with pytest.raises(UsageError, match=message):
+            per_class_accuracy(bad_logits, bad_labels)
+    for bad in (logits, logits[None, :0]):
+        with pytest.raises(UsageError, match="disagreement needs logits"):
+            pairwise_disagreement(bad)

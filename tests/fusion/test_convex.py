@@ -1,0 +1,97 @@
+"""The solver against scipy, its derivatives against finite differences, and its certificate."""
+
+import numpy as np
+import pytest
+import scipy.optimize
+
+from bandwise.fusion import convex
+from bandwise.fusion.convex import Problem, minimise
+
+
+@pytest.mark.parametrize(("count", "samples", "classes"), [(1, 40, 2), (3, 60, 4), (6, 30, 3), (9, 25, 10)])
+@pytest.mark.parametrize(("pull", "ridge"), [(0.0, 0.1), (1.0, 0.1), (5.0, 0.0)])
+def test_minimum_is_that_of_scipy(imagine, count, samples, classes, pull, ridge):
+    data = imagine(count, samples, classes, seed=count)
+    problem = Problem(data.logits, data.labels, pull=pull, ridge=ridge)
+    ours = minimise(problem)
+    theirs = scipy.optimize.minimize(
+        problem.value,
+        np.ones(count),
+        jac=lambda u: problem.derivatives(u)[0],
+        bounds=[(0, None)] * count,
+        method="L-BFGS-B",
+        options={"ftol": 1e-15, "gtol": 1e-10, "maxiter": 5000},
+    )
+    assert ours.residual < 1e-6
+    assert problem.value(ours.multipliers) <= theirs.fun + 1e-10
+    np.testing.assert_allclose(ours.multipliers, theirs.x, atol=2e-4)
+
+
+def test_a_useless_branch_gets_exactly_nothing(imagine):
+    """The bound is reached, not approached: a reader of the weights sees zero."""
+    data = imagine(3, 500, 5)
+    harmful = -data.logits[:1]
+    minimum = minimise(Problem(np.concatenate([data.logits, harmful]), data.labels, pull=0.0, ridge=0.0))
+    assert minimum.multipliers[3] == 0.0
+    assert minimum.multipliers[0] > 0.0
+
+
+def test_derivatives_agree_with_finite_differences(imagine):
+    data = imagine(3, 50, 4)
+    problem = Problem(data.logits, data.labels, pull=2.0, ridge=0.5)
+    point = np.array([0.3, 0.7, 0.1])
+    gradient, hessian = problem.derivatives(point)
+    step = 1e-6
+    for axis in range(3):
+        shift = step * np.eye(3)[axis]
+        slope = (problem.value(point + shift) - problem.value(point - shift)) / (2 * step)
+        bend = (problem.derivatives(point + shift)[0] - problem.derivatives(point - shift)[0]) / (2 * step)
+        assert gradient[axis] == pytest.approx(slope, abs=1e-8)
+        np.testing.assert_allclose(hessian[axis], bend, atol=1e-7)
+
+
+def test_nll_is_convex_along_lines(imagine):
+    data = imagine(4, 80, 5)
+    problem = Problem(data.logits, data.labels, pull=0.0, ridge=0.0)
+    generator = np.random.default_rng(1)
+    for _ in range(20):
+        one, other = generator.uniform(0, 3, size=(2, 4))
+        middle = problem.nll((one + other) / 2)
+        assert middle <= (problem.nll(one) + problem.nll(other)) / 2 + 1e-12
+
+
+def test_block_size_changes_only_rounding(imagine, monkeypatch):
+    data = imagine(3, 64, 4)
+    whole = minimise(Problem(data.logits, data.labels))
+    monkeypatch.setattr(convex, "_ELEMENTS_A_BLOCK", 3 * 4 * 5)
+    pieces = minimise(Problem(data.logits, data.labels))
+    np.testing.assert_allclose(pieces.multipliers, whole.multipliers, rtol=1e-9)
+
+
+def test_unit_of_the_logits_does_not_matter(imagine):
+    """Ten times the logits, a tenth of the multipliers: the penalty is measured in observations."""
+    data = imagine(4, 40, 5)
+    plain = minimise(Problem(data.logits, data.labels))
+    scaled = minimise(Problem(10 * data.logits, data.labels))
+    np.testing.assert_allclose(10 * scaled.multipliers, plain.multipliers, rtol=1e-6, atol=1e-9)
+
+
+def test_separable_samples_give_finite_confidence(imagine):
+    data = imagine(3, 20, 4)
+    perfect = np.repeat(np.eye(4)[data.labels][None], 3, axis=0)
+    bounded = minimise(Problem(perfect, data.labels))
+    assert np.isfinite(bounded.multipliers).all()
+    assert bounded.multipliers.sum() < 100
+    np.testing.assert_allclose(bounded.multipliers, bounded.multipliers.mean(), rtol=1e-9)
+
+
+def test_equal_branches_share_equally(imagine):
+    """Without the pull any division is as good; with it the answer is unique."""
+    data = imagine(1, 100, 4)
+    minimum = minimise(Problem(np.repeat(data.logits, 3, axis=0), data.labels))
+    np.testing.assert_allclose(minimum.multipliers, minimum.multipliers.mean(), rtol=1e-8)
+
+
+def test_constant_logits_are_no_division_by_zero():
+    minimum = minimise(Problem(np.zeros((2, 10, 3)), np.zeros(10, dtype=np.int64)))
+    assert np.isfinite(minimum.multipliers).all()

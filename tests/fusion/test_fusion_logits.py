@@ -1,0 +1,98 @@
+"""Files of branches that do not belong together are refused, by name and with the difference."""
+
+import numpy as np
+import pytest
+from safetensors.numpy import save_file
+
+from bandwise.errors import CorruptionError, IncompatibleError, UsageError
+from bandwise.fusion.logits import load_branches
+from bandwise.runs import LogitsFile, write_logits
+
+META = {"split": "holdout", "crops": "1", "store": "ab" * 32, "classes": "cd" * 32}
+
+
+@pytest.fixture
+def write(tmp_path):
+    def build(branch, *, ids=(1, 2, 5), labels=(0, 1, 2), classes=3, without=(), **meta):
+        path = tmp_path / f"branch-{branch:02d}-{len(list(tmp_path.iterdir()))}.safetensors"
+        logits = np.random.default_rng(branch).normal(size=(len(ids), classes)).astype(np.float32)
+        merged = {key: value for key, value in {**META, "branch": str(branch), **meta}.items() if key not in without}
+        write_logits(path, LogitsFile(np.array(ids, dtype=np.int64), np.array(labels, dtype=np.int64), logits, merged))
+        return path
+
+    return build
+
+
+def test_branches_are_stacked_in_the_order_given(write):
+    data = load_branches([write(3), write(0)])
+    assert data.branches == (3, 0)
+    assert data.logits.shape == (2, 3, 3)
+    assert data.logits.dtype == np.float64
+    expected = np.random.default_rng(0).normal(size=(3, 3)).astype(np.float32)
+    np.testing.assert_array_equal(data.logits[1], expected)
+    assert (data.split, data.crops, data.ids.tolist(), data.labels.tolist()) == ("holdout", 1, [1, 2, 5], [0, 1, 2])
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"split": "val"}, "split is val, not holdout"),
+        ({"crops": "10"}, "crops is 10, not 1"),
+        ({"store": "ef" * 32}, "store is efef.*, not abab"),
+        ({"classes": "01" * 32}, "classes is 0101.*, not cdcd"),
+        ({"classes_count": 4}, "it has 4 classes, not 3"),
+        ({"ids": (1, 2, 6)}, "2 ids stand in only one of them, for example 5"),
+        ({"ids": (1, 2), "labels": (0, 1)}, "it has 2 samples, not 3, and 1 ids .* for example 5"),
+        ({"labels": (0, 2, 2)}, "sample 2 has label 2, not 1"),
+    ],
+)
+def test_what_does_not_belong_together_is_refused(write, changes, message):
+    changes = dict(changes)
+    classes = changes.pop("classes_count", 3)
+    with pytest.raises(IncompatibleError, match=rf"branch 1 \(.*\) does not fit branch 0 \(.*\): {message}"):
+        load_branches([write(0), write(1, classes=classes, **changes)])
+
+
+def test_the_same_branch_twice_is_refused(write):
+    with pytest.raises(IncompatibleError, match="two of the files hold branch 2; name every branch once"):
+        load_branches([write(2), write(0), write(2)])
+
+
+def test_nothing_to_fuse_is_refused(write):
+    with pytest.raises(UsageError, match="no logits to fuse"):
+        load_branches([])
+    with pytest.raises(UsageError, match="holds no samples"):
+        load_branches([write(0, ids=(), labels=())])
+
+
+@pytest.mark.parametrize("key", ["branch", "split", "crops", "store", "classes"])
+def test_a_file_that_does_not_say_what_it_is_is_refused(write, key):
+    with pytest.raises(CorruptionError, match=f"does not say its {key}"):
+        load_branches([write(0, without=(key,))])
+
+
+def test_a_branch_that_is_no_number_is_refused(write):
+    with pytest.raises(CorruptionError, match="branch and crops must be numbers, not '-1'"):
+        load_branches([write(0, branch="-1")])
+
+
+@pytest.mark.parametrize("label", [-1, 3])
+def test_a_label_outside_the_classes_is_refused(write, label):
+    with pytest.raises(CorruptionError, match="a label lies outside 0 to 2"):
+        load_branches([write(0, labels=(0, 1, label))])
+
+
+def test_non_finite_logits_are_refused(tmp_path, write):
+    good = write(0)
+    bad = tmp_path / "bad.safetensors"
+    logits = np.zeros((3, 3), dtype=np.float32)
+    logits[1, 2] = np.inf
+    arrays = {"ids": np.array([1, 2, 5]), "labels": np.array([0, 1, 2]), "logits": logits}
+    save_file(arrays, bad, {**META, "branch": "1"})
+    with pytest.raises(CorruptionError, match="not finite"):
+        load_branches([good, bad])
+
+
+def test_a_missing_file_is_named(tmp_path, write):
+    with pytest.raises(CorruptionError, match=r"gone\.safetensors is missing"):
+        load_branches([write(0), tmp_path / "gone.safetensors"])

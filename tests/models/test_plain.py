@@ -1,0 +1,118 @@
+"""AlexNet and VGG against torchvision's layers, their real maps and the sizes that they refuse."""
+
+import pytest
+import torch
+from torch import nn
+from torch.nn import functional
+
+from bandwise.errors import UsageError
+from bandwise.models.plain import PlainNetwork
+from bandwise.models.shapes import map_side
+from bandwise.models.zoo import create_branch
+
+NAMES = ["alexnet", "alexnet-sub4", "alexnet-sub16", "vgg16", "vgg16-sub4", "vgg16-sub16"]
+LEAST = {"alexnet": 63, "alexnet-sub4": 48, "alexnet-sub16": 30, "vgg16": 32, "vgg16-sub4": 32, "vgg16-sub16": 16}
+
+
+def build(name: str, side: int, classes: int = 5) -> PlainNetwork:
+    network = create_branch(name, num_classes=classes, in_channels=3, input_size=side)
+    assert isinstance(network, PlainNetwork)
+    return network
+
+
+def build_on_meta(name: str, side: int) -> PlainNetwork:
+    with torch.device("meta"):
+        return build(name, side)
+
+
+def test_alexnet_equals_torchvision_with_its_weights():
+    models = pytest.importorskip("torchvision.models")
+    torch.manual_seed(0)
+    reference = models.alexnet(num_classes=7).eval()
+    ours = build("alexnet", 224, classes=7).eval()
+    weights = dict(zip(ours.state_dict(), reference.state_dict().values(), strict=True))
+    ours.load_state_dict(weights)
+    images = torch.randn(2, 3, 224, 224)
+    with torch.no_grad():
+        torch.testing.assert_close(ours(images), reference(images), rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize(("name", "column", "batch_norm"), [("vgg16", "D", False), ("vgg16-sub4", "D", True)])
+def test_convolutions_of_vgg16_equal_torchvision(name, column, batch_norm):
+    vgg = pytest.importorskip("torchvision.models.vgg")
+    torch.manual_seed(0)
+    reference = vgg.make_layers(vgg.cfgs[column], batch_norm=batch_norm).eval()
+    ours = build(name, 32).body.eval()
+    ours.load_state_dict(reference.state_dict(), strict=True)
+    images = torch.randn(2, 3, 45, 37)
+    with torch.no_grad():
+        torch.testing.assert_close(ours(images), reference(images))
+
+
+def test_vgg16_sub16_is_vgg19_without_its_fifth_block():
+    vgg = pytest.importorskip("torchvision.models.vgg")
+    reference = vgg.make_layers(vgg.cfgs["E"], batch_norm=True)
+    ours = build_on_meta("vgg16-sub16", 56).body
+    # The fifth block: four times convolution, normalisation and ReLU, and a pool.
+    kept = list(reference)[: -(4 * 3 + 1)]
+    assert [str(layer) for layer in ours] == [str(layer) for layer in kept]
+
+
+@pytest.mark.parametrize(
+    ("name", "side", "expected"),
+    [
+        ("alexnet", 224, 6),
+        ("alexnet-sub4", 112, 3),
+        ("alexnet-sub16", 56, 2),
+        ("vgg16", 224, 7),
+        ("vgg16-sub4", 112, 3),
+        ("vgg16-sub16", 56, 3),
+    ],
+)
+def test_real_maps(name, side, expected):
+    network = build_on_meta(name, side)
+    assert network.side == expected
+    assert network.body(torch.empty(2, 3, side, side, device="meta")).shape[-2:] == (expected, expected)
+    assert network.features(torch.empty(2, 3, side, side, device="meta")).shape == (2, 4096)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_arithmetic_of_maps_agrees_with_torch(name):
+    body = build_on_meta(name, 64).body
+    for side in range(LEAST[name], 130, 7):
+        assert body(torch.empty(1, 3, side, side, device="meta")).shape[-1] == map_side(body, side)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_least_size_is_named_and_right(name):
+    least = LEAST[name]
+    assert build_on_meta(name, least).side == 1
+    message = f"{name} cannot take an input of {least - 1}x{least - 1} px.*the least is {least} px"
+    for side in (1, least - 1):
+        with pytest.raises(UsageError, match=f"the least is {least} px"):
+            build_on_meta(name, side)
+    with pytest.raises(UsageError, match=message):
+        build_on_meta(name, least - 1)
+
+
+@pytest.mark.parametrize(("name", "side", "other"), [("alexnet-sub16", 56, 44), ("vgg16-sub16", 56, 40)])
+def test_another_image_size_is_averaged_to_the_map(name, side, other):
+    torch.manual_seed(0)
+    network = build(name, side).eval()
+    smaller, same = torch.randn(2, 3, other, other), torch.randn(2, 3, side, side)
+    with torch.no_grad():
+        pooled = functional.adaptive_avg_pool2d(network.body(smaller), network.side)
+        torch.testing.assert_close(network(smaller), network.classifier(network.hidden(pooled.flatten(1))))
+        assert torch.equal(network(same), network.classifier(network.hidden(network.body(same).flatten(1))))
+
+
+def test_start_keeps_the_size_of_activations_without_batch_normalisation():
+    torch.manual_seed(0)
+    network = build("vgg16", 32).eval()
+    with torch.no_grad():
+        maps = network.body(torch.randn(4, 3, 32, 32))
+    # 13 layers deep: a fan_out start or PyTorch's own would shrink this by orders of magnitude.
+    assert 0.1 < maps.square().mean().sqrt() < 10
+    assert all(
+        not layer.bias.any() for layer in network.body if isinstance(layer, nn.Conv2d) and layer.bias is not None
+    )

@@ -1,0 +1,93 @@
+"""ResNets against timm's, their stems and their start."""
+
+import pytest
+import timm
+import torch
+from torch import nn
+
+from bandwise.models.resnet import ResNet, Stem, choose_stem
+from bandwise.models.zoo import create_branch
+
+
+@pytest.mark.parametrize("name", ["resnet34", "resnet50"])
+def test_equal_to_timm_with_its_weights(name):
+    torch.manual_seed(1)
+    reference = timm.create_model(name, num_classes=11, in_chans=4, zero_init_last=False)
+    for layer in reference.modules():
+        if isinstance(layer, nn.BatchNorm2d):
+            nn.init.uniform_(layer.running_mean, -0.1, 0.1)
+            nn.init.uniform_(layer.running_var, 0.8, 1.2)
+    ours = create_branch(name, num_classes=11, in_channels=4, input_size=64)
+    assert isinstance(ours, ResNet)
+    ours.load_state_dict(reference.state_dict(), strict=True)
+    images = torch.randn(2, 4, 64, 64)
+    ours.eval()
+    reference.eval()
+    with torch.no_grad():
+        expected = reference(images)
+        torch.testing.assert_close(ours(images), expected, rtol=1e-5, atol=1e-5)
+        pooled = reference.forward_head(reference.forward_features(images), pre_logits=True)
+        torch.testing.assert_close(ours.features(images), pooled, rtol=1e-5, atol=1e-5)
+    assert expected.std() > 1e-3
+
+
+@pytest.mark.parametrize(
+    ("side", "dense"),
+    [
+        (336, Stem(7, 2, 2)),
+        (224, Stem(7, 2, 2)),
+        (160, Stem(7, 2, 2)),
+        (159, Stem(7, 2, 1)),
+        (112, Stem(7, 2, 1)),
+        (80, Stem(7, 2, 1)),
+        (79, Stem(3, 1, 0)),
+        (56, Stem(3, 1, 0)),
+        (14, Stem(3, 1, 0)),
+    ],
+)
+def test_stems(side, dense):
+    assert choose_stem("stock", side) == Stem(7, 2, 2)
+    assert choose_stem("dense", side) == dense
+
+
+@pytest.mark.parametrize("stride", [1, 2, 4])
+@pytest.mark.parametrize("crop", [160, 176, 192])
+def test_a_smaller_training_crop_has_the_dense_stem_of_its_test_crop(crop, stride):
+    assert choose_stem("dense", crop // stride) == choose_stem("dense", 224 // stride)
+
+
+@pytest.mark.parametrize(
+    ("side", "stem", "expected"),
+    [(224, "stock", 56), (112, "dense", 56), (56, "dense", 56), (112, "stock", 28), (56, "stock", 14)],
+)
+def test_map_of_the_first_stage(side, stem, expected):
+    with torch.device("meta"):
+        network = create_branch("resnet34", num_classes=10, in_channels=3, input_size=side, stem=stem)
+        shapes = []
+        network.get_submodule("layer1").register_forward_hook(
+            lambda module, inputs, output: shapes.append(output.shape)
+        )
+        network(torch.empty(2, 3, side, side))
+    assert shapes == [(2, 64, expected, expected)]
+
+
+def test_start():
+    torch.manual_seed(0)
+    network = create_branch("resnet34", num_classes=1000, in_channels=3, input_size=56)
+    layer = network.get_submodule("layer4.1.conv2")
+    assert isinstance(layer, nn.Conv2d)
+    assert layer.weight.std().item() == pytest.approx((2 / (512 * 9)) ** 0.5, rel=0.01)
+    classifier = network.get_submodule("fc")
+    assert isinstance(classifier, nn.Linear)
+    assert classifier.weight.std().item() == pytest.approx(0.01, rel=0.01)
+    assert not classifier.bias.any()
+    # A block starts as its shortcut: on positive input it changes nothing.
+    block = network.get_submodule("layer1.0").eval()
+    image = torch.rand(2, 64, 5, 7)
+    assert torch.equal(block(image), image)
+
+
+@pytest.mark.parametrize("side", [1, 2, 7, 31, 33])
+def test_any_size_passes(side):
+    network = create_branch("resnet10", num_classes=5, in_channels=2, input_size=side, stem="dense").eval()
+    assert network(torch.randn(1, 2, side, side)).isfinite().all()

@@ -1,0 +1,52 @@
+"""Models of timm: channels and sizes that they take, and clear errors for the others."""
+
+import re
+
+import pytest
+import torch
+
+from bandwise.errors import UsageError
+from bandwise.models.cost import counts, macs
+from bandwise.models.zoo import create_branch
+
+
+@pytest.mark.parametrize(
+    ("name", "channels", "side"), [("convnext_atto", 12, 56), ("resnet18", 1, 32), ("vit_tiny_patch16_224", 3, 112)]
+)
+def test_channels_and_size(name, channels, side):
+    network = create_branch(f"timm:{name}", num_classes=6, in_channels=channels, input_size=side)
+    assert network.training
+    assert network(torch.randn(2, channels, side, side)).shape == (2, 6)
+
+
+def test_a_transformer_is_built_for_the_size():
+    network = create_branch("timm:vit_tiny_patch16_224", num_classes=6, in_channels=3, input_size=112)
+    assert network.get_parameter("pos_embed").shape == (1, 1 + 7 * 7, 192)
+
+
+def test_on_the_meta_device():
+    with torch.device("meta"):
+        network = create_branch("timm:resnet50", num_classes=1000, in_channels=3, input_size=224)
+    assert counts(network)["parameters"] == 25_557_032
+    ours = create_branch("resnet10", num_classes=10, in_channels=3, input_size=64)
+    assert macs(network, (3, 224, 224)) == 4_089_184_256
+    assert next(ours.parameters()).device.type == "cpu"
+
+
+def test_an_unknown_name_names_the_nearest():
+    with pytest.raises(UsageError, match=r"timm [\d.]+ has no model 'resnt18'; did you mean resnet18"):
+        create_branch("timm:resnt18", num_classes=6, in_channels=3, input_size=56)
+
+
+def test_a_name_from_a_hub_is_not_fetched():
+    with pytest.raises(UsageError, match="has no model 'hf-hub:someone/model'"):
+        create_branch("timm:hf-hub:someone/model", num_classes=6, in_channels=3, input_size=56)
+
+
+@pytest.mark.parametrize(
+    ("name", "channels", "side"), [("inception_v3", 3, 56), ("vit_tiny_patch16_224", 3, 8), ("levit_128s", 3, 56)]
+)
+def test_a_size_that_does_not_fit(name, channels, side):
+    message = re.escape(f"timm:{name} cannot take images of {channels}x{side}x{side}: ")
+    with pytest.raises(UsageError, match=message + ".*choose another crop"):
+        create_branch(f"timm:{name}", num_classes=6, in_channels=channels, input_size=side)

@@ -1,0 +1,170 @@
+"""From a folder of pictures to a fused result, through the command line and files only."""
+
+import hashlib
+import json
+from pathlib import Path
+
+import pytest
+from tests.pictures import make_folder
+
+from bandwise.cli import main
+
+FLAGS = [
+    "--canvas",
+    "32",
+    "--crop",
+    "28",
+    "--model",
+    "resnet8",
+    "--stem",
+    "dense",
+    "--epochs",
+    "3",
+    "--batch-size",
+    "8",
+]
+
+
+def call(capsys, *argv: str, code: int = 0) -> dict:
+    """Run a command with --json and return its object."""
+    assert main([*argv, "--json"]) == code
+    return json.loads(capsys.readouterr().out)
+
+
+def tree(folder: Path) -> dict[str, str]:
+    """Return the sha256 of every file below a folder."""
+    return {
+        str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in sorted(folder.rglob("*"))
+        if path.is_file()
+    }
+
+
+@pytest.fixture(scope="module")
+def work(tmp_path_factory):
+    """A folder of pictures, a configuration file, and one finished run."""
+    root = tmp_path_factory.mktemp("end-to-end")
+    make_folder(root / "pictures")
+    (root / "tiny.yaml").write_text(f"data:\n  data: {root / 'pictures'}\n", encoding="utf-8")
+    assert main(["run", str(root / "tiny.yaml"), "--out", str(root / "run"), *FLAGS, "--json"]) == 0
+    return root
+
+
+def test_the_results_hold_what_was_asked(work):
+    results = json.loads((work / "run" / "results.json").read_text())
+    assert results["n_eval"] == results["n_total"] == 18
+    assert [entry["bands"] for entry in results["branches"]] == [[0], [1], [2], [3]]
+    assert results["fused"]["top1"] > results["chance"]
+    assert results["fusion"]["rule"] == "learned"
+    assert results["fusion"]["fitted_on"] == "holdout"
+    cost = results["cost"]
+    assert cost["params_total"] == 4 * cost["params_per_branch"]
+    assert cost["macs_total"] == 4 * cost["macs_per_branch"]
+    assert cost["wall_s_sum"] >= cost["wall_s_longest"] > 0
+    assert cost["store_bytes_total"] == sum(entry["store_bytes"] for entry in results["branches"])
+    assert (work / "run" / "report.html").stat().st_size > 10_000
+
+
+def test_a_second_run_changes_nothing(work, capsys):
+    def stable() -> dict[str, str]:
+        return {name: digest for name, digest in tree(work / "run").items() if not name.startswith("report")}
+
+    before = stable()
+    call(capsys, "run", str(work / "tiny.yaml"), "--out", str(work / "run"), *FLAGS)
+    assert stable() == before
+
+
+def test_another_configuration_is_refused_with_the_difference(work, capsys):
+    error = call(capsys, "run", str(work / "tiny.yaml"), "--out", str(work / "run"), *FLAGS, "--lr", "0.01", code=7)[
+        "error"
+    ]
+    assert "training.lr: 0.05 -> 0.01" in error["message"]
+
+
+def test_a_branch_alone_equals_the_branch_among_others(work, capsys):
+    """No communication: bit for bit, in a folder of its own, trained from a shared store."""
+    alone = work / "alone"
+    store = str(work / "run" / "store")
+    argv = [str(work / "tiny.yaml"), "--out", str(alone), "--store", store, "--branch", "2"]
+    call(capsys, "train", *argv, *FLAGS)
+    assert not (alone / "branch-00").exists()
+    for split in ("holdout", "val"):
+        name = f"logits/{split}/branch-02.safetensors"
+        assert (alone / name).read_bytes() == (work / "run" / name).read_bytes()
+
+
+def test_branches_at_once_equal_branches_in_turn(work, capsys):
+    out = work / "at-once"
+    store = str(work / "run" / "store")
+    argv = [str(work / "tiny.yaml"), "--out", str(out), "--store", store, "--jobs", "2"]
+    call(capsys, "train", *argv, *FLAGS)
+    assert tree(out / "logits") == tree(work / "run" / "logits")
+
+
+def test_every_rule_and_a_subset_of_the_branches(work, capsys):
+    run = str(work / "run")
+    for rule in ("mean", "geometric", "greedy", "learned"):
+        fusion = call(capsys, "fuse", run, "--fusion", rule)
+        assert fusion["rule"] == rule
+        assert call(capsys, "evaluate", run)["fusion"]["rule"] == rule
+    fusion = call(capsys, "fuse", run, "--use", "0,2")
+    assert fusion["branches"] == [0, 2]
+    assert [entry["branch"] for entry in call(capsys, "evaluate", run)["branches"]] == [0, 2]
+    call(capsys, "fuse", run)
+    call(capsys, "evaluate", run)
+
+
+def test_ten_crops_never_share_a_file_with_one(work, capsys):
+    run = work / "run"
+    before = (run / "results.json").read_bytes()
+    call(capsys, "fuse", str(run), "--crops", "10")
+    results = call(capsys, "evaluate", str(run), "--crops", "10")
+    assert results["crops"] == 10
+    assert (run / "results.json").read_bytes() == before
+    assert (run / "results-10crop.json").exists()
+
+
+def test_predict_names_the_classes(work, capsys):
+    folder = work / "pictures" / "val" / "class-1"
+    junk = work / "junk.jpg"
+    junk.write_bytes(b"not a picture")
+    result = call(capsys, "predict", str(work / "run"), str(folder), str(junk), code=3)
+    rows = result["predictions"]
+    assert len(rows) == 7
+    good = [row for row in rows if row["status"] == "ok"]
+    assert len(good) == 6
+    assert all(row["classes"][0]["name"].startswith("class-") for row in good)
+    bad = next(row for row in rows if row["status"] != "ok")
+    assert bad["path"].endswith("junk.jpg")
+
+
+def test_predictions_equal_the_evaluation(work, capsys):
+    """The served path (decode, split, networks, fusion) and the evaluated path (stored bands) agree."""
+    run = work / "run"
+    results = json.loads((run / "results.json").read_text())
+    correct = 0
+    for label in range(3):
+        rows = call(capsys, "predict", str(run), str(work / "pictures" / "val" / f"class-{label}"))["predictions"]
+        correct += sum(row["classes"][0]["name"] == f"class-{label}" for row in rows)
+    assert correct / 18 == pytest.approx(results["fused"]["top1"])
+
+
+def test_verify_and_reconstruct(work, capsys):
+    store = work / "run" / "store"
+    assert call(capsys, "verify", str(store))
+    result = call(capsys, "reconstruct", str(store), "--data", str(work / "pictures"))
+    assert result["clipped_fraction"] == 0
+    assert result["psnr_db"]["min"] > 45
+    shard = next(store.glob("band-03/train-*.parquet"))
+    content = bytearray(shard.read_bytes())
+    content[len(content) // 2] ^= 1
+    shard.write_bytes(content)
+    error = call(capsys, "verify", str(store), code=4)["error"]
+    assert shard.name in error["message"]
+    call(capsys, "verify", str(store), "--repair", "--data", str(work / "pictures"))
+    assert call(capsys, "verify", str(store))
+
+
+def test_dry_run_writes_nothing(work, tmp_path, capsys):
+    call(capsys, "run", str(work / "tiny.yaml"), "--out", str(tmp_path / "r"), *FLAGS, "--dry-run")
+    assert not (tmp_path / "r").exists()

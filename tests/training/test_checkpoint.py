@@ -1,0 +1,259 @@
+import json
+import random
+import shutil
+from pathlib import Path
+
+import pytest
+import torch
+
+from bandwise import atomic
+from bandwise.errors import CorruptionError, IncompatibleError, NoSpaceError
+from bandwise.training import checkpoint as module
+from bandwise.training.checkpoint import (
+    AVERAGE_PREFIX,
+    last_checkpoint,
+    newest_checkpoint,
+    read_checkpoint,
+    remove_trash,
+    save_checkpoint,
+    steps,
+)
+from bandwise.training.tensors import NotFiniteError
+
+FILES = ("COMMIT.json", "model.safetensors", "optim.safetensors", "state.json")
+
+
+def save(folder: Path, step: int, *, keep: int = 2, value: float | None = None) -> Path:
+    weight = torch.full((3, 2), float(step) if value is None else value)
+    optim = {"random.cpu": torch.arange(40, dtype=torch.uint8), AVERAGE_PREFIX + "weight": torch.full((2,), step)}
+    state = {"position": {"step": step}, "loss": 0.1 + 0.2}
+    return save_checkpoint(folder, step, model={"weight": weight}, optim=optim, state=state, keep=keep)
+
+
+def flip_bit(path: Path, position: int) -> None:
+    content = bytearray(path.read_bytes())
+    content[position // 8] ^= 1 << position % 8
+    path.write_bytes(content)
+
+
+def names(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
+
+
+def test_what_is_saved_is_read_back(tmp_path):
+    path = save(tmp_path, 123)
+    assert path.name == "step-000000123"
+    assert names(path) == sorted(FILES)
+    found = read_checkpoint(path)
+    assert torch.equal(found.model["weight"], torch.full((3, 2), 123.0))
+    assert torch.equal(found.optim["random.cpu"], torch.arange(40, dtype=torch.uint8))
+    assert found.state == {"version": 1, "position": {"step": 123}, "loss": 0.1 + 0.2}
+
+
+def test_commit_holds_sizes_and_hashes(tmp_path):
+    """Oracle: the hash function of the standard library over the files."""
+    import hashlib
+
+    path = save(tmp_path, 1)
+    commit = json.loads((path / "COMMIT.json").read_text())
+    for name in FILES[1:]:
+        content = (path / name).read_bytes()
+        assert commit["files"][name] == {"bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}
+
+
+def test_the_newest_are_kept(tmp_path):
+    for step in (1, 2, 10, 11):
+        save(tmp_path, step, keep=3)
+    assert names(tmp_path) == ["step-000000002", "step-000000010", "step-000000011"]
+    found = newest_checkpoint(tmp_path)
+    assert found is not None
+    assert found.state["position"]["step"] == 11
+
+
+def test_an_empty_folder_has_none(tmp_path):
+    assert newest_checkpoint(tmp_path) is None
+    with pytest.raises(CorruptionError, match="has no checkpoint; run `bandwise train`"):
+        last_checkpoint(tmp_path)
+
+
+def test_every_flipped_bit_of_the_small_files_and_many_of_the_others_are_found(tmp_path):
+    path = save(tmp_path, 1)
+    rng = random.Random(5)
+    tried = 0
+    for name in FILES:
+        file = path / name
+        bits = file.stat().st_size * 8
+        chosen = range(bits) if name == "COMMIT.json" else rng.sample(range(bits), 300)
+        for position in chosen:
+            flip_bit(file, position)
+            with pytest.raises(CorruptionError, match="step-000000001"):
+                read_checkpoint(path)
+            flip_bit(file, position)
+            tried += 1
+    assert tried > 2000
+    read_checkpoint(path)
+
+
+def test_a_flip_goes_unseen_without_the_hash(tmp_path, monkeypatch):
+    """Negative control: the library alone reads altered weights without a word."""
+    path = save(tmp_path, 1)
+    file = path / "model.safetensors"
+    flip_bit(file, (file.stat().st_size - 4) * 8)
+    original = json.loads((path / "COMMIT.json").read_text())["files"]["model.safetensors"]["sha256"]
+    real = module.sha256_file
+    monkeypatch.setattr(module, "sha256_file", lambda p: original if p.name == "model.safetensors" else real(p))
+    assert not torch.equal(read_checkpoint(path).model["weight"], torch.full((3, 2), 1.0))
+
+
+@pytest.mark.parametrize("name", FILES)
+@pytest.mark.parametrize("harm", ["truncate", "empty", "append", "remove", "old"])
+def test_a_damaged_newest_one_is_set_aside_and_the_one_before_is_used(tmp_path, capsys, name, harm):
+    old, new = save(tmp_path, 5), save(tmp_path, 9)
+    file = new / name
+    content = file.read_bytes()
+    if harm == "truncate":
+        file.write_bytes(content[:-1])
+    elif harm == "empty":
+        file.write_bytes(b"")
+    elif harm == "append":
+        file.write_bytes(content + b"\0")
+    elif harm == "remove":
+        file.unlink()
+    else:
+        shutil.copyfile(old / name, file)
+    found = newest_checkpoint(tmp_path)
+    assert found is not None
+    assert found.path == old
+    assert names(tmp_path) == ["damaged-step-000000009", "step-000000005"]
+    assert "WARNING" in (text := capsys.readouterr().err)
+    assert "set aside as damaged-step-000000009, going on from step-000000005" in text
+    save(tmp_path, 9)
+    flip_bit(tmp_path / "step-000000009" / "state.json", 40)
+    newest_checkpoint(tmp_path)
+    assert "damaged-step-000000009.1" in names(tmp_path)
+
+
+def test_when_all_are_damaged_nothing_starts_again(tmp_path):
+    for step in (1, 2):
+        flip_bit(save(tmp_path, step) / "model.safetensors", 700)
+    for _ in range(2):
+        with pytest.raises(CorruptionError, match=r"none is valid .*step-000000002.*altered.*remove the folder"):
+            newest_checkpoint(tmp_path)
+    assert names(tmp_path) == ["step-000000001", "step-000000002"]
+
+
+def test_when_all_were_set_aside_nothing_starts_again(tmp_path):
+    save(tmp_path, 3).rename(tmp_path / "damaged-step-000000003")
+    with pytest.raises(CorruptionError, match="all were set aside as damaged before"):
+        newest_checkpoint(tmp_path)
+
+
+def test_reading_only_does_not_fall_back(tmp_path):
+    """Predictions from an older checkpoint would pass for those of the newest."""
+    save(tmp_path, 1)
+    flip_bit(save(tmp_path, 2) / "model.safetensors", 700)
+    with pytest.raises(CorruptionError, match=r"step-000000002.*altered.*train` again"):
+        last_checkpoint(tmp_path)
+    assert names(tmp_path) == ["step-000000001", "step-000000002"]
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_weights_that_are_not_finite_are_not_saved(tmp_path, value):
+    save(tmp_path, 1)
+    with pytest.raises(NotFiniteError, match=r"after step 2 are not finite \(weight\)"):
+        save(tmp_path, 2, value=value)
+    assert names(tmp_path) == ["step-000000001"]
+
+
+def test_an_average_that_is_not_finite_is_not_saved(tmp_path):
+    with pytest.raises(NotFiniteError, match=r"average\.w"):
+        save_checkpoint(tmp_path, 1, model={}, optim={"average.w": torch.tensor(float("inf"))}, state={}, keep=2)
+
+
+def test_weights_that_are_not_finite_are_refused_at_load(tmp_path, monkeypatch):
+    monkeypatch.setattr(module, "not_finite", lambda tensors: [])
+    path = save(tmp_path, 1, value=float("nan"))
+    monkeypatch.undo()
+    with pytest.raises(CorruptionError, match="not finite: weight"):
+        read_checkpoint(path)
+
+
+def test_a_newer_version_is_refused_and_kept(tmp_path, monkeypatch):
+    monkeypatch.setattr(module, "VERSION", 2)
+    save(tmp_path, 1)
+    monkeypatch.undo()
+    with pytest.raises(IncompatibleError, match="format version 2; this program reads 1"):
+        newest_checkpoint(tmp_path)
+    assert names(tmp_path) == ["step-000000001"]
+
+
+def test_a_full_disk_leaves_the_older_ones(tmp_path, monkeypatch):
+    save(tmp_path, 1)
+    real = Path.write_bytes
+
+    def full(path: Path, content: bytes) -> int:
+        if path.name == "optim.safetensors":
+            raise OSError(28, "No space left on device")
+        return real(path, content)
+
+    monkeypatch.setattr(Path, "write_bytes", full)
+    with pytest.raises(NoSpaceError, match=r"no space left while writing .*step-000000002"):
+        save(tmp_path, 2)
+    assert names(tmp_path) == ["step-000000001"]
+    read_checkpoint(tmp_path / "step-000000001")
+
+
+@pytest.mark.parametrize("operation", ["fsync_file", "fsync_folder"])
+@pytest.mark.parametrize("call", range(1, 5))
+def test_a_failure_at_any_sync_leaves_old_or_new_but_never_half(tmp_path, monkeypatch, operation, call):
+    save(tmp_path, 1)
+    real, calls = getattr(atomic, operation), []
+
+    def failing(path: Path) -> None:
+        calls.append(path)
+        if len(calls) == call:
+            raise OSError(5, "Input/output error")
+        real(path)
+
+    monkeypatch.setattr(atomic, operation, failing)
+    if operation == "fsync_folder" and call > 2:
+        save(tmp_path, 2)
+    else:
+        with pytest.raises(OSError, match="Input/output error"):
+            save(tmp_path, 2)
+    monkeypatch.undo()
+    assert all(name.startswith("step-") for name in names(tmp_path))
+    found = newest_checkpoint(tmp_path)
+    assert found is not None
+    assert found.state["position"]["step"] in (1, 2)
+
+
+def test_other_bytes_on_disk_than_written_are_noticed_before_older_ones_go(tmp_path, monkeypatch):
+    save(tmp_path, 1)
+    save(tmp_path, 2)
+    real = module.commit_folder
+
+    def rotting(folder, write):
+        real(folder, write)
+        flip_bit(folder / "model.safetensors", 700)
+
+    monkeypatch.setattr(module, "commit_folder", rotting)
+    with pytest.raises(CorruptionError, match=r"step-000000003.*altered"):
+        save(tmp_path, 3)
+    assert len(steps(tmp_path)) == 3
+
+
+def test_interrupted_deletions_are_finished_and_never_found(tmp_path):
+    save(tmp_path, 1).rename(tmp_path / ".trash-step-000000001")
+    assert newest_checkpoint(tmp_path) is None
+    remove_trash(tmp_path)
+    assert names(tmp_path) == []
+
+
+def test_steps_are_ordered_by_number_not_by_time(tmp_path):
+    import os
+
+    for step in (2, 1, 3):
+        save(tmp_path, step, keep=9)
+    os.utime(tmp_path / "step-000000001", (2e9, 2e9))
+    assert [path.name[-1] for path in steps(tmp_path)] == ["3", "2", "1"]

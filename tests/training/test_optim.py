@@ -1,0 +1,91 @@
+import math
+
+import pytest
+import torch
+from torch import nn
+
+from bandwise.config import TrainingConfig
+from bandwise.errors import UsageError
+from bandwise.training.optim import Schedule, create_optimizer
+
+
+def small_network() -> nn.Module:
+    return nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.Flatten(), nn.Linear(16, 2))
+
+
+def rates(config: TrainingConfig, steps_per_epoch: int) -> list[float]:
+    schedule = Schedule(create_optimizer(small_network(), config), config, steps_per_epoch)
+    found = []
+    for _ in range(config.epochs * steps_per_epoch):
+        found.append(schedule.lr)
+        schedule.advance()
+    return found
+
+
+def test_cosine_follows_the_formula():
+    """Loshchilov and Hutter (2017), equation 5, counted in steps, with linear warm-up inside the schedule."""
+    config = TrainingConfig(epochs=4, lr=0.2, min_lr=0.01, warmup_epochs=1, warmup_lr=0.02)
+    expected = [0.02 + (0.2 - 0.02) * step / 5 for step in range(5)]
+    expected += [0.01 + 0.5 * (0.2 - 0.01) * (1 + math.cos(math.pi * step / 20)) for step in range(5, 20)]
+    assert rates(config, 5) == pytest.approx(expected, rel=1e-12)
+
+
+def test_cosine_equals_timm_stepped_by_hand():
+    from timm.scheduler.cosine_lr import CosineLRScheduler
+
+    config = TrainingConfig(epochs=3, lr=0.1)
+    optimizer = torch.optim.SGD(small_network().parameters(), lr=0.1)
+    scheduler = CosineLRScheduler(optimizer, t_initial=21, t_in_epochs=False)
+    expected = []
+    for step in range(21):
+        expected.append(optimizer.param_groups[0]["lr"])
+        scheduler.step_update(step + 1)
+    assert rates(config, 7) == expected
+
+
+def test_step_schedule_drops_at_epoch_ends():
+    config = TrainingConfig(epochs=5, lr=1.0, sched="step", decay_epochs=2, decay_rate=0.5)
+    assert rates(config, 3) == [1.0] * 6 + [0.5] * 6 + [0.25] * 3
+
+
+def test_no_schedule_keeps_the_warm_up():
+    config = TrainingConfig(epochs=3, lr=0.4, sched="none", warmup_epochs=1, warmup_lr=0.0)
+    assert rates(config, 4) == pytest.approx([0.0, 0.1, 0.2, 0.3] + [0.4] * 8)
+
+
+@pytest.mark.parametrize("sched", ["cosine", "step", "none"])
+@pytest.mark.parametrize("stop", [1, 4, 7])
+def test_a_restored_schedule_goes_on_with_the_same_rates(sched, stop):
+    config = TrainingConfig(epochs=3, lr=0.3, sched=sched, decay_epochs=1, warmup_epochs=1)
+    whole = rates(config, 4)
+    first = Schedule(create_optimizer(small_network(), config), config, 4)
+    for _ in range(stop):
+        first.advance()
+    second = Schedule(create_optimizer(small_network(), config), config, 4)
+    second.load_state_dict(first.state_dict())
+    rest = []
+    for _ in range(12 - stop):
+        rest.append(second.lr)
+        second.advance()
+    assert rest == whole[stop:]
+
+
+def test_norm_and_bias_are_not_decayed():
+    optimizer = create_optimizer(small_network(), TrainingConfig(weight_decay=0.5))
+    decay = {parameter.ndim: group["weight_decay"] for group in optimizer.param_groups for parameter in group["params"]}
+    assert decay == {1: 0.0, 2: 0.5, 4: 0.5}
+
+
+def test_unknown_optimiser_is_named_with_its_nearest():
+    with pytest.raises(UsageError, match=r"opt is 'admw'.*did you mean adam"):
+        create_optimizer(small_network(), TrainingConfig(opt="admw"))
+
+
+def test_second_order_optimiser_is_refused():
+    with pytest.raises(UsageError, match=r"'adahessian', which needs second derivatives"):
+        create_optimizer(small_network(), TrainingConfig(opt="adahessian"))
+
+
+def test_lookahead_of_a_known_optimiser_is_accepted():
+    optimizer = create_optimizer(small_network(), TrainingConfig(opt="lookahead_adamw"))
+    assert type(optimizer).__name__ == "Lookahead"
