@@ -16,13 +16,13 @@ if TYPE_CHECKING:
     from bandwise.models.zoo import create_branch
     from bandwise.serving.ensemble import SpectralEnsemble
     from bandwise.serving.predict import predict_paths
+    from bandwise.store.dataset import BandDataset
     from bandwise.store.format import Store, open_store
-    from bandwise.store.loader import BandDataset
     from bandwise.store.split import split_dataset
     from bandwise.training.trainer import train_branch
 
 _HOMES = {
-    "BandDataset": "bandwise.store.loader",
+    "BandDataset": "bandwise.store.dataset",
     "BandSplit": "bandwise.bands.module",
     "Fusion": "bandwise.fusion.rules",
     "RunConfig": "bandwise.config",

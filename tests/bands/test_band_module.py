@@ -29,6 +29,14 @@ def test_the_convolution_and_the_kernel_give_equal_bytes(transform, hard_images)
         assert np.array_equal(values[0].numpy(), stored(transform, image))
 
 
+def test_half_precision_storage_is_equal_to_the_bit(transform, hard_images):
+    split = BandSplit(transform, storage="float16")
+    for image in hard_images:
+        expected = BandQuantizer(transform).split_float16(image).transpose(0, 3, 1, 2)
+        values = split(as_batch([image]))[0].numpy()
+        assert np.array_equal(values, expected.reshape(values.shape).astype(np.float32))
+
+
 def test_bytes_are_equal_even_where_factors_are_shortened_to_8_bits(transform, hard_images):
     """What TF32 and bfloat16 units do: short factors, float32 sums. Both filters survive it, so the bytes do."""
     split = BandSplit(transform)

@@ -177,6 +177,16 @@ def test_dct1d_order_is_not_spatial_frequency():
     assert share[12].argmax() == 3 * 4 + 3
 
 
+@pytest.mark.parametrize(("kind", "shared"), [("hadamard", 16), ("identity", 16), ("dct2d", 4), ("dct1d", 1)])
+def test_how_many_bands_of_stride_4_come_from_splitting_those_of_stride_2(kind, shared):
+    image, half = picture(32, 32), SubbandTransform(2, kind)
+    nested = half.forward(half.forward(image)).reshape(16, -1)
+    direct = SubbandTransform(4, kind).forward(image).reshape(16, -1)
+    same = [[np.allclose(abs(one), abs(other)) for other in direct] for one in nested]
+    assert np.sum(same) == shared
+    assert same[0][0]
+
+
 @pytest.mark.parametrize(
     ("height", "width", "message"),
     [

@@ -157,7 +157,7 @@ def test_refusals():
         (logits[None], labels, r"got \(1, 4, 3\)"),
         (logits.long(), labels, "logits must be floating point and labels integers; got torch.int64"),
         (logits, labels.float(), "and torch.float32"),
-        (logits, labels - 4, "labels run from -4"),
+        (logits, labels - 4, "labels run from -3 to -2; with 3 classes they must be 0 to 2"),
         (logits, torch.tensor([0, 1, 2, 3]), "labels run from 0 to 3; with 3 classes they must be 0 to 2"),
         (logits.index_fill(0, torch.tensor([2]), math.nan), labels, "logits of sample 2 are not finite"),
         (logits.index_fill(0, torch.tensor([1]), math.inf), labels, "logits of sample 1 are not finite"),

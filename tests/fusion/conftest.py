@@ -1,4 +1,4 @@
-"""Logits of imagined branches: each knows something of the label, errs in part like the others, and has its own scale."""
+"""Logits of imagined branches: each knows something of the label, errs in part like the others, has its own scale."""
 
 from collections.abc import Callable
 

@@ -10,12 +10,12 @@ from bandwise.models.zoo import create_branch
 def test_macs_of_a_convolution_by_hand():
     layer = nn.Conv2d(3, 8, 3, stride=2, padding=1)
     # 9x7 px give 5x4 positions; each of 8 outputs sums 3 * 3 * 3 products.
-    assert macs(layer, (3, 9, 7)) == 5 * 4 * 8 * 27
+    assert macs(layer, (1, 3, 9, 7)) == 5 * 4 * 8 * 27
 
 
 def test_macs_of_a_grouped_convolution_and_a_linear_layer_by_hand():
     network = nn.Sequential(nn.Conv2d(4, 8, 3, groups=2, bias=False), nn.ReLU(), nn.Flatten(), nn.Linear(8 * 4, 5))
-    assert macs(network, (4, 4, 4)) == 2 * 2 * 8 * (2 * 9) + 32 * 5
+    assert macs(network, (3, 4, 4, 4)) == 3 * (2 * 2 * 8 * (2 * 9) + 32 * 5)
 
 
 def test_macs_of_resnet8_by_hand():
@@ -24,14 +24,14 @@ def test_macs_of_resnet8_by_hand():
     first = 2 * 16 * 16 * 32 * 32 * 9
     second = 8 * 8 * 64 * (32 * 9 + 64 * 9 + 32)
     third = 4 * 4 * 128 * (64 * 9 + 128 * 9 + 64)
-    assert macs(network, (1, 16, 16)) == stem + first + second + third + 128 * 10
+    assert macs(network, (1, 1, 16, 16)) == stem + first + second + third + 128 * 10
 
 
 def test_counting_changes_nothing():
     network = create_branch("resnet8", num_classes=3, in_channels=1, input_size=14)
     before = {name: tensor.clone() for name, tensor in network.state_dict().items()}
-    macs(network, (1, 14, 14))
-    saved_activation_bytes(network, (1, 14, 14))
+    macs(network, (2, 1, 14, 14))
+    saved_activation_bytes(network, (2, 1, 14, 14))
     assert network.training
     assert all(torch.equal(before[name], tensor) for name, tensor in network.state_dict().items())
 
@@ -49,7 +49,7 @@ def test_counts_by_hand_with_a_shared_tensor():
 def test_saved_activations_by_hand():
     network = nn.Sequential(nn.Flatten(), nn.Linear(4, 6), nn.ReLU(), nn.Linear(6, 2))
     # The input of each linear layer; the output of ReLU is the second of them.
-    assert saved_activation_bytes(network, (1, 2, 2)) == (4 + 6) * 4
+    assert saved_activation_bytes(network, (5, 1, 2, 2)) == 5 * (4 + 6) * 4
 
 
 def test_saved_activations_equal_those_of_a_real_step():
@@ -67,4 +67,4 @@ def test_saved_activations_equal_those_of_a_real_step():
     storages = {tensor.untyped_storage().data_ptr(): tensor.untyped_storage().nbytes() for tensor in saved}
     real = sum(size for pointer, size in storages.items() if pointer not in own)
     assert output.shape == (batch, 10)
-    assert saved_activation_bytes(network, (3, 14, 14), batch=batch) == real // batch
+    assert saved_activation_bytes(network, (batch, 3, 14, 14)) == real

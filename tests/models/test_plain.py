@@ -11,7 +11,7 @@ from bandwise.models.shapes import map_side
 from bandwise.models.zoo import create_branch
 
 NAMES = ["alexnet", "alexnet-sub4", "alexnet-sub16", "vgg16", "vgg16-sub4", "vgg16-sub16"]
-LEAST = {"alexnet": 63, "alexnet-sub4": 48, "alexnet-sub16": 30, "vgg16": 32, "vgg16-sub4": 32, "vgg16-sub16": 16}
+LEAST = {"alexnet": 63, "alexnet-sub4": 43, "alexnet-sub16": 29, "vgg16": 32, "vgg16-sub4": 32, "vgg16-sub16": 16}
 
 
 def build(name: str, side: int, classes: int = 5) -> PlainNetwork:

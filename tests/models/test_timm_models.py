@@ -29,7 +29,7 @@ def test_on_the_meta_device():
         network = create_branch("timm:resnet50", num_classes=1000, in_channels=3, input_size=224)
     assert counts(network)["parameters"] == 25_557_032
     ours = create_branch("resnet10", num_classes=10, in_channels=3, input_size=64)
-    assert macs(network, (3, 224, 224)) == 4_089_184_256
+    assert macs(network, (1, 3, 224, 224)) == 4_089_184_256
     assert next(ours.parameters()).device.type == "cpu"
 
 

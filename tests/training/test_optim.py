@@ -89,3 +89,8 @@ def test_second_order_optimiser_is_refused():
 def test_lookahead_of_a_known_optimiser_is_accepted():
     optimizer = create_optimizer(small_network(), TrainingConfig(opt="lookahead_adamw"))
     assert type(optimizer).__name__ == "Lookahead"
+
+
+def test_values_that_an_optimiser_refuses_are_explained():
+    with pytest.raises(UsageError, match=r"opt sgd with lr 0\.05, momentum 0 .* refused: Nesterov momentum requires"):
+        create_optimizer(small_network(), TrainingConfig(momentum=0.0))

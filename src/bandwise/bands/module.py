@@ -1,6 +1,7 @@
 """The split as one strided convolution with fixed filters, for use inside a network or an exported graph."""
 
 from collections.abc import Sequence
+from typing import Literal
 
 import numpy as np
 import torch
@@ -23,19 +24,27 @@ class BandSplit(nn.Module):
     filters: Tensor
     added: Tensor
 
-    def __init__(self, transform: SubbandTransform, bands: Sequence[int] | None = None, quantized: bool = True) -> None:
+    def __init__(
+        self,
+        transform: SubbandTransform,
+        bands: Sequence[int] | None = None,
+        quantized: bool = True,
+        storage: Literal["uint8", "float16"] = "uint8",
+    ) -> None:
         """Prepare for some bands, all by default, in the order given.
 
         Args:
             transform: which bands there are.
             bands: which of them.
-            quantized: whether to round and clamp as the store does; otherwise the unrounded values, differentiable.
+            quantized: whether to round as the store does; otherwise unrounded values with offset, differentiable.
+            storage: how the store rounds: to bytes, or, as `BandQuantizer.split_float16`, to half precision.
 
         Raises:
             ValueError: a band does not exist or stands twice, or there is none.
         """
         super().__init__()
         self.transform, self.bands, self.quantized = transform, check_bands(transform, bands), quantized
+        self.storage = storage
         chosen, stride = list(self.bands), transform.stride
         added = offsets(transform)[chosen].astype(np.float32)
         if quantized:
@@ -57,7 +66,7 @@ class BandSplit(nn.Module):
             images: (B, C, H, W), uint8, or floating with grey levels 0 to 255 (whole numbers where quantised).
 
         Returns:
-            float32 (B, len(bands) * C, H / stride, W / stride), channel `band * C + colour`; stored units, 0 to 255.
+            float32 (B, len(bands) * C, H / stride, W / stride), channel `band * C + colour`, in stored units.
 
         Raises:
             ValueError: not four axes, or H or W is not a multiple of the stride.
@@ -82,5 +91,7 @@ class BandSplit(nn.Module):
         if not self.quantized:
             return sums + self.added
         high, low = sums[:, : len(self.bands)], sums[:, len(self.bands) :]
-        whole = high * 2**_LOW_BITS + low + self.added
-        return torch.floor(whole * 2.0**-FRACTION_BITS).clamp(0, 255)
+        whole = high * 2**_LOW_BITS + low
+        if self.storage == "float16":
+            return (whole * 2.0**-FRACTION_BITS).half().float()
+        return torch.floor((whole + self.added) * 2.0**-FRACTION_BITS).clamp(0, 255)

@@ -1,1 +1,58 @@
 """`bandwise predict RUN PATHS...`: classify files and folders."""
+
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+
+from bandwise.commands.outcome import Outcome, percent
+from bandwise.commands.parsing import parse
+from bandwise.errors import TooManyBadInputs, UsageError
+from bandwise.serving.ensemble import SpectralEnsemble
+from bandwise.serving.predict import Prediction, predict_paths, printable
+from bandwise.serving.table import write_csv
+
+
+@dataclass(frozen=True, kw_only=True)
+class Arguments:
+    """Classify pictures with the fused branches of a run: one row for every input, whatever is wrong with it."""
+
+    run: Annotated[Path, tyro.conf.Positional]
+    """Run folder."""
+    paths: Annotated[tuple[str, ...], tyro.conf.Positional] = ()
+    """Files and folders; `-` reads a list from the standard input."""
+    top: int = 5
+    """Classes to name for each picture."""
+    batch_size: int = 32
+    """Pictures at a time."""
+    csv: Path | None = None
+    """Write the rows to this file too, safe to open in a spreadsheet."""
+    max_bad: int = 0
+    """Inputs that may fail before the exit code is 3."""
+    json: bool = False
+    """Print one JSON object."""
+
+
+def main(argv: Sequence[str]) -> Outcome:
+    """Predict."""
+    arguments = parse(Arguments, argv, "predict")
+    if not arguments.paths:
+        raise UsageError("name the pictures or folders to classify, or - to read their names from the standard input")
+    ensemble = SpectralEnsemble.from_run(arguments.run)
+    options = {"batch_size": arguments.batch_size, "top": arguments.top, "stdin": sys.stdin.buffer}
+    rows = list(predict_paths(ensemble, arguments.paths, **options))
+    if arguments.csv is not None:
+        write_csv(arguments.csv, rows, top=arguments.top)
+    failed = sum(row.status == "error" for row in rows)
+    result = {"n": len(rows), "n_failed": failed, "predictions": [row.to_dict() for row in rows]}
+    code = TooManyBadInputs.exit_code if failed > arguments.max_bad else 0
+    return Outcome(result, "\n".join(_line(row) for row in rows), code)
+
+
+def _line(row: Prediction) -> str:
+    if row.status != "ok":
+        return f"{printable(row.path)}: {row.status}, {row.reason}: {printable(row.detail)}"
+    return f"{printable(row.path)}: " + ", ".join(f"{score.name} {percent(score.probability)}" for score in row.classes)

@@ -91,29 +91,36 @@ def run_config(
     Raises:
         BandwiseError: any of the stages' errors; what they finished stays.
     """
-    source = open_source(config.data)
-    store_path = out / "store" if store is None else store.expanduser()
-
-    def split(stop: Any, *, dry: bool) -> dict[str, Any]:
-        return split_dataset(
-            source,
-            config.split,
-            store_path,
-            workers=workers,
-            max_bad=max_bad,
-            allow_empty_class=allow_empty_class,
-            dry_run=dry,
-            stop=stop,
-        )
-
+    options = {"workers": workers, "max_bad": max_bad, "allow_empty_class": allow_empty_class}
     if dry_run:
-        return {"config": to_dict(config), "split": split(None, dry=True)}
-    run: Run = create_run(out, config, None if store is None else store_path)
-    say(f"{config.name}: splitting {source.name} into {config.split.stride**2} bands in {store_path}")
-    with stop_requested() as received:
-        split(lambda: received() is not None, dry=False)
-    write_preview(store_path, source, run.preview_folder)
+        store_path = out / "store" if store is None else store.expanduser()
+        plan = split_dataset(open_source(config.data), config.split, store_path, dry_run=True, **options)
+        return {"config": to_dict(config), "split": plan}
+    run = prepare(config, out, store=store, **options)
     say(f"{config.name}: training {len(run.groups)} branches, {jobs} at a time")
     train_branches(run, jobs=jobs)
+    return finish(run)
+
+
+def prepare(config: RunConfig, out: Path, *, store: Path | None = None, **options: Any) -> Run:
+    """Make the run folder, split the images into its store, and draw some samples for the report.
+
+    Args:
+        config: the resolved configuration.
+        out: the run folder.
+        store: a store shared with other runs of the same split; `out/store` when None.
+        options: of `split_dataset`.
+    """
+    source = open_source(config.data)
+    run = create_run(out, config, None if store is None else store.expanduser())
+    say(f"{config.name}: splitting {source.name} into {config.split.stride**2} bands in {run.store_path}")
+    with stop_requested() as received:
+        split_dataset(source, config.split, run.store_path, stop=lambda: received() is not None, **options)
+    write_preview(run.store_path, source, run.preview_folder)
+    return run
+
+
+def finish(run: Run) -> dict[str, Any]:
+    """Fuse and evaluate a run whose branches are trained; return the content of `results.json`."""
     fuse_run(run)
     return evaluate_run(run)

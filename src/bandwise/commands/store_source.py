@@ -7,7 +7,7 @@ from bandwise.errors import UsageError
 from bandwise.sources.named import available
 from bandwise.sources.resolve import open_source
 from bandwise.sources.samples import Source
-from bandwise.store.format import read_source_facts
+from bandwise.store.format import open_store
 
 
 def source_of(store: Path, data: str | None) -> Source:
@@ -16,7 +16,7 @@ def source_of(store: Path, data: str | None) -> Source:
     Raises:
         UsageError: the store was made from a folder and `data` does not say where that folder is now.
     """
-    facts = read_source_facts(store)
+    facts = open_store(store).manifest["source"]
     name = data or facts["name"]
     if data is None and name not in available():
         raise UsageError(f"{store} was made from the folder {name!r}; say where it is now with --data")

@@ -108,11 +108,11 @@ def minimise(problem: Problem) -> Minimum:
     """Find the least value of `problem` over all non-negative multipliers."""
     point = np.full(problem.count, 1.0 / problem.count)
     value = problem.value(point)
-    residual = np.inf
+    residual = float("inf")
     for _ in range(_MOST_ITERATIONS):
         gradient, hessian = problem.derivatives(point)
         violation = np.where(point > 0, np.abs(gradient), np.maximum(-gradient, 0.0))
-        residual = float(violation.max()) / np.sqrt(problem.spread)
+        residual = float(violation.max()) / problem.spread**0.5
         if residual <= _TOLERANCE:
             break
         moved = _search(problem, point, value, gradient, _direction(point, gradient, hessian))

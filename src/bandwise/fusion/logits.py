@@ -100,10 +100,7 @@ def _difference(first: LogitsFile, other: LogitsFile) -> str:
         return f"it has {other.logits.shape[1]} classes, not {first.logits.shape[1]}"
     if not np.array_equal(first.ids, other.ids):
         alone = np.setxor1d(first.ids, other.ids)
-        return (
-            f"it has {other.ids.size} samples, not {first.ids.size}, and {alone.size} ids stand in only one of them, "
-            f"for example {int(alone[0])}"
-        )
+        return f"the samples differ: {alone.size} ids stand in only one of them, for example {int(alone[0])}"
     if not np.array_equal(first.labels, other.labels):
         place = int(np.flatnonzero(first.labels != other.labels)[0])
         return f"sample {int(first.ids[place])} has label {int(other.labels[place])}, not {int(first.labels[place])}"

@@ -19,8 +19,6 @@ from bandwise.fusion.temperature import MAX_TEMPERATURE, best_temperature, negat
 
 RULES = ("mean", "geometric", "learned", "greedy")
 
-__all__ = ["RULES", "Fusion", "fit", "geometric_weights", "learned_weights", "plain_mean"]
-
 
 def fit(rule: str, data: BranchLogits, *, p: float = 0.3) -> Fusion:
     """Fit one rule.

@@ -96,7 +96,7 @@ def evaluate_run(run: Run, *, crops: int = 1) -> dict[str, Any]:
         "data": _data_entry(store),
         "crops": crops,
         "n_eval": len(reported.ids),
-        "n_total": len(reported.ids) + len(store.bad("val")),
+        "n_total": store.manifest["splits"]["val"]["samples"],
         "chance": float(np.bincount(reported.labels).max() / len(reported.labels)),
         "branches": branches,
         "fused": _score(fusion.apply(reported.logits), reported.labels),
@@ -165,5 +165,5 @@ def _data_entry(store: Store) -> dict[str, Any]:
         "classes": list(store.classes),
         "n_train": store.rows("train"),
         "n_holdout": store.rows("holdout"),
-        "skipped": sum(len(store.bad(split)) for split in ("train", "holdout", "val")),
+        "skipped": len(store.manifest["bad"]),
     }

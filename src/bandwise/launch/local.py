@@ -1,4 +1,4 @@
-"""Train the branches of a run on this machine: in turn in this process, or several at once in processes of their own.
+"""Train branches on this machine: in turn in this process, or several at once in processes of their own.
 
 A branch never talks to another one; this file only decides when each starts.
 """
@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from bandwise.errors import BandwiseError, Preempted
@@ -23,88 +24,112 @@ _POLL_S = 0.2
 _LOGIT_SPLITS = ("holdout", "val")
 
 
+@dataclass(frozen=True, slots=True)
+class Task:
+    """One branch to train."""
+
+    run: Run
+    branch: int
+
+    def __str__(self) -> str:
+        return f"{self.run.path} branch {self.branch}"
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """Why one branch could not be trained."""
+
+    task: Task
+    reason: str
+    exit_code: int
+
+
 class BranchesFailed(BandwiseError):
-    """Some branches could not be trained; the others are finished and kept."""
+    """Some branches could not be trained; the others are finished and kept. The exit code is that of the first."""
 
-    def __init__(self, failures: dict[int, str], exit_code: int, total: int) -> None:
-        lines = "\n  ".join(f"branch {branch}: {reason}" for branch, reason in sorted(failures.items()))
+    def __init__(self, failures: Sequence[Failure], total: int) -> None:
+        lines = "\n  ".join(f"{failure.task}: {failure.reason}" for failure in failures)
         super().__init__(f"{len(failures)} of {total} branches failed, the others are finished:\n  {lines}")
-        self.exit_code = exit_code
+        self.exit_code = failures[0].exit_code
 
 
-def train_one(run: Run, branch: int) -> None:
+def train_one(task: Task) -> None:
     """Train one branch (or resume it) and write its logits on the holdout and the reported set.
 
     Raises:
         BandwiseError: as `training.trainer.train_branch`.
     """
+    run, branch = task.run, task.branch
     folder = run.branch_folder(branch)
     train_branch(run.config, run.store_path, folder, branch)
-    store = open_store(run.store_path)
+    store = open_store(run.store_path, run.groups[branch])
     for split in _LOGIT_SPLITS:
         out = run.logits_path(split, branch)
-        if store.rows(split):
+        if store.rows(split) and not out.exists():
             write_branch_logits(run.config, run.store_path, folder, branch, out, split=split)
 
 
 def train_branches(run: Run, branches: Sequence[int] | None = None, *, jobs: int = 1) -> None:
-    """Train several branches; one that fails does not stop the others.
+    """Train several branches of one run, or all of them; see `train_tasks`."""
+    wanted = range(len(run.groups)) if branches is None else branches
+    train_tasks([Task(run, branch) for branch in wanted], jobs=jobs)
+
+
+def train_tasks(tasks: Sequence[Task], *, jobs: int = 1) -> None:
+    """Train branches of one or several runs; one that fails does not stop the others.
 
     Args:
-        run: the run folder.
-        branches: which ones; all when None.
-        jobs: how many at once; each is then a process of its own.
+        tasks: the branches, in the order in which they start.
+        jobs: how many at once; with more than one, each is a process of its own.
 
     Raises:
         BranchesFailed: some failed, after the others were finished.
         Preempted: a signal came; every branch has saved its state.
     """
-    wanted = tuple(range(len(run.groups))) if branches is None else tuple(branches)
-    failures = _in_turn(run, wanted) if jobs == 1 or len(wanted) == 1 else _in_processes(run, wanted, jobs)
+    failures = _in_turn(tasks) if jobs == 1 or len(tasks) == 1 else _in_processes(tasks, jobs)
     if failures:
-        first = failures[min(failures)]
-        raise BranchesFailed({branch: text for branch, (text, _) in failures.items()}, first[1], len(wanted))
+        raise BranchesFailed(failures, len(tasks))
 
 
-def _in_turn(run: Run, branches: Sequence[int]) -> dict[int, tuple[str, int]]:
-    failures: dict[int, tuple[str, int]] = {}
-    for branch in branches:
+def _in_turn(tasks: Sequence[Task]) -> list[Failure]:
+    failures: list[Failure] = []
+    for task in tasks:
         try:
-            train_one(run, branch)
+            train_one(task)
         except Preempted:
             raise
         except BandwiseError as error:
-            say(f"branch {branch} failed: {error}")
-            failures[branch] = (str(error), error.exit_code)
+            say(f"{task} failed: {error}")
+            failures.append(Failure(task, str(error), error.exit_code))
     return failures
 
 
-def _in_processes(run: Run, branches: Sequence[int], jobs: int) -> dict[int, tuple[str, int]]:
-    waiting = list(branches)
-    running: dict[int, subprocess.Popen[bytes]] = {}
-    failures: dict[int, tuple[str, int]] = {}
+def _in_processes(tasks: Sequence[Task], jobs: int) -> list[Failure]:
+    waiting = list(tasks)
+    running: dict[Task, subprocess.Popen[bytes]] = {}
+    failures: list[Failure] = []
     stopping = False
     with stop_requested() as received:
         while waiting or running:
-            while waiting and len(running) < jobs and not stopping:
-                branch = waiting.pop(0)
-                running[branch] = _start(run.path, branch)
+            while waiting and len(running) < jobs:
+                task = waiting.pop(0)
+                running[task] = _start(task.run.path, task.branch)
             time.sleep(_POLL_S)
             if received() is not None and not stopping:
                 stopping = True
                 waiting.clear()
                 for process in running.values():
                     process.send_signal(signal.SIGTERM)
-            for branch, process in list(running.items()):
+            for task, process in list(running.items()):
                 code = process.poll()
                 if code is None:
                     continue
-                del running[branch]
+                del running[task]
                 if code != 0 and not (stopping and code == Preempted.exit_code):
                     reason = f"killed by signal {-code}" if code < 0 else f"exit code {code}, see its messages above"
-                    failures[branch] = (reason, code if code > 0 else 1)
+                    failures.append(Failure(task, reason, code if code > 0 else 1))
     if stopping and not failures:
-        raise Preempted(f"{run.path}: stopped by a signal; every branch is saved, the same command continues")
+        raise Preempted("stopped by a signal; every branch is saved, the same command continues")
     return failures
 
 

@@ -38,8 +38,8 @@ def counts(model: nn.Module) -> Counts:
     }
 
 
-def macs(model: nn.Module, shape: tuple[int, int, int]) -> int:
-    """Count the multiply-accumulates of one forward pass of one image.
+def macs(model: nn.Module, shape: tuple[int, ...]) -> int:
+    """Count the multiply-accumulates of one forward pass.
 
     Counted: convolutions, linear layers, matrix products and attention, each output value times its inner length;
     padding counts as if it were data, as the kernels compute it. Not counted: biases, normalisation, activations,
@@ -48,26 +48,26 @@ def macs(model: nn.Module, shape: tuple[int, int, int]) -> int:
 
     Args:
         model: a network; it is not changed.
-        shape: (channels, height, width) of the image.
+        shape: (batch, channels, height, width); a batch of 1 gives the figure of an image.
     """
     network = _on_meta(model).eval()
     with torch.no_grad(), FlopCounterMode(display=False) as counter:
-        network(torch.empty(1, *shape, device="meta"))
+        network(torch.empty(shape, device="meta"))
     flops = counter.get_total_flops()
     assert flops % 2 == 0
     return flops // 2
 
 
-def saved_activation_bytes(model: nn.Module, shape: tuple[int, int, int], batch: int = 2) -> int:
-    """Measure the bytes that a training step in float32 keeps for the backward pass, per image.
+def saved_activation_bytes(model: nn.Module, shape: tuple[int, ...]) -> int:
+    """Measure the bytes that a training step in float32 keeps for the backward pass.
 
     Every storage that autograd saves counts once, as PyTorch saves it; parameters and buffers do not count, the input
-    image does. Workspace, gradients and the allocator's rounding come on top. A copy runs on the meta device.
+    images do. Workspace, gradients and the allocator's rounding come on top. A copy runs on the meta device.
 
     Args:
         model: a network; it is not changed.
-        shape: (channels, height, width) of an image.
-        batch: images of the trial step, at least 2; the result is divided by it.
+        shape: (batch, channels, height, width) of the images of the step, batch at least 2. Divide by the batch for
+            the bytes of an image: the statistics that batch normalisation saves are shared and hardly count.
     """
     network = _on_meta(model).train()
     # Alive tensors keep their storages distinct; a freed storage could hand its identity to the next one.
@@ -78,11 +78,11 @@ def saved_activation_bytes(model: nn.Module, shape: tuple[int, int, int], batch:
         return tensor
 
     with torch.autograd.graph.saved_tensors_hooks(keep, _unchanged):
-        output = network(torch.empty(batch, *shape, device="meta"))
+        output = network(torch.empty(shape, device="meta"))
     own = {_storage(tensor) for tensor in (*network.parameters(), *network.buffers())}
     sizes = {_storage(tensor): tensor.untyped_storage().nbytes() for tensor in saved}
     del output
-    return sum(size for storage, size in sizes.items() if storage not in own) // batch
+    return sum(size for storage, size in sizes.items() if storage not in own)
 
 
 def _on_meta(model: nn.Module) -> nn.Module:

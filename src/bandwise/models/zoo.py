@@ -9,10 +9,13 @@ from torch import nn
 
 from bandwise.errors import UsageError
 from bandwise.models.alexnet import alexnet, alexnet_sub4, alexnet_sub16
+from bandwise.models.cost import counts, macs
 from bandwise.models.mlp import FullyConnected
 from bandwise.models.resnet import BasicBlock, Bottleneck, ResNet, StemName
 from bandwise.models.timm_models import create_timm_model
 from bandwise.models.vgg import vgg16, vgg16_sub4, vgg16_sub16
+
+__all__ = ["STEMS", "TIMM_PREFIX", "counts", "create_branch", "macs", "names"]
 
 TIMM_PREFIX = "timm:"
 STEMS: tuple[StemName, ...] = get_args(StemName)

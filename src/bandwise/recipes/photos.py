@@ -21,7 +21,7 @@ def sub4() -> Recipe:
         data=DataConfig(data="photos"),
         split=SplitConfig(stride=2, transform="dct2d", canvas=256),
         network=NetworkConfig(model="resnet10", stem="stock"),
-        training=TrainingConfig(crop=224, epochs=30, batch_size=32, lr=0.05, warmup_epochs=2, smoothing=0.1),
+        training=TrainingConfig(crop=224, epochs=16, batch_size=32, lr=0.1, warmup_epochs=2, smoothing=0.1),
         augment=AugmentConfig(),
     )
     return Recipe(

@@ -10,6 +10,7 @@ import sys
 import tempfile
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 _CONNECT_S = 5
 _SILENCE_S = 30
@@ -24,7 +25,15 @@ def from_web(url: str, output: str | os.PathLike[str], _: Any) -> None:
     """Fetch a URL; give up after 5 seconds without a connection or 30 without data."""
     import pooch
 
-    pooch.HTTPDownloader(timeout=(_CONNECT_S, _SILENCE_S))(url, str(output), None)
+    try:
+        pooch.HTTPDownloader(timeout=(_CONNECT_S, _SILENCE_S))(url, str(output), None)
+    except OSError as error:
+        if error.errno is not None:
+            # The disk, not the web: its exceptions have no number.
+            raise
+        text = str(error)
+        host = urlsplit(url).hostname
+        raise DownloadError(text if len(text) < 120 else f"{host} cannot be reached: {type(error).__name__}") from error
 
 
 def from_pip(requirement: str, output: str | os.PathLike[str], _: Any) -> None:

@@ -87,7 +87,9 @@ def fetch_set(home: Path, name: str, ways: tuple[Way, ...], needed_bytes: int) -
         return target
     work = home / "fetch" / name
     require_writable(target.parent)
-    require_writable(work)
+    # Not `work` itself: the holder of its lock may be removing what looks like the leftovers of a kill.
+    require_writable(work.parent)
+    work.mkdir(exist_ok=True)
     told = False
     while not is_complete(target, name):
         try:

@@ -16,7 +16,7 @@ _ZSTD_LEVEL = 1
 
 
 class BandFileWriter:
-    """A Parquet file under construction; the options are those that `docs/format.md` states, since they are its bytes."""
+    """A Parquet file under construction; its options are part of its bytes, and `docs/format.md` states them."""
 
     def __init__(self, path: Path, *, codec: str, storage: str) -> None:
         """Create the file at `path`, which must not exist."""

@@ -37,11 +37,12 @@ def build_card(identity: dict[str, Any], bands: tuple[int, ...], splits: tuple[s
         "",
         f"# {_plain(identity['source'].get('name', 'images'))} in {config['stride'] ** 2} sub-bands",
         "",
-        f"Made by bandwise: every image was cut to its central square, resized to {config['canvas']} pixels and split by",
-        f"a {config['transform']} transform with stride {config['stride']} into {config['stride'] ** 2} sub-bands of",
-        f'{side} x {side} pixels. Row i of a split is the same image in every band. `load_dataset(FOLDER, "{band_folder(bands[0])}")`',
-        "reads one band; `samples.parquet` names the images, `MANIFEST.json` states scale, offset, mean and",
-        "standard deviation of every band, and the libraries that made the pixels.",
+        f"Made by bandwise: every image was cut to its central square, resized to {config['canvas']} pixels and split",
+        f"by a {config['transform']} transform with stride {config['stride']} into {config['stride'] ** 2}",
+        f"sub-bands of {side} x {side} pixels. Row i of a split is the same image in every band.",
+        f'`load_dataset(FOLDER, "{band_folder(bands[0])}")` reads one band; `samples.parquet` names the images,',
+        "`MANIFEST.json` states scale, offset, mean and standard deviation of every band, and the libraries that",
+        "made the pixels.",
         "",
     ]
     return "\n".join(lines)

@@ -14,6 +14,8 @@ from bandwise.store.sealing import read_sealed
 
 _NAME = re.compile(r"(train|holdout|val)-(\d{5,})(?:\.bands-([0-9_-]+))?\.json")
 
+_CONTENT = frozenset(("files", "bands", "rows", "bad", "notes", "digests", "canvas_digest", "statistics"))
+
 Planned = tuple[str, Group, tuple[int, ...]]
 
 
@@ -58,7 +60,7 @@ class Commits:
         return tuple(sorted(finished))
 
     def missing_work(self, groups: list[Group], bands: tuple[int, ...], band_count: int) -> list[Planned]:
-        """Return the records to write so that every group has all of `bands`: broken ones as they were, then new ones."""
+        """Return the records to write so that every group has all of `bands`: broken ones again, then new ones."""
         broken: dict[Group, list[Planned]] = {}
         for planned in self.broken:
             broken.setdefault(planned[1], []).append(planned)
@@ -82,28 +84,23 @@ def scan_commits(
         key: `identity.commit_key` of the split to continue.
         groups: all groups of that split.
         band_count: how many bands the transform has.
-        redo: names of records to count as broken, whatever they say.
+        redo: names of records to count as broken, whatever they say, and whether they exist or not.
 
     Raises:
         IncompatibleError: a record belongs to another split.
     """
     by_number = {(group.split, group.index): group for group in groups}
     found = Commits()
-    for path in sorted((out / COMMITS_NAME).glob("*.json")):
-        split, index, bands = parse_record_name(path.name, band_count) or ("", 0, ())
-        group, name = by_number.get((split, index)), f"{COMMITS_NAME}/{path.name}"
+    for name in sorted(redo.union(f"{COMMITS_NAME}/{path.name}" for path in (out / COMMITS_NAME).glob("*.json"))):
+        split, index, bands = parse_record_name(name.removeprefix(f"{COMMITS_NAME}/"), band_count) or ("", 0, ())
+        group = by_number.get((split, index))
         if group is None:
             continue
-        try:
-            record = read_sealed(path)
-        except CorruptionError:
-            found.broken.append((name, group, bands))
-            continue
-        require_same(str(path), {part: record.get(part) for part in key}, key)
-        if name in redo or not _files_present(out, record, group, bands):
-            found.broken.append((name, group, bands))
-        else:
+        record = None if name in redo else _read_record(out / name, key)
+        if record is not None and _files_present(out, record, group, bands):
             found.add(group, name, record)
+        else:
+            found.broken.append((name, group, bands))
     return found
 
 
@@ -118,6 +115,15 @@ def parse_record_name(name: str, band_count: int) -> tuple[str, int, tuple[int, 
     except UsageError:
         return None
     return (split, index, bands) if commit_file(split, index, bands, band_count).endswith(f"/{name}") else None
+
+
+def _read_record(path: Path, key: dict[str, Any]) -> dict[str, Any] | None:
+    try:
+        record = read_sealed(path)
+    except CorruptionError:
+        return None
+    require_same(str(path), {part: record.get(part) for part in key}, key)
+    return record if record.keys() >= _CONTENT else None
 
 
 def _files_present(out: Path, record: dict[str, Any], group: Group, bands: tuple[int, ...]) -> bool:

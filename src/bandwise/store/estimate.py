@@ -11,8 +11,8 @@ _FLAT_KINDS = ("identity", "random")
 def estimate_bytes(config: SplitConfig, bands: int, channels: int, images: int) -> int:
     """Return about how many bytes `bands` bands of `images` images take on disk.
 
-    The shares hold for photographs and transforms that gather the energy; `identity` and `random` bands are all as large
-    as small pictures. float16 values hardly compress.
+    The shares hold for photographs and transforms that gather the energy; `identity` and `random` bands are all as
+    large as small pictures. float16 values hardly compress.
     """
     pixels = images * bands * channels * (config.canvas // config.stride) ** 2
     if config.storage == "float16":

@@ -15,21 +15,18 @@ from bandwise.atomic import json_bytes, sha256_bytes, sha256_file
 from bandwise.bands.transform import SubbandTransform
 from bandwise.config import SplitConfig
 from bandwise.configfile import merge
-from bandwise.errors import BandwiseError, CorruptionError, IncompatibleError, UsageError
+from bandwise.errors import BandwiseError, CorruptionError, UsageError
+from bandwise.store.documents import read_manifest, read_marker
 from bandwise.store.layout import (
-    FORMAT,
     MANIFEST_NAME,
     MAX_ROWS,
     SAMPLES_NAME,
     SPLITS,
-    STORE_NAME,
-    VERSION,
     band_file,
     format_bands,
     inside,
     record_header,
 )
-from bandwise.store.sealing import read_sealed
 
 _MAX_ROWS_A_BYTE = 64
 
@@ -186,29 +183,6 @@ def open_store(path: Path, bands: Sequence[int] | None = None) -> Store:
     return store
 
 
-def read_marker(path: Path) -> dict[str, Any]:
-    """Return STORE.json of a folder, after checking that the folder is a store of a format that we read.
-
-    Raises:
-        UsageError: there is no STORE.json.
-        CorruptionError: it is damaged.
-        IncompatibleError: the format is newer.
-    """
-    if not (path / STORE_NAME).exists():
-        raise UsageError(f"{path} is not a store: it has no {STORE_NAME}; give the folder that bandwise split wrote")
-    return _read_versioned(path / STORE_NAME)
-
-
-def read_manifest(path: Path) -> dict[str, Any]:
-    """Return MANIFEST.json of a store after checking its version and its own hash.
-
-    Raises:
-        CorruptionError: it is missing or damaged.
-        IncompatibleError: the format is newer.
-    """
-    return _read_versioned(path / MANIFEST_NAME)
-
-
 def read_source_facts(path: Path) -> dict[str, Any]:
     """Return what identifies the source of a store (`Source.fingerprint`); the store need not be finished.
 
@@ -219,16 +193,6 @@ def read_source_facts(path: Path) -> dict[str, Any]:
         return read_marker(path)["source"]
     except CorruptionError:
         return read_manifest(path)["source"]
-
-
-def _read_versioned(path: Path) -> dict[str, Any]:
-    content = read_sealed(path)
-    version = content.get("version")
-    if content.get("format") != FORMAT or not (isinstance(version, list) and len(version) == 2):
-        raise CorruptionError(f"{path} is damaged: format {content.get('format')!r}, version {version!r}")
-    if version[0] != VERSION[0]:
-        raise IncompatibleError(f"{path} has format version {version[0]}; this bandwise reads version {VERSION[0]}")
-    return content
 
 
 def _interpret(path: Path, manifest: dict[str, Any], bands: Sequence[int] | None) -> Store:
@@ -261,13 +225,12 @@ def _check_files(store: Store) -> None:
         )
         _require(counts["rows"] <= counts["samples"] and counts["groups"] <= counts["samples"], split)
         total += counts["samples"]
-    names = [SAMPLES_NAME, *(name for band in store.bands for split in SPLITS for name in store.files(band, split))]
-    sizes = {name: _checked_size(store.path, name, manifest["files"][name]) for name in names}
-    _require(total <= _MAX_ROWS_A_BYTE * sizes[SAMPLES_NAME], "samples")
+    facts = manifest["files"]
+    _require(total <= _MAX_ROWS_A_BYTE * _checked_size(store.path, SAMPLES_NAME, facts[SAMPLES_NAME]), "samples")
     _require(pq.read_metadata(store.path / SAMPLES_NAME).num_rows == total, "samples")
     for band in store.bands:
         for split in SPLITS:
-            rows = sum(manifest["files"][name]["rows"] for name in store.files(band, split))
+            rows = sum(_checked_rows(store.path, name, facts[name]) for name in store.files(band, split))
             _require(rows == manifest["splits"][split]["rows"], f"rows of band {band}")
         for values in (store.mean([band]), store.std([band])):
             _require(values.shape == (1, store.channels) and math.isfinite(values.sum()), f"statistics of band {band}")
@@ -277,13 +240,18 @@ def _check_files(store: Store) -> None:
 
 def _checked_size(path: Path, name: str, facts: dict[str, Any]) -> int:
     try:
-        size, rows = inside(path, name).stat().st_size, facts["rows"]
+        size = inside(path, name).stat().st_size
     except FileNotFoundError as error:
         raise CorruptionError(f"{path / name} is missing; run bandwise verify --repair") from error
     if size != facts["bytes"]:
         raise CorruptionError(f"{path / name} has {size} bytes, not {facts['bytes']}; run bandwise verify --repair")
-    _require(type(rows) is int and 0 <= rows <= _MAX_ROWS_A_BYTE * size, name)
     return size
+
+
+def _checked_rows(path: Path, name: str, facts: dict[str, Any]) -> int:
+    size, rows = _checked_size(path, name, facts), facts["rows"]
+    _require(type(rows) is int and 0 <= rows <= _MAX_ROWS_A_BYTE * size, name)
+    return rows
 
 
 def _require(holds: bool, what: str) -> None:

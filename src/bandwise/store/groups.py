@@ -47,7 +47,7 @@ class Job:
         record: name of the commit record.
         paths: names of the samples inside the source, one an id.
         labels: their labels.
-        expected: facts that the new record must agree with: `bad` and `canvas_digest` where other bands of the group are
+        expected: what the new record must agree with: `bad` and `canvas_digest` where other bands of the group are
             committed already.
         expected_files: facts that files must agree with, by name, where a finished store is repaired.
     """

@@ -1,6 +1,7 @@
 """What the bytes of a store are a function of: configuration, sample list, classes, source and library versions."""
 
 import dataclasses
+import json
 from typing import Any
 
 import pyarrow as pa
@@ -63,7 +64,7 @@ def make_identity(source: Source, samples: SampleList, config: SplitConfig) -> d
     content = to_dict(config)
     del content["bands"]
     counts = {split: len(samples.range(split)) for split in SPLITS}
-    return {
+    identity = {
         "format": FORMAT,
         "version": list(VERSION),
         "config": content,
@@ -74,6 +75,8 @@ def make_identity(source: Source, samples: SampleList, config: SplitConfig) -> d
         "source": source.fingerprint,
         "versions": {**decoder_versions(), "pyarrow": pa.__version__},
     }
+    # As it will be read back, so that tuples and lists compare equal.
+    return json.loads(json_bytes(identity))
 
 
 def commit_key(identity: dict[str, Any]) -> dict[str, Any]:

@@ -59,8 +59,13 @@ def inside(root: Path, name: str) -> Path:
 
     Raises:
         CorruptionError: the name has other characters than `a-z 0-9 . _ / -`, is absolute, holds `..`, or leads out.
+            STORE.json and README.md are allowed besides.
     """
-    if not _SAFE.fullmatch(name) or name.startswith("/") or ".." in name.split("/"):
+    if (
+        not (_SAFE.fullmatch(name) or name in (STORE_NAME, CARD_NAME))
+        or name.startswith("/")
+        or ".." in name.split("/")
+    ):
         raise CorruptionError(f"{root}: the manifest names {name!r}, which is not a file name of a store")
     path = root / name
     if not path.resolve().is_relative_to(root.resolve()):

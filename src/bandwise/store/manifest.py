@@ -1,4 +1,4 @@
-"""MANIFEST.json: everything a reader must know, derived from STORE.json, the sample list and the commit records alone."""
+"""MANIFEST.json: what a reader must know, derived from STORE.json, the sample list and the commit records alone."""
 
 import hashlib
 import math
@@ -12,7 +12,7 @@ from bandwise.bands.transform import SubbandTransform
 from bandwise.errors import IncompatibleError
 from bandwise.store.commits import Commits
 from bandwise.store.identity import Group
-from bandwise.store.layout import CARD_NAME, ROW_GROUP, SAMPLES_NAME, SPLITS, STORE_NAME, record_header
+from bandwise.store.layout import CARD_NAME, ROW_GROUP, SAMPLES_NAME, SPLITS, STORE_NAME, band_file, record_header
 from bandwise.store.sealing import seal
 
 PIXEL_RULES = {
@@ -22,8 +22,10 @@ PIXEL_RULES = {
 }
 
 
-def build_manifest(out: Path, identity: dict[str, Any], groups: list[Group], commits: Commits) -> dict[str, Any]:
-    """Return the sealed manifest of the bands that are finished in every group; README.md must have been written.
+def build_manifest(
+    out: Path, identity: dict[str, Any], groups: list[Group], commits: Commits, bands: tuple[int, ...]
+) -> dict[str, Any]:
+    """Return the sealed manifest of bands that are finished in every group; README.md must have been written.
 
     Raises:
         IncompatibleError: two records of a group disagree about its samples, so the source has changed in between.
@@ -32,7 +34,6 @@ def build_manifest(out: Path, identity: dict[str, Any], groups: list[Group], com
         _require_agreement(out, commits.of_group(group))
     config = identity["config"]
     transform = SubbandTransform(config["stride"], config["transform"], config["transform_seed"])
-    bands = commits.finished_bands(groups, transform.count)
     side = config["canvas"] // config["stride"]
     per_split = {split: [group for group in groups if group.split == split] for split in SPLITS}
     facts = {group: commits.of_group(group)[0] for group in groups}
@@ -76,7 +77,7 @@ def build_manifest(out: Path, identity: dict[str, Any], groups: list[Group], com
         },
         "bad": [{**sample, "split": group.split} for group in groups for sample in facts[group]["bad"]],
         "notes": dict(sorted(notes.items())),
-        "files": _files(out, bands, commits),
+        "files": _files(out, bands, groups, commits),
     }
     return seal(content)
 
@@ -86,15 +87,15 @@ def file_facts(path: Path) -> dict[str, Any]:
     return {"bytes": path.stat().st_size, "sha256": sha256_file(path)}
 
 
-def _files(out: Path, bands: tuple[int, ...], commits: Commits) -> dict[str, Any]:
+def _files(out: Path, bands: tuple[int, ...], groups: list[Group], commits: Commits) -> dict[str, Any]:
+    counts = {group.split: group.count for group in groups}
     files = {name: file_facts(out / name) for name in (STORE_NAME, SAMPLES_NAME, CARD_NAME)}
     for name, record in commits.records():
         if not set(record["bands"]) & set(bands):
             continue
         files[name] = file_facts(out / name)
-        for band_name, facts in record["files"].items():
-            if int(band_name.partition("/")[0].removeprefix("band-")) in bands:
-                files[band_name] = facts
+        members = {band_file(band, record["split"], record["group"], counts[record["split"]]) for band in bands}
+        files |= {member: facts for member, facts in record["files"].items() if member in members}
     return dict(sorted(files.items()))
 
 
@@ -125,6 +126,6 @@ def _require_agreement(out: Path, records: list[dict[str, Any]]) -> None:
         changed = [key for key in ("bad", "canvas_digest") if record[key] != records[0][key]]
         if changed:
             raise IncompatibleError(
-                f"{out}: the records of {record['split']} group {record['group']} disagree about {' and '.join(changed)}: "
-                "the source has changed between two runs; split again into another folder"
+                f"{out}: the records of {record['split']} group {record['group']} disagree about "
+                f"{' and '.join(changed)}: the source has changed between two runs; split again into another folder"
             )

@@ -86,7 +86,7 @@ def read_row_group(
         CorruptionError: a page does not match its checksum.
     """
     with naming_damage(store.path / name):
-        table = file.read_row_group(group).combine_chunks()
+        table = file.read_row_group(group, use_threads=False).combine_chunks()
         records = table["image"].chunk(0).field("bytes")
         return table["id"].to_numpy(), table["label"].to_numpy(), records
 

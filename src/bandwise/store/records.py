@@ -40,7 +40,7 @@ class RecordBlock:
         side = config.canvas // config.stride
         self._shape = (side, side, channels)
         self._header = record_header(side, channels, config.storage)
-        self._dtype = np.dtype("<f2" if config.storage == "float16" else "u1")
+        self._dtype: np.dtype[Any] = np.dtype("<f2" if config.storage == "float16" else "u1")
         size = len(self._header) + side * side * channels * self._dtype.itemsize
         if size * ROW_GROUP > _MAX_BLOCK_BYTES:
             raise UsageError(
@@ -51,6 +51,9 @@ class RecordBlock:
         self._labels = np.empty(ROW_GROUP, np.int32)
         self._block = np.empty((len(bands), ROW_GROUP, size), np.uint8)
         self._block[:, :, : len(self._header)] = np.frombuffer(self._header, np.uint8)
+        raw = self._block[:, :, len(self._header) :]
+        self._pixels = raw.view(self._dtype).reshape(len(bands), ROW_GROUP, *self._shape)
+        assert np.shares_memory(self._pixels, self._block), "the pixels must be a view into the records"
         self._canvas_digest = hashlib.sha256()
         self._digests = [hashlib.sha256() for _ in bands]
         self._sums = np.zeros((2, len(bands), channels), np.int64)
@@ -65,20 +68,18 @@ class RecordBlock:
         """Split one picture, uint8 (canvas, canvas, channels), and keep its bands."""
         prefix = struct.pack("<qi", sample, label)
         self._canvas_digest.update(prefix)
-        self._canvas_digest.update(np.ascontiguousarray(canvas))
-        stored = self._block[:, self.rows, len(self._header) :]
+        self._canvas_digest.update(np.ascontiguousarray(canvas).data)
+        stored = self._pixels[:, self.rows]
         if self._config.storage == "float16":
-            values = self._quantizer.split_float16(canvas)
-            stored[...] = values.astype("<f2").reshape(len(self.bands), -1).view(np.uint8)
-            steps = np.rint(values.astype(np.float64) * FLOAT16_STEPS).astype(np.int64)
-            self._add_sums(steps.sum(axis=(1, 2)), (steps * steps).sum(axis=(1, 2)), values.shape[1] * values.shape[2])
+            stored[...] = self._quantizer.split_float16(canvas)
+            steps = np.rint(stored.astype(np.float64) * FLOAT16_STEPS).astype(np.int64)
+            self._add_sums(steps.sum(axis=(1, 2)), (steps * steps).sum(axis=(1, 2)), steps.shape[1] * steps.shape[2])
         else:
-            values = self._quantizer.split(canvas)
-            stored[...] = values.reshape(len(self.bands), -1)
-            self._add_sums(*band_sums(values))
+            self._quantizer.split(canvas, out=stored)
+            self._add_sums(*band_sums(stored))
         for digest, pixels in zip(self._digests, stored, strict=True):
             digest.update(prefix)
-            digest.update(pixels)
+            digest.update(pixels.data)
         self._ids[self.rows], self._labels[self.rows] = sample, label
         self.rows += 1
 
@@ -125,8 +126,8 @@ class RecordBlock:
 
     def _webp(self, block: np.ndarray) -> pa.BinaryArray:
         records: list[bytes] = []
-        for row in block:
-            pixels = row[len(self._header) :].reshape(self._shape)
+        for row in block[:, len(self._header) :]:
+            pixels = row.reshape(self._shape)
             picture = Image.fromarray(pixels[:, :, 0] if self._shape[2] == 1 else pixels)
             encoded = io.BytesIO()
             picture.save(encoded, "WEBP", lossless=True, quality=_WEBP_QUALITY, method=_WEBP_METHOD, exact=True)

@@ -78,7 +78,12 @@ class RowGroupReader:
                     "run bandwise verify --repair"
                 )
             pixels = decode_records(self._store, name, records)
-            np.copyto(out[..., index * channels : (index + 1) * channels], pixels)
+            if len(self._files) == 1:
+                np.copyto(out, pixels)
+                continue
+            # One colour at a time: numpy copies runs of three bytes eight times as slowly.
+            for colour in range(channels):
+                np.copyto(out[..., index * channels + colour], pixels[..., colour])
 
     def _file(self, name: str) -> pq.ParquetFile:
         # A worker process must not share the place in a file with its parent.

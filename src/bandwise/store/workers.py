@@ -75,7 +75,8 @@ def _run_in_processes(
         while pending:
             done, _ = wait(pending, timeout=_POLL_S, return_when=FIRST_COMPLETED)
             now = counter.value
-            advance(now - seen)
+            if now > seen:
+                advance(now - seen)
             seen = now
             for future in done:
                 yield pending.pop(future), _result(work, future, stop)

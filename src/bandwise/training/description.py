@@ -38,7 +38,7 @@ def describe_branch(config: RunConfig, branch: int) -> dict[str, Any]:
 
 
 def describe_store(store: Store, bands: tuple[int, ...]) -> dict[str, Any]:
-    """Return what inference needs to know of the store, as plain JSON types; mean and std are (len(bands), channels)."""
+    """Return what inference needs to know of a store as plain JSON types; mean and std are (len(bands), channels)."""
     return {
         "digest": store.digest,
         "classes": list(store.classes),
@@ -77,23 +77,6 @@ def require_same_branch(saved: dict[str, Any], now: dict[str, Any], where: str) 
             f"{where} was trained with another configuration:\n  "
             + "\n  ".join(changed)
             + "\nuse the same values to continue it, or another --out"
-        )
-
-
-def require_same_split(config: RunConfig, store: Store) -> None:
-    """Refuse a store that was split in another way than the configuration says.
-
-    Raises:
-        IncompatibleError: the message lists the fields that differ.
-    """
-    stored, wanted = (
-        {k: v for k, v in to_dict(c).items() if k not in _FREE_SPLIT} for c in (store.config, config.split)
-    )
-    if changed := differences(stored, wanted, "split."):
-        raise IncompatibleError(
-            f"{store.path} was split with another configuration:\n  "
-            + "\n  ".join(changed)
-            + "\nsplit again into another folder, or give the --store that fits"
         )
 
 

@@ -1,4 +1,4 @@
-"""A trained branch, loaded strictly, and its logits on a whole split: every stored sample once, in the order of the ids."""
+"""A trained branch, loaded strictly, and its logits on a split: every stored sample once, in the order of the ids."""
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -13,7 +13,7 @@ from bandwise.config import NetworkConfig, RunConfig, SplitConfig, TrainingConfi
 from bandwise.configfile import merge
 from bandwise.errors import BandwiseError, CorruptionError, UsageError
 from bandwise.runs import LogitsFile, write_logits
-from bandwise.store.format import Store, open_store
+from bandwise.store.format import open_store
 from bandwise.store.loader import BatchStream
 from bandwise.training.checkpoint import last_checkpoint
 from bandwise.training.description import (
@@ -114,7 +114,7 @@ def write_branch_logits(
     views = Views(store, bands, config.training.crop // config.split.stride, crops, device)
     with reproducible(config.training, device):
         ids, labels, logits = predict_split(
-            network.to(device), store, bands, split, views=views, batch_size=config.training.batch_size
+            network.to(device), BatchStream(store, bands, split, config.training.batch_size, cache="none"), views
         )
     if not np.isfinite(logits).all():
         raise BandwiseError(f"{folder} gives logits on {split} that are not finite; train it again with a lower --lr")
@@ -129,24 +129,24 @@ def write_branch_logits(
 
 
 def predict_split(
-    network: nn.Module,
-    store: Store,
-    bands: tuple[int, ...],
-    split: EvaluatedSplit,
-    *,
-    views: Views,
-    batch_size: int,
-    check: Callable[[], None] = lambda: None,
+    network: nn.Module, stream: BatchStream, views: Views, *, check: Callable[[], None] = lambda: None
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return ids int64 (N,), labels int64 (N,) and logits float32 (N, K) of a split in the order of the ids.
+    """Predict all samples of a stream in float32; none is padded, dropped or seen twice.
 
-    No sample is padded, dropped or seen twice. `check` is called after each batch and may raise to stop.
+    Args:
+        network: on the device of `views`; put in evaluation mode meanwhile.
+        stream: a split that has samples.
+        views: the crops whose logits are averaged.
+        check: called after each batch; may raise to stop.
+
+    Returns:
+        ids int64 (N,), labels int64 (N,) and logits float32 (N, K), in the order of the ids.
     """
     ids, labels, logits = [], [], []
     was_training = network.training
     network.eval()
     with torch.inference_mode():
-        for batch in BatchStream(store, bands, split, batch_size).batches(epoch=None):
+        for batch in stream.batches():
             ids.append(batch.ids)
             labels.append(batch.labels)
             logits.append(_mean(network(view) for view in views(batch.images)).float().cpu())

@@ -1,11 +1,9 @@
 """The loop over epochs, batches and checkpoints of one branch."""
 
-import json
 import math
-import resource
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from signal import Signals
 from typing import Any
@@ -14,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from bandwise.atomic import write_json, write_text
+from bandwise.atomic import write_json
 from bandwise.config import RunConfig
 from bandwise.errors import BandwiseError, NoSpaceError, Preempted
 from bandwise.evaluation.metrics import classification_metrics
@@ -24,14 +22,13 @@ from bandwise.store.format import Store
 from bandwise.store.loader import Batch, BatchStream
 from bandwise.training.checkpoint import Checkpoint, save_checkpoint
 from bandwise.training.infer import predict_split
+from bandwise.training.journal import Journal
 from bandwise.training.learner import Learner
 from bandwise.training.position import Position
 from bandwise.training.preflight import check_batch_norm
 from bandwise.training.seeds import seed_for
 from bandwise.training.views import Views
 
-METRICS_NAME = "metrics.jsonl"
-TIMING_NAME = "timing.jsonl"
 SUMMARY_NAME = "summary.json"
 
 _MAX_BAD_LOSSES = 3
@@ -74,7 +71,8 @@ class BranchLoop:
         self._bands: tuple[int, ...] = tuple(description["bands"])
         self._device = device
         self._stream = BatchStream(store, self._bands, "train", training.batch_size, cache=training.cache)
-        self._steps_per_epoch = store.rows("train") // training.batch_size
+        self._holdout_stream = BatchStream(store, self._bands, "holdout", training.batch_size, cache=training.cache)
+        self._steps_per_epoch = self._stream.steps_per_epoch
         self._total_steps = self._steps_per_epoch * training.epochs
         self._seeds = {
             "run": training.seed,
@@ -112,8 +110,7 @@ class BranchLoop:
         self._holdout: dict[str, Any] | None = None
         self._saved_step = 0
         self._full_disks = 0
-        self._started = time.monotonic()
-        self._earlier = {"wall_s": 0.0, "peak_bytes": 0}
+        self._journal = Journal(folder, device)
 
     def resume(self, checkpoint: Checkpoint) -> None:
         """Continue from a checkpoint of the same branch, configuration and store.
@@ -125,7 +122,7 @@ class BranchLoop:
         self._learner.restore(checkpoint)
         self._position = Position(**checkpoint.state["position"])
         self._saved_step = self._position.step
-        self._earlier = checkpoint.state["session"]
+        self._journal.resume(checkpoint.state["session"])
         say(f"branch {self._branch}: continuing after step {self._position.step} of {self._total_steps}")
 
     def run(self, on_step: Callable[[int], None]) -> dict[str, Any]:
@@ -134,7 +131,7 @@ class BranchLoop:
         Raises:
             DivergedError, NoSpaceError, Preempted: as `trainer.train_branch`.
         """
-        self._publish_metrics()
+        self._journal.publish(self._position.history)
         images, batch = self._total_steps * self._training.batch_size, self._training.batch_size
         done = self._position.step * batch
         with progress(f"branch {self._branch}", images, "images", done=done) as advance:
@@ -145,28 +142,21 @@ class BranchLoop:
 
     def _train_epoch(self, on_step: Callable[[int], None], advance: Advance) -> None:
         position = self._position
-        batches = iter(
-            self._stream.batches(
-                epoch=position.epoch, seed=self._seeds["order"], start=position.batches, drop_last=True
-            )
-        )
         self._learner.train_mode()
         started, first = time.monotonic(), position.step
-        upcoming = next(batches, None)
-        while upcoming is not None:
-            count = len(upcoming.ids)
-            loss = self._learner.loss(*self._inputs(upcoming))
-            # Read ahead before waiting for the loss: the device works meanwhile.
-            upcoming = next(batches, None)
-            self._take_step(loss, count)
+        for batch in self._stream.batches(
+            position.epoch, seed=self._seeds["order"], start=position.batches, drop_last=True
+        ):
+            self._take_step(batch)
             at_end = position.batches == self._steps_per_epoch
             if at_end or position.step % self._training.checkpoint_steps == 0:
                 self._save(tolerant=position.step < self._total_steps)
             on_step(position.step)
             self._stop_if_asked()
-            advance(count)
+            advance(len(batch.ids))
         assert position.batches == self._steps_per_epoch
-        self._log_timing(position.step - first, time.monotonic() - started)
+        images = (position.step - first) * self._training.batch_size
+        self._journal.log_epoch(position.epoch + 1, position.step, images, time.monotonic() - started)
 
     def _inputs(self, batch: Batch) -> tuple[Tensor, Tensor]:
         epoch = self._position.epoch
@@ -178,30 +168,31 @@ class BranchLoop:
             images, labels, len(self._store.classes), batch.ids, epoch, smoothing=self._training.smoothing
         )
 
-    def _take_step(self, loss: Tensor, count: int) -> None:
-        position, value = self._position, loss.item()
+    def _take_step(self, batch: Batch) -> None:
+        position = self._position
+        loss = self._learner.loss(*self._inputs(batch))
+        value = loss.item()
         position.step += 1
         position.batches += 1
         position.lr = self._learner.schedule.lr
         if math.isfinite(value):
             self._learner.update(loss, position.step)
-            position.count_loss(value, count)
+            position.count_loss(value, len(batch.ids))
         else:
             # Such a step would only spread the damage to all weights.
             position.bad_losses += 1
             if position.bad_losses >= _MAX_BAD_LOSSES:
-                raise DivergedError(
-                    self._why_diverged(f"the loss was {value} or the like {position.bad_losses} times in a row")
-                )
+                raise DivergedError(self._why_diverged(f"the loss was not finite {position.bad_losses} times in a row"))
         self._learner.schedule.advance()
 
     def _why_diverged(self, what: str) -> str:
         training, position = self._training, self._position
         return (
-            f"branch {self._branch}: {what}, up to step {position.step} (epoch {position.epoch + 1}), with lr "
-            f"{position.lr:g}, opt {training.opt}, batch_size {training.batch_size}, clip_grad {training.clip_grad:g}, "
-            f"precision {training.precision}; the last checkpoint, of step {self._saved_step}, is untouched. Start again "
-            "in another folder with a lower --lr, with --warmup-epochs, or with --clip-grad 1"
+            f"branch {self._branch}: {what}, at step {position.step} (epoch {position.epoch + 1}), with lr "
+            f"{position.lr:g}, opt {training.opt}, batch_size {training.batch_size}, clip_grad "
+            f"{training.clip_grad:g}, precision {training.precision}; the last checkpoint, of step "
+            f"{self._saved_step}, is untouched. Start again in another folder with a lower --lr, with "
+            "--warmup-epochs, or with --clip-grad 1"
         )
 
     def _stop_if_asked(self) -> None:
@@ -223,7 +214,7 @@ class BranchLoop:
             "position": self._position.to_dict(),
             "steps_per_epoch": self._steps_per_epoch,
             "total_steps": self._total_steps,
-            "session": self._session(),
+            "session": self._journal.session(),
         }
         step, keep = self._position.step, self._training.keep_checkpoints
         with self._forgiving_full_disk(tolerant):
@@ -256,52 +247,20 @@ class BranchLoop:
             }
         )
         with self._forgiving_full_disk(position.epoch < self._training.epochs):
-            self._publish_metrics()
+            self._journal.publish(self._position.history)
 
     def _evaluate(self) -> dict[str, Any] | None:
         if not self._store.rows("holdout"):
             return None
         _, labels, logits = predict_split(
-            self._learner.evaluated,
-            self._store,
-            self._bands,
-            "holdout",
-            views=self._views,
-            batch_size=self._training.batch_size,
-            check=self._stop_if_asked,
+            self._learner.evaluated, self._holdout_stream, self._views, check=self._stop_if_asked
         )
         if not np.isfinite(logits).all():
             raise DivergedError(self._why_diverged("logits on the holdout are not finite"))
         return dict(classification_metrics(torch.from_numpy(logits), torch.from_numpy(labels)))
 
-    def _publish_metrics(self) -> None:
-        # Always the whole file, from the rows in the state: after a crash it holds neither half a row nor one twice.
-        rows = (json.dumps(row, allow_nan=False) + "\n" for row in self._position.history)
-        write_text(self._folder / METRICS_NAME, "".join(rows))
-
-    def _log_timing(self, steps: int, wall_s: float) -> None:
-        images = steps * self._training.batch_size
-        row = {
-            "epoch": self._position.epoch + 1,
-            "step": self._position.step,
-            "steps": steps,
-            "wall_s": round(wall_s, 3),
-            "images_per_s": round(images / max(wall_s, 1e-9), 1),
-        }
-        with suppress(OSError), open(self._folder / TIMING_NAME, "a", encoding="ascii") as stream:
-            stream.write(json.dumps(row) + "\n")
-
-    def _session(self) -> dict[str, Any]:
-        """Return wall time over all calls and peak memory; the only part of a checkpoint that differs between runs."""
-        if self._device.type == "cuda":
-            peak = torch.cuda.max_memory_allocated(self._device)
-        else:
-            peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-        wall = self._earlier["wall_s"] + time.monotonic() - self._started
-        return {"wall_s": wall, "peak_bytes": max(peak, self._earlier["peak_bytes"])}
-
     def _summarise(self) -> dict[str, Any]:
-        session = self._session()
+        session = self._journal.session()
         images = self._total_steps * self._training.batch_size
         summary = {
             "branch": self._branch,
@@ -313,7 +272,7 @@ class BranchLoop:
             "train_loss": self._position.history[-1]["train_loss"],
             "holdout": self._holdout,
             "wall_s": round(session["wall_s"], 3),
-            "images_per_s": round(images / max(session["wall_s"], 1e-9), 1),
+            "images_per_s": round(images / max(session["wall_s"], 1e-9), 2),
             "peak_bytes": session["peak_bytes"],
             "seed": self._training.seed,
             "threads": self._training.threads,

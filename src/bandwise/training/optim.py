@@ -4,8 +4,8 @@ import difflib
 from typing import Any
 
 import torch
-from timm.optim import create_optimizer_v2, list_optimizers
-from timm.scheduler import create_scheduler_v2
+from timm.optim import create_optimizer_v2, list_optimizers  # pyright: ignore[reportPrivateImportUsage]
+from timm.scheduler.scheduler_factory import create_scheduler_v2
 from torch import nn
 
 from bandwise.config import TrainingConfig
@@ -16,16 +16,22 @@ def create_optimizer(model: nn.Module, config: TrainingConfig) -> torch.optim.Op
     """Build the optimiser; norm and bias parameters get no weight decay.
 
     Raises:
-        UsageError: timm has no optimiser of that name, or it needs second derivatives.
+        UsageError: timm has no optimiser of that name, it refuses a value, or it needs second derivatives.
     """
     names = list_optimizers()
     if config.opt.lower().removeprefix("lookahead_") not in names:
         close = difflib.get_close_matches(config.opt.lower(), names, n=1, cutoff=0.5)
         hint = f"did you mean {close[0]}?" if close else "see timm.optim.list_optimizers()"
         raise UsageError(f"opt is {config.opt!r}, which is no optimiser of timm; {hint}")
-    optimizer = create_optimizer_v2(
-        model, opt=config.opt, lr=config.lr, weight_decay=config.weight_decay, momentum=config.momentum
-    )
+    try:
+        optimizer = create_optimizer_v2(
+            model, opt=config.opt, lr=config.lr, weight_decay=config.weight_decay, momentum=config.momentum
+        )
+    except ValueError as error:
+        raise UsageError(
+            f"opt {config.opt} with lr {config.lr:g}, momentum {config.momentum:g} and weight_decay "
+            f"{config.weight_decay:g} is refused: {error} (timm's sgd is Nesterov's, its momentum is the plain one)"
+        ) from error
     if getattr(optimizer, "is_second_order", False):
         raise UsageError(
             f"opt is {config.opt!r}, which needs second derivatives; choose for example sgd, adamw or lamb"

@@ -20,7 +20,8 @@ def check_store(store: Store, config: RunConfig) -> None:
         raise UsageError(f"{store.path} has {classes} class; a classifier needs at least 2: add another class folder")
     if rows < batch:
         raise UsageError(
-            f"{store.path} has {rows} training samples, fewer than one batch of {batch}; use --batch-size {max(rows, 1)} or less"
+            f"{store.path} has {rows} training samples, fewer than one batch of {batch}; "
+            f"use --batch-size {max(rows, 1)} or less"
         )
     for split in ("train", "holdout"):
         labels = store.labels(split)

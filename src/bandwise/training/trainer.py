@@ -1,6 +1,7 @@
 """Train one branch, from its own bands alone; continue exactly where an earlier call stopped."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,9 @@ from bandwise.errors import CorruptionError
 from bandwise.locks import folder_lock
 from bandwise.progress import say
 from bandwise.signals import stop_requested
+from bandwise.store.compatibility import require_same_split
 from bandwise.store.format import open_store
+from bandwise.store.layout import format_bands
 from bandwise.training.checkpoint import Checkpoint, newest_checkpoint, remove_trash
 from bandwise.training.description import (
     bands_of,
@@ -20,7 +23,6 @@ from bandwise.training.description import (
     fingerprint,
     inexact,
     require_same_branch,
-    require_same_split,
     require_same_store,
 )
 from bandwise.training.determinism import choose_device, reproducible
@@ -77,7 +79,7 @@ def train_branch(
                 f"{folder} has a {SUMMARY_NAME} but no checkpoint; copy its checkpoints back, or remove the folder"
             )
         store = open_store(store_path, bands)
-        require_same_split(config, store)
+        require_same_split(store, replace(config.split, bands=format_bands(bands)))
         check_store(store, config)
         description |= {
             "config_sha256": fingerprint(description),

@@ -1,0 +1,53 @@
+"""One self-contained page: no script, no font, no picture and no style comes from anywhere else."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from bandwise import atomic
+from bandwise.errors import UsageError
+from bandwise.report.compose import compose
+from bandwise.report.markdown import page_to_markdown
+from bandwise.report.page import Page
+from bandwise.report.view import read_view
+
+
+def render_report(runs: Sequence[Path], out: Path) -> Path:
+    """Write a report that compares runs: `out`, and the same as Markdown beside it.
+
+    The first run is the one reported; the others are its controls. What a run lacks is said on the page.
+
+    Args:
+        runs: run folders.
+        out: the HTML file; its Markdown twin has the suffix `.md`.
+
+    Returns:
+        `out`.
+
+    Raises:
+        UsageError: no run is named, `out` does not end in `.html`, or its folder cannot be written.
+        NoSpaceError: the disk is full.
+    """
+    if not runs:
+        raise UsageError("a report needs at least one run folder")
+    if out.suffix != ".html":
+        raise UsageError(f"the report is {str(out)!r}; its name must end in .html")
+    atomic.require_writable(out.parent)
+    page = compose([read_view(path) for path in runs])
+    atomic.write_text(out.with_suffix(".md"), page_to_markdown(page))
+    atomic.write_text(out, page_to_html(page))
+    return out
+
+
+def page_to_html(page: Page) -> str:
+    """Fill the template; every text is escaped."""
+    environment = Environment(
+        loader=PackageLoader("bandwise.report"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    return environment.get_template("report.html").render(page=page)

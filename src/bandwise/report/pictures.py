@@ -1,0 +1,66 @@
+"""Pictures of some samples and their bands, taken from the preview that was written beside the run."""
+
+import base64
+import struct
+from pathlib import Path
+from typing import Any
+
+from bandwise import atomic
+from bandwise.errors import CorruptionError
+from bandwise.report.page import Figure, Gallery
+
+_PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
+_HEADER_BYTES = 24
+_LARGEST_BYTES = 1 << 20
+_LARGEST_TOTAL_BYTES = 4 << 20
+
+
+def galleries(folder: Path) -> tuple[tuple[Gallery, ...], str]:
+    """Read `preview.json` and its pictures.
+
+    Returns:
+        One gallery a sample, and a sentence on what is missing, empty where nothing is.
+    """
+    index = folder / "preview.json"
+    if not index.exists():
+        return (), "No preview was written for this run."
+    samples: dict[Any, list[Figure]] = {}
+    classes: dict[Any, str] = {}
+    spent, lacking = 0, ""
+    try:
+        for entry in _entries(atomic.read_json(index)):
+            figure = _picture(folder, entry)
+            spent += len(figure.uri)
+            if spent > _LARGEST_TOTAL_BYTES:
+                lacking = f"Only the first pictures are shown; the others are in {folder}."
+                break
+            samples.setdefault(entry["sample"], []).append(figure)
+            classes[entry["sample"]] = str(entry["class"])
+    except (CorruptionError, OSError) as error:
+        return (), f"The preview could not be read: {error}."
+    return tuple(Gallery(classes[sample], tuple(tiles)) for sample, tiles in samples.items()), lacking
+
+
+def _entries(content: Any) -> list[dict[str, Any]]:
+    keys = {"file", "sample", "band", "class", "caption"}
+    listed = isinstance(content, list) and all(isinstance(entry, dict) and keys <= set(entry) for entry in content)
+    if not listed or not all(isinstance(entry["sample"], int) for entry in content):
+        raise CorruptionError(f"preview.json is not a list of pictures with {', '.join(sorted(keys))}")
+    return content
+
+
+def _picture(folder: Path, entry: dict[str, Any]) -> Figure:
+    name = entry["file"]
+    if not isinstance(name, str) or Path(name).name != name or not name.endswith(".png"):
+        raise CorruptionError(f"preview.json names {name!r}, which is no picture beside it")
+    path = folder / name
+    if path.is_symlink() or path.stat().st_size > _LARGEST_BYTES:
+        raise CorruptionError(f"{name} is a link or larger than {_LARGEST_BYTES} bytes")
+    content = path.read_bytes()
+    if not content.startswith(_PNG_SIGNATURE) or len(content) < _HEADER_BYTES:
+        raise CorruptionError(f"{name} is not a PNG picture")
+    width, height = struct.unpack(">II", content[16:_HEADER_BYTES])
+    caption = str(entry["caption"])
+    alt = f"{caption}, of an image of class {entry['class']}"
+    uri = "data:image/png;base64," + base64.b64encode(content).decode("ascii")
+    return Figure(uri=uri, alt=alt, caption=caption, width=width, height=height)

@@ -1,0 +1,164 @@
+"""One module from pictures to fused logits: crop, split, standardise, one network per branch, fusion."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from bandwise.atomic import read_json
+from bandwise.bands.module import BandSplit
+from bandwise.bands.quantize import offsets
+from bandwise.bands.transform import SubbandTransform
+from bandwise.config import SplitConfig, to_dict
+from bandwise.configfile import differences
+from bandwise.errors import CorruptionError, IncompatibleError, UsageError
+from bandwise.evaluation.crops import center_box
+from bandwise.fusion.combination import Fusion
+from bandwise.runs import Run, open_run
+from bandwise.serving.branches import TrainedBranch, read_branch
+
+
+class SpectralEnsemble(nn.Module):
+    """The trained branches of a run and their fusion.
+
+    Each branch sees the bytes that a store would hold, standardised as in training.
+    """
+
+    def __init__(self, branches: Sequence[TrainedBranch], fusion: Fusion) -> None:
+        """Join branches that were trained on one split of one data set.
+
+        Args:
+            branches: as many as the fusion has, in its order.
+            fusion: their weights and temperature.
+
+        Raises:
+            IncompatibleError: the branches differ in split, samples, classes or crop.
+            UsageError: not as many branches as the fusion has.
+        """
+        super().__init__()
+        if len(branches) != len(fusion.branches):
+            raise UsageError(f"{len(branches)} branches were given; the fusion has {list(fusion.branches)}")
+        for branch in branches[1:]:
+            _require_same_data(branches[0], branch)
+        first = branches[0]
+        self.split_config = replace(first.split, bands="all")
+        self.classes, self.channels, self.crop = first.classes, first.channels, first.crop
+        self.fusion = fusion
+        self._bands = sorted({band for branch in branches for band in branch.bands})
+        self._places = [[self._bands.index(band) for band in branch.bands] for branch in branches]
+        split = self.split_config
+        transform = SubbandTransform(split.stride, split.transform, split.transform_seed)
+        self.split = BandSplit(transform, self._bands, storage=split.storage)
+        self.networks = nn.ModuleList(branch.network for branch in branches)
+        for index, branch in enumerate(branches):
+            # The formula of the training data, so that the float32 constants are the same.
+            zero = offsets(transform)[list(branch.bands), None] if split.storage == "uint8" else 0.0
+            gain = 1 / np.where(branch.std > 0, branch.std, 1.0)
+            bias = (zero - branch.mean) * gain - gain * zero
+            for name, value in (("gain", gain), ("bias", bias)):
+                column = torch.from_numpy(value.astype(np.float32)).reshape(-1, 1, 1)
+                self.register_buffer(f"{name}_{index}", column)
+        weights = torch.tensor(fusion.weights, dtype=torch.float64) / fusion.temperature
+        self.register_buffer("weights", weights.float())
+        self.eval()
+
+    @classmethod
+    def from_run(cls, run_path: Path | str) -> "SpectralEnsemble":
+        """Load the fused classifier of a run; neither its store nor its data are needed, nor branches of weight 0.
+
+        Raises:
+            UsageError: there is no run, nothing is fused, or a branch is not trained to its end.
+            CorruptionError: a file is missing, altered or damaged.
+            IncompatibleError: the branches were not trained by this run, or not on the same data.
+        """
+        run = open_run(Path(run_path))
+        fusion = _read_fusion(run)
+        branches = [read_branch(run.branch_folder(branch)) for branch in fusion.branches]
+        for number, branch in zip(fusion.branches, branches, strict=True):
+            _require_run(run, number, branch)
+        return cls(branches, fusion)
+
+    @property
+    def canvas(self) -> int:
+        """Side in pixels of the pictures it takes."""
+        return self.split_config.canvas
+
+    def branch_logits(self, images: Tensor) -> Tensor:
+        """Return the logits of every branch, float32 (branches, B, K).
+
+        Args:
+            images: (B, C, canvas, canvas), uint8, or floating with whole grey levels 0 to 255.
+
+        Raises:
+            ValueError: another shape.
+        """
+        side = self.canvas
+        if images.ndim != 4 or tuple(images.shape[1:]) != (self.channels, side, side):
+            raise ValueError(
+                f"images have the shape {tuple(images.shape)}; (batch, {self.channels}, {side}, {side}) is needed: "
+                "resize them with bandwise.sources.decode.to_canvas"
+            )
+        stride = self.split_config.stride
+        # The crop is central in band pixels, so that it starts where a crop of the stored bands does.
+        top, left = (stride * edge for edge in center_box(side // stride, self.crop // stride))
+        stored = self.split(images[:, :, top : top + self.crop, left : left + self.crop])
+        grouped = stored.unflatten(1, (len(self._bands), self.channels))
+        logits = []
+        for index, (network, places) in enumerate(zip(self.networks, self._places, strict=True)):
+            own = grouped[:, places].flatten(1, 2)
+            inputs = torch.addcmul(self.get_buffer(f"bias_{index}"), own, self.get_buffer(f"gain_{index}"))
+            logits.append(network(inputs).float())
+        return torch.stack(logits)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Return the fused logits, float32 (B, K); their softmax is the calibrated probability of each class.
+
+        Args:
+            images: as in `branch_logits`.
+
+        Raises:
+            ValueError: another shape.
+        """
+        return torch.einsum("n,nbk->bk", self.get_buffer("weights"), self.branch_logits(images))
+
+
+def _read_fusion(run: Run) -> Fusion:
+    path = run.fusion_path()
+    if not path.exists():
+        raise UsageError(f"{run.path} is not fused yet; run `bandwise fuse {run.path}`")
+    try:
+        fusion = Fusion.from_dict(read_json(path))
+    except UsageError as error:
+        raise CorruptionError(f"{path} is damaged: {error}") from error
+    if max(fusion.branches) >= len(run.groups):
+        raise CorruptionError(f"{path} fuses the branches {list(fusion.branches)}; the run has {len(run.groups)}")
+    return fusion.restrict([branch for branch, weight in zip(fusion.branches, fusion.weights, strict=True) if weight])
+
+
+def _require_run(run: Run, number: int, branch: TrainedBranch) -> None:
+    """Refuse a branch folder that was copied from another experiment."""
+    wanted = _binding(run.config.split) | {"bands": list(run.groups[number]), "crop": run.config.training.crop}
+    given = _binding(branch.split) | {"bands": list(branch.bands), "crop": branch.crop}
+    if changed := differences(wanted, given):
+        raise IncompatibleError(
+            f"{run.branch_folder(number)} does not belong to the run {run.path}:\n  " + "\n  ".join(changed)
+        )
+
+
+def _require_same_data(first: TrainedBranch, other: TrainedBranch) -> None:
+    if changed := differences(_data_of(first), _data_of(other)):
+        raise IncompatibleError("the branches were not trained on the same data:\n  " + "\n  ".join(changed))
+
+
+def _data_of(branch: TrainedBranch) -> dict[str, Any]:
+    facts = {"crop": branch.crop, "digest": branch.digest, "classes": branch.classes, "channels": branch.channels}
+    return _binding(branch.split) | facts
+
+
+def _binding(split: SplitConfig) -> dict[str, Any]:
+    """Return what of a split decides the bytes of a band; which bands and files there are does not."""
+    return {key: value for key, value in to_dict(split).items() if key not in ("bands", "group_size")}

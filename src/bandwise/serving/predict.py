@@ -1,0 +1,149 @@
+"""Classify files: one row for every input, whatever is wrong with it."""
+
+import os
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any, BinaryIO, Literal, cast
+
+import numpy as np
+import torch
+
+from bandwise.errors import IncompatibleError, UsageError
+from bandwise.serving.ensemble import SpectralEnsemble
+from bandwise.serving.listing import Input, list_inputs
+from bandwise.sources.decode import BadImage, decode, to_canvas
+from bandwise.sources.reading import read_file
+
+
+@dataclass(frozen=True, slots=True)
+class ClassScore:
+    """One class that a picture may belong to."""
+
+    name: str
+    probability: float
+    """0 to 1."""
+
+
+@dataclass(frozen=True, slots=True)
+class Prediction:
+    """What became of one input."""
+
+    path: str
+    """As `os.fsdecode` gives it, so that it opens the file whatever its bytes are."""
+    status: str
+    """`ok`; `error` for what could not be classified; `skipped` for other files in a folder of pictures."""
+    reason: str = ""
+    """A short code where the status is not ok: missing, truncated, too large, ..."""
+    detail: str = ""
+    """The same in words."""
+    classes: tuple[ClassScore, ...] = ()
+    """The most probable classes, most probable first."""
+    notes: tuple[str, ...] = ()
+    """What was unusual about the picture but accepted."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain JSON types; bytes of the path that are no UTF-8 are written as `\\xe9`."""
+        return {
+            "path": printable(self.path),
+            "status": self.status,
+            "reason": self.reason,
+            "detail": printable(self.detail),
+            "classes": [{"name": score.name, "probability": score.probability} for score in self.classes],
+            "notes": list(self.notes),
+        }
+
+
+def printable(text: str) -> str:
+    """Replace what stands for undecodable bytes by `\\xe9`, so that any UTF-8 output can take it."""
+    return text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+
+
+def predict_paths(
+    ensemble: SpectralEnsemble,
+    inputs: Iterable[str | bytes | os.PathLike[str]],
+    *,
+    batch_size: int = 32,
+    top: int = 5,
+    stdin: BinaryIO | None = None,
+) -> Iterator[Prediction]:
+    """Classify pictures in the order of `listing.list_inputs`, decoded and resized as for training.
+
+    The list is made at once, the pictures are read batch by batch.
+
+    Args:
+        ensemble: the classifier, on any device.
+        inputs: files, folders, and `-` for a list on the standard input.
+        batch_size: pictures in memory at a time.
+        top: classes in a row, at most; fewer where there are fewer.
+        stdin: where `-` reads; the process's standard input when None.
+
+    Returns:
+        One row for each input.
+
+    Raises:
+        UsageError: no picture is among the inputs, or a number is below 1.
+        OSError: the storage fails, after retries; this is never taken for a bad picture.
+    """
+    for key, value in (("batch_size", batch_size), ("top", top)):
+        if value < 1:
+            raise UsageError(f"{key} is {value}; it must be at least 1")
+    return _predict(ensemble, list_inputs(inputs, stdin), batch_size, min(top, len(ensemble.classes)))
+
+
+def _predict(ensemble: SpectralEnsemble, inputs: list[Input], batch_size: int, top: int) -> Iterator[Prediction]:
+    waiting: list[Prediction] = []
+    canvases: list[np.ndarray] = []
+    for item in inputs:
+        row, canvas = _load(ensemble, item)
+        waiting.append(row)
+        if canvas is not None:
+            canvases.append(canvas)
+        if len(canvases) == batch_size or not canvases:
+            yield from _finish(ensemble, waiting, canvases, top)
+            waiting, canvases = [], []
+    yield from _finish(ensemble, waiting, canvases, top)
+
+
+def _load(ensemble: SpectralEnsemble, item: Input) -> tuple[Prediction, np.ndarray | None]:
+    path = os.fsdecode(item.path)
+    if item.status != "ok":
+        return Prediction(path, item.status, item.reason, item.detail), None
+    config = ensemble.split_config
+    try:
+        picture, notes = decode(
+            read_file(item.path),
+            channels=cast(Literal[1, 3], ensemble.channels),
+            background=config.background,
+            exif=config.exif,
+            max_pixels=config.max_pixels,
+            name=item.path,
+        )
+    except BadImage as error:
+        return Prediction(path, "error", error.reason, error.detail), None
+    except (IncompatibleError, UsageError) as error:
+        # The file was there when the list was made.
+        return Prediction(path, "error", "unreadable", str(error)), None
+    return Prediction(path, "ok", notes=notes), to_canvas(picture, config.canvas)
+
+
+def _finish(
+    ensemble: SpectralEnsemble, waiting: list[Prediction], canvases: list[np.ndarray], top: int
+) -> Iterator[Prediction]:
+    """Yield the rows that wait, with the classes of those that have a canvas."""
+    scores = iter(_classify(ensemble, canvases, top) if canvases else ())
+    for row in waiting:
+        if row.status == "ok":
+            yield Prediction(row.path, "ok", classes=next(scores), notes=row.notes)
+        else:
+            yield row
+
+
+def _classify(ensemble: SpectralEnsemble, canvases: list[np.ndarray], top: int) -> list[tuple[ClassScore, ...]]:
+    images = torch.from_numpy(np.stack(canvases)).permute(0, 3, 1, 2)
+    with torch.inference_mode():
+        logits = ensemble(images.to(ensemble.get_buffer("weights").device))
+        best = torch.softmax(logits.double(), dim=1).topk(top, dim=1)
+    return [
+        tuple(ClassScore(ensemble.classes[index], value) for value, index in zip(values, indices, strict=True))
+        for values, indices in zip(best.values.tolist(), best.indices.tolist(), strict=True)
+    ]

@@ -1,0 +1,91 @@
+"""A few samples as pictures, the canvas and its stored bands, for the report."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from bandwise.atomic import replacing, write_json
+from bandwise.bands.quantize import ZERO_LEVEL
+from bandwise.errors import UsageError
+from bandwise.sources.samples import Source
+from bandwise.store.format import Store, open_store
+from bandwise.store.reconstruct import canvas_of, require_source
+from bandwise.store.rowgroups import RowGroupReader
+
+_VISIBLE_STD = 32.0
+_MAX_GAIN = 8
+
+
+def write_preview(store_path: Path, source: Source, folder: Path, count: int = 4) -> list[dict[str, Any]]:
+    """Write `sample-0.png`, `sample-0-band-00.png` and so on, and last `preview.json`, which lists them.
+
+    Bands around zero are shown around middle grey with more contrast, by the same factor for all samples; the caption
+    says which. The samples are spread evenly over the reported set, or over the training set where there is none.
+
+    Args:
+        store_path: the store.
+        source: the images it was made from.
+        folder: where to write; created where missing.
+        count: how many samples.
+
+    Returns:
+        The content of preview.json: for each picture its file, sample, band (None for the canvas), class name, caption.
+
+    Raises:
+        UsageError: `count` is below 1.
+        IncompatibleError: the source is not the one the store was made from.
+        CorruptionError: a file of the store is damaged.
+    """
+    if count < 1:
+        raise UsageError(f"count is {count}; it must be at least 1")
+    store = open_store(store_path)
+    samples = require_source(store, source)
+    split = "val" if store.rows("val") else "train"
+    reader = RowGroupReader(store, store.bands, split)
+    positions = np.unique(np.linspace(0, reader.rows - 1, min(count, reader.rows)).astype(int)).tolist()
+    gains = {band: _gain(store, band) for band in store.bands}
+    folder.mkdir(parents=True, exist_ok=True)
+    listed: list[dict[str, Any]] = []
+
+    for number, position in enumerate(positions):
+        label = store.classes[int(store.labels(split)[position])]
+        canvas = canvas_of(store, source, samples, int(store.ids(split)[position]))
+        pictures: list[tuple[int | None, str, np.ndarray, str]] = [
+            (None, f"sample-{number}.png", canvas, f"canvas, {store.config.canvas} pixels")
+        ]
+        for band, pixels in zip(store.bands, _bands_at(store, reader, position), strict=True):
+            caption = f"band {band}" + (f", contrast x {gains[band]}" if gains[band] > 1 else "")
+            shown = _visible(store, band, pixels, gains[band])
+            pictures.append((band, f"sample-{number}-band-{band:02d}.png", shown, caption))
+        for band, name, shown, caption in pictures:
+            with replacing(folder / name) as path:
+                Image.fromarray(shown[:, :, 0] if store.channels == 1 else shown).save(path, "PNG")
+            listed.append({"file": name, "sample": number, "band": band, "class": label, "caption": caption})
+    write_json(folder / "preview.json", listed)
+    return listed
+
+
+def _bands_at(store: Store, reader: RowGroupReader, position: int) -> np.ndarray:
+    """Return the stored bands of one sample, (len(bands), side, side, channels)."""
+    group = reader.find(position)
+    records = np.empty((reader.sizes[group], *reader.record_shape), reader.dtype)
+    reader.read(group, records)
+    record = records[position - reader.span(group)[0]]
+    return record.reshape(store.side, store.side, len(store.bands), store.channels).transpose(2, 0, 1, 3)
+
+
+def _visible(store: Store, band: int, pixels: np.ndarray, gain: int) -> np.ndarray:
+    values = pixels.astype(np.float32)
+    if not store.transform.has_mean(band):
+        zero = ZERO_LEVEL if store.config.storage == "uint8" else 0
+        values = ZERO_LEVEL + gain * (values - zero)
+    return np.clip(np.rint(values), 0, 255).astype(np.uint8)
+
+
+def _gain(store: Store, band: int) -> int:
+    spread = float(store.std([band]).max())
+    if store.transform.has_mean(band) or spread == 0:
+        return 1
+    return int(np.clip(_VISIBLE_STD / spread, 1, _MAX_GAIN))

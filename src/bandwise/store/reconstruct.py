@@ -1,0 +1,111 @@
+"""Inverts stored bands and compares them with their images: what rounding cost, and that nothing was clipped."""
+
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from bandwise.bands.quantize import BandQuantizer
+from bandwise.errors import IncompatibleError, UsageError
+from bandwise.progress import progress
+from bandwise.sources.decode import BadImage, load_canvas
+from bandwise.sources.samples import SampleList, Source, freeze_samples
+from bandwise.store.format import Store, open_store
+from bandwise.store.layout import SPLITS, format_bands
+from bandwise.store.rowgroups import RowGroupReader
+
+LOSSLESS_DB = 100.0
+_PEAK = 255.0
+
+
+def reconstruct_store(path: Path, source: Source, *, splits: tuple[str, ...] = SPLITS) -> dict[str, Any]:
+    """Rebuild every image of a store in floating point and measure it against the image decoded again.
+
+    Args:
+        path: a store with all bands.
+        source: the images it was made from.
+        splits: which splits to measure.
+
+    Returns:
+        `{"psnr_db": {"min", "mean"}, "clipped_fraction", "n"}`. PSNR is 10 log10(255^2 / mean squared error) of one
+        image over all its channels, at most 100 dB, which stands for lossless. `clipped_fraction` is the share of band
+        values that lay more than half a step outside 0..255 before the split cut them; the theory says 0.
+
+    Raises:
+        UsageError: a band is not stored, or the transform has no inverse.
+        IncompatibleError: the source is not the one the store was made from.
+        CorruptionError: a file of the store is damaged.
+    """
+    store = open_store(path)
+    if not store.transform.invertible:
+        raise UsageError(f"{path}: the {store.config.transform} transform has no inverse, so nothing can be rebuilt")
+    if absent := tuple(sorted(set(range(store.transform.count)) - set(store.bands))):
+        raise UsageError(
+            f"{path}: all bands are needed to rebuild an image; bands {format_bands(absent)} are not stored"
+        )
+    samples = require_source(store, source)
+    psnr: list[float] = []
+    clipped = values = 0
+    quantizer = BandQuantizer(store.transform)
+    with progress("reconstruct", sum(store.rows(split) for split in splits), "images") as advance:
+        for split in splits:
+            reader = RowGroupReader(store, store.bands, split)
+            for group, rows in enumerate(reader.sizes):
+                stored = np.empty((rows, *reader.record_shape), reader.dtype)
+                reader.read(group, stored)
+                first, last = reader.span(group)
+                for sample, record in zip(store.ids(split)[first:last].tolist(), stored, strict=True):
+                    canvas = canvas_of(store, source, samples, sample)
+                    psnr.append(_psnr_db(canvas, _rebuild(store, quantizer, record)))
+                    clipped += quantizer.count_clipped(canvas)
+                    values += record.size
+                    advance(1)
+    if not psnr:
+        raise UsageError(f"{path} has no images in {', '.join(splits)}")
+    return {
+        "psnr_db": {"min": min(psnr), "mean": math.fsum(psnr) / len(psnr)},
+        "clipped_fraction": clipped / values,
+        "n": len(psnr),
+    }
+
+
+def require_source(store: Store, source: Source) -> SampleList:
+    """Return the sample list of a store, after checking that `source` still gives it.
+
+    Raises:
+        IncompatibleError: it gives another one.
+    """
+    samples = freeze_samples(source, store.config, allow_empty_class=True)
+    if samples.sha256() != store.manifest["samples"]["sha256"]:
+        raise IncompatibleError(
+            f"{source.name} is not what {store.path} was made from ({store.manifest['source']}): images were added, "
+            "removed or changed in size; give the original with --data"
+        )
+    return samples
+
+
+def canvas_of(store: Store, source: Source, samples: SampleList, sample: int) -> np.ndarray:
+    """Decode one stored sample again, uint8 (canvas, canvas, channels).
+
+    Raises:
+        IncompatibleError: it cannot be decoded any more.
+    """
+    try:
+        return load_canvas(source, samples.paths[sample], store.config)[0]
+    except BadImage as error:
+        name = samples.paths[sample].decode("utf-8", "backslashreplace")
+        raise IncompatibleError(f"{name} of {source.name} could be read once and cannot be now: {error}") from error
+
+
+def _rebuild(store: Store, quantizer: BandQuantizer, record: np.ndarray) -> np.ndarray:
+    """Return float64 (canvas, canvas, channels) from one record of all bands side by side."""
+    side, bands = store.side, len(store.bands)
+    stored = record.reshape(side, side, bands, store.channels).transpose(2, 3, 0, 1)
+    coefficients = quantizer.dequantize(np.ascontiguousarray(stored)).astype(np.float64)
+    return store.transform.inverse(coefficients).transpose(1, 2, 0)
+
+
+def _psnr_db(canvas: np.ndarray, rebuilt: np.ndarray) -> float:
+    error = float(np.mean((rebuilt - canvas) ** 2))
+    return LOSSLESS_DB if error == 0 else min(LOSSLESS_DB, 10 * math.log10(_PEAK**2 / error))

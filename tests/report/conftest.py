@@ -1,0 +1,164 @@
+"""Run folders as the other stages leave them, filled with imagined predictions."""
+
+import json
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from bandwise import atomic
+from bandwise.config import RunConfig, SplitConfig, TrainingConfig, to_dict
+from bandwise.evaluation.metrics import classification_metrics
+from bandwise.fusion.logits import BranchLogits
+from bandwise.fusion.rules import RULES, fit
+from bandwise.runs import LogitsFile, Run, create_run, environment, write_logits
+
+CLASSES = ("apple", "banana", "carrot & co", "<b>date</b>", "egg|plant")
+
+
+def sub4(name: str = "photos-sub4") -> RunConfig:
+    return RunConfig(name=name, training=TrainingConfig(epochs=6), split=SplitConfig(stride=2))
+
+
+def baseline(name: str = "photos-baseline") -> RunConfig:
+    return RunConfig(name=name, training=TrainingConfig(epochs=6), split=SplitConfig(stride=1, transform="identity"))
+
+
+@pytest.fixture(name="sub4_config")
+def sub4_config() -> RunConfig:
+    return sub4()
+
+
+@pytest.fixture(name="baseline_config")
+def baseline_config() -> RunConfig:
+    return baseline()
+
+
+@pytest.fixture
+def imagine_run() -> Callable[..., Path]:
+    """Return a function that writes a run; `skills` say how much each branch knows."""
+
+    def build(
+        path: Path,
+        config: RunConfig,
+        skills: Sequence[float],
+        *,
+        seed: int = 0,
+        samples: int = 400,
+        classes: Sequence[str] = CLASSES,
+        preview: bool = True,
+        rule: str = "learned",
+    ) -> Path:
+        run = create_run(path, config)
+        hidden = np.random.default_rng(99)
+        parts = {}
+        for split, count, first in (("holdout", 120, 800), ("val", samples, 1000)):
+            labels = hidden.integers(len(classes), size=count)
+            common = hidden.normal(size=(count, len(classes)))
+            noise = np.random.default_rng(seed + (split == "val")).normal(size=(len(skills), count, len(classes)))
+            known = np.eye(len(classes))[labels] * np.asarray(skills)[:, None, None]
+            logits = (known + 0.7 * common + noise).astype(np.float32)
+            ids = np.arange(first, first + count)
+            for branch, own in enumerate(logits):
+                meta = {"branch": str(branch), "split": split, "crops": "1", "store": "s", "classes": "c"}
+                write_logits(run.logits_path(split, branch), LogitsFile(ids, labels, own, meta))
+            parts[split] = BranchLogits(tuple(range(len(skills))), ids, labels, logits.astype(float), split)
+        for branch in range(len(skills)):
+            _write_training(run, branch, skills[branch])
+        if preview:
+            _write_preview(run, len(skills))
+        atomic.write_json(run.results_path(), _results(run, parts, list(classes), rule))
+        return path
+
+    return build
+
+
+def _score(logits: np.ndarray, data: BranchLogits) -> dict:
+    return dict(classification_metrics(torch.from_numpy(logits), torch.from_numpy(data.labels)))
+
+
+def _results(run: Run, parts: dict[str, BranchLogits], classes: list[str], rule: str) -> dict:
+    holdout, val = parts["holdout"], parts["val"]
+    fusions = {name: fit(name, holdout) for name in RULES}
+    cost = {"params": 4_910_000, "macs": 230_000_000, "wall_s": 251.3, "store_bytes": 21_500_000}
+    branches = [
+        {
+            "branch": branch,
+            "bands": list(run.groups[branch]),
+            "seed": 0,
+            "from_scratch": True,
+            **_score(val.logits[branch], val),
+            "holdout": _score(holdout.logits[branch], holdout),
+            "epochs": 6,
+            **cost,
+        }
+        for branch in val.branches
+    ]
+    best = max(branches, key=lambda entry: entry["holdout"]["top1"])
+    count = len(branches)
+    return {
+        "format": "bandwise-results",
+        "version": 1,
+        "name": run.config.name,
+        "config": to_dict(run.config),
+        "environment": environment(),
+        "data": {"name": "photos", "classes": classes, "n_train": 900, "n_holdout": 120, "skipped": 2},
+        "crops": 1,
+        "n_eval": val.ids.size,
+        "n_total": val.ids.size + 1,
+        "chance": float(np.bincount(val.labels).max() / val.ids.size),
+        "branches": branches,
+        "fused": _score(fusions[rule].apply(val.logits), val),
+        "fusion": fusions[rule].to_dict(),
+        "rules": {
+            name: {**_score(fusion.apply(val.logits), val), **fusion.to_dict()} for name, fusion in fusions.items()
+        },
+        "reference": {
+            "branch_0": {"branch": 0, "top1": branches[0]["top1"]},
+            "best_branch": {"branch": best["branch"], "top1": best["top1"], "chosen_on": "holdout"},
+        },
+        "cost": {
+            **{f"{key}_per_branch": cost[key] for key in ("params", "macs", "store_bytes")},
+            **{f"{key}_total": count * cost[key] for key in ("params", "macs", "store_bytes")},
+            "wall_s_longest": cost["wall_s"],
+            "wall_s_sum": count * cost["wall_s"],
+        },
+    }
+
+
+def _write_training(run: Run, branch: int, skill: float) -> None:
+    folder = run.branch_folder(branch)
+    folder.mkdir(parents=True, exist_ok=True)
+    rows = [
+        {
+            "epoch": epoch,
+            "step": 19 * epoch,
+            "lr": 0.05,
+            "train_loss": 2.7 - 0.3 * skill * (1 - 0.6**epoch),
+            "holdout": {"top1": 0.2 + 0.2 * skill * (1 - 0.6**epoch), "nll": 2.0},
+        }
+        for epoch in range(1, run.config.training.epochs + 1)
+    ]
+    atomic.write_text(folder / "metrics.jsonl", "".join(json.dumps(row) + "\n" for row in rows))
+    atomic.write_json(folder / "summary.json", {"branch": branch, "peak_bytes": 812_000_000, "wall_s": 251.3})
+
+
+def _write_preview(run: Run, branches: int) -> None:
+    folder = run.preview_folder
+    folder.mkdir(parents=True, exist_ok=True)
+    listed = []
+    for sample in range(2):
+        for band in (None, *range(branches)):
+            side = 64 if band is None else 32
+            rows, columns = np.mgrid[0:side, 0:side] / side
+            wave = 128 + 100 * np.sin(6 * (rows * (sample + 1) + columns * (0 if band is None else band)))
+            name = f"sample-{sample}.png" if band is None else f"sample-{sample}-band-{band:02d}.png"
+            Image.fromarray(np.repeat(wave.astype(np.uint8)[..., None], 3, axis=2)).save(folder / name)
+            caption = "canvas, 256 pixels" if band is None else f"band {band}, contrast x 4"
+            listed.append(
+                {"file": name, "sample": sample, "band": band, "class": CLASSES[sample + 2], "caption": caption}
+            )
+    atomic.write_json(folder / "preview.json", listed)

@@ -1,0 +1,267 @@
+import hashlib
+import json
+import shutil
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load, save
+from tests.serving.conftest import CONFIG
+
+from bandwise.errors import CorruptionError, IncompatibleError, UsageError
+from bandwise.fusion.combination import Fusion
+from bandwise.runs import open_run, read_logits
+from bandwise.serving.branches import read_branch
+from bandwise.serving.ensemble import SpectralEnsemble
+from bandwise.sources.decode import load_canvas
+from bandwise.sources.folder import FolderSource
+from bandwise.training.infer import load_branch
+
+
+def canvases(run_path, split="val"):
+    """The pictures of the reported set as (N, 3, canvas, canvas), in the order of the sample list."""
+    config = open_run(run_path).config.split
+    source = FolderSource(run_path.parent / "pictures")
+    paths = sorted(entry.path for entry in source.entries() if entry.split == split)
+    pictures = np.stack([load_canvas(source, path, config)[0] for path in paths])
+    return torch.from_numpy(pictures).permute(0, 3, 1, 2)
+
+
+def step_folder(run_path, branch):
+    return max((run_path / f"branch-{branch:02d}").glob("step-*"))
+
+
+def rewrite(folder, name, content):
+    """Change one file of a checkpoint and its commit record with it: only the content can then be found wrong."""
+    (folder / name).write_bytes(content)
+    commit = json.loads((folder / "COMMIT.json").read_text())
+    commit["files"][name] = {"bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}
+    (folder / "COMMIT.json").write_text(json.dumps(commit))
+
+
+def rewrite_state(folder, **changes):
+    state = json.loads((folder / "state.json").read_text())
+    rewrite(folder, "state.json", json.dumps(state | changes).encode())
+
+
+@pytest.mark.parametrize("kind", ["finished", "half_precision"])
+def test_served_logits_are_those_of_the_stored_bands(kind, request):
+    """The path of a picture through serving and the path through store and evaluation end at the same numbers."""
+    run = open_run(request.getfixturevalue(kind))
+    ensemble = SpectralEnsemble.from_run(run.path)
+    with torch.inference_mode():
+        served = ensemble.branch_logits(canvases(run.path)).numpy()
+        fused = ensemble(canvases(run.path)).numpy()
+    stored = [read_logits(run.logits_path("val", branch)).logits for branch in ensemble.fusion.branches]
+    np.testing.assert_allclose(served, stored, rtol=0, atol=1e-6)
+    np.testing.assert_allclose(fused, ensemble.fusion.apply(stored), rtol=0, atol=1e-6 / ensemble.fusion.temperature)
+    # Logits that hardly differ between pictures would prove nothing.
+    assert np.std(stored, axis=1).min() > 1e-3
+
+
+def test_the_networks_are_those_that_training_evaluates(finished):
+    for branch in range(3):
+        served = read_branch(finished / f"branch-{branch:02d}").network.state_dict()
+        trained = load_branch(finished / f"branch-{branch:02d}")[0].state_dict()
+        assert served.keys() == trained.keys()
+        assert all(torch.equal(served[name], trained[name]) for name in served)
+
+
+def test_the_moving_average_is_used_not_the_last_weights(finished):
+    served = read_branch(finished / "branch-00").network.state_dict()
+    last = load((step_folder(finished, 0) / "model.safetensors").read_bytes())
+    assert not all(torch.equal(served[name], last[name]) for name in served)
+
+
+def test_loading_leaves_the_random_numbers_of_the_caller_alone(finished):
+    torch.manual_seed(5)
+    expected = torch.rand(3)
+    torch.manual_seed(5)
+    SpectralEnsemble.from_run(finished)
+    assert torch.equal(torch.rand(3), expected)
+
+
+def test_what_it_knows_comes_from_the_run_alone(copied, ensemble):
+    """No store, no data: a copied run folder is enough."""
+    assert not (copied / "store").exists()
+    loaded = SpectralEnsemble.from_run(str(copied))
+    assert loaded.classes == ("class-0", "class-1", "class-2")
+    assert (loaded.canvas, loaded.crop, loaded.channels) == (24, 18, 3)
+    assert not loaded.training
+    assert not any(weight.requires_grad for weight in loaded.parameters())
+    images = torch.randint(0, 256, (2, 3, 24, 24), dtype=torch.uint8)
+    assert torch.equal(loaded(images), ensemble(images))
+    torch.testing.assert_close(loaded(images.float()), loaded(images), rtol=0, atol=0)
+
+
+def test_only_the_central_crop_counts_and_it_starts_on_the_grid(ensemble):
+    """(24 - 18) / 2 is 3 pixels; the nearest even number below is 2, which is where a crop of stored bands starts."""
+    images = torch.randint(0, 256, (1, 3, 24, 24), dtype=torch.uint8)
+    inside = torch.zeros(24, 24, dtype=torch.bool)
+    inside[2:20, 2:20] = True
+    outside_changed = torch.where(inside, images, 255 - images)
+    assert torch.equal(ensemble(outside_changed), ensemble(images))
+    for corner in ((2, 2), (19, 19)):
+        changed = images.clone()
+        changed[..., corner[0], corner[1]] ^= 255
+        assert not torch.equal(ensemble(changed), ensemble(images))
+
+
+def test_it_exports_for_any_batch_size(ensemble):
+    images = torch.randint(0, 256, (4, 3, 24, 24), dtype=torch.uint8)
+    dynamic = {"images": {0: torch.export.Dim("batch")}}
+    exported = torch.export.export(ensemble, (images[:2],), dynamic_shapes=dynamic).module()
+    torch.testing.assert_close(exported(images), ensemble(images), rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize("shape", [(3, 24, 24), (1, 1, 24, 24), (1, 3, 24, 22), (1, 24, 24, 3)])
+def test_other_shapes_are_refused(ensemble, shape):
+    with pytest.raises(ValueError, match=r"\(batch, 3, 24, 24\) is needed: resize them"):
+        ensemble(torch.zeros(shape))
+
+
+def test_branches_of_weight_0_need_not_be_there(copied, ensemble):
+    fusion = Fusion(rule="greedy", branches=(2, 0, 1), weights=(0.25, 0.75, 0.0), fitted_on="holdout", n_holdout=9)
+    (copied / "fusion.json").write_text(json.dumps(fusion.to_dict()))
+    shutil.rmtree(copied / "branch-01")
+    images = torch.randint(0, 256, (2, 3, 24, 24), dtype=torch.uint8)
+    parts = dict(zip(ensemble.fusion.branches, ensemble.branch_logits(images), strict=True))
+    expected = 0.25 * parts[2] + 0.75 * parts[0]
+    torch.testing.assert_close(SpectralEnsemble.from_run(copied)(images), expected, rtol=0, atol=1e-6)
+
+
+def test_a_run_that_is_not_there_or_not_fused_is_refused(copied, tmp_path):
+    with pytest.raises(UsageError, match="is no run"):
+        SpectralEnsemble.from_run(tmp_path / "nothing")
+    (copied / "fusion.json").write_text('{"rule": "mean"}')
+    with pytest.raises(CorruptionError, match=r"fusion\.json is damaged"):
+        SpectralEnsemble.from_run(copied)
+    (copied / "fusion.json").write_text(json.dumps(Fusion(rule="mean", branches=(7,), weights=(1.0,)).to_dict()))
+    with pytest.raises(CorruptionError, match=r"fuses the branches \[7\]; the run has 3"):
+        SpectralEnsemble.from_run(copied)
+    (copied / "fusion.json").unlink()
+    with pytest.raises(UsageError, match="run `bandwise fuse"):
+        SpectralEnsemble.from_run(copied)
+
+
+@pytest.mark.parametrize("name", ["optim.safetensors", "state.json"])
+def test_one_flipped_bit_in_what_is_read_is_found(copied, name):
+    path = step_folder(copied, 1) / name
+    content = bytearray(path.read_bytes())
+    for position in (0, len(content) // 2, len(content) - 1):
+        content[position] ^= 4
+        path.write_bytes(content)
+        with pytest.raises(CorruptionError, match=f"{name} is altered"):
+            SpectralEnsemble.from_run(copied)
+        content[position] ^= 4
+    path.write_bytes(content)
+    SpectralEnsemble.from_run(copied)
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("COMMIT.json", r"COMMIT\.json is missing"),
+        ("state.json", r"state\.json is missing"),
+        ("optim.safetensors", r"optim\.safetensors is missing"),
+    ],
+)
+def test_a_missing_file_is_named(copied, name, message):
+    (step_folder(copied, 0) / name).unlink()
+    with pytest.raises(CorruptionError, match=message):
+        SpectralEnsemble.from_run(copied)
+
+
+def test_a_commit_record_without_the_file_is_damaged(copied):
+    path = step_folder(copied, 0) / "COMMIT.json"
+    for content in ("[]", "{}", '{"files": {"state.json": {"bytes": 1}}}'):
+        path.write_text(content)
+        with pytest.raises(CorruptionError, match=r"no size and hash of state\.json"):
+            SpectralEnsemble.from_run(copied)
+
+
+def test_a_branch_without_checkpoint_or_not_finished_is_refused(copied):
+    folder = step_folder(copied, 2)
+    rewrite_state(folder, total_steps=99)
+    with pytest.raises(UsageError, match="steps; finish it first"):
+        SpectralEnsemble.from_run(copied)
+    shutil.rmtree(folder.parent)
+    with pytest.raises(CorruptionError, match="has no checkpoint"):
+        SpectralEnsemble.from_run(copied)
+
+
+def test_the_newest_checkpoint_counts_and_strangers_do_not(copied):
+    folder = step_folder(copied, 0)
+    for name in ("step-000000001", "step-999", "damaged-step-999999999", ".tmp-step-999999999.1"):
+        (folder.parent / name).mkdir(exist_ok=True)
+    SpectralEnsemble.from_run(copied)
+
+
+@pytest.mark.parametrize(
+    ("changes", "error", "message"),
+    [
+        ({"version": 2}, IncompatibleError, "state version 2; this program reads 1"),
+        ({"bands": [0, 1]}, CorruptionError, r"mean and std have the shapes \(1, 3\)"),
+        ({"position": {}}, CorruptionError, "does not describe a branch: 'step'"),
+        ({"config": {"split": {"strid": 2}}}, CorruptionError, "unknown key strid"),
+        ({"store": 5}, CorruptionError, "does not describe a branch"),
+    ],
+)
+def test_a_state_that_makes_no_sense_is_refused(copied, changes, error, message):
+    rewrite_state(step_folder(copied, 0), **changes)
+    with pytest.raises(error, match=message):
+        SpectralEnsemble.from_run(copied)
+
+
+def test_statistics_that_are_no_numbers_are_refused(copied):
+    folder = step_folder(copied, 0)
+    store = json.loads((folder / "state.json").read_text())["store"]
+    for std in ([[1.0, -1.0, 1.0]], [[1.0, float("inf"), 1.0]]):
+        rewrite_state(folder, store=store | {"std": std})
+        with pytest.raises(CorruptionError, match="mean or std is not finite, or a std is negative"):
+            SpectralEnsemble.from_run(copied)
+
+
+def test_weights_must_fit_to_the_last_tensor(copied):
+    folder = step_folder(copied, 0)
+    tensors = load((folder / "optim.safetensors").read_bytes())
+    names = [name for name in tensors if name.startswith("average.") and tensors[name].is_floating_point()]
+    missing = {name: value for name, value in tensors.items() if name != names[0]}
+    shaped = tensors | {names[0]: torch.zeros(2)}
+    typed = tensors | {names[0]: tensors[names[0]].double()}
+    for changed in (missing, shaped, typed, tensors | {f"{names[0]}x": torch.zeros(1)}):
+        rewrite(folder, "optim.safetensors", save(changed))
+        with pytest.raises(IncompatibleError, match=names[0].removeprefix("average.").replace(".", r"\.")):
+            SpectralEnsemble.from_run(copied)
+    rewrite(folder, "optim.safetensors", save(tensors | {names[0]: torch.full_like(tensors[names[0]], torch.nan)}))
+    with pytest.raises(CorruptionError, match="weights that are not finite"):
+        SpectralEnsemble.from_run(copied)
+    rewrite(folder, "optim.safetensors", b"\0" * 100)
+    with pytest.raises(CorruptionError, match=r"optim\.safetensors is damaged"):
+        SpectralEnsemble.from_run(copied)
+
+
+def test_a_branch_of_another_run_is_refused(copied):
+    """Branch 2 in the place of branch 0: every file is sound, and the bands are wrong."""
+    shutil.rmtree(copied / "branch-00")
+    shutil.copytree(copied / "branch-02", copied / "branch-00")
+    with pytest.raises(IncompatibleError, match=r"does not belong to the run .*\n  bands: \[0\] -> \[3\]"):
+        SpectralEnsemble.from_run(copied)
+
+
+def test_a_branch_of_other_data_is_refused(copied):
+    folder = step_folder(copied, 1)
+    store = json.loads((folder / "state.json").read_text())["store"]
+    rewrite_state(folder, store=store | {"digest": "0" * 64, "classes": ["class-1", "class-0", "class-2"]})
+    with pytest.raises(IncompatibleError, match=r"not trained on the same data:\n  classes: .*\n  digest: "):
+        SpectralEnsemble.from_run(copied)
+
+
+def test_as_many_branches_as_weights(finished):
+    branch = read_branch(finished / "branch-00")
+    with pytest.raises(UsageError, match=r"1 branches were given; the fusion has \[0, 1\]"):
+        SpectralEnsemble([branch], Fusion(rule="mean", branches=(0, 1), weights=(0.5, 0.5)))
+
+
+def test_the_crop_margin_of_these_tests_is_odd():
+    assert (CONFIG.split.canvas - CONFIG.training.crop) // 2 % CONFIG.split.stride == 1

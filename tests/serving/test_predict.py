@@ -1,0 +1,250 @@
+import csv
+import io
+import json
+import os
+
+import numpy as np
+import pytest
+import scipy.special
+import torch
+from PIL import Image
+
+from bandwise.errors import UsageError
+from bandwise.runs import open_run, read_logits
+from bandwise.serving import predict
+from bandwise.serving.predict import ClassScore, Prediction, predict_paths
+from bandwise.serving.table import safe_cell, write_csv
+from bandwise.sources.decode import load_canvas
+from bandwise.sources.folder import FolderSource
+
+PICTURE = b"class-1/000.png"
+
+
+@pytest.fixture
+def pictures(finished):
+    return finished.parent / "pictures" / "val"
+
+
+@pytest.fixture
+def junk(tmp_path, pictures):
+    """A folder with everything that users have in their folders."""
+    folder = tmp_path / "junk"
+    (folder / "deep" / "deeper").mkdir(parents=True)
+    good = (pictures / "class-0" / "000.png").read_bytes()
+    (folder / "a.png").write_bytes(good)
+    (folder / "wrong-name.jpg").write_bytes(good)
+    (folder / "cut.png").write_bytes(good[: len(good) // 2])
+    (folder / "empty.jpg").write_bytes(b"")
+    (folder / "drawing.svg").write_bytes(b"<svg></svg>")
+    (folder / "notes.txt").write_bytes(b"hello")
+    (folder / ".DS_Store").write_bytes(b"x")
+    (folder / "deep" / "deeper" / "z.png").write_bytes(good)
+    Image.new("RGB", (2, 2)).save(folder / "tiny.png")
+    Image.new("RGB", (30, 30)).save(folder / "=cmd.png")
+    with open(os.fsencode(folder) + b"/caf\xe9.png", "wb") as stream:
+        stream.write(good)
+    (folder / "gone.png").symlink_to(folder / "nowhere")
+    (folder / "loop").symlink_to(folder)
+    os.mkfifo(folder / "pipe.png")
+    return folder
+
+
+def test_one_row_for_every_file_of_a_folder_of_junk(ensemble, junk):
+    rows = list(predict_paths(ensemble, [junk], batch_size=3))
+    found = {os.fsencode(row.path).removeprefix(os.fsencode(junk) + b"/"): (row.status, row.reason) for row in rows}
+    assert found == {
+        b"=cmd.png": ("ok", ""),
+        b"a.png": ("ok", ""),
+        b"caf\xe9.png": ("ok", ""),
+        b"cut.png": ("error", "truncated"),
+        b"deep/deeper/z.png": ("ok", ""),
+        b"drawing.svg": ("error", "unidentified"),
+        b"empty.jpg": ("error", "unidentified"),
+        b"gone.png": ("error", "missing"),
+        b"loop": ("skipped", "link to a folder"),
+        b"notes.txt": ("skipped", "no picture by name"),
+        b"pipe.png": ("error", "not a file"),
+        b"tiny.png": ("error", "too small"),
+        b"wrong-name.jpg": ("ok", ""),
+    }
+    assert [os.fsencode(row.path) for row in rows] == sorted(os.fsencode(row.path) for row in rows)
+    assert all((row.status == "ok") == bool(row.classes) == (not row.reason) for row in rows)
+    note = next(row.notes for row in rows if row.path.endswith("wrong-name.jpg"))
+    assert note == ("the extension names another format",)
+
+
+def test_the_same_picture_gets_the_same_answer_wherever_it_stands(ensemble, junk):
+    """Rows of bad inputs between good ones must not shift the classes by one."""
+    rows = list(predict_paths(ensemble, [junk], batch_size=2))
+    same = [row.classes for row in rows if row.path.endswith(("/a.png", ".jpg", "z.png")) and row.status == "ok"]
+    other = next(row.classes for row in rows if row.path.endswith("=cmd.png"))
+    assert len(same) == 3
+    for classes in same[1:]:
+        assert [score.name for score in classes] == [score.name for score in same[0]]
+        assert [score.probability for score in classes] == pytest.approx([s.probability for s in same[0]], abs=1e-5)
+    assert other[0].probability != pytest.approx(same[0][0].probability, abs=1e-4)
+
+
+@pytest.mark.parametrize("batch_size", [1, 2, 5, 12, 100])
+def test_every_batch_size_gives_every_row_once_and_in_order(ensemble, pictures, batch_size):
+    expected = sorted(str(path) for path in pictures.rglob("*.png"))
+    rows = list(predict_paths(ensemble, [pictures], batch_size=batch_size))
+    assert [row.path for row in rows] == expected
+    assert len(rows) == 12
+    assert all(row.status == "ok" for row in rows)
+
+
+def test_predictions_are_those_of_the_evaluation(finished, ensemble, pictures):
+    """Decoded from the files, or read from the store: the same probability of the true class, picture by picture."""
+    run = open_run(finished)
+    stored = [read_logits(run.logits_path("val", branch)) for branch in ensemble.fusion.branches]
+    fused = ensemble.fusion.apply([each.logits for each in stored])
+    expected = scipy.special.softmax(fused, axis=1)[np.arange(12), stored[0].labels]
+    rows = list(predict_paths(ensemble, [pictures]))
+    found = [next(score.probability for score in row.classes if f"/{score.name}/" in row.path) for row in rows]
+    np.testing.assert_allclose(found, expected, rtol=0, atol=1e-5)
+    assert [row.classes[0].name for row in rows] == [ensemble.classes[best] for best in fused.argmax(axis=1)]
+
+
+def test_pixels_are_those_that_training_saw(ensemble, finished, monkeypatch):
+    seen = []
+
+    def remember(images):
+        seen.append(images)
+        return torch.zeros(len(images), 3)
+
+    source = FolderSource(finished.parent / "pictures")
+    paths = [b"val/" + PICTURE, b"val/class-2/003.png"]
+    monkeypatch.setattr(ensemble, "forward", remember)
+    list(predict_paths(ensemble, [source.root / os.fsdecode(path) for path in paths]))
+    expected = np.stack([load_canvas(source, path, ensemble.split_config)[0] for path in paths])
+    assert np.array_equal(seen[0].permute(0, 2, 3, 1).numpy(), expected)
+
+
+def test_probabilities_are_sorted_and_complete(ensemble, pictures):
+    (row,) = predict_paths(ensemble, [pictures / "class-1" / "000.png"])
+    values = [score.probability for score in row.classes]
+    assert sorted(values, reverse=True) == values
+    assert sum(values) == pytest.approx(1)
+    assert {score.name for score in row.classes} == set(ensemble.classes)
+    (short,) = predict_paths(ensemble, [pictures / "class-1" / "000.png"], top=1)
+    assert short.classes == row.classes[:1]
+
+
+def test_duplicates_get_a_row_each(ensemble, pictures):
+    file = pictures / "class-1" / "000.png"
+    rows = list(predict_paths(ensemble, [file, file.parent, file]))
+    assert [row.path for row in rows].count(str(file)) == 3
+    assert len(rows) == 6
+
+
+def test_a_named_file_is_classified_whatever_it_is_called(ensemble, pictures, tmp_path):
+    plain = tmp_path / "photograph"
+    plain.write_bytes((pictures / "class-1" / "000.png").read_bytes())
+    notes = tmp_path / "notes.txt"
+    notes.write_bytes(b"hello")
+    rows = list(predict_paths(ensemble, [plain, notes, tmp_path / "nothing.jpg", "nul\0byte"]))
+    assert [(row.status, row.reason) for row in rows] == [
+        ("ok", ""),
+        ("error", "unidentified"),
+        ("error", "missing"),
+        ("error", "unreadable"),
+    ]
+
+
+@pytest.mark.parametrize("separator", [b"\n", b"\0"])
+def test_a_list_on_the_standard_input(ensemble, pictures, junk, separator):
+    wanted = [os.fsencode(pictures) + b"/" + PICTURE, os.fsencode(junk) + b"/caf\xe9.png", b"/no/such", b""]
+    if separator == b"\0":
+        odd = os.fsencode(junk) + b"/two\nlines.png"
+        with open(odd, "wb") as stream:
+            stream.write((pictures / "class-1" / "000.png").read_bytes())
+        wanted.append(odd)
+    rows = list(predict_paths(ensemble, ["-"], stdin=io.BytesIO(separator.join(wanted) + separator)))
+    assert [os.fsencode(row.path) for row in rows] == [path for path in wanted if path]
+    assert [row.status for row in rows] == ["ok", "ok", "error", "ok"][: len(rows)]
+
+
+def test_nothing_to_classify_is_an_error(ensemble, tmp_path):
+    (tmp_path / "notes.txt").write_bytes(b"hello")
+    for inputs in ([], [tmp_path], ["-"]):
+        with pytest.raises(UsageError, match=r"there are no pictures in .*hold \.jpg"):
+            predict_paths(ensemble, inputs, stdin=io.BytesIO(b"\n\n"))
+    with pytest.raises(UsageError, match="- is named twice"):
+        predict_paths(ensemble, ["-", "-"], stdin=io.BytesIO(b"x"))
+
+
+@pytest.mark.parametrize("numbers", [{"batch_size": 0}, {"top": 0}])
+def test_numbers_below_one_are_refused(ensemble, pictures, numbers):
+    with pytest.raises(UsageError, match="is 0; it must be at least 1"):
+        predict_paths(ensemble, [pictures], **numbers)
+
+
+def test_a_file_that_goes_away_meanwhile_is_an_error_of_that_file(ensemble, pictures, tmp_path):
+    names = [tmp_path / f"{index}.png" for index in range(3)]
+    for name in names:
+        name.write_bytes((pictures / "class-1" / "000.png").read_bytes())
+    rows = predict_paths(ensemble, names, batch_size=1)
+    first = next(rows)
+    names[1].unlink()
+    names[2].unlink()
+    os.mkfifo(names[2])
+    assert [first.status, *(row.status for row in rows)] == ["ok", "error", "error"]
+
+
+def test_a_failing_disk_is_not_a_bad_picture(ensemble, pictures, monkeypatch):
+    def fail(path):
+        raise OSError(5, "Input/output error")
+
+    monkeypatch.setattr(predict, "read_file", fail)
+    with pytest.raises(OSError, match="Input/output error"):
+        list(predict_paths(ensemble, [pictures]))
+
+
+def test_rows_as_json_keep_to_utf8(ensemble, junk):
+    row = next(row for row in predict_paths(ensemble, [junk]) if "caf" in row.path)
+    content = json.loads(json.dumps(row.to_dict(), ensure_ascii=False).encode("utf-8"))
+    assert content["path"].endswith("/caf\\xe9.png")
+    assert content["status"] == "ok"
+    assert set(content["classes"][0]) == {"name", "probability"}
+    with open(row.path, "rb") as stream:
+        assert stream.read(4) == b"\x89PNG"
+
+
+@pytest.mark.parametrize(
+    ("text", "cell"),
+    [
+        ("plain.png", "plain.png"),
+        ("=HYPERLINK(1)", "'=HYPERLINK(1)"),
+        ("+1", "'+1"),
+        ("-1", "'-1"),
+        ("@SUM(A1)", "'@SUM(A1)"),
+        ("  =1", "'  =1"),
+        ("\t=1", "'\t=1"),
+        ("\r=1", "'\\r=1"),
+        ("a\nb", "a\\nb"),
+        ("＝1", "'＝1"),
+        ("caf\udce9.png", "caf\\xe9.png"),
+    ],
+)
+def test_no_cell_is_a_formula(text, cell):
+    assert safe_cell(text) == cell
+
+
+def test_the_table_reads_back_row_for_row(tmp_path):
+    scores = (ClassScore("=cat", 0.75), ClassScore("a, b", 0.25))
+    rows = [
+        Prediction("=1.png", "ok", classes=scores),
+        Prediction("two\nlines.png", "error", "truncated", 'cut off, "badly"'),
+        Prediction("caf\udce9", "skipped", "no picture by name", "-"),
+    ]
+    write_csv(tmp_path / "out.csv", rows, top=2)
+    with open(tmp_path / "out.csv", encoding="utf-8", newline="") as stream:
+        table = list(csv.reader(stream))
+    assert table == [
+        ["path", "status", "reason", "detail", "class_1", "probability_1", "class_2", "probability_2"],
+        ["'=1.png", "ok", "", "", "'=cat", "0.750000", "a, b", "0.250000"],
+        ["two\\nlines.png", "error", "truncated", 'cut off, "badly"'],
+        ["caf\\xe9", "skipped", "no picture by name", "'-"],
+    ]
+    assert not any(line.startswith(("=", "+", "@", "-")) for line in (tmp_path / "out.csv").read_text().splitlines())

@@ -1,0 +1,44 @@
+"""The central square and its resizing, against slices and a triangle filter written out."""
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from bandwise.sources.decode import to_canvas
+
+RNG = np.random.default_rng(7)
+NOISE = RNG.integers(0, 256, (48, 64, 3), dtype=np.uint8)
+
+
+@pytest.mark.parametrize("shape", [(48, 64), (64, 48), (49, 64), (48, 48)])
+def test_canvas_without_resampling_is_the_central_square(shape):
+    picture = NOISE.repeat(2, axis=0)[: shape[0], : shape[1]]
+    side = min(shape)
+    top, left = (shape[0] - side) // 2, (shape[1] - side) // 2
+    assert np.array_equal(to_canvas(picture, side), picture[top : top + side, left : left + side])
+    assert np.array_equal(to_canvas(Image.fromarray(picture), side), to_canvas(picture, side))
+
+
+@pytest.mark.parametrize(("shape", "side"), [((60, 90), 20), ((90, 61), 24), ((30, 40), 64), ((33, 33), 32)])
+def test_canvas_is_a_triangle_filter_of_the_square(shape, side):
+    picture = RNG.integers(0, 256, (*shape, 3), dtype=np.uint8)
+    short = min(shape)
+    rows = triangle_weights(shape[0], (shape[0] - short) // 2, short, side)
+    columns = triangle_weights(shape[1], (shape[1] - short) // 2, short, side)
+    expected = np.einsum("ih,hwc,jw->ijc", rows, picture.astype(float), columns)
+    assert np.abs(to_canvas(picture, side) - expected).max() <= 1.01
+
+
+def triangle_weights(length, start, short, side):
+    """Return the weights (side, length) of a bilinear filter that widens when it shrinks."""
+    scale = short / side
+    support = max(scale, 1.0)
+    centres = start + (np.arange(side) + 0.5) * scale
+    weights = np.maximum(0, 1 - np.abs(np.arange(length) + 0.5 - centres[:, None]) / support)
+    return weights / weights.sum(axis=1, keepdims=True)
+
+
+def test_grey_canvas_has_one_channel_and_is_writable():
+    canvas = to_canvas(NOISE[:, :, :1], 16)
+    assert canvas.shape == (16, 16, 1)
+    assert canvas.flags.writeable

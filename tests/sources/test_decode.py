@@ -1,0 +1,316 @@
+"""One rule per kind of picture: rows S6 to S20 of the list of bad inputs, each with its words."""
+
+import io
+import struct
+import warnings
+import zlib
+
+import numpy as np
+import pytest
+from PIL import Image, ImageOps, PngImagePlugin, features
+
+from bandwise.config import SplitConfig
+from bandwise.sources.decode import BadImage, decode, decoder_versions, load_canvas, to_canvas
+
+RNG = np.random.default_rng(7)
+NOISE = RNG.integers(0, 256, (48, 64, 3), dtype=np.uint8)
+SMOOTH = np.add.outer(np.arange(240), np.arange(320)).astype(np.uint8)[:, :, None].repeat(3, axis=2)
+ONE_RULE = {"channels": 3, "background": 255, "exif": "ignore", "max_pixels": 50_000_000}
+
+
+def encoded(picture, format_name, **options):
+    """Return the bytes of a picture, given as pixels or as a Pillow image."""
+    image = Image.fromarray(picture) if isinstance(picture, np.ndarray) else picture
+    stream = io.BytesIO()
+    image.save(stream, format_name, **options)
+    return stream.getvalue()
+
+
+def pixels(content, **rule):
+    """Decode by our rule, as an array."""
+    return np.asarray(decode(content, **{**ONE_RULE, **rule})[0])
+
+
+def notes(content, **rule):
+    """Return the notes of our rule."""
+    return decode(content, **{**ONE_RULE, **rule})[1]
+
+
+def png_header(width, height):
+    """Return a PNG of which only the header is there."""
+    body = b"IHDR" + struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
+    end = struct.pack(">I", 0) + b"IEND" + struct.pack(">I", zlib.crc32(b"IEND"))
+    data = b"IDAT" + zlib.compress(b"")
+    chunk = struct.pack(">I", len(data) - 4) + data + struct.pack(">I", zlib.crc32(data))
+    return b"\x89PNG\r\n\x1a\n" + struct.pack(">I", 13) + body + struct.pack(">I", zlib.crc32(body)) + chunk + end
+
+
+JPEG = encoded(SMOOTH, "JPEG")
+EPS = b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 64 64\n"
+
+
+@pytest.mark.parametrize(
+    ("content", "reason", "words"),
+    [
+        pytest.param(b"", "unidentified", "the file is empty", id="S6-empty"),
+        pytest.param(b"\xff", "unidentified", "1 bytes of another kind", id="S6-one-byte"),
+        pytest.param(b"<!DOCTYPE html><html>404", "unidentified", "a web page", id="S6-html"),
+        pytest.param(
+            b"version https://git-lfs.github.com/spec/v1\noid sha256:0\n", "unidentified", "git lfs pull", id="S6-lfs"
+        ),
+        pytest.param(JPEG[: len(JPEG) // 2], "truncated", "cut off or damaged", id="S7-jpeg"),
+        pytest.param(JPEG[:-2], "truncated", "cut off or damaged", id="S7-jpeg-without-end"),
+        pytest.param(JPEG[:40], "truncated", "starts like a JPEG", id="S7-jpeg-header"),
+        pytest.param(encoded(NOISE, "PNG")[:2000], "truncated", "cut off or damaged", id="S7-png"),
+        pytest.param(encoded(NOISE, "PNG")[:20], "truncated", "starts like a PNG", id="S7-png-header"),
+        pytest.param(encoded(NOISE, "WEBP")[:900], "truncated", "starts like a WEBP", id="S7-webp"),
+        pytest.param(encoded(NOISE, "GIF")[:900], "truncated", "cut off or damaged", id="S7-gif"),
+        pytest.param(encoded(NOISE, "BMP")[:900], "truncated", "cut off or damaged", id="S7-bmp"),
+        pytest.param(encoded(NOISE, "TIFF", compression="tiff_lzw")[:900], "truncated", "like a TIFF", id="S7-tiff"),
+        pytest.param(encoded(NOISE[:1, :1], "PNG"), "too small", "1x1 pixels.*at least 8", id="S17-1x1"),
+        pytest.param(encoded(NOISE[:9, :1], "PNG"), "too small", "1x9 pixels", id="S17-1x9"),
+        pytest.param(encoded(NOISE[:7], "PNG"), "too small", "64x7 pixels", id="S17-7"),
+        pytest.param(encoded(np.zeros((1, 20000), np.uint8), "PNG"), "too small", "20000x1 pixels", id="S17-strip"),
+        pytest.param(png_header(20000, 20000), "too large", "refused by Pillow", id="S18-bomb"),
+        pytest.param(png_header(10000, 9000), "too large", "refused by Pillow", id="S18-bomb-warning"),
+        pytest.param(png_header(8000, 7000), "too large", "8000x7000 pixels; at most 50000000", id="S18-own-limit"),
+        pytest.param(EPS, "unidentified", "it looks like EPS", id="S19-eps"),
+        pytest.param(b"8BPS\0\1" + bytes(40), "unidentified", "it looks like PSD", id="S19-psd"),
+        pytest.param(b"<?xml version='1.0'?><svg/>", "unidentified", "an SVG drawing", id="S19-svg"),
+        pytest.param(encoded(NOISE, "PPM"), "unidentified", "not one of JPEG, PNG, WEBP, BMP, GIF, TIFF", id="S19-ppm"),
+        pytest.param(
+            encoded(NOISE[:, :, 0].astype(np.float32), "TIFF"), "unsupported depth", "mode F", id="S13-float-tiff"
+        ),
+        pytest.param(
+            encoded(NOISE[:, :, 0].astype(np.int32), "TIFF"), "unsupported depth", "mode I", id="S13-32-bit-tiff"
+        ),
+        pytest.param(
+            encoded(Image.new("LAB", (20, 20)), "TIFF"), "unsupported colour", "mode LAB; save it as RGB", id="S12-lab"
+        ),
+    ],
+)
+def test_bad_picture(content, reason, words):
+    with pytest.raises(BadImage, match=words) as caught:
+        decode(content, **ONE_RULE)
+    assert caught.value.reason == reason
+
+
+def test_s9_trailing_junk_is_accepted_and_noted():
+    assert np.array_equal(pixels(JPEG + b"junk" * 100), pixels(JPEG))
+    assert notes(JPEG + b"junk" * 100) == ("bytes after the end of the picture",)
+
+
+@pytest.mark.parametrize("name", [b"n02105855_2933.JPEG", b"Abyssinian_34.jpg"])
+@pytest.mark.parametrize("format_name", ["PNG", "GIF"])
+def test_s10_s20_another_format_than_the_name_says(name, format_name):
+    content = encoded(SMOOTH, format_name)
+    assert notes(content, name=name) == ("the extension names another format",)
+    assert notes(content, name=name.replace(b"JPEG", b"x").replace(b"jpg", format_name.encode())) == ()
+
+
+@pytest.mark.parametrize("marker", [True, False])
+@pytest.mark.parametrize("ink", [(200, 30, 60, 40), (0, 0, 0, 0), (10, 250, 128, 90), (0, 0, 0, 255)])
+def test_s11_cmyk_jpeg(ink, marker):
+    content = encoded(Image.new("CMYK", (32, 32), ink), "JPEG", quality=100)
+    start = content.index(b"\xff\xee")
+    if not marker:
+        content = content[:start] + content[start + 2 + int.from_bytes(content[start + 2 : start + 4]) :]
+    cyan, magenta, yellow, black = ink
+    golden = [(255 - colour) * (255 - black) / 255 for colour in (cyan, magenta, yellow)]
+    assert np.abs(pixels(content)[16, 16] - np.array(golden)).max() <= 2
+    assert notes(content) == ("CMYK",)
+
+
+def test_s11_cmyk_tiff_is_not_inverted():
+    assert pixels(encoded(Image.new("CMYK", (32, 32), (200, 30, 60, 40)), "TIFF"))[0, 0].tolist() == [46, 190, 164]
+
+
+def test_s12_grey_bilevel_and_palette():
+    grey = SMOOTH[:, :, 0]
+    assert np.array_equal(pixels(encoded(grey, "PNG")), SMOOTH)
+    bilevel = Image.fromarray(grey).convert("1")
+    assert np.array_equal(pixels(encoded(bilevel, "PNG"))[:, :, 0], np.asarray(bilevel) * np.uint8(255))
+    palette = Image.fromarray(NOISE).quantize(16)
+    assert np.array_equal(pixels(encoded(palette, "PNG")), np.asarray(palette.convert("RGB")))
+
+
+@pytest.mark.parametrize("background", [0, 128, 255])
+@pytest.mark.parametrize("mode", ["RGBA", "LA", "P-index", "P-bytes", "RGB-key"])
+def test_s12_alpha_over_the_background(mode, background):
+    clear = np.zeros((16, 16), bool)
+    clear[:, :8] = True
+    colour = np.array([[200, 200, 200]], np.uint8) if mode == "LA" else np.array([[200, 100, 50]], np.uint8)
+    plain = np.broadcast_to(colour, (16, 16, 3)).copy()
+    if mode in ("RGBA", "LA"):
+        content = encoded(
+            Image.fromarray(np.dstack([plain, np.where(clear, 0, 255).astype(np.uint8)])).convert(mode), "PNG"
+        )
+    elif mode == "RGB-key":
+        plain[clear] = (1, 2, 3)
+        content = encoded(plain, "PNG", transparency=(1, 2, 3))
+    else:
+        picture = Image.fromarray(np.where(clear, 1, 0).astype(np.uint8)).convert("P")
+        picture.putpalette([200, 100, 50, 9, 9, 9])
+        content = encoded(picture, "PNG", transparency=1 if mode == "P-index" else b"\xff\x00")
+    expected = np.where(clear[:, :, None], background, colour)
+    assert np.array_equal(pixels(content, background=background), expected)
+    assert notes(content) == ("transparency over the background",)
+
+
+def test_s12_half_transparent_is_blended():
+    picture = Image.new("RGBA", (16, 16), (200, 100, 0, 128))
+    blended = pixels(encoded(picture, "PNG"), background=0)[0, 0]
+    assert np.abs(blended - np.array([200, 100, 0]) * 128 / 255).max() <= 1
+
+
+def test_s13_16_bit_grey_keeps_its_range():
+    deep = (np.arange(64 * 64, dtype=np.uint16) * 16).reshape(64, 64)
+    for content in (encoded(deep, "PNG"), encoded(deep, "TIFF")):
+        assert np.array_equal(pixels(content, channels=1), deep >> 8)
+        assert notes(content) == ("16 bits reduced to 8",)
+
+
+def test_s13_16_bit_colour_takes_the_high_byte_too():
+    deep = RNG.integers(0, 65536, (16, 16, 3), dtype=np.uint16)
+    rows = b"".join(b"\0" + row.astype(">u2").tobytes() for row in deep)
+    chunks = [
+        (b"IHDR", struct.pack(">IIBBBBB", 16, 16, 16, 2, 0, 0, 0)),
+        (b"IDAT", zlib.compress(rows)),
+        (b"IEND", b""),
+    ]
+    content = b"\x89PNG\r\n\x1a\n" + b"".join(
+        struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body)) for kind, body in chunks
+    )
+    assert np.array_equal(pixels(content), deep >> 8)
+
+
+def test_s13_12_bit_tiff_is_refused():
+    deep = encoded(np.zeros((16, 16), np.uint16), "TIFF")
+    twelve = deep.replace(struct.pack("<HHIH", 258, 3, 1, 16), struct.pack("<HHIH", 258, 3, 1, 12))
+    assert twelve != deep
+    with pytest.raises(BadImage, match="unsupported depth: grey TIFF with"):
+        decode(twelve, **ONE_RULE)
+
+
+def test_s14_damaged_metadata_is_one_note():
+    exif = encoded(SMOOTH, "JPEG", exif=b"Exif\0\0II*\0\x08\0\0\0\xff\xff" + b"\x12\x01" * 9)
+    profile = encoded(SMOOTH, "JPEG", icc_profile=b"no profile at all")
+    assert np.array_equal(pixels(exif), pixels(JPEG))
+    assert notes(exif) == ("damaged metadata",)
+    assert np.array_equal(pixels(profile), pixels(JPEG))
+
+
+def test_no_warning_gets_out():
+    exif = encoded(SMOOTH, "JPEG", exif=b"Exif\0\0II*\0\x08\0\0\0\xff\xff" + b"\x12\x01" * 9)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        for _ in range(3):
+            decode(exif, **ONE_RULE)
+    assert caught == []
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_s15_orientation(orientation):
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    content = encoded(NOISE, "PNG", exif=exif)
+    assert np.array_equal(pixels(content), NOISE)
+    with Image.open(io.BytesIO(content)) as picture:
+        upright = np.asarray(ImageOps.exif_transpose(picture))
+    assert np.array_equal(pixels(content, exif="transpose"), upright)
+    assert notes(content) == (() if orientation == 1 else ("orientation ignored",))
+    assert notes(content, exif="transpose") == (() if orientation == 1 else ("orientation applied",))
+
+
+@pytest.mark.parametrize("rule", ["ignore", "transpose"])
+def test_s15_a_tiff_is_always_turned(rule):
+    content = encoded(NOISE, "TIFF", tiffinfo={0x0112: 6})
+    assert np.array_equal(pixels(content, exif=rule), np.rot90(NOISE, -1))
+
+
+@pytest.mark.parametrize(
+    ("format_name", "options"), [("GIF", {}), ("WEBP", {"lossless": True}), ("TIFF", {}), ("PNG", {}), ("MPO", {})]
+)
+def test_s16_first_of_several_frames(format_name, options):
+    second = Image.new("RGB", (320, 240), (0, 255, 0))
+    content = encoded(SMOOTH, format_name, save_all=True, append_images=[second], **options)
+    assert notes(content) == ("first of several frames",)
+    assert np.abs(pixels(content).astype(int) - SMOOTH).mean() < 4
+
+
+@pytest.mark.parametrize("size", [(8, 8), (8, 9), (9, 11), (100, 8)])
+def test_s17_small_and_odd_sizes_are_used(size):
+    canvas = to_canvas(decode(encoded(NOISE[: size[1], : size[0]].repeat(2, axis=1), "PNG"), **ONE_RULE)[0], 16)
+    assert canvas.shape == (16, 16, 3)
+
+
+def test_s18_limit_is_inclusive_and_checked_before_decoding():
+    content = encoded(NOISE, "PNG")
+    assert pixels(content, max_pixels=48 * 64).shape == (48, 64, 3)
+    with pytest.raises(BadImage, match="64x48 pixels; at most 3071 are decoded"):
+        decode(content, **{**ONE_RULE, "max_pixels": 48 * 64 - 1})
+
+
+def test_placeholder_size_is_noted():
+    content = encoded(SMOOTH, "PNG", pnginfo=padding(2051 - len(encoded(SMOOTH, "PNG", pnginfo=padding(0)))))
+    assert len(content) == 2051
+    assert notes(content) == ("as long as a 'photo unavailable' placeholder",)
+
+
+def padding(count):
+    """Return a PNG comment of so many letters."""
+    info = PngImagePlugin.PngInfo()
+    info.add_text("c", "x" * count)
+    return info
+
+
+def test_one_channel_uses_the_luma_weights():
+    grey = pixels(encoded(NOISE, "PNG"), channels=1)
+    assert grey.shape == NOISE.shape[:2]
+    assert np.abs(grey - NOISE @ np.array([0.299, 0.587, 0.114])).max() <= 1
+
+
+def test_arrays_pass_through():
+    picture, remarks = decode(NOISE, **ONE_RULE)
+    assert picture is NOISE
+    assert remarks == ()
+
+
+@pytest.mark.parametrize("format_name", ["JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF"])
+def test_damaged_bytes_give_a_picture_or_a_bad_image(format_name):
+    rng = np.random.default_rng(3)
+    content = encoded(NOISE, format_name)
+    bad = 0
+    for _ in range(80):
+        damaged = bytearray(content)
+        for _ in range(int(rng.integers(1, 6))):
+            damaged[int(rng.integers(0, min(len(damaged), 400)))] = int(rng.integers(0, 256))
+        try:
+            decode(bytes(damaged), **ONE_RULE)
+        except BadImage:
+            bad += 1
+    assert bad > 0
+
+
+def test_load_canvas_uses_the_configuration():
+    class One:
+        name, classes, channels, fingerprint = "one", ("a",), 3, {}
+
+        def entries(self):
+            return []
+
+        def read(self, path):
+            return {b"a.png": encoded(Image.new("RGBA", (40, 20), (9, 9, 9, 0)), "PNG")}[path]
+
+    canvas, remarks = load_canvas(One(), b"a.png", SplitConfig(canvas=8, background=17))
+    assert canvas.shape == (8, 8, 3)
+    assert set(canvas.ravel().tolist()) == {17}
+    assert remarks == ("transparency over the background",)
+    with pytest.raises(BadImage, match="at most 100 are decoded"):
+        load_canvas(One(), b"a.png", SplitConfig(canvas=8, max_pixels=100))
+
+
+def test_versions_name_what_decides_the_pixels():
+    versions = decoder_versions()
+    assert versions["libjpeg-turbo"] == features.version("libjpeg_turbo")
+    assert set(versions) == {"pillow", "libjpeg-turbo", "zlib", "webp", "libtiff"}

@@ -1,0 +1,210 @@
+"""Fetching a set with fake downloaders: checksums, failures and their words, files placed by hand, locks, kills."""
+
+import errno
+import hashlib
+import json
+import os
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from bandwise.errors import CorruptionError, NoSpaceError, UsageError
+from bandwise.locks import folder_lock
+from bandwise.sources.download import DownloadError
+from bandwise.sources.fetch import MARKER, RemoteFile, Way, WrongContentError, fetch_set, hand_folder, is_complete
+
+CONTENT = b"what the set is made of"
+GOOD = f"sha256:{hashlib.sha256(CONTENT).hexdigest()}"
+
+
+def serve(content=CONTENT, calls=None):
+    """Return a downloader that writes `content` and counts its calls."""
+
+    def downloader(address, output, _):
+        if calls is not None:
+            calls.append(address)
+        Path(output).write_bytes(content)
+
+    return downloader
+
+
+def fail(error):
+    """Return a downloader that raises."""
+
+    def downloader(address, output, _):
+        raise error
+
+    return downloader
+
+
+def unpack(downloads, folder):
+    """Write the set: one file in a folder."""
+    (folder / "deep").mkdir()
+    (folder / "deep/file").write_bytes((downloads / "set.bin").read_bytes())
+
+
+def way(title, downloader, known_hash=GOOD, unpack=unpack):
+    """Return a way of one file."""
+    return Way(title, (RemoteFile("set.bin", "somewhere", downloader, known_hash),), unpack)
+
+
+def leftovers(home):
+    """Return every path under `home` but complete sets and empty folders of ours."""
+    return [p for p in home.rglob("*") if not p.is_dir() and MARKER not in p.name and "deep" not in p.parts]
+
+
+def test_a_set_appears_complete_and_is_not_fetched_twice(tmp_path):
+    calls = []
+    ways = (way("first", serve(calls=calls)),)
+    folder = fetch_set(tmp_path, "set", ways, 1)
+    assert folder == tmp_path / "data/set"
+    assert (folder / "deep/file").read_bytes() == CONTENT
+    assert json.loads((folder / MARKER).read_text()) == {"format": "bandwise-data", "name": "set", "version": 1}
+    assert fetch_set(tmp_path, "set", ways, 1) == folder
+    assert calls == ["somewhere"]
+    assert leftovers(tmp_path) == []
+
+
+def test_a_complete_set_on_a_read_only_disk_is_used(tmp_path, monkeypatch):
+    fetch_set(tmp_path, "set", (way("first", serve()),), 1)
+    monkeypatch.setattr("bandwise.sources.fetch.require_writable", fail(UsageError("cannot write")))
+    assert fetch_set(tmp_path, "set", (), 1) == tmp_path / "data/set"
+
+
+def test_the_next_way_is_tried_and_the_first_failure_is_told(tmp_path, capsys):
+    ways = (way("the host", fail(OSError("no route"))), way("the mirror", serve()))
+    assert (fetch_set(tmp_path, "set", ways, 1) / "deep/file").read_bytes() == CONTENT
+    text = capsys.readouterr().err
+    assert "set: fetching by the host\nset: that failed: no route\nset: fetching by the mirror\n" in text
+
+
+def test_all_ways_fail(tmp_path):
+    ways = (
+        way("the host", fail(OSError("no route"))),
+        way("the tool", fail(DownloadError("npm is not installed"))),
+        way("the mirror", serve(b"altered")),
+        way("the package", serve(), unpack=lambda downloads, folder: broken()),
+    )
+    with pytest.raises(UsageError) as caught:
+        fetch_set(tmp_path, "set", ways, 1)
+    text = str(caught.value)
+    assert text.startswith("the set 'set' could not be fetched; tried:\n  - the host: no route\n")
+    assert "  - the tool: npm is not installed\n" in text
+    assert "  - the mirror: SHA256 hash of downloaded file (set.bin) does not match the known hash" in text
+    assert "  - the package: found 3 pictures, expected 4\n" in text
+    assert f"put these files in {hand_folder(tmp_path)} and run the same command again:" in text
+    assert f"  - set.bin ({GOOD})" in text
+    assert not (tmp_path / "data/set").exists()
+    assert leftovers(tmp_path) == []
+
+
+def broken():
+    """Fail as an unpacker does."""
+    raise WrongContentError("found 3 pictures, expected 4")
+
+
+def test_a_file_placed_by_hand_is_used_first_and_kept(tmp_path):
+    hand_folder(tmp_path).mkdir()
+    placed = hand_folder(tmp_path) / "set.bin"
+    placed.write_bytes(CONTENT)
+    ways = (way("the host", fail(OSError("no route"))),)
+    assert (fetch_set(tmp_path, "set", ways, 1) / "deep/file").read_bytes() == CONTENT
+    assert placed.read_bytes() == CONTENT
+
+
+def test_a_wrong_file_placed_by_hand_is_named_and_kept(tmp_path):
+    hand_folder(tmp_path).mkdir()
+    placed = hand_folder(tmp_path) / "set.bin"
+    placed.write_bytes(b"something else")
+    with pytest.raises(UsageError, match=r"  - the files in .*downloads: SHA256 hash .* does not match"):
+        fetch_set(tmp_path, "set", (way("the host", fail(OSError("no route"))),), 1)
+    assert placed.read_bytes() == b"something else"
+
+
+def test_full_disk_is_not_a_reason_to_try_another_way(tmp_path):
+    calls = []
+    ways = (way("the host", fail(OSError(errno.ENOSPC, "No space left on device"))), way("x", serve(calls=calls)))
+    with pytest.raises(NoSpaceError, match=r"no space left while writing .*data/set"):
+        fetch_set(tmp_path, "set", ways, 1)
+    assert calls == []
+    assert leftovers(tmp_path) == []
+    with pytest.raises(NoSpaceError, match="are needed"):
+        fetch_set(tmp_path, "set", ways, 1 << 60)
+
+
+def test_a_folder_without_its_marker_is_not_trusted(tmp_path):
+    folder = fetch_set(tmp_path, "set", (way("first", serve()),), 1)
+    (folder / MARKER).unlink()
+    with pytest.raises(CorruptionError, match=r"is not complete: remove it and run again"):
+        fetch_set(tmp_path, "set", (way("first", serve()),), 1)
+    (folder / MARKER).write_text('{"format": "bandwise-data", "name": "other", "version": 1}')
+    with pytest.raises(CorruptionError, match=r"'other'.*expected.*'set'.*remove .* and run again"):
+        is_complete(folder, "set")
+
+
+def test_a_second_process_waits(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr("bandwise.sources.fetch._POLL_S", 0.01)
+    calls = []
+    held, release = threading.Event(), threading.Event()
+    work = tmp_path / "fetch/set"
+    work.mkdir(parents=True)
+
+    def hold():
+        with folder_lock(work):
+            held.set()
+            release.wait(20)
+
+    holder = threading.Thread(target=hold)
+    holder.start()
+    assert held.wait(20)
+    waiting = threading.Thread(target=fetch_set, args=(tmp_path, "set", (way("mine", serve(calls=calls)),), 1))
+    waiting.start()
+    time.sleep(0.1)
+    assert waiting.is_alive()
+    assert calls == []
+    release.set()
+    for thread in (waiting, holder):
+        thread.join(20)
+    assert calls == ["somewhere"]
+    assert capsys.readouterr().err.count(f"set: waiting; {work} is being written by process {os.getpid()}") == 1
+
+
+def test_many_at_once_fetch_once(tmp_path, monkeypatch):
+    monkeypatch.setattr("bandwise.sources.fetch._POLL_S", 0.01)
+    calls = []
+    ways = (way("first", serve(calls=calls)),)
+    threads = [threading.Thread(target=fetch_set, args=(tmp_path, "set", ways, 1)) for _ in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(20)
+    assert calls == ["somewhere"]
+    assert is_complete(tmp_path / "data/set", "set")
+
+
+KILLED = """
+import os, sys
+from pathlib import Path
+from bandwise.sources.fetch import RemoteFile, Way, fetch_set
+def get(address, output, _):
+    Path(output).write_bytes(b"x")
+    if sys.argv[2] == "download": os.kill(os.getpid(), 9)
+def unpack(downloads, folder):
+    (folder / "half").write_bytes(b"x")
+    os.kill(os.getpid(), 9)
+fetch_set(Path(sys.argv[1]), "set", (Way("w", (RemoteFile("set.bin", "a", get, None),), unpack),), 1)
+"""
+
+
+@pytest.mark.parametrize("moment", ["download", "unpack"])
+def test_after_a_kill_the_next_run_cleans_up_and_succeeds(tmp_path, moment):
+    killed = subprocess.run([sys.executable, "-c", KILLED, str(tmp_path), moment], check=False)
+    assert killed.returncode == -9
+    assert not (tmp_path / "data/set").exists()
+    assert leftovers(tmp_path) != []
+    assert (fetch_set(tmp_path, "set", (way("first", serve()),), 1) / "deep/file").read_bytes() == CONTENT
+    assert leftovers(tmp_path) == []

@@ -1,0 +1,185 @@
+"""The frozen sample list: which images are held out, in which order, and the way to disk and back."""
+
+import dataclasses
+import hashlib
+import random
+from collections import Counter
+from dataclasses import dataclass, field
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from bandwise.config import SplitConfig
+from bandwise.errors import CorruptionError, UsageError
+from bandwise.sources.samples import SCHEMA, Entry, SampleList, freeze_samples
+
+
+@dataclass(frozen=True)
+class Listed:
+    """A source with given entries and no pictures."""
+
+    listed: tuple[Entry, ...]
+    classes: tuple[str, ...] = ("a", "b", "c")
+    name: str = "listed"
+    channels: int = 3
+    fingerprint: dict = field(default_factory=dict)
+
+    def entries(self):
+        """Return the entries."""
+        return list(self.listed)
+
+    def read(self, path):
+        """Refuse: nobody reads here."""
+        raise AssertionError(path)
+
+
+def source(train=(20, 40, 100), val=(5, 5, 5), **options):
+    """Return a source with so many images a class."""
+    listed = [
+        Entry(f"{split}/{label}/{number:03d}.png".encode(), label, 100 * label + number, split)
+        for split, counts in (("train", train), ("val", val))
+        for label, count in enumerate(counts)
+        for number in range(count)
+    ]
+    return Listed(tuple(listed), **options)
+
+
+@pytest.mark.parametrize(
+    ("train", "share", "least", "expected"),
+    [
+        ((20, 40, 100), 0.15, 3, (3, 6, 15)),
+        ((4, 10, 100), 0.15, 3, (3, 3, 15)),
+        ((1, 2, 3), 0.15, 3, (0, 1, 2)),
+        ((7, 7, 7), 0.5, 0, (4, 4, 4)),
+        ((20, 40, 100), 0.0, 3, (0, 0, 0)),
+    ],
+)
+def test_holdout_is_stratified(train, share, least, expected):
+    frozen = freeze_samples(source(train), SplitConfig(holdout=share, holdout_min=least))
+    held = Counter(frozen.labels[list(frozen.range("holdout"))].tolist())
+    assert tuple(held[label] for label in range(3)) == expected
+    left = Counter(frozen.labels[list(frozen.range("train"))].tolist())
+    assert tuple(left[label] for label in range(3)) == tuple(np.subtract(train, expected))
+
+
+def test_ids_run_through_train_holdout_and_val():
+    frozen = freeze_samples(source(), SplitConfig())
+    assert [frozen.range(split) for split in ("train", "holdout", "val")] == [
+        range(136),
+        range(136, 160),
+        range(160, 175),
+    ]
+    assert len(frozen) == 175
+    assert frozen.splits.tolist() == ["train"] * 136 + ["holdout"] * 24 + ["val"] * 15
+    entries = {entry.path: entry for entry in source().entries()}
+    assert len(set(frozen.paths)) == 175
+    for path, label, size in zip(frozen.paths, frozen.labels, frozen.sizes, strict=True):
+        assert (entries[path].label, entries[path].size) == (label, size)
+
+
+def test_holdout_and_val_are_sorted_and_train_is_shuffled():
+    frozen = freeze_samples(source(), SplitConfig())
+    for split in ("holdout", "val"):
+        names = [frozen.paths[id_] for id_ in frozen.range(split)]
+        assert names == sorted(names)
+    train = [frozen.paths[id_] for id_ in frozen.range("train")]
+    assert train != sorted(train)
+    runs = 1 + int(np.count_nonzero(np.diff(frozen.labels[: len(train)])))
+    assert runs > 40, "classes lie mixed"
+
+
+def test_the_list_does_not_depend_on_the_order_of_a_directory():
+    config = SplitConfig()
+    listed = list(source().listed)
+    expected = freeze_samples(source(), config).sha256()
+    for seed in range(5):
+        random.Random(seed).shuffle(listed)
+        assert freeze_samples(Listed(tuple(listed)), config).sha256() == expected
+
+
+def test_the_seed_changes_the_holdout():
+    lists = [freeze_samples(source(), SplitConfig(split_seed=seed)) for seed in (0, 0, 1)]
+    held = [{each.paths[id_] for id_ in each.range("holdout")} for each in lists]
+    assert held[0] == held[1]
+    assert len(held[0] & held[2]) < 12
+
+
+@pytest.mark.parametrize("seed", [0, 12])
+def test_the_draw_is_the_documented_hash(seed):
+    """Stores that exist depend on it, and so does anybody who wants the same holdout without our code."""
+    frozen = freeze_samples(source((9, 9, 9)), SplitConfig(split_seed=seed))
+
+    def draw(purpose, path):
+        return hashlib.sha256(f"{seed} {purpose} ".encode() + path).digest()
+
+    train = [entry.path for entry in source((9, 9, 9)).entries() if entry.split == "train"]
+    by_class = [[path for path in train if path.startswith(f"train/{label}".encode())] for label in range(3)]
+    held = {path for members in by_class for path in sorted(members, key=lambda path: draw("holdout", path))[:3]}
+    assert [frozen.paths[id_] for id_ in frozen.range("holdout")] == sorted(held)
+    expected = sorted(set(train) - held, key=lambda path: draw("order", path))
+    assert [frozen.paths[id_] for id_ in frozen.range("train")] == expected
+
+
+def test_s2_empty_class():
+    with pytest.raises(UsageError, match=r"listed: 1 of 3 classes have no images in train: 'b'; .*--allow-empty-class"):
+        freeze_samples(source((5, 0, 5)), SplitConfig())
+    with pytest.raises(UsageError, match="1 of 3 classes have no images in val: 'a'"):
+        freeze_samples(source(val=(0, 5, 5)), SplitConfig())
+    frozen = freeze_samples(source((5, 0, 5)), SplitConfig(), allow_empty_class=True)
+    assert frozen.classes == ("a", "b", "c")
+    assert set(frozen.labels[list(frozen.range("train"))].tolist()) == {0, 2}
+
+
+def test_no_reported_set_and_no_training_images():
+    assert freeze_samples(source(val=(0, 0, 0)), SplitConfig()).range("val") == range(160, 160)
+    with pytest.raises(UsageError, match="listed has no training images"):
+        freeze_samples(source((0, 0, 0)), SplitConfig())
+
+
+def test_round_trip_through_a_table():
+    frozen = freeze_samples(Listed((Entry(b"train/\xff", 0, 7, "train"), *source().listed)), SplitConfig())
+    table = frozen.table()
+    assert table.schema == SCHEMA
+    assert table.column("id").to_pylist() == list(range(len(frozen)))
+    again = SampleList.from_table(table, frozen.classes)
+    assert again.sha256() == frozen.sha256()
+    assert again.paths == frozen.paths
+    for key in ("labels", "splits", "sizes"):
+        assert np.array_equal(getattr(again, key), getattr(frozen, key))
+        assert getattr(again, key).dtype == getattr(frozen, key).dtype
+
+
+def test_every_field_is_in_the_digest():
+    frozen = freeze_samples(source(), SplitConfig())
+    digests = {frozen.sha256()}
+    changed = [
+        {"paths": [b"other", *frozen.paths[1:]]},
+        {"paths": [frozen.paths[0] + frozen.paths[1][:1], frozen.paths[1][1:], *frozen.paths[2:]]},
+        {"labels": (frozen.labels + 1) % 3},
+        {"sizes": frozen.sizes + 1},
+        {"splits": np.where(np.arange(len(frozen)) == 135, "holdout", frozen.splits)},
+        {"classes": ("a", "b", "d")},
+    ]
+    digests |= {dataclasses.replace(frozen, **change).sha256() for change in changed}
+    assert len(digests) == 1 + len(changed)
+
+
+@pytest.mark.parametrize(
+    ("column", "value", "words"),
+    [
+        ("id", [0, 2], "other ids than 0, 1, 2"),
+        ("label", [0, 9], "labels outside 0 to 2"),
+        ("label", [-1, 0], "labels outside 0 to 2"),
+        ("split", ["val", "train"], "not in that order"),
+        ("split", ["train", "test"], "splits other than"),
+        ("size", [None, 1], "or gaps"),
+    ],
+)
+def test_a_damaged_table_is_refused(column, value, words):
+    rows = {"id": [0, 1], "path": [b"a", b"b"], "label": [0, 1], "split": ["train", "val"], "size": [1, 2]}
+    assert len(SampleList.from_table(pa.table(rows, schema=SCHEMA), ("a", "b", "c"))) == 2
+    with pytest.raises(CorruptionError, match=words):
+        SampleList.from_table(pa.table({**rows, column: value}, schema=SCHEMA), ("a", "b", "c"))
+    with pytest.raises(CorruptionError, match="the sample list has columns"):
+        SampleList.from_table(pa.table(rows, schema=SCHEMA).drop_columns(column), ("a", "b", "c"))

@@ -1,0 +1,263 @@
+"""Batches: every row once, in an order that is a function of seed and epoch, the same from disk and from memory."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+import torch
+from numpy.typing import NDArray
+from tests.store.arrays import RandomSource, make_store, samples_of
+
+from bandwise.bands.quantize import BandQuantizer, reference_split
+from bandwise.errors import CorruptionError, UsageError
+from bandwise.store import loader, reading
+from bandwise.store.format import Store
+from bandwise.store.loader import BatchStream
+from bandwise.store.memory import available_bytes
+from bandwise.store.order import epoch_order
+from bandwise.store.rowgroups import RowGroupReader
+
+BROKEN = frozenset({b"train/00003", b"train/00500", b"train/00777", b"val/00001"})
+SOURCE = RandomSource(train=1300, val=40, broken=BROKEN)
+BATCH = 37
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
+    """1,297 stored training samples in 3 files of 6 row groups."""
+    return make_store(tmp_path_factory.mktemp("stores") / "shared", SOURCE)
+
+
+def collect(
+    stream: BatchStream, epoch: int | None = None, **options: Any
+) -> tuple[list[list[int]], torch.Tensor, list[int]]:
+    ids, images, labels = [], [], []
+    for batch in stream.batches(epoch, **options):
+        ids.append(batch.ids.tolist())
+        images.append(batch.images.clone())
+        labels += batch.labels.tolist()
+    return ids, torch.cat(images), labels
+
+
+def flat(parts: list[list[int]]) -> list[int]:
+    return [each for part in parts for each in part]
+
+
+@pytest.mark.parametrize("cache", ["ram", "none"])
+@pytest.mark.parametrize(
+    ("channels", "options", "bands"),
+    [
+        (3, {"codec": "zstd"}, (2,)),
+        (3, {"codec": "zstd"}, (3, 0)),
+        (1, {"codec": "zstd"}, (0, 1, 2, 3)),
+        (3, {"codec": "webp"}, (1, 2)),
+        (1, {"codec": "webp"}, (0,)),
+        (3, {"codec": "zstd", "storage": "float16"}, (1, 3)),
+    ],
+)
+def test_batches_hold_the_bands_of_the_pictures(
+    tmp_path: Path, channels: Any, options: dict[str, Any], bands: tuple[int, ...], cache: Any
+) -> None:
+    source = RandomSource(train=300, val=30, channels=channels, broken=BROKEN)
+    made = make_store(tmp_path / "store", source, **options)
+    transform = made.transform
+    for split in ("train", "val"):
+        expected = samples_of(source, split)
+        stream = BatchStream(made, bands, split, 32, cache=cache)
+        ids, images, labels = collect(stream)
+        assert [len(part) for part in ids[:-1]] == [32] * (len(ids) - 1)
+        assert flat(ids) == [sample.id for sample in expected] == made.ids(split).tolist()
+        assert labels == [sample.label for sample in expected]
+        assert images.shape == (len(expected), len(bands) * channels, 4, 4)
+        for sample, image in zip(expected, images, strict=True):
+            if made.config.storage == "float16":
+                wanted = BandQuantizer(transform, bands).split_float16(sample.pixels)
+            else:
+                wanted = reference_split(sample.pixels, transform)[list(bands)]
+            assert np.array_equal(image.numpy().reshape(len(bands), channels, 4, 4), wanted.transpose(0, 3, 1, 2))
+    assert images.dtype == (torch.float16 if "storage" in options else torch.uint8)
+
+
+@pytest.mark.parametrize("cache", ["ram", "none"])
+def test_training_order_is_the_pure_function(store: Store, cache: Any) -> None:
+    stream = BatchStream(store, (0,), "train", BATCH, cache=cache, window=2)
+    assert stream.reader.sizes == [256, 254, 256, 256, 256, 19]
+    for epoch in (0, 1, 5):
+        ids, _, _ = collect(stream, epoch, seed=4)
+        order = epoch_order(stream.reader.sizes, seed=4, epoch=epoch, window=2)
+        assert flat(ids) == store.ids("train")[order].tolist()
+        assert [len(part) for part in ids] == [BATCH] * 35 + [2]
+        assert stream.steps_per_epoch == len(list(stream.batches(epoch, seed=4, drop_last=True))) == 35
+    assert sorted(flat(ids)) == store.ids("train").tolist()
+
+
+def test_cache_modes_give_the_same_batches(store: Store) -> None:
+    for window in (1, 4, 16):
+        streams = [BatchStream(store, (1, 2), "train", BATCH, cache=cache, window=window) for cache in ("ram", "none")]
+        (ids, images, labels), other = (collect(stream, 3, seed=8) for stream in streams)
+        assert other[0] == ids
+        assert torch.equal(other[1], images)
+        assert other[2] == labels
+
+
+@pytest.mark.parametrize("cache", ["ram", "none"])
+def test_resume_at_every_step_of_two_epochs_gives_the_exact_rest(store: Store, cache: Any) -> None:
+    stream = BatchStream(store, (0,), "train", BATCH, cache=cache, window=3)
+    for epoch in (0, 1):
+        whole = [(batch.ids.tolist(), batch.images.sum().item()) for batch in stream.batches(epoch, seed=1)]
+        for start in range(len(whole) + 1):
+            rest = stream.batches(epoch, seed=1, start=start)
+            assert [(batch.ids.tolist(), batch.images.sum().item()) for batch in rest] == whole[start:]
+
+
+def test_resume_reads_only_the_windows_that_are_left(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    read: list[int] = []
+    original = RowGroupReader.read
+
+    def counted(self: RowGroupReader, group: int, out: NDArray[np.generic]) -> None:
+        read.append(group)
+        original(self, group, out)
+
+    monkeypatch.setattr(RowGroupReader, "read", counted)
+    stream = BatchStream(store, (0,), "train", 64, cache="none", window=2)
+    collect(stream, 0)
+    assert sorted(read) == list(range(6)), "each row group once an epoch"
+    whole, last = read.copy(), stream.steps_per_epoch
+    read.clear()
+    collect(stream, 0, start=last)
+    assert read == whole[4:], "only the last window"
+    read.clear()
+    resident = BatchStream(store, (0,), "train", 64, cache="ram", window=2)
+    for epoch in range(3):
+        collect(resident, epoch)
+    assert read == list(range(6)), "once for all epochs"
+
+
+def test_two_iterations_at_once_do_not_disturb_each_other(store: Store) -> None:
+    stream = BatchStream(store, (0,), "train", 50, cache="none", window=2)
+    alone = {epoch: collect(stream, epoch)[1] for epoch in (0, 1)}
+    together: dict[int, list[torch.Tensor]] = {0: [], 1: []}
+    for one, other in zip(stream.batches(0), stream.batches(1), strict=True):
+        together[0].append(one.images.clone())
+        together[1].append(other.images.clone())
+    for epoch in (0, 1):
+        assert torch.equal(torch.cat(together[epoch]), alone[epoch])
+
+
+def test_an_empty_split_has_no_batches(store: Store) -> None:
+    for cache in ("ram", "none"):
+        stream = BatchStream(store, (0,), "holdout", 8, cache=cache)  # type: ignore[arg-type]
+        assert stream.rows == stream.steps_per_epoch == 0
+        assert list(stream.batches()) == list(stream.batches(0)) == []
+
+
+def test_what_cannot_be_read_is_refused(store: Store) -> None:
+    with pytest.raises(UsageError, match=r"cache is 'disk'; it must be auto, ram or none"):
+        BatchStream(store, (0,), "train", 8, cache="disk")  # type: ignore[arg-type]
+    with pytest.raises(UsageError, match="batch_size is 0"):
+        BatchStream(store, (0,), "train", 0)
+    with pytest.raises(UsageError, match="band 4 is not one"):
+        BatchStream(store, (4,), "train", 8)
+    with pytest.raises(UsageError, match="'test' is not one of train, holdout, val"):
+        BatchStream(store, (0,), "test", 8)
+
+
+def test_auto_keeps_records_that_fit_in_a_quarter_of_the_memory(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    needed = 1297 * 4 * 4 * 3 * 2
+    for memory, resident in ((4 * needed, True), (4 * needed - 1, False)):
+        monkeypatch.setattr(loader, "available_bytes", lambda memory=memory: memory)
+        assert BatchStream(store, (0, 1), "train", 8).resident is resident
+
+
+def test_available_memory_heeds_the_limit_of_a_container(tmp_path: Path) -> None:
+    meminfo = tmp_path / "meminfo"
+    meminfo.write_text("MemTotal:       1000 kB\nMemAvailable:    600 kB\n")
+    assert available_bytes(meminfo, tmp_path) == 600 * 1024
+    (tmp_path / "memory.current").write_text("100000\n")
+    for limit, expected in (("max\n", 600 * 1024), ("300000\n", 200_000), ("90000\n", 0)):
+        (tmp_path / "memory.max").write_text(limit)
+        assert available_bytes(meminfo, tmp_path) == expected
+    assert available_bytes(tmp_path / "none", tmp_path / "none") > 1 << 20
+
+
+def flip_byte(path: Path, position: int) -> None:
+    content = bytearray(path.read_bytes())
+    content[position] ^= 0x10
+    path.write_bytes(content)
+
+
+def without_checksums(original: Callable[..., pq.ParquetFile]) -> Callable[..., pq.ParquetFile]:
+    def open_file(path: Path, **options: Any) -> pq.ParquetFile:
+        return original(path, **{**options, "page_checksum_verification": False})
+
+    return open_file
+
+
+def page_of_row_group(path: Path, group: int) -> tuple[int, int]:
+    """Return where the pages of the record column of a row group start, and how long they are."""
+    column = pq.read_metadata(path).row_group(group).column(2)
+    assert column.path_in_schema == "image.bytes"
+    return column.data_page_offset, column.total_compressed_size
+
+
+def test_a_flipped_byte_is_an_error_when_it_is_touched_and_silent_without_page_checksums(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    damaged = make_store(tmp_path / "store", RandomSource(train=1300, val=3))
+    clean = collect(BatchStream(damaged, (2,), "train", 64))[1]
+    name = damaged.files(2, "train")[1]
+    start, size = page_of_row_group(damaged.path / name, 1)
+    flip_byte(damaged.path / name, start + size // 2)
+    for cache in ("ram", "none"):
+        with pytest.raises(CorruptionError, match=rf"{name} is damaged.*bandwise verify --repair"):
+            collect(BatchStream(damaged, (2,), "train", 64, cache=cache))  # type: ignore[arg-type]
+    batches = BatchStream(damaged, (2,), "train", 64, cache="none").batches()
+    untouched = torch.cat([next(batches).images.clone() for _ in range(12)])
+    assert torch.equal(untouched, clean[:768]), "the three row groups before it are good"
+    with pytest.raises(CorruptionError, match="is damaged"):
+        next(batches)
+    assert len(collect(BatchStream(damaged, (0, 1, 3), "train", 64, cache="none"))[1]) == 1300
+
+    monkeypatch.setattr(reading.pq, "ParquetFile", without_checksums(pq.ParquetFile))
+    wrong = collect(BatchStream(damaged, (2,), "train", 64, cache="none"))[1]
+    assert 0 < (wrong != clean).sum() < 10, "the negative control: without the checksum nobody notices"
+
+
+def test_a_flipped_byte_anywhere_in_a_file_is_never_silent(tmp_path: Path) -> None:
+    damaged = make_store(tmp_path / "store", RandomSource(train=300, val=3))
+    clean = collect(BatchStream(damaged, (0,), "train", 300, cache="none"))
+    path = damaged.path / damaged.files(0, "train")[0]
+    content = path.read_bytes()
+    random = np.random.default_rng(0)
+    positions = {4, len(content) - 1, *random.integers(4, len(content), 150).tolist()}
+    caught = 0
+    for position in positions:
+        flip_byte(path, position)
+        try:
+            found = collect(BatchStream(damaged, (0,), "train", 300, cache="none"))
+        except CorruptionError as error:
+            caught += path.name in str(error)
+        else:
+            assert found[0] == clean[0]
+            assert torch.equal(found[1], clean[1]), f"byte {position} is wrong and nobody noticed"
+        path.write_bytes(content)
+    assert caught > 0.95 * len(positions), "a few bytes of page headers mean nothing"
+
+
+def test_files_that_hold_other_samples_are_refused(tmp_path: Path) -> None:
+    """Two good files under each other's names, with a manifest that agrees: only the ids tell."""
+    swapped = make_store(tmp_path / "store", RandomSource(train=1024, val=3))
+    one, other = swapped.files(1, "train")
+    first, second = (swapped.path / name for name in (one, other))
+    content = first.read_bytes()
+    first.write_bytes(second.read_bytes())
+    second.write_bytes(content)
+    facts = swapped.manifest["files"]
+    facts[one], facts[other] = facts[other], facts[one]
+    for cache in ("ram", "none"):
+        with pytest.raises(CorruptionError, match=rf"{one} does not hold the samples"):
+            collect(BatchStream(swapped, (0, 1), "train", 64, cache=cache))  # type: ignore[arg-type]
+    assert len(collect(BatchStream(swapped, (0, 2), "train", 64))[2]) == 1024

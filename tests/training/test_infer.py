@@ -1,0 +1,292 @@
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from tests.training.tiny import CONFIG, CrashError, crash_at, make_store, tiny_network, with_training
+from torch import nn
+
+from bandwise.atomic import json_bytes, read_json, sha256_bytes
+from bandwise.bands.quantize import BandQuantizer
+from bandwise.config import AugmentConfig, RunConfig
+from bandwise.errors import CorruptionError, IncompatibleError, UsageError
+from bandwise.evaluation.metrics import classification_metrics
+from bandwise.models.zoo import create_branch
+from bandwise.runs import read_logits
+from bandwise.sources.decode import load_canvas
+from bandwise.sources.folder import FolderSource
+from bandwise.sources.samples import freeze_samples
+from bandwise.store.format import open_store
+from bandwise.store.loader import BatchStream
+from bandwise.training import learner
+from bandwise.training.checkpoint import AVERAGE_PREFIX, read_checkpoint, steps
+from bandwise.training.infer import NotFinishedError, load_branch, predict_split, write_branch_logits
+from bandwise.training.tensors import from_file, to_bytes
+from bandwise.training.trainer import train_branch
+from bandwise.training.views import Views
+
+CPU = torch.device("cpu")
+
+
+@pytest.fixture(scope="module")
+def trained(store_path, tmp_path_factory) -> Path:
+    """Branch 1 of CONFIG, finished."""
+    folder = tmp_path_factory.mktemp("trained") / "branch-01"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(learner, "create_branch", tiny_network)
+        train_branch(CONFIG, store_path, folder, 1)
+    return folder
+
+
+def copy(folder: Path, target: Path) -> Path:
+    import shutil
+
+    shutil.copytree(folder, target)
+    return target
+
+
+def by_hand(weights: dict[str, torch.Tensor], store_path: Path, split: str) -> np.ndarray:
+    """Return the logits of the central 10 of 12 px of band 1, without any of our code but the network and the store."""
+    store = open_store(store_path)
+    network = tiny_network("tiny", num_classes=3, in_channels=3, input_size=10)
+    network.load_state_dict(weights)
+    images = torch.cat([batch.images.float().clone() for batch in BatchStream(store, (1,), split, 4).batches()])
+    mean, std = (torch.tensor(moments((1,))).float().view(1, 3, 1, 1) for moments in (store.mean, store.std))
+    with torch.no_grad():
+        return network.eval()(((images - mean) / std)[..., 1:11, 1:11]).numpy()
+
+
+@pytest.mark.parametrize("split", ["holdout", "val"])
+def test_every_sample_stands_once_in_the_order_of_the_ids(store_path, trained, tmp_path, split):
+    out = tmp_path / "logits" / "branch-01.safetensors"
+    write_branch_logits(CONFIG, store_path, trained, 1, out, split=split)
+    found, store = read_logits(out), open_store(store_path)
+    assert np.array_equal(found.ids, store.ids(split))
+    assert np.array_equal(found.labels, store.labels(split))
+    assert found.logits.dtype == np.float32
+    assert found.logits.shape == (9, 3)
+    classes = sha256_bytes(json_bytes(["class-0", "class-1", "class-2"]))
+    assert found.meta == {"branch": "1", "split": split, "crops": "1", "store": store.digest, "classes": classes}
+
+
+def test_the_logits_are_those_of_the_moving_average(store_path, trained, tmp_path):
+    write_branch_logits(CONFIG, store_path, trained, 1, tmp_path / "a", split="val")
+    found = read_logits(tmp_path / "a").logits
+    checkpoint = read_checkpoint(steps(trained)[0])
+    average = {name: checkpoint.optim[AVERAGE_PREFIX + name] for name in checkpoint.model}
+    np.testing.assert_allclose(found, by_hand(average, store_path, "val"), rtol=1e-5, atol=1e-5)
+    assert np.abs(found - by_hand(checkpoint.model, store_path, "val")).max() > 1e-3
+
+
+def test_without_an_average_they_are_those_of_the_last_weights(store_path, tmp_path):
+    config = with_training(model_ema=False)
+    train_branch(config, store_path, tmp_path / "branch", 1)
+    write_branch_logits(config, store_path, tmp_path / "branch", 1, tmp_path / "a", split="val")
+    weights = read_checkpoint(steps(tmp_path / "branch")[0]).model
+    np.testing.assert_allclose(
+        read_logits(tmp_path / "a").logits, by_hand(weights, store_path, "val"), rtol=1e-5, atol=1e-5
+    )
+
+
+def test_metrics_of_the_training_are_those_of_the_holdout_logits(store_path, trained, tmp_path):
+    write_branch_logits(CONFIG, store_path, trained, 1, tmp_path / "a", split="holdout")
+    found = read_logits(tmp_path / "a")
+    metrics = classification_metrics(torch.from_numpy(found.logits), torch.from_numpy(found.labels))
+    assert read_json(trained / "summary.json")["holdout"] == metrics
+
+
+@pytest.mark.parametrize("batch_size", [1, 2, 4, 9, 64])
+def test_the_batch_size_does_not_matter(store_path, trained, batch_size):
+    network, _ = load_branch(trained)
+    store = open_store(store_path)
+    views = Views(store, (1,), 10, 1, CPU)
+    ids, labels, logits = predict_split(network, BatchStream(store, (1,), "val", batch_size), views)
+    expected = predict_split(network, BatchStream(store, (1,), "val", 9), views)
+    assert np.array_equal(ids, expected[0])
+    assert np.array_equal(labels, expected[1])
+    np.testing.assert_allclose(logits, expected[2], rtol=1e-5, atol=1e-6)
+
+
+def test_loading_gives_a_frozen_network_and_leaves_the_random_numbers_alone(trained):
+    torch.manual_seed(4)
+    before = torch.get_rng_state()
+    network, state = load_branch(trained)
+    assert torch.equal(torch.get_rng_state(), before)
+    assert not network.training
+    assert not any(parameter.requires_grad for parameter in network.parameters())
+    assert state["bands"] == [1]
+    assert state["store"]["classes"] == ["class-0", "class-1", "class-2"]
+    assert state["config"]["split"]["stride"] == 2
+    assert np.shape(state["store"]["mean"]) == np.shape(state["store"]["std"]) == (1, 3)
+
+
+def test_a_copied_branch_is_as_good(store_path, trained, tmp_path):
+    write_branch_logits(CONFIG, store_path, trained, 1, tmp_path / "a", split="val")
+    write_branch_logits(CONFIG, store_path, copy(trained, tmp_path / "copy"), 1, tmp_path / "b", split="val")
+    first, second = read_logits(tmp_path / "a"), read_logits(tmp_path / "b")
+    assert first.logits.tobytes() == second.logits.tobytes()
+    assert first.meta == second.meta
+
+
+def test_an_unfinished_branch_is_refused(store_path, tmp_path):
+    with pytest.raises(CrashError):
+        train_branch(CONFIG, store_path, tmp_path, 1, on_step=crash_at(9))
+    with pytest.raises(NotFinishedError, match=r"is trained for 8 of 12 steps; run `bandwise train`"):
+        load_branch(tmp_path)
+
+
+def test_an_empty_folder_is_refused(store_path, tmp_path):
+    with pytest.raises(CorruptionError, match="has no checkpoint"):
+        write_branch_logits(CONFIG, store_path, tmp_path, 1, tmp_path / "a", split="val")
+
+
+def test_another_branch_configuration_or_store_is_refused(store_path, trained, tmp_path):
+    out = tmp_path / "a"
+    with pytest.raises(IncompatibleError, match=r"bands: \[1\] -> \[2\]\n  branch: 1 -> 2"):
+        write_branch_logits(CONFIG, store_path, trained, 2, out, split="val")
+    with pytest.raises(IncompatibleError, match=r"training\.lr: 0\.05 -> 0\.1"):
+        write_branch_logits(with_training(lr=0.1), store_path, trained, 1, out, split="val")
+    other = replace(CONFIG, split=replace(CONFIG.split, split_seed=5))
+    with pytest.raises(IncompatibleError, match="other samples, classes or pixels"):
+        write_branch_logits(CONFIG, make_store(tmp_path, other), trained, 1, out, split="val")
+    assert not out.exists()
+
+
+def test_an_empty_split_is_refused(tmp_path):
+    config = replace(CONFIG, split=replace(CONFIG.split, holdout=0.0))
+    store = make_store(tmp_path, config)
+    train_branch(config, store, tmp_path / "branch", 0)
+    with pytest.raises(UsageError, match="has no holdout samples"):
+        write_branch_logits(config, store, tmp_path / "branch", 0, tmp_path / "a", split="holdout")
+
+
+def reseal(path: Path) -> None:
+    """Make COMMIT.json fit altered files: what a stranger could send."""
+    files = {}
+    for name in ("model.safetensors", "optim.safetensors", "state.json"):
+        content = (path / name).read_bytes()
+        files[name] = {"bytes": len(content), "sha256": sha256_bytes(content)}
+    (path / "COMMIT.json").write_bytes(json_bytes({"format": "bandwise-checkpoint", "files": files}))
+
+
+def alter_average(path: Path, change) -> None:
+    tensors = from_file(path / "optim.safetensors")
+    change(tensors)
+    (path / "optim.safetensors").write_bytes(to_bytes(tensors))
+    reseal(path)
+
+
+def test_weights_of_another_network_are_refused_with_their_names(trained, tmp_path):
+    folder = copy(trained, tmp_path / "branch")
+
+    def change(tensors):
+        tensors[AVERAGE_PREFIX + "stranger"] = torch.zeros(1)
+        del tensors[AVERAGE_PREFIX + "stem.0.bias"]
+
+    alter_average(steps(folder)[0], change)
+    with pytest.raises(IncompatibleError, match=r"does not fit .* missing: stem\.0\.bias; unknown: stranger"):
+        load_branch(folder)
+
+
+def test_weights_that_are_not_finite_are_refused(trained, tmp_path):
+    folder = copy(trained, tmp_path / "branch")
+
+    def change(tensors):
+        tensors[AVERAGE_PREFIX + "stem.0.bias"][0] = float("nan")
+
+    alter_average(steps(folder)[0], change)
+    with pytest.raises(CorruptionError, match=r"not finite: average\.stem\.0\.bias"):
+        load_branch(folder)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda state: state.pop("bands"), "does not describe a branch: 'bands'"),
+        (lambda state: state["config"]["network"].update(model=7), "network|model"),
+        (lambda state: state["config"]["split"].update(stride=10**9), "stride"),
+        (lambda state: state["config"]["training"].update(target="os.system"), "unknown key target"),
+        (lambda state: state["store"].update(classes=None), "does not describe a branch"),
+        (lambda state: state.update(position=[]), "does not describe a branch"),
+    ],
+)
+def test_a_strange_description_is_refused(trained, tmp_path, change, message):
+    folder = copy(trained, tmp_path / "branch")
+    path = steps(folder)[0]
+    state = json.loads((path / "state.json").read_text())
+    change(state)
+    (path / "state.json").write_bytes(json_bytes(state))
+    reseal(path)
+    with pytest.raises(CorruptionError, match=message):
+        load_branch(folder)
+
+
+def ten_views(store_path: Path, config: RunConfig, band: int, crop: int) -> list[torch.Tensor]:
+    """Return stored values of all ten crops, made from the pictures: crop, mirror, and only then split."""
+    source = FolderSource(store_path.parent / "pictures")
+    samples = freeze_samples(source, config.split)
+    store = open_store(store_path)
+    quantizer = BandQuantizer(store.transform, (band,))
+    split = quantizer.split if config.split.storage == "uint8" else quantizer.split_float16
+    canvases = [load_canvas(source, samples.paths[index], config.split)[0] for index in store.ids("val")]
+    views = []
+    far = store.side - crop
+    for top, left in ((0, 0), (0, far), (far, 0), (far, far), (far // 2, far // 2)):
+        for step in (1, -1):
+            cut = [each[2 * top : 2 * (top + crop), 2 * left : 2 * (left + crop)][:, ::step] for each in canvases]
+            bands = [split(np.ascontiguousarray(view))[0].transpose(2, 0, 1) for view in cut]
+            views.append(torch.from_numpy(np.stack(bands)).float())
+    return views
+
+
+@pytest.mark.parametrize(("storage", "tolerance"), [("float16", 1e-5), ("uint8", 0.05)])
+def test_ten_crops_equal_crops_and_mirrors_of_the_pictures(tmp_path, storage, tolerance):
+    """Exactly so in float16, which holds quarters of a step. A byte rounds a half up, and its mirror image down."""
+    config = replace(CONFIG, split=replace(CONFIG.split, storage=storage))
+    store_path, folder = make_store(tmp_path, config), tmp_path / "branch"
+    train_branch(config, store_path, folder, 1)
+    write_branch_logits(config, store_path, folder, 1, tmp_path / "a", split="val", crops=10)
+    found = read_logits(tmp_path / "a")
+    assert found.meta["crops"] == "10"
+    network, state = load_branch(folder)
+    mean, std = (torch.tensor(state["store"][name]).float().view(1, 3, 1, 1) for name in ("mean", "std"))
+    views = ten_views(store_path, config, 1, 10)
+    assert len(views) == 10
+    with torch.no_grad():
+        logits = torch.stack([network((view - mean) / std) for view in views])
+    np.testing.assert_allclose(found.logits, logits.mean(0).numpy(), atol=tolerance)
+    assert (logits - logits.mean(0)).abs().max() > 0.1
+
+
+def test_a_mirror_of_a_lone_dct1d_band_is_refused_with_the_choices(tmp_path):
+    config = replace(
+        CONFIG, split=replace(CONFIG.split, transform="dct1d"), augment=AugmentConfig(hflip=0.0), branches="1;0,1,2,3"
+    )
+    store = make_store(tmp_path, config)
+    for branch in (0, 1):
+        train_branch(config, store, tmp_path / f"branch-{branch}", branch)
+    with pytest.raises(UsageError, match=r"bands \[1\] under dct1d is no function .* one crop, or split with dct2d"):
+        write_branch_logits(config, store, tmp_path / "branch-0", 0, tmp_path / "a", split="val", crops=10)
+    write_branch_logits(config, store, tmp_path / "branch-1", 1, tmp_path / "b", split="val", crops=10)
+    assert read_logits(tmp_path / "b").logits.shape == (9, 3)
+
+
+def test_other_numbers_of_crops_are_refused(store_path, trained, tmp_path):
+    with pytest.raises(UsageError, match="crops is 5; it must be 1 or 10"):
+        write_branch_logits(CONFIG, store_path, trained, 1, tmp_path / "a", split="val", crops=5)
+
+
+@pytest.mark.parametrize(("model", "branches"), [("fc4", "0"), ("resnet8", "0,3")])
+def test_a_network_of_the_zoo_from_start_to_logits(store_path, tmp_path, monkeypatch, model, branches):
+    monkeypatch.setattr(learner, "create_branch", create_branch)
+    config = replace(
+        with_training(epochs=1, warmup_epochs=0), branches=branches, network=replace(CONFIG.network, model=model)
+    )
+    if model == "resnet8":
+        config = replace(config, network=replace(config.network, stem="dense"))
+    train_branch(config, store_path, tmp_path / "branch", 0)
+    write_branch_logits(config, store_path, tmp_path / "branch", 0, tmp_path / "a", split="val")
+    assert read_logits(tmp_path / "a").logits.shape == (9, 3)
+    assert isinstance(load_branch(tmp_path / "branch")[0], nn.Module)

@@ -1,0 +1,299 @@
+"""What `train_branch` returns and refuses."""
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from tests.training.tiny import CONFIG, CrashError, crash_at, make_store, outcome, with_training
+
+from bandwise.atomic import read_json
+from bandwise.errors import CorruptionError, IncompatibleError, LockedError, NoSpaceError, UsageError
+from bandwise.locks import folder_lock
+from bandwise.store.format import Store
+from bandwise.training import loop
+from bandwise.training.checkpoint import read_checkpoint, steps
+from bandwise.training.learner import Learner
+from bandwise.training.loop import DivergedError
+from bandwise.training.tensors import NotFiniteError
+from bandwise.training.trainer import train_branch
+
+
+def test_the_summary_says_what_was_trained(store_path, tmp_path):
+    summary = train_branch(CONFIG, store_path, tmp_path, 2)
+    assert summary == read_json(tmp_path / "summary.json")
+    row = json.loads((tmp_path / "metrics.jsonl").read_text().splitlines()[-1])
+    assert summary["branch"] == 2
+    assert summary["bands"] == [2]
+    assert (summary["epochs"], summary["steps"], summary["n_train"]) == (2, 12, 36)
+    # 6 filters of 3x3x3 with a bias, batch norm of 6, and 6 x 4 x 4 inputs to 3 classes.
+    assert summary["params"] == 6 * 28 + 12 + 3 * 97
+    assert summary["train_loss"] == row["train_loss"]
+    assert summary["holdout"]["n"] == 9
+    assert {key: summary["holdout"][key] for key in ("top1", "nll")} == row["holdout"]
+    assert summary["peak_bytes"] > 10_000_000
+    assert summary["wall_s"] > 0
+    assert summary["from_scratch"] is True
+    assert (summary["seed"], summary["threads"]) == (0, 1)
+    assert summary["versions"]["torch"] == torch.__version__
+
+
+def test_it_learns(store_path, tmp_path):
+    """Three hues are told apart by their mean, so the low band must beat chance, 1/3, by far."""
+    config = replace(
+        with_training(epochs=8, model_ema=False, smoothing=0.0), augment=replace(CONFIG.augment, mixup=0.0, cutmix=0.0)
+    )
+    summary = train_branch(config, store_path, tmp_path, 0)
+    assert summary["holdout"]["top1"] > 0.8
+
+
+def test_a_finished_branch_returns_at_once(store_path, tmp_path, monkeypatch):
+    summary = train_branch(CONFIG, store_path, tmp_path, 1)
+
+    def forbidden(*args, **kwargs):
+        raise AssertionError("a finished branch needs no store")
+
+    monkeypatch.setattr("bandwise.training.trainer.open_store", forbidden)
+    assert train_branch(CONFIG, store_path, tmp_path, 1) == summary
+
+
+def test_a_branch_without_a_holdout(tmp_path):
+    config = replace(CONFIG, split=replace(CONFIG.split, holdout=0.0))
+    summary = train_branch(config, make_store(tmp_path, config), tmp_path / "branch", 0)
+    assert summary["holdout"] is None
+    assert summary["n_train"] == 45
+
+
+def test_another_configuration_is_refused_field_by_field(store_path, tmp_path):
+    with pytest.raises(CrashError):
+        train_branch(CONFIG, store_path, tmp_path, 1, on_step=crash_at(5))
+    other = replace(
+        with_training(lr=0.25, epochs=9, batch_size=5),
+        network=replace(CONFIG.network, model="resnet34"),
+        augment=replace(CONFIG.augment, hflip=0.0),
+    )
+    with pytest.raises(IncompatibleError) as caught:
+        train_branch(other, store_path, tmp_path, 1)
+    lines = str(caught.value).splitlines()
+    assert lines[1:-1] == [
+        "  augment.hflip: 0.5 -> 0.0",
+        "  network.model: 'resnet10' -> 'resnet34'",
+        "  training.batch_size: 6 -> 5",
+        "  training.epochs: 2 -> 9",
+        "  training.lr: 0.05 -> 0.25",
+    ]
+    with pytest.raises(IncompatibleError, match=r"branch: 1 -> 2"):
+        train_branch(CONFIG, store_path, tmp_path, 2)
+
+
+def test_other_threads_are_allowed_and_said(store_path, tmp_path, capsys):
+    with pytest.raises(CrashError):
+        train_branch(CONFIG, store_path, tmp_path, 1, on_step=crash_at(5))
+    train_branch(with_training(threads=2), store_path, tmp_path, 1)
+    assert "not bit-exact: threads 1 -> 2" in capsys.readouterr().err
+
+
+def test_what_does_not_change_the_result_may_change(store_path, tmp_path, undisturbed, capsys):
+    with pytest.raises(CrashError):
+        train_branch(CONFIG, store_path, tmp_path, 1, on_step=crash_at(5))
+    train_branch(with_training(checkpoint_steps=1, keep_checkpoints=5, cache="none"), store_path, tmp_path, 1)
+    assert "bit-exact" not in capsys.readouterr().err
+    found = outcome(tmp_path)
+    assert found["tensors"] == undisturbed[4]["tensors"]
+    assert found["metrics"] == undisturbed[4]["metrics"]
+    assert len(steps(tmp_path)) == 5
+
+
+def test_the_other_branches_of_a_run_do_not_concern_this_one(store_path, tmp_path, undisturbed):
+    """Data, fusion, name and the groups of other branches are no part of a branch."""
+    with pytest.raises(CrashError):
+        train_branch(CONFIG, store_path, tmp_path, 1, on_step=crash_at(5))
+    other = replace(CONFIG, branches="0,2;1", name="another", data=replace(CONFIG.data, data="/elsewhere"))
+    train_branch(other, store_path, tmp_path, 1)
+    assert outcome(tmp_path) == undisturbed[4]
+
+
+def test_a_store_of_another_split_is_refused(store_path, tmp_path):
+    other = replace(CONFIG, split=replace(CONFIG.split, transform="dct1d", holdout=0.3))
+    with pytest.raises(IncompatibleError, match=r"holdout: 0\.2 -> 0\.3\n  transform: 'dct2d' -> 'dct1d'"):
+        train_branch(other, store_path, tmp_path, 1)
+
+
+def test_a_store_of_other_pictures_is_refused(store_path, tmp_path):
+    with pytest.raises(CrashError):
+        train_branch(CONFIG, store_path, tmp_path / "branch", 1, on_step=crash_at(5))
+    pictures = make_store(tmp_path / "a").parent / "pictures"
+    next((pictures / "train" / "class-0").iterdir()).unlink()
+    (tmp_path / "b").mkdir()
+    from bandwise.sources.folder import FolderSource
+    from bandwise.store.split import split_dataset
+
+    split_dataset(FolderSource(pictures), CONFIG.split, tmp_path / "b" / "store")
+    with pytest.raises(IncompatibleError, match=r"was trained on the store .* other samples, classes or pixels"):
+        train_branch(CONFIG, tmp_path / "b" / "store", tmp_path / "branch", 1)
+
+
+def test_an_unfinished_store_is_refused(store_path, tmp_path):
+    (tmp_path / "store").mkdir()
+    (tmp_path / "store" / "STORE.json").write_bytes((store_path / "STORE.json").read_bytes())
+    with pytest.raises(CorruptionError, match="conversion not finished: run split again"):
+        train_branch(CONFIG, tmp_path / "store", tmp_path / "branch", 1)
+
+
+def test_a_branch_that_does_not_exist_is_refused(store_path, tmp_path):
+    with pytest.raises(UsageError, match="branch is 4; this run has the branches 0 to 3"):
+        train_branch(CONFIG, store_path, tmp_path, 4)
+
+
+def test_a_second_trainer_is_refused(store_path, tmp_path):
+    with folder_lock(tmp_path), pytest.raises(LockedError, match="is being written by process"):
+        train_branch(CONFIG, store_path, tmp_path, 1)
+
+
+def test_a_damaged_newest_checkpoint_costs_only_time(store_path, tmp_path, undisturbed, capsys):
+    train_branch(CONFIG, store_path, tmp_path, 1)
+    weights = steps(tmp_path)[0] / "model.safetensors"
+    content = bytearray(weights.read_bytes())
+    content[-5] ^= 8
+    weights.write_bytes(content)
+    train_branch(CONFIG, store_path, tmp_path, 1)
+    assert "WARNING" in (text := capsys.readouterr().err)
+    assert "model.safetensors is altered" in text
+    assert (tmp_path / "damaged-step-000000012").is_dir()
+    assert outcome(tmp_path) == undisturbed[4]
+
+
+def test_damaged_checkpoints_never_start_a_training_again(store_path, tmp_path):
+    with pytest.raises(CrashError):
+        train_branch(CONFIG, store_path, tmp_path, 1, on_step=crash_at(9))
+    for path in steps(tmp_path):
+        (path / "optim.safetensors").write_bytes(b"")
+    with pytest.raises(CorruptionError, match="none is valid"):
+        train_branch(CONFIG, store_path, tmp_path, 1)
+
+
+def test_a_summary_without_checkpoints_is_refused(store_path, tmp_path):
+    (tmp_path / "summary.json").write_text("{}")
+    with pytest.raises(CorruptionError, match=r"summary\.json but no checkpoint"):
+        train_branch(CONFIG, store_path, tmp_path, 1)
+
+
+def full_disk(monkeypatch, when):
+    real = loop.save_checkpoint
+
+    def save(folder, step, **kwargs):
+        if when(step):
+            raise NoSpaceError(f"no space left while writing {folder}")
+        return real(folder, step, **kwargs)
+
+    monkeypatch.setattr(loop, "save_checkpoint", save)
+
+
+def test_a_full_disk_is_survived_when_space_comes_back(store_path, tmp_path, undisturbed, monkeypatch, capsys):
+    full_disk(monkeypatch, lambda step: step in (2, 3, 5))
+    train_branch(with_training(checkpoint_steps=1), store_path, tmp_path, 1)
+    assert capsys.readouterr().err.count("WARNING: no space left") == 3
+    assert outcome(tmp_path) == undisturbed[1]
+
+
+def test_a_disk_that_stays_full_stops_the_training(store_path, tmp_path, undisturbed, monkeypatch):
+    with monkeypatch.context() as patch:
+        full_disk(patch, lambda step: step > 4)
+        with pytest.raises(NoSpaceError, match="no space left"):
+            train_branch(with_training(checkpoint_steps=1), store_path, tmp_path, 1)
+    assert [path.name for path in steps(tmp_path)] == ["step-000000004", "step-000000003"]
+    train_branch(with_training(checkpoint_steps=1), store_path, tmp_path, 1)
+    assert outcome(tmp_path) == undisturbed[1]
+
+
+def test_the_last_checkpoint_is_not_forgone(store_path, tmp_path, monkeypatch):
+    full_disk(monkeypatch, lambda step: step == 12)
+    with pytest.raises(NoSpaceError, match="no space left"):
+        train_branch(CONFIG, store_path, tmp_path, 1)
+    assert not (tmp_path / "summary.json").exists()
+
+
+def bad_losses(monkeypatch, *calls: int):
+    """Make the loss infinite at certain calls, counted from 1."""
+    real, count = Learner.loss, [0]
+
+    def loss(learner, images, targets):
+        count[0] += 1
+        value = real(learner, images, targets)
+        return value * float("inf") if count[0] in calls else value
+
+    monkeypatch.setattr(Learner, "loss", loss)
+
+
+def test_three_bad_losses_stop_a_branch_and_leave_its_checkpoints(store_path, tmp_path, monkeypatch):
+    bad_losses(monkeypatch, 6, 7, 8)
+    message = r"branch 1: the loss was not finite 3 times in a row, at step 8 .*lr 0\.0\d+, opt sgd, batch_size 6.*--lr"
+    with pytest.raises(DivergedError, match=message):
+        train_branch(CONFIG, store_path, tmp_path, 1)
+    newest = read_checkpoint(steps(tmp_path)[0])
+    assert newest.state["position"]["step"] == 6
+    assert newest.state["position"]["bad_losses"] == 1
+
+
+def test_one_bad_loss_is_left_out(store_path, tmp_path, undisturbed, monkeypatch):
+    bad_losses(monkeypatch, 2, 3, 5)
+    summary = train_branch(CONFIG, store_path, tmp_path, 1)
+    assert np.isfinite(summary["train_loss"])
+    assert outcome(tmp_path)["tensors"] != undisturbed[4]["tensors"]
+
+
+def test_bad_losses_are_counted_across_a_restart(store_path, tmp_path, monkeypatch):
+    config = with_training(checkpoint_steps=1)
+    bad_losses(monkeypatch, *range(3, 99))
+    with pytest.raises(CrashError):
+        train_branch(config, store_path, tmp_path, 1, on_step=crash_at(4))
+    with pytest.raises(DivergedError, match="at step 5"):
+        train_branch(config, store_path, tmp_path, 1)
+
+
+def test_weights_that_diverge_are_never_saved(store_path, tmp_path):
+    with pytest.raises((DivergedError, NotFiniteError), match="--lr"):
+        train_branch(with_training(lr=1e30, warmup_epochs=0, epochs=4), store_path, tmp_path, 1)
+    for path in steps(tmp_path):
+        read_checkpoint(path)
+
+
+def test_too_few_images_for_a_batch(store_path, tmp_path):
+    with pytest.raises(UsageError, match="has 36 training samples, fewer than one batch of 37; use --batch-size 36"):
+        train_branch(with_training(batch_size=37), store_path, tmp_path, 1)
+    assert not steps(tmp_path)
+
+
+def test_batches_of_one_image_with_batch_norm(store_path, tmp_path):
+    with pytest.raises(UsageError, match="batch_size is 1, and TinyNetwork has batch normalisation"):
+        train_branch(with_training(batch_size=1), store_path, tmp_path, 1)
+
+
+def test_one_class_is_refused(store_path, tmp_path, monkeypatch):
+    monkeypatch.setattr(Store, "classes", ("only",))
+    with pytest.raises(UsageError, match="has 1 class; a classifier needs at least 2"):
+        train_branch(CONFIG, store_path, tmp_path, 1)
+
+
+def test_labels_outside_the_classes_are_refused(store_path, tmp_path, monkeypatch):
+    monkeypatch.setattr(Store, "classes", ("a", "b"))
+    with pytest.raises(CorruptionError, match="labels of train run from 0 to 2, but there are 2 classes"):
+        train_branch(CONFIG, store_path, tmp_path, 1)
+
+
+def test_half_precision_on_a_cpu_is_refused(store_path, tmp_path):
+    with pytest.raises(UsageError, match="precision is '16-mixed', which needs CUDA"):
+        train_branch(with_training(precision="16-mixed", device="cpu"), store_path, tmp_path, 1)
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has a CUDA device")
+def test_cuda_that_is_not_there_is_refused(store_path, tmp_path):
+    with pytest.raises(UsageError, match="device is 'cuda', but torch sees no CUDA device"):
+        train_branch(with_training(device="cuda"), store_path, tmp_path, 1)
+
+
+def test_a_flip_that_the_band_cannot_do_is_refused(tmp_path):
+    config = replace(CONFIG, split=replace(CONFIG.split, transform="dct1d"))
+    with pytest.raises(UsageError, match="cannot do an exact hflip"):
+        train_branch(config, make_store(tmp_path, config), tmp_path / "branch", 1)
