@@ -10,6 +10,7 @@ Stages talk through these files only.
 """
 
 import importlib.metadata
+import json
 import os
 import platform
 import subprocess
@@ -27,6 +28,7 @@ from bandwise.version import __version__
 
 RUN_FORMAT = "bandwise-run"
 RUN_VERSION = 1
+_META_KEY = "bandwise"
 _PACKAGES = ("torch", "timm", "lightning-fabric", "torchmetrics", "numpy", "pyarrow", "pillow", "safetensors")
 
 
@@ -212,7 +214,9 @@ def write_logits(path: Path, content: LogitsFile) -> None:
     assert content.ids.shape == content.labels.shape == content.logits.shape[:1]
     arrays = {"ids": content.ids, "labels": content.labels, "logits": content.logits}
     path.parent.mkdir(parents=True, exist_ok=True)
-    atomic.write_bytes(path, save({key: np.ascontiguousarray(value) for key, value in arrays.items()}, content.meta))
+    # safetensors writes several metadata keys in an order that changes from process to process; one key has one order.
+    meta = {_META_KEY: json.dumps(content.meta, sort_keys=True)}
+    atomic.write_bytes(path, save({key: np.ascontiguousarray(value) for key, value in arrays.items()}, meta))
 
 
 def read_logits(path: Path) -> LogitsFile:
@@ -225,11 +229,11 @@ def read_logits(path: Path) -> LogitsFile:
 
     try:
         with safe_open(path, framework="np") as stream:
-            meta = dict(stream.metadata() or {})
+            meta = json.loads((stream.metadata() or {})[_META_KEY])
             arrays = {key: stream.get_tensor(key) for key in stream.keys()}  # noqa: SIM118
     except FileNotFoundError as error:
         raise CorruptionError(f"{path} is missing; run `bandwise evaluate` to write it") from error
-    except (SafetensorError, OSError, ValueError) as error:
+    except (SafetensorError, OSError, ValueError, KeyError) as error:
         raise CorruptionError(f"{path} is damaged: {error}") from error
     if set(arrays) != {"ids", "labels", "logits"}:
         raise CorruptionError(f"{path} holds {sorted(arrays)}; expected ids, labels and logits")

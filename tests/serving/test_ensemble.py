@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import load, save
-from tests.serving.conftest import CONFIG
 
 from bandwise.errors import CorruptionError, IncompatibleError, UsageError
 from bandwise.fusion.combination import Fusion
@@ -101,7 +100,7 @@ def test_only_the_central_crop_counts_and_it_starts_on_the_grid(ensemble):
     inside[2:20, 2:20] = True
     outside_changed = torch.where(inside, images, 255 - images)
     assert torch.equal(ensemble(outside_changed), ensemble(images))
-    for corner in ((2, 2), (19, 19)):
+    for corner in ((2, 2), (19, 19)):  # the first and the last pixel of the crop
         changed = images.clone()
         changed[..., corner[0], corner[1]] ^= 255
         assert not torch.equal(ensemble(changed), ensemble(images))
@@ -236,6 +235,11 @@ def test_weights_must_fit_to_the_last_tensor(copied):
     rewrite(folder, "optim.safetensors", save(tensors | {names[0]: torch.full_like(tensors[names[0]], torch.nan)}))
     with pytest.raises(CorruptionError, match="weights that are not finite"):
         SpectralEnsemble.from_run(copied)
+    entry = b'"average.a":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}'
+    header = b"{" + entry + b"," + entry + b"}"
+    rewrite(folder, "optim.safetensors", len(header).to_bytes(8, "little") + header + b"\0\0\0\0")
+    with pytest.raises(CorruptionError, match="a name stands twice in its header"):
+        SpectralEnsemble.from_run(copied)
     rewrite(folder, "optim.safetensors", b"\0" * 100)
     with pytest.raises(CorruptionError, match=r"optim\.safetensors is damaged"):
         SpectralEnsemble.from_run(copied)
@@ -261,7 +265,3 @@ def test_as_many_branches_as_weights(finished):
     branch = read_branch(finished / "branch-00")
     with pytest.raises(UsageError, match=r"1 branches were given; the fusion has \[0, 1\]"):
         SpectralEnsemble([branch], Fusion(rule="mean", branches=(0, 1), weights=(0.5, 0.5)))
-
-
-def test_the_crop_margin_of_these_tests_is_odd():
-    assert (CONFIG.split.canvas - CONFIG.training.crop) // 2 % CONFIG.split.stride == 1

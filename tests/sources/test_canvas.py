@@ -1,10 +1,13 @@
-"""The central square and its resizing, against slices and a triangle filter written out."""
+"""From a picture to a canvas: the central square and its resizing, against slices and a filter written out."""
+
+import io
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from bandwise.sources.decode import to_canvas
+from bandwise.config import SplitConfig
+from bandwise.sources.decode import BadImage, load_canvas, to_canvas
 
 RNG = np.random.default_rng(7)
 NOISE = RNG.integers(0, 256, (48, 64, 3), dtype=np.uint8)
@@ -42,3 +45,25 @@ def test_grey_canvas_has_one_channel_and_is_writable():
     canvas = to_canvas(NOISE[:, :, :1], 16)
     assert canvas.shape == (16, 16, 1)
     assert canvas.flags.writeable
+
+
+def test_load_canvas_uses_the_configuration():
+    stream = io.BytesIO()
+    Image.new("RGBA", (40, 20), (9, 9, 9, 0)).save(stream, "PNG")
+    content = stream.getvalue()
+
+    class One:
+        name, classes, channels, fingerprint = "one", ("a",), 3, {}
+
+        def entries(self):
+            return []
+
+        def read(self, path):
+            return {b"a.png": content}[path]
+
+    canvas, remarks = load_canvas(One(), b"a.png", SplitConfig(canvas=8, background=17))
+    assert canvas.shape == (8, 8, 3)
+    assert set(canvas.ravel().tolist()) == {17}
+    assert remarks == ("transparency over the background",)
+    with pytest.raises(BadImage, match="at most 100 are decoded"):
+        load_canvas(One(), b"a.png", SplitConfig(canvas=8, max_pixels=100))

@@ -9,8 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageOps, PngImagePlugin, features
 
-from bandwise.config import SplitConfig
-from bandwise.sources.decode import BadImage, decode, decoder_versions, load_canvas, to_canvas
+from bandwise.sources.decode import BadImage, decode, decoder_versions, to_canvas
 
 RNG = np.random.default_rng(7)
 NOISE = RNG.integers(0, 256, (48, 64, 3), dtype=np.uint8)
@@ -290,24 +289,6 @@ def test_damaged_bytes_give_a_picture_or_a_bad_image(format_name):
         except BadImage:
             bad += 1
     assert bad > 0
-
-
-def test_load_canvas_uses_the_configuration():
-    class One:
-        name, classes, channels, fingerprint = "one", ("a",), 3, {}
-
-        def entries(self):
-            return []
-
-        def read(self, path):
-            return {b"a.png": encoded(Image.new("RGBA", (40, 20), (9, 9, 9, 0)), "PNG")}[path]
-
-    canvas, remarks = load_canvas(One(), b"a.png", SplitConfig(canvas=8, background=17))
-    assert canvas.shape == (8, 8, 3)
-    assert set(canvas.ravel().tolist()) == {17}
-    assert remarks == ("transparency over the background",)
-    with pytest.raises(BadImage, match="at most 100 are decoded"):
-        load_canvas(One(), b"a.png", SplitConfig(canvas=8, max_pixels=100))
 
 
 def test_versions_name_what_decides_the_pixels():

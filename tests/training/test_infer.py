@@ -1,4 +1,5 @@
 import json
+import resource
 from dataclasses import replace
 from pathlib import Path
 
@@ -190,6 +191,20 @@ def test_weights_of_another_network_are_refused_with_their_names(trained, tmp_pa
         load_branch(folder)
 
 
+def test_a_description_of_a_huge_network_is_refused_before_memory_is_taken(trained, tmp_path):
+    """A million classes of a network with 300 million weights: named, not allocated."""
+    folder = copy(trained, tmp_path / "branch")
+    path = steps(folder)[0]
+    state = json.loads((path / "state.json").read_text())
+    state["store"]["classes"] = [str(number) for number in range(10**6)]
+    (path / "state.json").write_bytes(json_bytes(state))
+    reseal(path)
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    with pytest.raises(IncompatibleError, match=r"of another shape: classifier\.2\.bias, classifier\.2\.weight"):
+        load_branch(folder)
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - peak < 300_000
+
+
 def test_weights_that_are_not_finite_are_refused(trained, tmp_path):
     folder = copy(trained, tmp_path / "branch")
 
@@ -209,6 +224,9 @@ def test_weights_that_are_not_finite_are_refused(trained, tmp_path):
         (lambda state: state["config"]["split"].update(stride=10**9), "stride"),
         (lambda state: state["config"]["training"].update(target="os.system"), "unknown key target"),
         (lambda state: state["store"].update(classes=None), "does not describe a branch"),
+        (lambda state: state.update(bands=[1, 1]), r"bands \[1, 1\] with 3 channels"),
+        (lambda state: state.update(bands=[4]), r"bands \[4\]"),
+        (lambda state: state["store"].update(channels=10**9), "1000000000 channels"),
         (lambda state: state.update(position=[]), "does not describe a branch"),
     ],
 )

@@ -13,7 +13,7 @@ from bandwise.errors import CorruptionError, IncompatibleError, LockedError, NoS
 from bandwise.locks import folder_lock
 from bandwise.store.format import Store
 from bandwise.training import loop
-from bandwise.training.checkpoint import read_checkpoint, steps
+from bandwise.training.checkpoint import read_checkpoint, save_checkpoint, steps
 from bandwise.training.learner import Learner
 from bandwise.training.loop import DivergedError
 from bandwise.training.tensors import NotFiniteError
@@ -250,6 +250,20 @@ def test_bad_losses_are_counted_across_a_restart(store_path, tmp_path, monkeypat
         train_branch(config, store_path, tmp_path, 1, on_step=crash_at(4))
     with pytest.raises(DivergedError, match="at step 5"):
         train_branch(config, store_path, tmp_path, 1)
+
+
+def test_predictions_that_are_not_finite_stop_a_branch(store_path, tmp_path, monkeypatch):
+    """Weights may be finite and still give infinities; such metrics could not even be written as JSON."""
+    ids, labels = np.arange(9), np.zeros(9, np.int64)
+    monkeypatch.setattr(loop, "predict_split", lambda *args, **kwargs: (ids, labels, np.full((9, 3), np.inf)))
+    with pytest.raises(DivergedError, match="logits on the holdout are not finite, at step 6"):
+        train_branch(CONFIG, store_path, tmp_path, 1)
+
+
+def test_a_checkpoint_of_something_else_is_refused(store_path, tmp_path):
+    save_checkpoint(tmp_path, 3, model={}, optim={}, state={"config": []}, keep=2)
+    with pytest.raises(CorruptionError, match="does not describe a branch"):
+        train_branch(CONFIG, store_path, tmp_path, 1)
 
 
 def test_weights_that_diverge_are_never_saved(store_path, tmp_path):

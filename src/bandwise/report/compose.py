@@ -6,7 +6,7 @@ import numpy as np
 import torch
 
 from bandwise.evaluation.metrics import pairwise_disagreement
-from bandwise.report.context import data_table, difference_table, notes, provenance_folds
+from bandwise.report.context import data_table, difference_table, holdout_gap, notes, provenance_folds
 from bandwise.report.cost_tables import cost_table
 from bandwise.report.kinds import LOW_RESOLUTION, describe, is_baseline, is_low_resolution
 from bandwise.report.page import Card, Figure, Fold, Page, Section, Statement
@@ -181,7 +181,9 @@ def _fusion(first: RunView) -> Section:
     names = [f"branch {branch}" for branch in first.results["fusion"]["branches"]]
     calibration = calibration_table(first)
     tables = (rules_table(first), weights_table(first), *(() if calibration is None else (calibration,)))
-    return Section("fusion", "Fusion", tables=tables, figures=(weights_chart(list(rules), weights, names),))
+    gap = holdout_gap(first)
+    paragraphs = (gap,) if gap else ()
+    return Section("fusion", "Fusion", paragraphs, tables=tables, figures=(weights_chart(list(rules), weights, names),))
 
 
 def _branches(first: RunView) -> Section:

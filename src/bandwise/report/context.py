@@ -1,15 +1,18 @@
 """What the numbers rest on: the data, how the configurations differ, and what a reader should hold against them."""
 
 import json
+import math
 from collections.abc import Sequence
 from typing import Any
 
 from bandwise.config import to_dict
 from bandwise.report.page import Fold
 from bandwise.report.tables import Table
+from bandwise.report.units import binomial_error, percent
 from bandwise.report.view import RunView
 
 _SMALL = 2000
+_GAP_ERRORS = 4.0
 
 
 def data_table(views: Sequence[RunView]) -> Table:
@@ -71,6 +74,24 @@ def _text(value: Any) -> str:
     return value if isinstance(value, str) else json.dumps(value)
 
 
+def holdout_gap(view: RunView) -> str:
+    """Say that the holdout is not like the reported images, where the best branch shows it; empty otherwise."""
+    assert view.results is not None
+    best = view.results["reference"]["best_branch"]["branch"]
+    entry = next(entry for entry in view.results["branches"] if entry["branch"] == best)
+    held, n_held = entry.get("holdout"), view.results["data"]["n_holdout"]
+    if not held or not n_held:
+        return ""
+    error = math.hypot(binomial_error(held["top1"], n_held), binomial_error(entry["top1"], view.results["n_eval"]))
+    if abs(held["top1"] - entry["top1"]) <= _GAP_ERRORS * error:
+        return ""
+    return (
+        f"The holdout is not like the reported images: branch {best} is right on {percent(held['top1'])} of it and on "
+        f"{percent(entry['top1'])} of them. Weights and temperatures that were fitted on it may suit the reported images "
+        "badly, and the confidence most of all. Near copies of training images in the holdout are a usual cause."
+    )
+
+
 def notes(first: RunView, controls: Sequence[RunView]) -> list[str]:
     """List what a fair reader would ask about these numbers."""
     assert first.results is not None
@@ -84,6 +105,8 @@ def notes(first: RunView, controls: Sequence[RunView]) -> list[str]:
     ]
     if results["n_eval"] < _SMALL:
         found.append(f"{results['n_eval']} images are few: one image is {100 / results['n_eval']:.2f} points.")
+    if gap := holdout_gap(first):
+        found.append(gap)
     missing = sorted(set(range(len(first.config.groups()))) - set(results["fusion"]["branches"]))
     if missing:
         listed = ", ".join(map(str, missing))

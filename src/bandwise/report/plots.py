@@ -64,7 +64,7 @@ def accuracy_chart(bars: Sequence[Bar], chance: float) -> Figure:
             _points(axes, branches, [bar for bar in bars if bar.kind != "branch"])
             axes.axhline(100 * chance, color=INK, linewidth=0.8, linestyle=(0, (2, 2)))
         else:
-            figure, axes = canvas(_WIDTH, max(2.4, 0.55 + 0.29 * len(bars)))
+            figure, axes = canvas(_WIDTH, max(2.9, 0.55 + 0.29 * len(bars)))
             _bars(axes, bars)
             axes.axvline(100 * chance, color=INK, linewidth=0.8, linestyle=(0, (2, 2)))
         return finish(figure, alt=f"Accuracies: {said}; chance {percent(chance)}.", caption=caption)

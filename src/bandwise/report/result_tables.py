@@ -55,7 +55,7 @@ def headline_table(first: RunView, controls: Sequence[RunView]) -> Table:
         rows=tuple(rows),
         strong=frozenset({len(rows) - 2}),
         note="± is one binomial standard error. NLL is the negative log-likelihood, ECE the expected calibration error "
-        "in 15 bins; lower is better for both.",
+        "in 15 bins; lower is better for both. A fusion has a temperature fitted on the holdout, a single network has none.",
     )
 
 

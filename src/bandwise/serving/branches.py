@@ -69,7 +69,8 @@ def read_branch(folder: Path) -> TrainedBranch:
         raise CorruptionError(f"{folder} has no checkpoint; train this branch, or copy its folder there")
     path = steps[-1]
     commit = read_json(path / "COMMIT.json", max_bytes=1 << 20)
-    state = _parse_json(path / "state.json", _verified(path, "state.json", commit))
+    _verified(path, "state.json", commit)
+    state = read_json(path / "state.json")
     if not isinstance(state, dict) or state.get("version") != _STATE_VERSION:
         version = state.get("version") if isinstance(state, dict) else None
         raise IncompatibleError(f"{path} has the state version {version!r}; this program reads {_STATE_VERSION}")
@@ -138,18 +139,17 @@ def _verified(path: Path, name: str, commit: Any) -> bytes:
     return content
 
 
-def _parse_json(path: Path, content: bytes) -> Any:
-    try:
-        return json.loads(content.decode("utf-8"))
-    except (ValueError, RecursionError) as error:
-        raise CorruptionError(f"{path} is damaged: {error}") from error
-
-
 def _tensors(path: Path, content: bytes) -> dict[str, Tensor]:
     try:
-        return load(content)
+        tensors = load(content)
     except (SafetensorError, ValueError) as error:
         raise CorruptionError(f"{path} is damaged: {error}") from error
+    header = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")], object_pairs_hook=list)
+    names = [name for name, _ in header]
+    if len(set(names)) != len(names):
+        # The library takes the last of them in silence.
+        raise CorruptionError(f"{path} is damaged: a name stands twice in its header")
+    return tensors
 
 
 def _load(network: nn.Module, tensors: dict[str, Tensor], source: Path) -> None:

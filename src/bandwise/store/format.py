@@ -196,7 +196,7 @@ def read_source_facts(path: Path) -> dict[str, Any]:
 
 
 def _interpret(path: Path, manifest: dict[str, Any], bands: Sequence[int] | None) -> Store:
-    stored = tuple(manifest["bands"])
+    stored = tuple(sorted(manifest["bands"]))
     wanted = stored if bands is None else tuple(sorted(set(bands)))
     try:
         config = merge(SplitConfig(), {**manifest["config"], "bands": format_bands(stored)})

@@ -7,7 +7,7 @@ import torch
 from bandwise.atomic import json_bytes, sha256_bytes
 from bandwise.config import RunConfig, to_dict
 from bandwise.configfile import differences
-from bandwise.errors import IncompatibleError, UsageError
+from bandwise.errors import CorruptionError, IncompatibleError, UsageError
 from bandwise.runs import environment
 from bandwise.store.format import Store
 
@@ -71,8 +71,13 @@ def require_same_branch(saved: dict[str, Any], now: dict[str, Any], where: str) 
 
     Raises:
         IncompatibleError: the message lists the fields that differ.
+        CorruptionError: `saved` does not describe a branch.
     """
-    if changed := differences(_binding(saved), _binding(now)):
+    try:
+        before = _binding(saved)
+    except (KeyError, TypeError, AttributeError) as error:
+        raise CorruptionError(f"{where} has a checkpoint that does not describe a branch: {error}") from error
+    if changed := differences(before, _binding(now)):
         raise IncompatibleError(
             f"{where} was trained with another configuration:\n  "
             + "\n  ".join(changed)

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import torch
@@ -25,10 +25,8 @@ from bandwise.training.description import (
 )
 from bandwise.training.determinism import choose_device, reproducible
 from bandwise.training.learner import average_weights, build_network
-from bandwise.training.tensors import load_weights
+from bandwise.training.tensors import load_weights, require_fit
 from bandwise.training.views import Views
-
-EvaluatedSplit = Literal["train", "holdout", "val"]
 
 
 class NotFinishedError(UsageError):
@@ -61,10 +59,14 @@ def load_branch(folder: Path) -> tuple[nn.Module, dict[str, Any]]:
             network=merge(NetworkConfig(), sections["network"]),
             training=merge(TrainingConfig(), sections["training"]),
         )
-        facts = {"num_classes": len(state["store"]["classes"]), "bands": len(state["bands"])}
-        # The global generator is left as it was: the weights drawn here are replaced at once.
-        with torch.random.fork_rng(devices=[], device_type="cuda"):
-            network = build_network(config, **facts, channels=state["store"]["channels"])
+        bands, channels = state["bands"], state["store"]["channels"]
+        if (
+            len(set(bands)) != len(bands)
+            or not set(bands) <= set(range(config.split.stride**2))
+            or channels not in (1, 3)
+        ):
+            raise ValueError(f"bands {bands} with {channels} channels")
+        facts = {"num_classes": len(state["store"]["classes"]), "bands": len(bands), "channels": channels}
     except (KeyError, TypeError, ValueError) as error:
         raise CorruptionError(f"{checkpoint.path} does not describe a branch: {error}") from error
     if done != total:
@@ -72,6 +74,12 @@ def load_branch(folder: Path) -> tuple[nn.Module, dict[str, Any]]:
             f"{folder} is trained for {done} of {total} steps; run `bandwise train` to finish it first"
         )
     weights = average_weights(checkpoint) if config.training.model_ema else checkpoint.model
+    # First without memory: a description from elsewhere must not make us allocate more than its weights take.
+    with torch.device("meta"):
+        require_fit(build_network(config, **facts), weights, checkpoint.path)
+    # The global generator is left as it was: the weights drawn here are replaced at once.
+    with torch.random.fork_rng(devices=[], device_type="cuda"):
+        network = build_network(config, **facts)
     load_weights(network, weights, checkpoint.path)
     return network.eval().requires_grad_(False), state
 
@@ -83,7 +91,7 @@ def write_branch_logits(
     branch: int,
     out: Path,
     *,
-    split: EvaluatedSplit,
+    split: str,
     crops: int = 1,
 ) -> None:
     """Predict every stored sample of a split in float32 and write the logits atomically.
@@ -94,12 +102,12 @@ def write_branch_logits(
         folder: the branch folder.
         branch: number of the branch in `config.branches`.
         out: file to write, read by `runs.read_logits`.
-        split: `holdout` or `val`.
+        split: `holdout` or `val` (`train` works too).
         crops: 1 is the centre crop. 10 is the four corners and the centre, each also mirrored; their logits are
             averaged, so that the result is again logits and the fusion rules apply to it unchanged.
 
     Raises:
-        UsageError: the split is empty, the branch is not finished, or ten crops are not exact for these bands.
+        UsageError: there is no such split or it is empty, the branch is not finished, or ten crops are not exact for these bands.
         IncompatibleError: branch, configuration and store do not belong together.
         CorruptionError: checkpoint or store is damaged.
     """

@@ -155,13 +155,13 @@ class BranchLoop:
             self._stop_if_asked()
             advance(len(batch.ids))
         assert position.batches == self._steps_per_epoch
-        images = (position.step - first) * self._training.batch_size
-        self._journal.log_epoch(position.epoch + 1, position.step, images, time.monotonic() - started)
+        if images := (position.step - first) * self._training.batch_size:
+            self._journal.log_epoch(position.epoch + 1, position.step, images, time.monotonic() - started)
 
     def _inputs(self, batch: Batch) -> tuple[Tensor, Tensor]:
         epoch = self._position.epoch
-        images = self._augment(batch.images.to(self._device, non_blocking=True), batch.ids, epoch)
-        labels = batch.labels.to(self._device, non_blocking=True)
+        images = self._augment(batch.images.to(self._device), batch.ids, epoch)
+        labels = batch.labels.to(self._device)
         if not self._mixes:
             return images, labels
         return self._augment.mix(

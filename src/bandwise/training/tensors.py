@@ -72,8 +72,8 @@ def not_finite(tensors: Mapping[str, Tensor]) -> list[str]:
     return [name for name, tensor in tensors.items() if tensor.is_floating_point() and not torch.isfinite(tensor).all()]
 
 
-def load_weights(module: nn.Module, tensors: Mapping[str, Tensor], source: Path) -> None:
-    """Copy tensors into a network, all of them and nothing else.
+def require_fit(module: nn.Module, tensors: Mapping[str, Tensor], source: Path) -> None:
+    """Check that tensors are exactly the weights of a network, which may be on the meta device.
 
     Args:
         module: the network.
@@ -82,7 +82,6 @@ def load_weights(module: nn.Module, tensors: Mapping[str, Tensor], source: Path)
 
     Raises:
         IncompatibleError: a tensor is missing, extra, or of another shape or type; the first ten are named.
-        CorruptionError: a tensor holds NaN or infinity.
     """
     expected = module.state_dict()
     both = expected.keys() & tensors.keys()
@@ -95,6 +94,16 @@ def load_weights(module: nn.Module, tensors: Mapping[str, Tensor], source: Path)
     found = [f"{what}: {listed(names)}" for what, names in problems.items() if names]
     if found:
         raise IncompatibleError(f"{source} does not fit the network {type(module).__name__}: {'; '.join(found)}")
+
+
+def load_weights(module: nn.Module, tensors: Mapping[str, Tensor], source: Path) -> None:
+    """Copy tensors into a network, all of them and nothing else; arguments as in `require_fit`.
+
+    Raises:
+        IncompatibleError: as `require_fit`.
+        CorruptionError: a tensor holds NaN or infinity.
+    """
+    require_fit(module, tensors, source)
     if bad := not_finite(tensors):
         raise CorruptionError(f"{source} holds values that are not finite: {listed(bad)}")
     module.load_state_dict(dict(tensors), strict=True)

@@ -1,0 +1,351 @@
+"""What a split writes, against an independent computation of every byte of it."""
+
+import dataclasses
+import io
+import json
+import os
+from pathlib import Path
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+from PIL import Image
+from tests.pictures import make_folder
+from tests.store.arrays import RandomSource, make_store
+from tests.store.trees import run_python, tree
+
+from bandwise.bands.quantize import reference_split
+from bandwise.bands.transform import SubbandTransform
+from bandwise.config import SplitConfig
+from bandwise.errors import CorruptionError, IncompatibleError, LockedError, Preempted, TooManyBadInputs, UsageError
+from bandwise.locks import folder_lock
+from bandwise.sources.folder import FolderSource
+from bandwise.sources.samples import freeze_samples
+from bandwise.store.format import open_store
+from bandwise.store.identity import group_size
+from bandwise.store.layout import SPLITS
+from bandwise.store.split import split_dataset
+
+SOURCE = RandomSource(train=300, val=7)
+CONFIG = SplitConfig(canvas=8, group_size=256, holdout=0.1)
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory) -> Path:
+    out = tmp_path_factory.mktemp("whole") / "store"
+    split_dataset(SOURCE, CONFIG, out)
+    return out
+
+
+def decoded(path: Path) -> list[np.ndarray]:
+    """Decode a band file with pyarrow and Pillow alone."""
+    rows = pq.read_table(path, page_checksum_verification=True)["image"].to_pylist()
+    return [np.asarray(Image.open(io.BytesIO(row["bytes"]))) for row in rows]
+
+
+@pytest.mark.parametrize("codec", ["zstd", "webp"])
+@pytest.mark.parametrize(("transform", "stride", "channels"), [("dct2d", 2, 3), ("dct1d", 4, 3), ("identity", 2, 1)])
+def test_every_pixel_is_the_reference_split(tmp_path, codec, transform, stride, channels):
+    source = RandomSource(train=5, val=3, side=16, channels=channels)
+    store = make_store(tmp_path / "s", source, codec=codec, transform=transform, stride=stride)
+    samples = freeze_samples(source, store.config)
+    for split in SPLITS:
+        expected = [
+            reference_split(source.pixels(samples.paths[number]), SubbandTransform(stride, transform))
+            for number in samples.range(split)
+        ]
+        for band in store.bands:
+            pictures = [picture for name in store.files(band, split) for picture in decoded(store.path / name)]
+            for picture, bands in zip(pictures, expected, strict=True):
+                # WebP has no grey mode: one channel comes back as three equal ones.
+                shown = np.atleast_3d(picture)[:, :, :channels]
+                assert np.array_equal(shown, bands[band])
+
+
+def test_a_picture_of_another_size_is_cut_and_resized(tmp_path):
+    folder = tmp_path / "in"
+    pixels = np.random.default_rng(0).integers(0, 256, (20, 31, 3), dtype=np.uint8)
+    (folder / "train" / "a").mkdir(parents=True)
+    Image.fromarray(pixels).save(folder / "train" / "a" / "x.png")
+    split_dataset(FolderSource(folder), SplitConfig(canvas=8, holdout=0), tmp_path / "out")
+    canvas = Image.fromarray(pixels).resize((8, 8), Image.Resampling.BILINEAR, box=(5, 0, 25, 20))
+    expected = reference_split(np.asarray(canvas), SubbandTransform(2, "dct2d"))
+    for band in range(4):
+        (found,) = decoded(tmp_path / "out" / f"band-0{band}" / "train-00000-of-00001.parquet")
+        assert np.array_equal(found, expected[band])
+
+
+def test_ids_and_labels_stand_in_order_in_every_band(whole):
+    samples = freeze_samples(SOURCE, CONFIG)
+    store = open_store(whole)
+    for split in SPLITS:
+        ids = np.array(samples.range(split))
+        assert np.array_equal(store.ids(split), ids)
+        assert np.array_equal(store.labels(split), samples.labels[ids])
+        for band in store.bands:
+            tables = [pq.read_table(whole / name) for name in store.files(band, split)]
+            assert [value for table in tables for value in table["id"].to_pylist()] == ids.tolist()
+            assert [value for table in tables for value in table["label"].to_pylist()] == samples.labels[ids].tolist()
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_statistics_are_those_of_all_training_values(tmp_path, channels):
+    source = RandomSource(train=9, val=4, channels=channels)
+    store = make_store(tmp_path / "s", source, stride=2)
+    samples = freeze_samples(source, store.config)
+    stored = np.stack(
+        [
+            reference_split(source.pixels(samples.paths[number]), SubbandTransform(2, "dct2d"))
+            for number in samples.range("train")
+        ]
+    )
+    for band in range(4):
+        values = stored[:, band].reshape(-1, channels)
+        assert store.mean([band]) == pytest.approx(values.mean(axis=0)[None], abs=1e-12)
+        assert store.std([band]) == pytest.approx(values.std(axis=0)[None], abs=1e-10)
+
+
+def test_float16_stores_the_unrounded_value_as_raw_bytes(tmp_path):
+    source = RandomSource(train=6, val=3)
+    store = make_store(tmp_path / "s", source, storage="float16")
+    samples = freeze_samples(source, store.config)
+    for band in store.bands:
+        (name,) = store.files(band, "train")
+        rows = pq.read_table(store.path / name)["image"].to_pylist()
+        for number, row in zip(samples.range("train"), rows, strict=True):
+            found = np.frombuffer(row["bytes"], "<f2").reshape(4, 4, 3)
+            image = source.pixels(samples.paths[number]).astype(np.float64).transpose(2, 0, 1)
+            expected = SubbandTransform(2, "dct2d").forward(image)[band].transpose(1, 2, 0) / 2
+            assert np.array_equal(found, expected.astype(np.float16))
+        assert store.std([band]) == pytest.approx(_float16_std(store, band), rel=1e-3)
+
+
+def _float16_std(store, band: int) -> np.ndarray:
+    (name,) = store.files(band, "train")
+    rows = pq.read_table(store.path / name)["image"].to_pylist()
+    values = np.concatenate([np.frombuffer(row["bytes"], "<f2").reshape(-1, 3) for row in rows])
+    return values.astype(np.float64).std(axis=0)[None]
+
+
+def test_processes_write_the_same_bytes(whole, tmp_path):
+    split_dataset(SOURCE, CONFIG, tmp_path / "two", workers=2)
+    assert tree(tmp_path / "two") == tree(whole)
+
+
+def test_no_file_knows_when_or_where_it_was_made(whole, tmp_path):
+    """Folder, process and moment differ, and the source lies elsewhere under the same name: the bytes are the same."""
+    trees = []
+    for place in ("here", "there"):
+        folder = make_folder(tmp_path / place / "in", train=4, val=2, side=16)
+        out = tmp_path / place / "out"
+        split_dataset(FolderSource(folder), SplitConfig(canvas=8), out)
+        trees.append(tree(out))
+        everything = b"".join(path.read_bytes() for path in out.rglob("*") if path.is_file())
+        assert str(tmp_path).encode() not in everything
+    assert trees[0] == trees[1]
+
+
+def test_unreadable_samples_are_holes_in_every_band(tmp_path):
+    broken = frozenset({b"train/00003", b"val/00001"})
+    source = dataclasses.replace(SOURCE, train=20, broken=broken)
+    result = split_dataset(source, dataclasses.replace(CONFIG, holdout=0), tmp_path / "s")
+    store = open_store(tmp_path / "s")
+    samples = freeze_samples(source, dataclasses.replace(CONFIG, holdout=0))
+    gone = sorted(samples.paths.index(path) for path in broken)
+    assert [sample["id"] for sample in result["bad"]] == gone
+    assert {sample["reason"] for sample in result["bad"]} == {"unidentified"}
+    assert (store.rows("train"), store.rows("val")) == (19, 6)
+    kept = [number for number in samples.range("train") if number not in gone]
+    for band in store.bands:
+        (name,) = store.files(band, "train")
+        assert pq.read_table(store.path / name)["id"].to_pylist() == kept == store.ids("train").tolist()
+
+
+def test_too_many_unreadable_samples_stop_and_can_be_allowed_later(tmp_path):
+    source = dataclasses.replace(SOURCE, broken=frozenset({b"train/%05d" % number for number in range(5)}))
+    with pytest.raises(TooManyBadInputs, match=r"4 unreadable images, 1 are allowed.*--max-bad"):
+        split_dataset(source, CONFIG, tmp_path / "s", max_bad=1)
+    committed = tree(tmp_path / "s" / "commits")
+    assert committed
+    assert not (tmp_path / "s" / "MANIFEST.json").exists()
+    with pytest.raises(CorruptionError, match="not finished: run split again"):
+        open_store(tmp_path / "s")
+    result = split_dataset(source, CONFIG, tmp_path / "s", max_bad=5)
+    assert result["skipped"] == 5
+    assert committed.items() <= tree(tmp_path / "s" / "commits").items()
+
+
+def test_bands_added_later_are_those_of_one_go(whole, tmp_path):
+    for bands in ("2", "0", "1,3"):
+        split_dataset(SOURCE, dataclasses.replace(CONFIG, bands=bands), tmp_path / "s")
+    parts, at_once = tree(tmp_path / "s"), tree(whole)
+    same = {name for name in at_once if name.startswith("band-") or name in ("samples.parquet", "README.md")}
+    assert {name: parts[name] for name in same} == {name: at_once[name] for name in same}
+    assert "commits/train-00000.bands-1_3.json" in parts
+    later, first = open_store(tmp_path / "s"), open_store(whole)
+    assert later.bands == first.bands == (0, 1, 2, 3)
+    assert later.digest == first.digest
+    assert np.array_equal(later.mean(later.bands), first.mean(first.bands))
+
+
+def test_only_the_wanted_bands_are_written(tmp_path):
+    split_dataset(SOURCE, dataclasses.replace(CONFIG, bands="1,3"), tmp_path / "s")
+    store = open_store(tmp_path / "s")
+    assert store.bands == (1, 3)
+    assert not (tmp_path / "s" / "band-00").exists()
+    with pytest.raises(UsageError, match=r"bands 0,2 are missing: run split with --bands 0,2"):
+        open_store(tmp_path / "s", bands=(0, 1, 2))
+
+
+def test_bands_added_after_the_pictures_changed_are_refused(tmp_path):
+    folder = make_folder(tmp_path / "in", train=4, val=2, side=16)
+    config = SplitConfig(canvas=8, holdout=0)
+    split_dataset(FolderSource(folder), dataclasses.replace(config, bands="0"), tmp_path / "s")
+    before = tree(tmp_path / "s")
+    victim = folder / "train" / "class-0" / "000.png"
+    Image.fromarray(255 - np.asarray(Image.open(victim))).save(victim, compress_level=0)
+    with pytest.raises(IncompatibleError, match=r"samples\.sha256"):
+        split_dataset(FolderSource(folder), dataclasses.replace(config, bands="1"), tmp_path / "s")
+    assert tree(tmp_path / "s") == before
+
+
+def test_pictures_changed_behind_the_sample_list_are_noticed(tmp_path):
+    config = dataclasses.replace(CONFIG, holdout=0)
+    split_dataset(SOURCE, dataclasses.replace(config, bands="0"), tmp_path / "s")
+    before = tree(tmp_path / "s")
+    changed = dataclasses.replace(SOURCE, broken=frozenset({b"train/00000"}))
+    with pytest.raises(IncompatibleError, match=r"otherwise than before \(bad, canvas_digest\).*have changed since"):
+        split_dataset(changed, dataclasses.replace(config, bands="1"), tmp_path / "s")
+    assert {name: before[name] for name in before} == {name: tree(tmp_path / "s")[name] for name in before}
+
+
+@pytest.mark.parametrize(
+    ("change", "text"),
+    [
+        ({"transform": "dct1d"}, r"config\.transform: 'dct2d' -> 'dct1d'"),
+        ({"split_seed": 1}, r"config\.split_seed: 0 -> 1"),
+        ({"codec": "webp"}, r"config\.codec"),
+    ],
+)
+def test_another_configuration_is_refused_field_by_field(whole, tmp_path, change, text):
+    before = tree(whole)
+    with pytest.raises(IncompatibleError, match=text):
+        split_dataset(SOURCE, dataclasses.replace(CONFIG, **change), whole)
+    with pytest.raises(IncompatibleError, match=r"samples\.train: 270 -> 271"):
+        split_dataset(dataclasses.replace(SOURCE, train=301), CONFIG, whole)
+    assert tree(whole) == before
+
+
+def test_other_libraries_are_refused(whole, monkeypatch):
+    monkeypatch.setattr("bandwise.store.identity.decoder_versions", lambda: {"pillow": "0.1"})
+    with pytest.raises(IncompatibleError, match=r"versions\.pillow: '[\d.]+' -> '0\.1'"):
+        split_dataset(SOURCE, CONFIG, whole)
+
+
+def test_a_finished_store_is_left_alone(whole):
+    stamps = {path: path.stat().st_mtime_ns for path in whole.rglob("*")}
+    result = split_dataset(SOURCE, CONFIG, whole)
+    assert result["groups_written"] == 0
+    assert {path: path.stat().st_mtime_ns for path in whole.rglob("*") if path != whole} == {
+        path: stamp for path, stamp in stamps.items() if path != whole
+    }
+
+
+def test_a_dry_run_writes_nothing(tmp_path):
+    plan = split_dataset(SOURCE, CONFIG, tmp_path / "s", dry_run=True)
+    assert plan["train"] + plan["holdout"] + plan["val"] == 307
+    assert plan["groups"] == 4
+    assert plan["estimated_bytes"] > 0
+    assert not (tmp_path / "s").exists()
+
+
+def test_foreign_folders_are_not_touched(tmp_path):
+    (tmp_path / "work").mkdir()
+    (tmp_path / "work" / "thesis.txt").write_text("years")
+    with pytest.raises(UsageError, match=r"not empty and not a store \(it holds thesis\.txt\)"):
+        split_dataset(SOURCE, CONFIG, tmp_path / "work")
+    (tmp_path / "file").write_text("x")
+    with pytest.raises(UsageError, match="is not a folder"):
+        split_dataset(SOURCE, CONFIG, tmp_path / "file")
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "STORE.json").write_text('{"shop": 1}')
+    with pytest.raises(CorruptionError, match=r"STORE\.json is damaged"):
+        split_dataset(SOURCE, CONFIG, tmp_path / "other")
+    assert {**tree(tmp_path)}.keys() == {"work/thesis.txt", "file", "other/STORE.json"}
+
+
+@pytest.mark.parametrize("out", ["in", "in/out", "."])
+def test_source_and_output_may_not_overlap(tmp_path, out):
+    folder = make_folder(tmp_path / "in", train=2, val=1, side=16)
+    before = tree(tmp_path)
+    with pytest.raises(UsageError, match="overlap"):
+        split_dataset(FolderSource(folder), CONFIG, tmp_path / out)
+    assert tree(tmp_path) == before
+
+
+def test_a_locked_store_is_left_alone(tmp_path):
+    (tmp_path / "s").mkdir()
+    with folder_lock(tmp_path / "s"), pytest.raises(LockedError, match=f"process {os.getpid()}"):
+        split_dataset(SOURCE, CONFIG, tmp_path / "s")
+    split_dataset(SOURCE, CONFIG, tmp_path / "s")
+
+
+def test_stopping_keeps_what_is_finished(whole, tmp_path):
+    asked = 0
+
+    def stop() -> bool:
+        nonlocal asked
+        asked += 1
+        return asked > 260
+
+    with pytest.raises(Preempted, match="the same command continues"):
+        split_dataset(SOURCE, CONFIG, tmp_path / "s", stop=stop)
+    assert list(tree(tmp_path / "s" / "commits")) == ["train-00000.json"]
+    result = split_dataset(SOURCE, CONFIG, tmp_path / "s")
+    assert result["groups_written"] == 3
+    assert tree(tmp_path / "s") == tree(whole)
+
+
+def test_options_out_of_range_are_refused(tmp_path):
+    with pytest.raises(UsageError, match="workers is 0"):
+        split_dataset(SOURCE, CONFIG, tmp_path / "s", workers=0)
+    with pytest.raises(UsageError, match="max_bad is -1"):
+        split_dataset(SOURCE, CONFIG, tmp_path / "s", max_bad=-1)
+
+
+def test_records_that_do_not_fit_a_column_chunk_are_refused(tmp_path):
+    source = RandomSource(train=3, val=3, side=8)
+    with pytest.raises(UsageError, match=r"2048 pixels is too large to store.*smaller canvas than 2048"):
+        split_dataset(source, SplitConfig(canvas=2048, stride=1, transform="identity", holdout=0), tmp_path / "s")
+
+
+@pytest.mark.parametrize(("total", "size"), [(1, 256), (8000, 256), (8192, 512), (1_281_167, 8192), (10**8, 8192)])
+def test_the_group_size_follows_from_the_number_of_images(total, size):
+    assert group_size(SplitConfig(), total) == size
+    assert group_size(SplitConfig(group_size=512), total) == 512
+
+
+def test_row_groups_hold_256_records_without_statistics_or_dictionary(tmp_path):
+    source = dataclasses.replace(SOURCE, train=600, broken=frozenset({b"train/00007"}))
+    store = make_store(tmp_path / "s", source, group_size=1024)
+    (name,) = store.files(0, "train")
+    metadata = pq.read_metadata(store.path / name)
+    groups = [metadata.row_group(index) for index in range(metadata.num_row_groups)]
+    assert [group.num_rows for group in groups] == [256, 256, 87]
+    assert not any(group.column(index).is_stats_set for group in groups for index in range(4))
+    assert not any(group.column(index).has_dictionary_page for group in groups for index in range(4))
+
+
+def test_the_splitting_process_does_not_load_torch():
+    code = "import sys, bandwise.store.split, bandwise.store.verify; print('torch' in sys.modules)"
+    assert run_python(code).stdout.strip() == "False"
+
+
+def test_the_manifest_states_how_to_read_the_bands(whole):
+    manifest = json.loads((whole / "MANIFEST.json").read_text())
+    assert manifest["transform"]["scale"] == [2.0] * 4
+    assert manifest["transform"]["offset"] == [0, 128, 128, 128]
+    assert manifest["record"]["header"] == "P6      4 4 255\n"
+    assert manifest["splits"]["val"] == {"groups": 1, "samples": 7, "rows": 7}
+    assert {"pillow", "pyarrow"} <= manifest["versions"].keys()
+    assert set(manifest["files"]) == set(tree(whole)) - {"MANIFEST.json"}
