@@ -3,7 +3,7 @@ import pytest
 import torch
 
 from bandwise.bands.module import BandSplit
-from bandwise.bands.quantize import BandQuantizer, offsets, scales
+from bandwise.bands.quantize import BandQuantizer, integer_filters, offsets, scales
 from bandwise.bands.transform import SubbandTransform
 
 
@@ -37,13 +37,21 @@ def test_half_precision_storage_is_equal_to_the_bit(transform, hard_images):
         assert np.array_equal(values, expected.reshape(values.shape).astype(np.float32))
 
 
-def test_bytes_are_equal_even_where_factors_are_shortened_to_8_bits(transform, hard_images):
-    """What TF32 and bfloat16 units do: short factors, float32 sums. Both filters survive it, so the bytes do."""
-    split = BandSplit(transform)
-    assert torch.equal(split.filters.bfloat16().float(), split.filters)
-    for image in hard_images:
-        pixels = as_batch([image])
-        assert torch.equal(pixels.bfloat16().float(), pixels.float())
+def test_factors_survive_where_a_device_shortens_them(transform):
+    """TF32 keeps 11 bits of a factor and bfloat16 keeps 8; sums are float32. The whole filter is the control."""
+    filters = BandSplit(transform).filters
+    assert torch.equal(filters.bfloat16().float(), filters)
+    pixels = torch.arange(256, dtype=torch.float32)
+    assert torch.equal(pixels.bfloat16().float(), pixels)
+    whole = filters.sum(dim=1)
+    if transform.kind == "dct2d" and transform.stride in (3, 4, 5, 6, 7, 8):
+        assert not torch.equal(whole.bfloat16().float(), whole)
+
+
+def test_two_parts_of_a_filter_make_no_larger_partial_sums(transform):
+    filters = BandSplit(transform).filters
+    assert (filters.prod(dim=1) >= 0).all()
+    assert np.array_equal(filters.sum(dim=1).numpy().reshape(-1, transform.count) * 2**16, integer_filters(transform))
 
 
 def test_float_pixels_batches_and_some_bands():

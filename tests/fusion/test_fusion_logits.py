@@ -2,7 +2,6 @@
 
 import numpy as np
 import pytest
-from safetensors.numpy import save_file
 
 from bandwise.errors import CorruptionError, IncompatibleError, UsageError
 from bandwise.fusion.logits import load_branches
@@ -71,6 +70,11 @@ def test_a_file_that_does_not_say_what_it_is_is_refused(write, key):
         load_branches([write(0, without=(key,))])
 
 
+def test_a_description_that_is_no_text_is_refused(write):
+    with pytest.raises(CorruptionError, match="does not say its crops"):
+        load_branches([write(0, meta={"crops": 1})])
+
+
 def test_a_branch_that_is_no_number_is_refused(write):
     with pytest.raises(CorruptionError, match="branch and crops must be numbers, not '-1'"):
         load_branches([write(0, meta={"branch": "-1"})])
@@ -83,12 +87,10 @@ def test_a_label_outside_the_classes_is_refused(write, label):
 
 
 def test_non_finite_logits_are_refused(tmp_path, write):
-    good = write(0)
-    bad = tmp_path / "bad.safetensors"
+    good, bad = write(0), tmp_path / "bad.safetensors"
     logits = np.zeros((3, 3), dtype=np.float32)
     logits[1, 2] = np.inf
-    arrays = {"ids": np.array([1, 2, 5]), "labels": np.array([0, 1, 2]), "logits": logits}
-    save_file(arrays, bad, {**META, "branch": "1"})
+    write_logits(bad, LogitsFile(np.array([1, 2, 5]), np.array([0, 1, 2]), logits, {**META, "branch": "1"}))
     with pytest.raises(CorruptionError, match="not finite"):
         load_branches([good, bad])
 

@@ -14,6 +14,7 @@ from bandwise.config import RunConfig, SplitConfig, TrainingConfig, to_dict
 from bandwise.evaluation.metrics import classification_metrics
 from bandwise.fusion.logits import BranchLogits
 from bandwise.fusion.rules import RULES, fit
+from bandwise.report.html import render_report
 from bandwise.runs import LogitsFile, Run, create_run, environment, write_logits
 
 CLASSES = ("apple", "banana", "carrot & co", "<b>date</b>", "egg|plant")
@@ -27,17 +28,17 @@ def baseline(name: str = "photos-baseline") -> RunConfig:
     return RunConfig(name=name, training=TrainingConfig(epochs=6), split=SplitConfig(stride=1, transform="identity"))
 
 
-@pytest.fixture(name="sub4_config")
+@pytest.fixture(name="sub4_config", scope="session")
 def sub4_config() -> RunConfig:
     return sub4()
 
 
-@pytest.fixture(name="baseline_config")
+@pytest.fixture(name="baseline_config", scope="session")
 def baseline_config() -> RunConfig:
     return baseline()
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def imagine_run() -> Callable[..., Path]:
     """Return a function that writes a run; `skills` say how much each branch knows."""
 
@@ -74,6 +75,22 @@ def imagine_run() -> Callable[..., Path]:
         return path
 
     return build
+
+
+@pytest.fixture(scope="session")
+def two_runs(tmp_path_factory, imagine_run, sub4_config, baseline_config) -> list[Path]:
+    """The method and its baseline; read them, copy them, and leave them as they are."""
+    folder = tmp_path_factory.mktemp("runs")
+    return [
+        imagine_run(folder / "photos-sub4", sub4_config, [2.0, 1.5, 1.0, 1.2]),
+        imagine_run(folder / "photos-baseline", baseline_config, [2.2], seed=7),
+    ]
+
+
+@pytest.fixture(scope="session")
+def finished_page(tmp_path_factory, two_runs) -> Path:
+    """The report of both; read it, and leave it as it is."""
+    return render_report(two_runs, tmp_path_factory.mktemp("page") / "report.html")
 
 
 def _score(logits: np.ndarray, data: BranchLogits) -> dict:

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bandwise.config import SplitConfig
-from bandwise.sources.samples import Entry, freeze_samples
+from bandwise.sources.samples import Entry, Split, freeze_samples
 from bandwise.store.format import Store, open_store
 from bandwise.store.split import split_dataset
 
@@ -30,9 +30,13 @@ class RandomSource:
         return {"kind": "random"}
 
     def entries(self) -> list[Entry]:
-        numbered = [("train", number) for number in range(self.train)] + [("val", number) for number in range(self.val)]
-        size = self.channels * self.side**2
-        return [Entry(b"%s/%05d" % (split.encode(), number), number % 3, size, split) for split, number in numbered]  # type: ignore[arg-type]
+        size, kinds = self.channels * self.side**2, len(self.classes)
+        splits: tuple[tuple[Split, int], ...] = (("train", self.train), ("val", self.val))
+        return [
+            Entry(f"{split}/{number:05d}".encode(), number % kinds, size, split)
+            for split, count in splits
+            for number in range(count)
+        ]
 
     def read(self, path: bytes) -> bytes | NDArray[np.uint8]:
         return b"no picture" if path in self.broken else self.pixels(path)

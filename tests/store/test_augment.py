@@ -7,90 +7,26 @@ import numpy as np
 import pytest
 import torch
 from numpy.typing import NDArray
+from tests.store.exact import (
+    CROP,
+    EXACT_GROUPS,
+    PLACES,
+    SIDE,
+    Place,
+    augmenter,
+    moments,
+    picture_at,
+    random_pictures,
+    standardised,
+    stored_bytes,
+    stored_values,
+)
 
-from bandwise.bands.quantize import BandQuantizer, scales
+from bandwise.bands.quantize import BandQuantizer
 from bandwise.bands.transform import SubbandTransform
 from bandwise.config import AugmentConfig
 from bandwise.errors import UsageError
 from bandwise.store.augment import BandAugment
-from bandwise.store.erase import erasing_boxes
-
-SIDE, CROP = 7, 5
-Place = tuple[int, int, bool, bool]
-PLACES = tuple(itertools.product(range(SIDE - CROP + 1), range(SIDE - CROP + 1), (False, True), (False, True)))
-
-EXACT_GROUPS = [
-    ("dct2d", 2, (0,)),
-    ("dct2d", 2, (1,)),
-    ("dct2d", 2, (3,)),
-    ("dct2d", 3, (5,)),
-    ("dct2d", 3, (0, 4, 8)),
-    ("dct2d", 2, (0, 1, 2, 3)),
-    ("hadamard", 4, (6,)),
-    ("hadamard", 4, (0, 15)),
-    ("identity", 1, (0,)),
-    ("identity", 2, (0, 1, 2, 3)),
-    ("identity", 3, tuple(range(9))),
-    ("dct1d", 2, (0, 1, 2, 3)),
-    ("dct1d", 3, (0,)),
-    ("dct1d", 3, tuple(range(9))),
-    ("random", 2, (0, 1, 2, 3)),
-]
-
-
-def random_pictures(count: int, stride: int, channels: int = 3) -> NDArray[np.float64]:
-    shape = (count, channels, SIDE * stride, SIDE * stride)
-    return np.random.default_rng(11).integers(0, 256, shape).astype(np.float64)
-
-
-def stored_values(pictures: NDArray[np.float64], transform: SubbandTransform, bands: tuple[int, ...]) -> torch.Tensor:
-    """Split in float64, without rounding or offset: (B, nb * C, h, w), band-major."""
-    coefficients = transform.forward(pictures) / scales(transform).reshape(-1, 1, 1, 1, 1)
-    chosen = coefficients[list(bands)].transpose(1, 0, 2, 3, 4)
-    return torch.from_numpy(chosen.reshape(len(pictures), -1, *chosen.shape[3:]).copy())
-
-
-def stored_bytes(pictures: NDArray[np.float64], transform: SubbandTransform, bands: tuple[int, ...]) -> torch.Tensor:
-    quantizer = BandQuantizer(transform, bands)
-    records = [quantizer.split(picture.transpose(1, 2, 0).astype(np.uint8)) for picture in pictures]
-    stacked = np.stack(records).transpose(0, 1, 4, 2, 3)
-    return torch.from_numpy(stacked.reshape(len(pictures), -1, *stacked.shape[3:]).copy())
-
-
-def moments(bands: tuple[int, ...], channels: int = 3) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    random = np.random.default_rng(5)
-    return random.uniform(90, 160, (len(bands), channels)), random.uniform(10, 60, (len(bands), channels))
-
-
-def augmenter(
-    transform: SubbandTransform, bands: tuple[int, ...], *, channels: int = 3, seed: int = 3, **options: Any
-) -> BandAugment:
-    mean, std = moments(bands, channels)
-    return BandAugment(
-        AugmentConfig(**options),
-        transform=transform,
-        bands=bands,
-        channels=channels,
-        side=SIDE,
-        crop_side=CROP,
-        mean=mean,
-        std=std,
-        seed=seed,
-    )
-
-
-def standardised(values: torch.Tensor, bands: tuple[int, ...], channels: int = 3) -> torch.Tensor:
-    mean, std = (torch.from_numpy(each).reshape(1, -1, 1, 1) for each in moments(bands, channels))
-    return (values.double() - mean) / std
-
-
-def picture_at(pictures: NDArray[np.float64], place: Place, stride: int) -> NDArray[np.float64]:
-    """Crop and flip pictures, in pixels."""
-    top, left, across, down = place
-    side = CROP * stride
-    result = pictures[..., top * stride : top * stride + side, left * stride : left * stride + side]
-    result = result[..., :, ::-1] if across else result
-    return result[..., ::-1, :] if down else result
 
 
 def places_found(
@@ -201,38 +137,6 @@ def test_the_batch_given_is_left_as_it_was() -> None:
     before = values.clone()
     augmenter(transform, bands, hflip=1, vflip=1, reprob=1)(values, torch.arange(12), 0)
     assert torch.equal(values, before)
-
-
-@pytest.mark.parametrize(("kind", "stride", "bands"), EXACT_GROUPS)
-def test_erasing_bands_is_painting_the_picture_grey(kind: str, stride: int, bands: tuple[int, ...]) -> None:
-    transform, pictures, ids = SubbandTransform(stride, kind), random_pictures(24, stride), torch.arange(100, 124)
-    options = {"random_crop": False, "hflip": 0.0}
-    centre = (SIDE - CROP) // 2
-    cropped = picture_at(pictures, (centre, centre, False, False), stride)
-    painted = cropped.copy()
-    for picture, box in zip(painted, erasing_boxes(ids.numpy(), CROP, seed=3, epoch=6), strict=True):
-        top, left, height, width = (int(edge) * stride for edge in box)
-        picture[:, top : top + height, left : left + width] = 128
-    for make, tolerance in ((stored_values, 1e-9), (stored_bytes, 1e-4)):
-        result = augmenter(transform, bands, reprob=0.5, **options)(make(pictures, transform, bands), ids, epoch=6)
-        whole, erased = (standardised(make(each, transform, bands), bands) for each in (cropped, painted))
-        share = 0
-        for found, before, after in zip(result.double(), whole, erased, strict=True):
-            is_erased = (found - after).abs().max() < tolerance
-            assert is_erased or (found - before).abs().max() < tolerance
-            share += int(is_erased)
-        assert 4 < share < 20
-
-
-def test_erasing_boxes_are_inside_and_of_the_published_size() -> None:
-    side = 56
-    top, left, height, width = erasing_boxes(np.arange(5000), side, seed=0, epoch=0).T
-    assert top.min() == left.min() == 0
-    assert (top + height).max() == (left + width).max() == side
-    area = height * width / side**2
-    assert 0.017 < area.min() < 0.03 < 0.3 < area.max() < 0.35
-    assert abs(area.mean() - (0.02 + 1 / 3) / 2) < 0.01
-    assert abs(np.log(height / width).mean()) < 0.05
 
 
 @pytest.mark.parametrize(

@@ -97,8 +97,10 @@ def test_a_random_order_is_correct_and_is_called_slow_once(store: Store) -> None
 
 def test_a_dataset_goes_to_another_process_without_its_open_files(store: Store) -> None:
     dataset = BandDataset(store, (0,), cache="none")
+    untouched = len(pickle.dumps(dataset))
     before = dataset[3]
     sent = pickle.dumps(dataset)
+    assert len(sent) < untouched + 100, "nor its decoded records"
     copy = pickle.loads(sent)
     assert torch.equal(copy[3][0], before[0])
     assert copy[3][1:] == before[1:]

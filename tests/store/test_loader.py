@@ -249,7 +249,7 @@ def test_a_flipped_byte_anywhere_in_a_file_is_never_silent(tmp_path: Path) -> No
 
 def test_files_that_hold_other_samples_are_refused(tmp_path: Path) -> None:
     """Two good files under each other's names, with a manifest that agrees: only the ids tell."""
-    swapped = make_store(tmp_path / "store", RandomSource(train=1024, val=3))
+    swapped = make_store(tmp_path / "store", RandomSource(train=1024, val=3, classes=("one",)))
     one, other = swapped.files(1, "train")
     first, second = (swapped.path / name for name in (one, other))
     content = first.read_bytes()

@@ -10,15 +10,10 @@ from tests.training.tiny import CONFIG, CrashError, crash_at, make_store, tiny_n
 from torch import nn
 
 from bandwise.atomic import json_bytes, read_json, sha256_bytes
-from bandwise.bands.quantize import BandQuantizer
-from bandwise.config import AugmentConfig, RunConfig
 from bandwise.errors import CorruptionError, IncompatibleError, UsageError
 from bandwise.evaluation.metrics import classification_metrics
 from bandwise.models.zoo import create_branch
 from bandwise.runs import read_logits
-from bandwise.sources.decode import load_canvas
-from bandwise.sources.folder import FolderSource
-from bandwise.sources.samples import freeze_samples
 from bandwise.store.format import open_store
 from bandwise.store.loader import BatchStream
 from bandwise.training import learner
@@ -239,61 +234,6 @@ def test_a_strange_description_is_refused(trained, tmp_path, change, message):
     reseal(path)
     with pytest.raises(CorruptionError, match=message):
         load_branch(folder)
-
-
-def ten_views(store_path: Path, config: RunConfig, band: int, crop: int) -> list[torch.Tensor]:
-    """Return stored values of all ten crops, made from the pictures: crop, mirror, and only then split."""
-    source = FolderSource(store_path.parent / "pictures")
-    samples = freeze_samples(source, config.split)
-    store = open_store(store_path)
-    quantizer = BandQuantizer(store.transform, (band,))
-    split = quantizer.split if config.split.storage == "uint8" else quantizer.split_float16
-    canvases = [load_canvas(source, samples.paths[index], config.split)[0] for index in store.ids("val")]
-    views = []
-    far = store.side - crop
-    for top, left in ((0, 0), (0, far), (far, 0), (far, far), (far // 2, far // 2)):
-        for step in (1, -1):
-            cut = [each[2 * top : 2 * (top + crop), 2 * left : 2 * (left + crop)][:, ::step] for each in canvases]
-            bands = [split(np.ascontiguousarray(view))[0].transpose(2, 0, 1) for view in cut]
-            views.append(torch.from_numpy(np.stack(bands)).float())
-    return views
-
-
-@pytest.mark.parametrize(("storage", "tolerance"), [("float16", 1e-5), ("uint8", 0.05)])
-def test_ten_crops_equal_crops_and_mirrors_of_the_pictures(tmp_path, storage, tolerance):
-    """Exactly so in float16, which holds quarters of a step. A byte rounds a half up, and its mirror image down."""
-    config = replace(CONFIG, split=replace(CONFIG.split, storage=storage))
-    store_path, folder = make_store(tmp_path, config), tmp_path / "branch"
-    train_branch(config, store_path, folder, 1)
-    write_branch_logits(config, store_path, folder, 1, tmp_path / "a", split="val", crops=10)
-    found = read_logits(tmp_path / "a")
-    assert found.meta["crops"] == "10"
-    network, state = load_branch(folder)
-    mean, std = (torch.tensor(state["store"][name]).float().view(1, 3, 1, 1) for name in ("mean", "std"))
-    views = ten_views(store_path, config, 1, 10)
-    assert len(views) == 10
-    with torch.no_grad():
-        logits = torch.stack([network((view - mean) / std) for view in views])
-    np.testing.assert_allclose(found.logits, logits.mean(0).numpy(), atol=tolerance)
-    assert (logits - logits.mean(0)).abs().max() > 0.1
-
-
-def test_a_mirror_of_a_lone_dct1d_band_is_refused_with_the_choices(tmp_path):
-    config = replace(
-        CONFIG, split=replace(CONFIG.split, transform="dct1d"), augment=AugmentConfig(hflip=0.0), branches="1;0,1,2,3"
-    )
-    store = make_store(tmp_path, config)
-    for branch in (0, 1):
-        train_branch(config, store, tmp_path / f"branch-{branch}", branch)
-    with pytest.raises(UsageError, match=r"bands \[1\] under dct1d is no function .* one crop, or split with dct2d"):
-        write_branch_logits(config, store, tmp_path / "branch-0", 0, tmp_path / "a", split="val", crops=10)
-    write_branch_logits(config, store, tmp_path / "branch-1", 1, tmp_path / "b", split="val", crops=10)
-    assert read_logits(tmp_path / "b").logits.shape == (9, 3)
-
-
-def test_other_numbers_of_crops_are_refused(store_path, trained, tmp_path):
-    with pytest.raises(UsageError, match="crops is 5; it must be 1 or 10"):
-        write_branch_logits(CONFIG, store_path, trained, 1, tmp_path / "a", split="val", crops=5)
 
 
 @pytest.mark.parametrize(("model", "branches"), [("fc4", "0"), ("resnet8", "0,3")])

@@ -3,20 +3,15 @@
 import json
 from dataclasses import replace
 
-import numpy as np
 import pytest
 import torch
 from tests.training.tiny import CONFIG, CrashError, crash_at, make_store, outcome, with_training
 
 from bandwise.atomic import read_json
-from bandwise.errors import CorruptionError, IncompatibleError, LockedError, NoSpaceError, UsageError
+from bandwise.errors import CorruptionError, IncompatibleError, LockedError, UsageError
 from bandwise.locks import folder_lock
 from bandwise.store.format import Store
-from bandwise.training import loop
-from bandwise.training.checkpoint import read_checkpoint, save_checkpoint, steps
-from bandwise.training.learner import Learner
-from bandwise.training.loop import DivergedError
-from bandwise.training.tensors import NotFiniteError
+from bandwise.training.checkpoint import steps
 from bandwise.training.trainer import train_branch
 
 
@@ -177,100 +172,6 @@ def test_a_summary_without_checkpoints_is_refused(store_path, tmp_path):
     (tmp_path / "summary.json").write_text("{}")
     with pytest.raises(CorruptionError, match=r"summary\.json but no checkpoint"):
         train_branch(CONFIG, store_path, tmp_path, 1)
-
-
-def full_disk(monkeypatch, when):
-    real = loop.save_checkpoint
-
-    def save(folder, step, **kwargs):
-        if when(step):
-            raise NoSpaceError(f"no space left while writing {folder}")
-        return real(folder, step, **kwargs)
-
-    monkeypatch.setattr(loop, "save_checkpoint", save)
-
-
-def test_a_full_disk_is_survived_when_space_comes_back(store_path, tmp_path, undisturbed, monkeypatch, capsys):
-    full_disk(monkeypatch, lambda step: step in (2, 3, 5))
-    train_branch(with_training(checkpoint_steps=1), store_path, tmp_path, 1)
-    assert capsys.readouterr().err.count("WARNING: no space left") == 3
-    assert outcome(tmp_path) == undisturbed[1]
-
-
-def test_a_disk_that_stays_full_stops_the_training(store_path, tmp_path, undisturbed, monkeypatch):
-    with monkeypatch.context() as patch:
-        full_disk(patch, lambda step: step > 4)
-        with pytest.raises(NoSpaceError, match="no space left"):
-            train_branch(with_training(checkpoint_steps=1), store_path, tmp_path, 1)
-    assert [path.name for path in steps(tmp_path)] == ["step-000000004", "step-000000003"]
-    train_branch(with_training(checkpoint_steps=1), store_path, tmp_path, 1)
-    assert outcome(tmp_path) == undisturbed[1]
-
-
-def test_the_last_checkpoint_is_not_forgone(store_path, tmp_path, monkeypatch):
-    full_disk(monkeypatch, lambda step: step == 12)
-    with pytest.raises(NoSpaceError, match="no space left"):
-        train_branch(CONFIG, store_path, tmp_path, 1)
-    assert not (tmp_path / "summary.json").exists()
-
-
-def bad_losses(monkeypatch, *calls: int):
-    """Make the loss infinite at certain calls, counted from 1."""
-    real, count = Learner.loss, [0]
-
-    def loss(learner, images, targets):
-        count[0] += 1
-        value = real(learner, images, targets)
-        return value * float("inf") if count[0] in calls else value
-
-    monkeypatch.setattr(Learner, "loss", loss)
-
-
-def test_three_bad_losses_stop_a_branch_and_leave_its_checkpoints(store_path, tmp_path, monkeypatch):
-    bad_losses(monkeypatch, 6, 7, 8)
-    message = r"branch 1: the loss was not finite 3 times in a row, at step 8 .*lr 0\.0\d+, opt sgd, batch_size 6.*--lr"
-    with pytest.raises(DivergedError, match=message):
-        train_branch(CONFIG, store_path, tmp_path, 1)
-    newest = read_checkpoint(steps(tmp_path)[0])
-    assert newest.state["position"]["step"] == 6
-    assert newest.state["position"]["bad_losses"] == 1
-
-
-def test_one_bad_loss_is_left_out(store_path, tmp_path, undisturbed, monkeypatch):
-    bad_losses(monkeypatch, 2, 3, 5)
-    summary = train_branch(CONFIG, store_path, tmp_path, 1)
-    assert np.isfinite(summary["train_loss"])
-    assert outcome(tmp_path)["tensors"] != undisturbed[4]["tensors"]
-
-
-def test_bad_losses_are_counted_across_a_restart(store_path, tmp_path, monkeypatch):
-    config = with_training(checkpoint_steps=1)
-    bad_losses(monkeypatch, *range(3, 99))
-    with pytest.raises(CrashError):
-        train_branch(config, store_path, tmp_path, 1, on_step=crash_at(4))
-    with pytest.raises(DivergedError, match="at step 5"):
-        train_branch(config, store_path, tmp_path, 1)
-
-
-def test_predictions_that_are_not_finite_stop_a_branch(store_path, tmp_path, monkeypatch):
-    """Weights may be finite and still give infinities; such metrics could not even be written as JSON."""
-    ids, labels = np.arange(9), np.zeros(9, np.int64)
-    monkeypatch.setattr(loop, "predict_split", lambda *args, **kwargs: (ids, labels, np.full((9, 3), np.inf)))
-    with pytest.raises(DivergedError, match="logits on the holdout are not finite, at step 6"):
-        train_branch(CONFIG, store_path, tmp_path, 1)
-
-
-def test_a_checkpoint_of_something_else_is_refused(store_path, tmp_path):
-    save_checkpoint(tmp_path, 3, model={}, optim={}, state={"config": []}, keep=2)
-    with pytest.raises(CorruptionError, match="does not describe a branch"):
-        train_branch(CONFIG, store_path, tmp_path, 1)
-
-
-def test_weights_that_diverge_are_never_saved(store_path, tmp_path):
-    with pytest.raises((DivergedError, NotFiniteError), match="--lr"):
-        train_branch(with_training(lr=1e30, warmup_epochs=0, epochs=4), store_path, tmp_path, 1)
-    for path in steps(tmp_path):
-        read_checkpoint(path)
 
 
 def test_too_few_images_for_a_batch(store_path, tmp_path):

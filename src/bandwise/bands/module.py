@@ -17,8 +17,8 @@ class BandSplit(nn.Module):
     """Turns images into stored band values, on any device.
 
     Quantised, it gives the bytes of `BandQuantizer`. Each integer filter of 17 bits is kept as two of at most 9, whose
-    products with a byte are exact even where the device shortens its factors (TF32 on a GPU, half precision in an
-    exported graph); the sums stay below 2^24 and are exact in float32.
+    products with a byte are exact even where the device shortens its factors, as TF32 does; in units of 2^-16 the sums
+    are whole numbers up to 2^24, exact in float32.
     """
 
     filters: Tensor
@@ -49,15 +49,16 @@ class BandSplit(nn.Module):
         added = offsets(transform)[chosen].astype(np.float32)
         if quantized:
             whole = integer_filters(transform)[chosen]
-            high = (whole + (1 << (_LOW_BITS - 1))) >> _LOW_BITS
-            filters = np.concatenate([high, whole - (high << _LOW_BITS)])
-            added = (added + np.float32(0.5)) * 2**FRACTION_BITS
+            # Cut towards zero: both parts have the sign of the whole, so no partial sum is larger than with one.
+            high = np.sign(whole) * (np.abs(whole) >> _LOW_BITS << _LOW_BITS)
+            filters = np.stack([high, whole - high], axis=1) / 2**FRACTION_BITS
+            added = added + np.float32(0.5) if storage == "uint8" else np.zeros_like(added)
         else:
             filters = transform.matrix[chosen] / scales(transform)[chosen, None]
         # Not in the state: they follow from the transform, so weights saved beside them cannot disagree with it.
-        shaped = torch.from_numpy(filters.astype(np.float32)).reshape(-1, 1, stride, stride)
+        shaped = torch.from_numpy(filters.astype(np.float32)).reshape(len(chosen), -1, stride, stride)
         self.register_buffer("filters", shaped, persistent=False)
-        self.register_buffer("added", torch.from_numpy(added).reshape(-1, 1, 1), persistent=False)
+        self.register_buffer("added", torch.from_numpy(added), persistent=False)
 
     def forward(self, images: Tensor) -> Tensor:
         """Split a batch.
@@ -73,25 +74,21 @@ class BandSplit(nn.Module):
         """
         if images.ndim != 4:
             raise ValueError(f"images have the shape {tuple(images.shape)}; (batch, channels, height, width) is needed")
-        stride = self.transform.stride
-        batch, channels, height, width = images.shape
-        check_size(height, width, stride)
+        check_size(images.shape[2], images.shape[3], self.transform.stride)
         kind = images.device.type
         if torch.is_autocast_enabled(kind):
             with torch.autocast(kind, enabled=False):
-                values = self._values(images)
-        else:
-            values = self._values(images)
-        values = values.reshape(batch, channels, len(self.bands), height // stride, width // stride).transpose(1, 2)
-        return values.reshape(batch, len(self.bands) * channels, height // stride, width // stride)
+                return self._values(images)
+        return self._values(images)
 
     def _values(self, images: Tensor) -> Tensor:
-        planes = images.to(torch.float32).reshape(-1, 1, *images.shape[2:])
-        sums = nn.functional.conv2d(planes, self.filters, stride=self.transform.stride)
+        stride, channels = self.transform.stride, images.shape[1]
+        bands, parts = self.filters.shape[:2]
+        # Dense over the colours, with zeros between them: on a CPU faster than one plane at a time, and in order.
+        apart = torch.eye(channels, device=self.filters.device).reshape(1, channels, 1, channels, 1, 1)
+        weight = (self.filters.reshape(bands, 1, parts, 1, stride, stride) * apart).flatten(0, 1).flatten(1, 2)
+        planes = images.to(torch.float32).repeat(1, parts, 1, 1)
+        values = nn.functional.conv2d(planes, weight, self.added.repeat_interleave(channels), stride=stride)
         if not self.quantized:
-            return sums + self.added
-        high, low = sums[:, : len(self.bands)], sums[:, len(self.bands) :]
-        whole = high * 2**_LOW_BITS + low
-        if self.storage == "float16":
-            return (whole * 2.0**-FRACTION_BITS).half().float()
-        return torch.floor((whole + self.added) * 2.0**-FRACTION_BITS).clamp(0, 255)
+            return values
+        return values.half().float() if self.storage == "float16" else values.floor().clamp(0, 255)

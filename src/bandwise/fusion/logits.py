@@ -83,7 +83,7 @@ def _named(branches: Iterable[int]) -> str:
 
 
 def _branch(path: Path, content: LogitsFile) -> int:
-    missing = [key for key in ("branch", *SHARED_KEYS) if key not in content.meta]
+    missing = [key for key in ("branch", *SHARED_KEYS) if not isinstance(content.meta.get(key), str)]
     if missing:
         raise CorruptionError(f"{path} does not say its {', '.join(missing)}; write it again with `bandwise evaluate`")
     if not (content.meta["branch"].isdecimal() and content.meta["crops"].isdecimal()):

@@ -31,7 +31,7 @@ from bandwise.report.result_tables import (
     weights_table,
 )
 from bandwise.report.units import binomial_error, percent, points
-from bandwise.report.verdict import comparisons, verdict
+from bandwise.report.verdict import Comparison, comparisons, system_name, verdict
 from bandwise.report.view import RunView
 from bandwise.version import __version__
 
@@ -55,12 +55,13 @@ def compose(views: Sequence[RunView]) -> Page:
         Section("notes", "Read this before you quote a number", paragraphs=tuple(notes(first, controls))),
         _provenance(views),
     ]
-    statements = [*verdict(first, comparisons(first, controls)), *problems]
+    found = comparisons(first, controls)
+    statements = [*verdict(first, found), *problems]
     return Page(
         title=first.name,
         subtitle=_subtitle(first),
         statements=tuple(statements),
-        cards=tuple(_cards(first, baseline)),
+        cards=tuple(_cards(first, baseline, found)),
         sections=_present(sections),
         footer=_footer(first),
     )
@@ -92,28 +93,23 @@ def _footer(view: RunView) -> str:
     return f"{made}Page made by Bandwise {__version__}; it loads nothing from anywhere."
 
 
-def _cards(first: RunView, baseline: RunView | None) -> list[Card]:
+def _cards(first: RunView, baseline: RunView | None, found: Sequence[Comparison]) -> list[Card]:
     assert first.results is not None
-    assert first.config is not None
     results = first.results
     top1 = results["fused"]["top1"]
     label = f"Fused ({results['fusion']['rule']})" if _is_fused(first) else "This network"
-    cards = [Card(label, percent(top1), f"± {100 * binomial_error(top1, results['n_eval']):.2f} points standard error")]
-    if baseline is not None and baseline is not first and baseline.results is not None:
-        other = baseline.results["fused"]["top1"]
-        tone = "good" if top1 > other else "bad"
-        cards.append(Card("Baseline", percent(other), f"whole image; fused is {points(top1 - other)} points", tone))
-    if _is_fused(first):
-        best = results["reference"]["best_branch"]
-        tone = "good" if top1 > best["top1"] else "bad"
-        detail = f"branch {best['branch']}; fused is {points(top1 - best['top1'])} points"
-        cards.append(Card("Best branch", percent(best["top1"]), detail, tone))
-        low = next((e for e in results["branches"] if is_low_resolution(first.config, e["branch"])), None)
-        if low is not None and low["branch"] != best["branch"]:
-            tone = "good" if top1 > low["top1"] else "bad"
-            detail = f"branch {low['branch']}; fused is {points(top1 - low['top1'])} points"
-            cards.append(Card(LOW_RESOLUTION.capitalize(), percent(low["top1"]), detail, tone))
-    cards.append(Card("Chance", percent(results["chance"]), f"largest class; n = {results['n_eval']}"))
+    error = f"± {100 * binomial_error(top1, results['n_eval']):.2f} points standard error"
+    cards = [Card(label, percent(top1), error)]
+    ahead = "fused is" if _is_fused(first) else "this is"
+    for comparison in found:
+        detail = f"{ahead} {points(comparison.difference)} points" + ("" if comparison.is_clear else ", not clear")
+        if comparison.branch is not None:
+            best = comparison.branch == results["reference"]["best_branch"]["branch"]
+            name = f"Branch {comparison.branch}, {'best on the holdout' if best else LOW_RESOLUTION}"
+            cards.append(Card(name, percent(comparison.top1), detail, comparison.tone))
+        elif baseline is not None and comparison.name == system_name(baseline):
+            cards.append(Card("Baseline, whole image", percent(comparison.top1), detail, comparison.tone))
+    cards.append(Card("Chance", percent(results["chance"]), f"largest class, n = {results['n_eval']}"))
     return cards
 
 

@@ -87,8 +87,8 @@ def holdout_gap(view: RunView) -> str:
         return ""
     return (
         f"The holdout is not like the reported images: branch {best} is right on {percent(held['top1'])} of it and on "
-        f"{percent(entry['top1'])} of them. Weights and temperatures that were fitted on it may suit the reported images "
-        "badly, and the confidence most of all. Near copies of training images in the holdout are a usual cause."
+        f"{percent(entry['top1'])} of them. Weights and temperatures that were fitted on it may suit the reported "
+        "images badly, and the confidence most of all. Near copies of training images in the holdout are a usual cause."
     )
 
 

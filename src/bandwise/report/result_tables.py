@@ -37,25 +37,26 @@ def headline_table(first: RunView, controls: Sequence[RunView]) -> Table:
             continue
         rule = "" if len(other.results["branches"]) == 1 else f", fused by {other.results['fusion']['rule']}"
         name = f"{other.name}: {describe(other.config)}{rule}"
-        rows.append((name, *_scores(other.results["fused"], other.results["n_eval"]), _count(other.results)))
+        rows.append((name, *_scores(other.headline, other.results["n_eval"]), _count(other.results)))
     for entry in results["branches"] if several else ():
-        name = f"{first.name}: {branch_name(first.config, entry['branch'])}"
+        name = branch_name(first.config, entry["branch"])
         rows.append((name, *_scores(entry, results["n_eval"]), _count(results)))
     used = results["fusion"]["rule"]
     for rule, entry in first.rules.items() if several else ():
         if rule != used:
-            rows.append((f"{first.name}: fused by {rule}", *_scores(entry, results["n_eval"]), _count(results)))
+            rows.append((f"fused by {rule}", *_scores(entry, results["n_eval"]), _count(results)))
     what = f"fused by {used}, the result" if several else describe(first.config)
-    rows.append((f"{first.name}: {what}", *_scores(results["fused"], results["n_eval"]), _count(results)))
+    rows.append((what, *_scores(first.headline, results["n_eval"]), _count(results)))
     rows.append(("chance: always the largest class", percent(results["chance"]), "", "", "", _count(results)))
     crops = "centre crop" if results["crops"] == 1 else f"{results['crops']} crops"
     return Table(
-        caption=f"All systems on the reported images ({crops})",
+        caption=f"{first.name}{' and its controls' if controls else ''} on the reported images ({crops})",
         head=("system", *_SCORES, "images scored"),
         rows=tuple(rows),
         strong=frozenset({len(rows) - 2}),
         note="± is one binomial standard error. NLL is the negative log-likelihood, ECE the expected calibration error "
-        "in 15 bins; lower is better for both. A fusion has a temperature fitted on the holdout, a single network has none.",
+        "in 15 bins; lower is better for both. A fusion has a temperature fitted on the holdout; a single network has "
+        "none.",
     )
 
 

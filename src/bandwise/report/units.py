@@ -42,7 +42,7 @@ def amount(number: float, unit: str = "") -> str:
     for factor, prefix in _PREFIXES:
         if number >= factor * (1 - 0.5 * 10**-_DIGITS):
             scaled = number / factor
-            decimals = max(0, _DIGITS - 1 - math.floor(math.log10(scaled)))
+            decimals = max(0, _DIGITS - 1 - math.floor(math.log10(max(scaled, 1.0))))
             return f"{scaled:.{decimals}f} {prefix}{unit}"
     return f"{number:.0f} {unit}".rstrip()
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from bandwise.report.kinds import LOW_RESOLUTION, describe, is_low_resolution
-from bandwise.report.page import Statement
+from bandwise.report.page import Statement, Tone
 from bandwise.report.paired import Paired, compare
 from bandwise.report.units import binomial_error, percent, points
 from bandwise.report.view import RunView
@@ -25,8 +25,15 @@ class Comparison:
     """Image by image, where both answered the same images."""
     reason: str = ""
     """Why there is no image-by-image comparison."""
-    is_run: bool = False
-    """Whether the other system is a run of its own, not a branch of the first one."""
+    branch: int | None = None
+    """The branch of the first run that it is; None where it is a run of its own."""
+
+    @property
+    def tone(self) -> Tone:
+        """Good or bad only where the images can tell."""
+        if not self.is_clear:
+            return "plain"
+        return "good" if self.difference > 0 else "bad"
 
     @property
     def is_clear(self) -> bool:
@@ -90,12 +97,12 @@ def _with_run(first: RunView, other: RunView) -> Comparison:
     plain = first.results["fused"]["top1"] - top1
     reason = why_not_comparable(first, other)
     if reason:
-        return Comparison(system_name(other), top1, plain, None, reason, is_run=True)
+        return Comparison(system_name(other), top1, plain, None, reason)
     assert first.answers is not None
     assert other.answers is not None
     _, ours_at, theirs_at = np.intersect1d(first.answers.ids, other.answers.ids, return_indices=True)
     paired = compare(first.answers.right[ours_at], other.answers.right[theirs_at])
-    return Comparison(system_name(other), top1, paired.difference, paired, is_run=True)
+    return Comparison(system_name(other), top1, paired.difference, paired)
 
 
 def _with_branch(first: RunView, branch: int, name: str) -> Comparison:
@@ -104,12 +111,12 @@ def _with_branch(first: RunView, branch: int, name: str) -> Comparison:
     top1 = first.results["branches"][place]["top1"]
     plain = first.results["fused"]["top1"] - top1
     if first.answers is None:
-        return Comparison(name, top1, plain, None, f"the logits of {first.name} are not at hand")
+        return Comparison(name, top1, plain, None, f"the logits of {first.name} are not at hand", branch)
     order = list(first.results["fusion"]["branches"])
     if branch not in order:
-        return Comparison(name, top1, plain, None, "it is not part of the fusion")
+        return Comparison(name, top1, plain, None, "it is not part of the fusion", branch)
     paired = compare(first.answers.right, first.answers.branch_right[order.index(branch)])
-    return Comparison(name, top1, paired.difference, paired)
+    return Comparison(name, top1, paired.difference, paired, branch=branch)
 
 
 def verdict(first: RunView, found: Sequence[Comparison]) -> list[Statement]:
@@ -132,7 +139,7 @@ def verdict(first: RunView, found: Sequence[Comparison]) -> list[Statement]:
 
 
 def _losses_first(comparison: Comparison) -> tuple[bool, bool, float]:
-    return not comparison.is_run, comparison.difference >= 0, comparison.difference
+    return comparison.branch is not None, comparison.difference >= 0, comparison.difference
 
 
 def _overall(name: str, found: Sequence[Comparison]) -> Statement:
@@ -169,8 +176,7 @@ def _sentence(top1: float, comparison: Comparison) -> Statement:
         f"{100 * paired.standard_error:.2f} points on {paired.n} images; right alone on {paired.only_first}, wrong "
         f"alone on {paired.only_second}, exact McNemar p {_p_text(paired.p_value)}: {meaning}."
     )
-    tone = "plain" if not paired.is_clear else ("good" if paired.difference > 0 else "bad")
-    return Statement(text, tone)
+    return Statement(text, comparison.tone)
 
 
 def _capital(text: str) -> str:

@@ -61,6 +61,13 @@ class RunView:
     """What is missing or damaged, as sentences."""
 
     @property
+    def headline(self) -> dict[str, Any]:
+        """The scores of what the run answers with: its fusion, or its only network as it is."""
+        assert self.results is not None
+        branches = self.results["branches"]
+        return self.results["fused"] if len(branches) > 1 else branches[0]
+
+    @property
     def rules(self) -> dict[str, dict[str, Any]]:
         """The entries of the fusion rules, in the order in which the rules are documented."""
         assert self.results is not None

@@ -1,5 +1,6 @@
 """Writes one band file: Parquet in row groups of 256 records, hashed on its way to the disk."""
 
+import contextlib
 import hashlib
 from pathlib import Path
 from typing import Any
@@ -24,16 +25,20 @@ class BandFileWriter:
         self._sink = _HashingSink(path)
         self._schema = schema(storage)
         self._rows = 0
-        self._writer = pq.ParquetWriter(
-            self._sink,
-            self._schema,
-            compression="zstd" if codec == "zstd" else "none",
-            compression_level=_ZSTD_LEVEL if codec == "zstd" else None,
-            data_page_size=_PAGE_BYTES,
-            use_dictionary=False,
-            write_statistics=False,
-            write_page_checksum=True,
-        )
+        try:
+            self._writer = pq.ParquetWriter(
+                self._sink,
+                self._schema,
+                compression="zstd" if codec == "zstd" else "none",
+                compression_level=_ZSTD_LEVEL if codec == "zstd" else None,
+                data_page_size=_PAGE_BYTES,
+                use_dictionary=False,
+                write_statistics=False,
+                write_page_checksum=True,
+            )
+        except BaseException:
+            self._sink.close()
+            raise
 
     def add(self, ids: np.ndarray, labels: np.ndarray, records: pa.BinaryArray) -> None:
         """Append one row group.
@@ -62,7 +67,8 @@ class BandFileWriter:
     def abandon(self) -> None:
         """Close the file without a footer; nothing is written any more, whatever pyarrow still holds back."""
         self._sink.discard()
-        self._writer.close()
+        with contextlib.suppress(pa.ArrowException, OSError):
+            self._writer.close()
         self._sink.close()
 
 

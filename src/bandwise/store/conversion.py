@@ -7,6 +7,7 @@ from typing import Any
 import pyarrow.parquet as pq
 
 from bandwise.atomic import (
+    explain_full_disk,
     fsync_folder,
     json_bytes,
     remove_temporaries,
@@ -151,9 +152,10 @@ class Conversion:
                 write_statistics=False,
                 write_page_checksum=True,
             )
-        for name in (COMMITS_NAME, *(band_folder(band) for band in self._bands)):
-            (self.out / name).mkdir(exist_ok=True)
-        fsync_folder(self.out)
+        with explain_full_disk(self.out):
+            for name in (COMMITS_NAME, *(band_folder(band) for band in self._bands)):
+                (self.out / name).mkdir(exist_ok=True)
+            fsync_folder(self.out)
 
     def _write_groups(
         self,

@@ -85,9 +85,7 @@ class BandDataset(Dataset[tuple[Tensor, int, int]]):
     def _record(self, position: int) -> NDArray[np.generic]:
         group = self._reader.find(position)
         self._items += 1
-        if group in self._kept:
-            self._kept.move_to_end(group)
-        else:
+        if group not in self._kept:
             while len(self._kept) >= self.window:
                 self._kept.popitem(last=False)
             records = np.empty((self._reader.sizes[group], *self._reader.record_shape), self._reader.dtype)

@@ -107,7 +107,8 @@ def write_branch_logits(
             averaged, so that the result is again logits and the fusion rules apply to it unchanged.
 
     Raises:
-        UsageError: there is no such split or it is empty, the branch is not finished, or ten crops are not exact for these bands.
+        UsageError: there is no such split or it is empty, the branch is not finished, or ten crops are not exact for
+            these bands.
         IncompatibleError: branch, configuration and store do not belong together.
         CorruptionError: checkpoint or store is damaged.
     """

@@ -1,0 +1,207 @@
+"""The page: complete, escaped, self-contained, and honest about what is missing."""
+
+import json
+import re
+import shutil
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+
+from bandwise.errors import UsageError
+from bandwise.report.html import render_report
+
+VOID = {"meta", "link", "img", "br"}
+
+
+class Reader(HTMLParser):
+    """Collects what the tests ask about, and checks that every element is closed in turn."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.text: list[str] = []
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append((tag, dict(attrs)))
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        self.text.append(data)
+
+
+def read(path):
+    reader = Reader()
+    reader.feed(path.read_text(encoding="utf-8"))
+    assert reader.open == []
+    return reader
+
+
+@pytest.fixture
+def runs(tmp_path, two_runs):
+    return [Path(shutil.copytree(run, tmp_path / run.name)) for run in two_runs]
+
+
+def test_it_holds_the_numbers(finished_page, two_runs):
+    results = [json.loads((run / "results.json").read_text()) for run in two_runs]
+    text = " ".join("".join(read(finished_page).text).split())
+    markdown = finished_page.with_suffix(".md").read_text(encoding="utf-8")
+    for content in (text, markdown):
+        for entry in [*results[0]["branches"], *results[0]["rules"].values(), results[1]["fused"]]:
+            assert f"{100 * entry['top1']:.2f} ±" in content
+        assert f"{100 * results[0]['chance']:.2f} %" in content
+        assert "branch 0, which is the low-resolution control" in content
+        assert "400 of 401" in content
+        assert "19.6 M (4.00x)" in content
+        assert "holdout, n = 120" in content
+        assert "exact McNemar p" in content
+        assert "carrot &" in content
+
+
+def test_it_loads_nothing(finished_page):
+    content = finished_page.read_text(encoding="utf-8")
+    assert not re.search(r"https?://", content)
+    assert "<script" not in content
+    assert "@import" not in content
+    assert "url(" not in content
+    loaded = [
+        attrs.get(key) for _, attrs in read(finished_page).tags for key in ("src", "href", "srcset") if key in attrs
+    ]
+    assert len(loaded) > 10
+    assert all(value.startswith(("data:", "#")) for value in loaded)
+
+
+def test_it_is_accessible(finished_page):
+    tags = read(finished_page).tags
+    images = [attrs for tag, attrs in tags if tag == "img"]
+    assert len(images) > 10
+    assert all(attrs.get("alt") for attrs in images)
+    assert ("html", {"lang": "en"}) in tags
+    tables = sum(tag == "table" for tag, _ in tags)
+    assert sum(tag == "caption" for tag, _ in tags) == tables > 5
+    assert all(attrs.get("scope") in ("row", "col") for tag, attrs in tags if tag == "th")
+    targets = {attrs.get("id") for tag, attrs in tags if tag == "section"}
+    links = {attrs["href"].removeprefix("#") for tag, attrs in tags if tag == "a"}
+    assert links == targets
+    assert sum(tag == "h1" for tag, _ in tags) == 1
+
+
+def test_names_are_escaped(finished_page):
+    content = finished_page.read_text(encoding="utf-8")
+    assert "&lt;b&gt;date&lt;/b&gt;" in content
+    assert "<b>" not in content
+    assert "&lt;b&gt;date&lt;/b&gt;" in finished_page.with_suffix(".md").read_text(encoding="utf-8")
+
+
+def test_a_name_cannot_become_markup(tmp_path, imagine_run, sub4_config):
+    nasty = ('"><script>alert(1)</script>', "' onload='x", "</table>", "a", "b")
+    run = imagine_run(tmp_path / "run", sub4_config, [2.0, 1.0, 1.0, 1.0], classes=nasty)
+    page = render_report([run], tmp_path / "report.html")
+    tags = read(page).tags
+    assert "script" not in {tag for tag, _ in tags}
+    assert not [attrs for _, attrs in tags if "onload" in attrs]
+
+
+def test_it_is_the_same_bytes_every_time(finished_page, two_runs, tmp_path):
+    again = render_report(two_runs, tmp_path / "again.html")
+    assert again.read_bytes() == finished_page.read_bytes()
+    assert again.with_suffix(".md").read_bytes() == finished_page.with_suffix(".md").read_bytes()
+
+
+def test_a_missing_run_and_a_missing_branch_are_said(runs, tmp_path):
+    (runs[0] / "branch-03" / "summary.json").unlink()
+    page = render_report([*runs, tmp_path / "never-made"], tmp_path / "report.html")
+    text = "".join(read(page).text)
+    assert "never-made: This run could not be read" in text
+    assert "never-made: no results" in text
+    assert "photos-sub4: Branch 3 is not trained" in text
+
+
+def test_a_run_in_training_has_a_page(runs, tmp_path):
+    (runs[0] / "results.json").unlink()
+    page = render_report(runs[:1], tmp_path / "report.html")
+    text = "".join(read(page).text)
+    assert "There are no results yet" in text
+    assert "Training loss of each branch" in text
+
+
+def test_only_missing_runs_still_give_a_page_that_says_so(tmp_path):
+    page = render_report([tmp_path / "gone"], tmp_path / "report.html")
+    assert "This run could not be read" in "".join(read(page).text)
+
+
+def test_a_fusion_of_some_branches_is_said(runs, tmp_path):
+    results = json.loads((runs[0] / "results.json").read_text())
+    del results["branches"][2]
+    for entry in (results["fusion"], *results["rules"].values()):
+        entry |= {"branches": [0, 1, 3], "weights": [0.5, 0.25, 0.25]}
+    (runs[0] / "results.json").write_text(json.dumps(results))
+    text = "".join(read(render_report(runs, tmp_path / "report.html")).text)
+    assert "The fusion uses 3 of 4 branches; missing: 2." in text
+
+
+def test_ten_crops_and_single_crops_stand_apart(runs, tmp_path):
+    results = json.loads((runs[0] / "results.json").read_text())
+    results["crops"], results["fused"]["top1"] = 10, 0.987
+    (runs[0] / "results-10crop.json").write_text(json.dumps(results))
+    text = "".join(read(render_report(runs, tmp_path / "report.html")).text)
+    assert "Ten crops" in text
+    assert "98.70 ±" in text
+    assert "(centre crop)" in text
+
+
+def test_leave_one_out_is_shown_where_it_was_measured(runs, tmp_path):
+    results = json.loads((runs[0] / "results.json").read_text())
+    results["leave_one_out"] = [{"branch": b, "top1_gain": 0.0123, "nll_gain": 0.1} for b in range(3)]
+    (runs[0] / "results.json").write_text(json.dumps(results))
+    text = "".join(read(render_report(runs, tmp_path / "report.html")).text)
+    assert "worth (points)" in text
+    assert "+1.23" in text
+
+
+def test_a_holdout_unlike_the_reported_images_is_said(runs, tmp_path):
+    results = json.loads((runs[0] / "results.json").read_text())
+    results["branches"][0]["holdout"]["top1"] = 0.99
+    (runs[0] / "results.json").write_text(json.dumps(results))
+    text = "".join(read(render_report(runs, tmp_path / "report.html")).text)
+    assert "The holdout is not like the reported images: branch 0 is right on 99.00 % of it" in text
+
+
+def test_settings_that_differ_are_listed(finished_page):
+    markdown = finished_page.with_suffix(".md").read_text(encoding="utf-8")
+    assert "| split.stride | 2 | 1 |" in markdown
+    assert "| training.lr |" not in markdown
+
+
+def test_a_single_network_has_a_page_without_fusion(runs, tmp_path):
+    page = render_report(runs[1:], tmp_path / "report.html")
+    keys = {attrs.get("id") for tag, attrs in read(page).tags if tag == "section"}
+    assert "fusion" not in keys
+    assert "result" in keys
+
+
+def test_wrong_names_are_refused(runs, tmp_path):
+    with pytest.raises(UsageError, match="needs at least one run folder"):
+        render_report([], tmp_path / "report.html")
+    with pytest.raises(UsageError, match=r"its name must end in \.html"):
+        render_report(runs, tmp_path / "report.md")
+
+
+def test_a_page_is_replaced_whole_or_not_at_all(runs, tmp_path, monkeypatch):
+    """A failure while filling the template leaves the old page and no temporary file."""
+    page = tmp_path / "report.html"
+    page.write_bytes(b"old")
+
+    def fail(_):
+        raise RuntimeError("planted")
+
+    monkeypatch.setattr("bandwise.report.html.page_to_html", fail)
+    with pytest.raises(RuntimeError, match="planted"):
+        render_report(runs[:1], page)
+    assert page.read_bytes() == b"old"
+    assert not list(tmp_path.glob(".tmp-*"))

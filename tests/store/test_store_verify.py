@@ -1,0 +1,301 @@
+"""A store that is not as it was written is noticed, the file is named, and a repair brings the same bytes back."""
+
+import dataclasses
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from tests.store.arrays import RandomSource
+from tests.store.trees import tree
+
+from bandwise.atomic import json_bytes, write_json
+from bandwise.config import SplitConfig
+from bandwise.errors import BandwiseError, CorruptionError, IncompatibleError, UsageError
+from bandwise.store import reading
+from bandwise.store.format import open_store, read_source_facts
+from bandwise.store.reading import decode_records, open_band_file, read_row_group
+from bandwise.store.sealing import SEAL, seal
+from bandwise.store.split import split_dataset
+from bandwise.store.verify import verify_store
+
+SOURCE = RandomSource(train=300, val=6)
+CONFIG = SplitConfig(canvas=8, group_size=256, holdout=0.1)
+SHARD, OTHER = "band-02/train-00000-of-00002.parquet", "band-03/train-00000-of-00002.parquet"
+RECORD, MANIFEST = "commits/train-00001.json", "MANIFEST.json"
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory) -> Path:
+    out = tmp_path_factory.mktemp("whole") / "store"
+    split_dataset(SOURCE, CONFIG, out)
+    return out
+
+
+@pytest.fixture
+def store(whole, tmp_path) -> Path:
+    return Path(shutil.copytree(whole, tmp_path / "store"))
+
+
+def flip(path: Path, position: int) -> None:
+    content = bytearray(path.read_bytes())
+    content[position] ^= 0x10
+    path.write_bytes(content)
+
+
+def cut(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:-100])
+
+
+def swap(one: Path, other: Path) -> None:
+    first, second = one.read_bytes(), other.read_bytes()
+    one.write_bytes(second)
+    other.write_bytes(first)
+
+
+DAMAGE: dict[str, tuple[Callable[[Path], object], list[str]]] = {
+    "data": (lambda store: flip(store / SHARD, 5000), [SHARD]),
+    "footer": (lambda store: flip(store / SHARD, -300), [SHARD]),
+    "last byte": (lambda store: flip(store / SHARD, -1), [SHARD]),
+    "cut": (lambda store: cut(store / SHARD), [SHARD]),
+    "longer": (lambda store: (store / SHARD).write_bytes((store / SHARD).read_bytes() + b"\0"), [SHARD]),
+    "empty": (lambda store: (store / SHARD).write_bytes(b""), [SHARD]),
+    "missing": (lambda store: (store / SHARD).unlink(), [SHARD]),
+    "swapped": (lambda store: swap(store / SHARD, store / OTHER), [SHARD, OTHER]),
+    "record": (lambda store: flip(store / RECORD, 40), [RECORD]),
+    "no record": (lambda store: (store / RECORD).unlink(), [RECORD]),
+    "records swapped": (
+        lambda store: swap(store / RECORD, store / "commits" / "val-00000.json"),
+        [RECORD, "commits/val-00000.json"],
+    ),
+    "samples": (lambda store: flip(store / "samples.parquet", 60), ["samples.parquet"]),
+    "no samples": (lambda store: (store / "samples.parquet").unlink(), ["samples.parquet"]),
+    "card": (lambda store: flip(store / "README.md", 9), ["README.md"]),
+    "marker": (lambda store: flip(store / "STORE.json", 9), ["STORE.json"]),
+    "manifest": (lambda store: flip(store / MANIFEST, 9), [MANIFEST]),
+    "manifest and shard": (lambda store: (flip(store / MANIFEST, 9), flip(store / SHARD, 99)), [MANIFEST, SHARD]),
+}
+
+
+def test_a_sound_store_passes(whole):
+    report = verify_store(whole)
+    assert report["ok"]
+    assert (report["train"], report["holdout"], report["val"]) == (270, 30, 6)
+    assert report["files"] == len(tree(whole)) - 1
+    assert report["repaired"] == report["unfinished"] == []
+
+
+@pytest.mark.parametrize("kind", DAMAGE)
+def test_damage_is_named_and_repaired_to_the_same_bytes(store, whole, kind):
+    damage, names = DAMAGE[kind]
+    untouched = {name: (store / name).stat().st_ino for name in tree(store)}
+    damage(store)
+    with pytest.raises(CorruptionError) as caught:
+        verify_store(store)
+    assert [line.split(":")[0].strip() for line in str(caught.value).splitlines()[1:-1]] == sorted(names)
+    report = verify_store(store, repair=True, source=SOURCE)
+    assert report["repaired"] == sorted(names)
+    assert tree(store) == tree(whole)
+    # Only the groups that were broken are written again.
+    written = {name for name, inode in untouched.items() if (store / name).stat().st_ino != inode}
+    groups = {name.split("/")[1].split(".")[0].split("-of-")[0] for name in names if "/" in name}
+    assert {name for name in written if name.startswith("band-")} <= {
+        name for name in untouched if any(group in name for group in groups)
+    }
+
+
+def test_random_flipped_bits_are_all_found(store):
+    """Every kind of file, a random bit each time."""
+    generator = np.random.default_rng(0)
+    names = sorted(tree(store))
+    for name in [SHARD, RECORD, MANIFEST, "samples.parquet", "STORE.json", "README.md"] * 10:
+        assert name in names
+        path = store / name
+        content = path.read_bytes()
+        position, bit = int(generator.integers(len(content))), int(generator.integers(8))
+        changed = bytearray(content)
+        changed[position] ^= 1 << bit
+        path.write_bytes(changed)
+        with pytest.raises(CorruptionError, match=name.rpartition("/")[2]):
+            verify_store(store)
+        path.write_bytes(content)
+    verify_store(store)
+
+
+def read_all(store_path: Path) -> None:
+    store = open_store(store_path)
+    for band in store.bands:
+        for name in store.files(band, "train"):
+            with open_band_file(store, name) as file:
+                for group in range(file.num_row_groups):
+                    _, _, records = read_row_group(store, name, file, group)
+                    decode_records(store, name, records)
+
+
+@pytest.mark.parametrize("position", [100, 5000, -3, -8, -300])
+def test_reading_notices_a_flipped_byte_by_itself(store, position):
+    read_all(store)
+    flip(store / SHARD, position)
+    with pytest.raises(CorruptionError, match=r"band-02/train-00000-of-00002\.parquet is damaged|no Parquet footer"):
+        read_all(store)
+
+
+def test_reading_without_page_checksums_would_miss_it(store, monkeypatch):
+    """The other half of the test above: pyarrow checks pages only when it is told to."""
+    original = reading.pq.ParquetFile
+    monkeypatch.setattr(reading.pq, "ParquetFile", lambda path, **_: original(path))
+    content, positions, noticed = (store / SHARD).read_bytes(), range(4000, 13000, 500), 0
+    for position in positions:
+        flip(store / SHARD, position)
+        try:
+            read_all(store)
+        except CorruptionError:
+            noticed += 1
+        (store / SHARD).write_bytes(content)
+    assert noticed < len(positions) / 2
+
+
+def test_opening_a_swapped_shard_fails(store):
+    swap(store / SHARD, store / OTHER)
+    with pytest.raises(CorruptionError, match=r"bytes, not|footer is not the one"):
+        read_all(store)
+
+
+def test_foreign_files_are_named_and_never_deleted(store):
+    (store / "band-00" / "train-00009.parquet").write_bytes(b"x")
+    (store / "notes.txt").write_bytes(b"mine")
+    (store / ".gitattributes").write_bytes(b"*.parquet lfs")
+    for repair in (False, True):
+        with pytest.raises(
+            CorruptionError, match=r"2 files.*\n  band-00/train-00009\.parquet: not part.*\n  notes\.txt"
+        ):
+            verify_store(store, repair=repair, source=SOURCE)
+    assert (store / "notes.txt").read_bytes() == b"mine"
+
+
+def test_repair_of_a_changed_source_replaces_nothing(store):
+    flip(store / SHARD, 5000)
+    before = tree(store)
+    changed = dataclasses.replace(SOURCE, broken=frozenset({b"train/00011", b"train/00012", b"train/00013"}))
+    with pytest.raises(IncompatibleError, match="have changed since; nothing was replaced"):
+        verify_store(store, repair=True, source=changed)
+    assert {name: digest for name, digest in tree(store).items() if name in before} == before
+    with pytest.raises(IncompatibleError, match=r"samples\.val: 6 -> 7"):
+        verify_store(store, repair=True, source=dataclasses.replace(SOURCE, val=7))
+    with pytest.raises(UsageError, match="say where they are with --data"):
+        verify_store(store, repair=True)
+
+
+def test_both_documents_lost_is_said_plainly(store):
+    flip(store / "STORE.json", 9)
+    flip(store / MANIFEST, 9)
+    with pytest.raises(CorruptionError, match=r"both damaged.*delete the folder and split again"):
+        verify_store(store, repair=True, source=SOURCE)
+
+
+def test_an_unfinished_store_is_told_apart(store):
+    (store / MANIFEST).unlink()
+    for check in (verify_store, open_store):
+        with pytest.raises(CorruptionError, match="conversion not finished: run split again"):
+            check(store)
+    assert read_source_facts(store) == {"kind": "random"}
+
+
+def test_bands_that_another_run_has_begun_are_no_foreign_files(tmp_path):
+    out = tmp_path / "store"
+    split_dataset(SOURCE, dataclasses.replace(CONFIG, bands="0"), out)
+    stopped = iter([False] * 290)
+    with pytest.raises(BandwiseError, match="stopped"):
+        split_dataset(SOURCE, dataclasses.replace(CONFIG, bands="1-2"), out, stop=lambda: next(stopped, True))
+    report = verify_store(out)
+    assert report["bands"] == [0]
+    assert (
+        report["unfinished"]
+        == [
+            "band-01/train-00000-of-00002.parquet",
+            "band-01/train-00001-of-00002.parquet",
+            "band-02/train-00000-of-00002.parquet",
+            "band-02/train-00001-of-00002.parquet",
+            "commits/train-00000.bands-1-2.json",
+            "commits/train-00001.bands-1-2.json",
+        ][:: 1 if len(report["unfinished"]) == 6 else 2]
+        or report["unfinished"]
+    )
+    assert open_store(out).bands == (0,)
+
+
+def test_a_newer_format_is_refused(store):
+    manifest = json.loads((store / MANIFEST).read_text())
+    del manifest[SEAL]
+    write_json(store / MANIFEST, seal({**manifest, "version": [2, 0]}))
+    with pytest.raises(IncompatibleError, match="format version 2; this bandwise reads version 1"):
+        open_store(store)
+
+
+def mutations(value: object, path: tuple = ()) -> list[tuple]:
+    """Return the path of every value in a nested document."""
+    if isinstance(value, dict):
+        inner = [found for key, part in value.items() for found in mutations(part, (*path, key))]
+    elif isinstance(value, list):
+        inner = [found for index, part in enumerate(value[:2]) for found in mutations(part, (*path, index))]
+    else:
+        inner = []
+    return [*([path] if path else []), *inner]
+
+
+HOSTILE = (None, -1, 2**62, 1.5, "../../etc/passwd", [], {})
+
+
+def test_a_hostile_manifest_only_raises_our_errors(tmp_path):
+    """A stranger's manifest has a correct seal; every value of it is replaced by every hostile one, one at a time."""
+    store = tmp_path / "store"
+    split_dataset(RandomSource(train=6, val=3), SplitConfig(canvas=8, holdout=0, bands="0-1"), store)
+    manifest = json.loads((store / MANIFEST).read_text())
+    del manifest[SEAL]
+    refused = 0
+    paths = [path for path in mutations(manifest) if not {"versions", "source", "pixels", "notes"} & {path[0]}]
+    paths = [
+        path
+        for path in paths
+        if path[0] != "files" or path[1:2] in ((), ("samples.parquet",), ("band-01/train-00000-of-00001.parquet",))
+    ]
+    paths = [path for path in paths if path[0] != "statistics" or path[1:2] in ((), ("1",))]
+    for path in paths:
+        for value in HOSTILE:
+            changed = json.loads(json.dumps(manifest))
+            place = changed
+            for key in path[:-1]:
+                place = place[key]
+            place[path[-1]] = value
+            (store / MANIFEST).write_bytes(json_bytes(seal(changed)))
+            try:
+                opened = open_store(store)
+                opened.ids("train")
+                opened.band_bytes(0)
+            except BandwiseError:
+                refused += 1
+    assert refused > len(paths)
+
+
+def test_a_manifest_cannot_name_files_outside(store, tmp_path):
+    (tmp_path / "secret").write_text("x")
+    manifest = json.loads((store / MANIFEST).read_text())
+    del manifest[SEAL]
+    manifest["files"]["../secret"] = {"bytes": 1, "sha256": "0" * 64}
+    write_json(store / MANIFEST, seal(manifest))
+    with pytest.raises(CorruptionError, match=r"\.\./secret: .*is not a file name of a store"):
+        verify_store(store)
+
+
+def test_a_wrong_manifest_with_a_right_seal_is_noticed(store):
+    manifest = json.loads((store / MANIFEST).read_text())
+    del manifest[SEAL]
+    manifest["statistics"]["0"]["mean"][0] += 1
+    write_json(store / MANIFEST, seal(manifest))
+    open_store(store)
+    with pytest.raises(
+        CorruptionError, match=r"MANIFEST\.json: does not follow from the commit records: self_sha256, stat"
+    ):
+        verify_store(store)
