@@ -24,10 +24,11 @@ MAY_IMPORT = {
     "evaluation": {"errors"},
     "sources": LEAVES,
     "store": LEAVES | {"sources", "bands"},
-    "training": LEAVES | {"store", "models", "bands", "evaluation", "runs"},
+    "checkpoints": LEAVES | {"models"},
+    "training": LEAVES | {"store", "models", "checkpoints", "bands", "evaluation", "runs"},
     "fusion": LEAVES | {"evaluation", "runs"},
     "launch": LEAVES | {"store", "training", "fusion", "models", "evaluation", "runs"},
-    "serving": LEAVES | {"bands", "models", "fusion", "evaluation", "sources", "runs"},
+    "serving": LEAVES | {"bands", "checkpoints", "fusion", "evaluation", "sources", "runs"},
     "report": LEAVES | {"runs", "evaluation"},
     "recipes": {"config", "errors"},
     "commands": LEAVES

@@ -38,10 +38,13 @@ class DataConfig:
     """Where the images come from."""
 
     data: str = "photos"
-    """A folder of class folders, or the name of a set (see `bandwise data list`)."""
+    """A folder of class folders, archives or shards, or the name of a set (see `bandwise data list`)."""
 
-    source: Literal["auto", "folder", "named"] = "auto"
-    """How to read `data`: a name first, then a folder, when left on auto."""
+    source: Literal["auto", "folder", "named", "imagenet1k", "imagenet21k", "parquet", "webdataset"] = "auto"
+    """How to read `data`: a name first, then by what the folder holds, when left on auto."""
+
+    expect: Literal["any", "ilsvrc2012", "fall11", "winter21"] = "any"
+    """Refuse an ImageNet whose classes or pictures are not as many as those of this release."""
 
     reported: Literal["auto", "val", "test"] = "auto"
     """Which folder is the reported set; needed only where `val` and `test` both exist."""

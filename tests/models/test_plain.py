@@ -1,5 +1,7 @@
 """AlexNet and VGG against torchvision's layers, their real maps and the sizes that they refuse."""
 
+import math
+
 import pytest
 import torch
 from torch import nn
@@ -106,13 +108,36 @@ def test_another_image_size_is_averaged_to_the_map(name, side, other):
         assert torch.equal(network(same), network.classifier(network.hidden(network.body(same).flatten(1))))
 
 
-def test_start_keeps_the_size_of_activations_without_batch_normalisation():
+def first_losses(network: PlainNetwork, side: int) -> list[float]:
+    optimiser = torch.optim.SGD(network.parameters(), lr=0.01, momentum=0.9)
+    images, labels, losses = torch.randn(4, 3, side, side), torch.arange(4), []
+    for _ in range(4):
+        loss = functional.cross_entropy(network(images), labels)
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+        losses.append(loss.item())
+    return losses
+
+
+@pytest.mark.parametrize(("name", "side"), [("alexnet-sub4", 112), ("alexnet-sub16", 56), ("vgg16", 64)])
+def test_first_steps_at_the_published_learning_rate_do_not_overshoot(name, side):
     torch.manual_seed(0)
-    network = build("vgg16", 32).eval()
-    with torch.no_grad():
-        maps = network.body(torch.randn(4, 3, 32, 32))
-    # 13 layers deep: a fan_out start or PyTorch's own would shrink this by orders of magnitude.
-    assert 0.1 < maps.square().mean().sqrt() < 10
-    assert all(
-        not layer.bias.any() for layer in network.body if isinstance(layer, nn.Conv2d) and layer.bias is not None
-    )
+    network = build(name, side, classes=8)
+    losses = first_losses(network, side)
+    assert losses[0] == pytest.approx(math.log(8), rel=0.1)
+    assert max(losses) < 2 * math.log(8)
+
+
+def he_hidden_layers(network: PlainNetwork) -> None:
+    for layer in network.modules():
+        if isinstance(layer, nn.Conv2d) or (isinstance(layer, nn.Linear) and layer is not network.classifier):
+            nn.init.kaiming_normal_(layer.weight)
+
+
+def test_he_hidden_layers_would_overshoot():
+    """The control of the test above: the start that was tried first and dropped."""
+    torch.manual_seed(0)
+    network = build("alexnet-sub16", 56, classes=8)
+    he_hidden_layers(network)
+    assert max(first_losses(network, 56)) > 10 * math.log(8)

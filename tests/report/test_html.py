@@ -172,6 +172,15 @@ def test_a_holdout_unlike_the_reported_images_is_said(runs, tmp_path):
     assert "The holdout is not like the reported images: branch 0 is right on 99.00 % of it" in text
 
 
+def test_a_rule_other_than_the_configured_one_is_said(runs, tmp_path, finished_page):
+    assert "the configuration says" not in finished_page.read_text(encoding="utf-8")
+    results = json.loads((runs[0] / "results.json").read_text())
+    results["fusion"], results["fused"] = dict(results["rules"]["greedy"]), results["rules"]["greedy"]
+    (runs[0] / "results.json").write_text(json.dumps(results))
+    text = "".join(read(render_report(runs, tmp_path / "report.html")).text)
+    assert "The result uses the rule greedy, the configuration says learned." in text
+
+
 def test_settings_that_differ_are_listed(finished_page):
     markdown = finished_page.with_suffix(".md").read_text(encoding="utf-8")
     assert "| split.stride | 2 | 1 |" in markdown

@@ -2,6 +2,7 @@ import csv
 import io
 import json
 import os
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -106,19 +107,39 @@ def test_predictions_are_those_of_the_evaluation(finished, ensemble, pictures):
     assert [row.classes[0].name for row in rows] == [ensemble.classes[best] for best in fused.argmax(axis=1)]
 
 
-def test_pixels_are_those_that_training_saw(ensemble, finished, monkeypatch):
+@pytest.mark.parametrize(
+    "changes", [{}, {"background": 7}, {"exif": "transpose"}, {"background": 200, "exif": "transpose"}]
+)
+def test_pixels_are_those_that_training_saw(ensemble, tmp_path, monkeypatch, changes):
+    """A transparent and a turned picture: what becomes of them is part of the configuration of the split."""
+    folder = tmp_path / "train" / "cat"
+    folder.mkdir(parents=True)
+    noise = np.random.default_rng(0).integers(0, 256, (40, 30, 4), dtype=np.uint8)
+    Image.fromarray(noise).save(folder / "a.png")
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    Image.fromarray(noise[:, :, :3]).save(folder / "b.jpg", exif=exif)
+    config = replace(ensemble.split_config, **changes)
     seen = []
 
     def remember(images):
         seen.append(images)
         return torch.zeros(len(images), 3)
 
-    source = FolderSource(finished.parent / "pictures")
-    paths = [b"val/" + PICTURE, b"val/class-2/003.png"]
     monkeypatch.setattr(ensemble, "forward", remember)
-    list(predict_paths(ensemble, [source.root / os.fsdecode(path) for path in paths]))
-    expected = np.stack([load_canvas(source, path, ensemble.split_config)[0] for path in paths])
-    assert np.array_equal(seen[0].permute(0, 2, 3, 1).numpy(), expected)
+    monkeypatch.setattr(ensemble, "split_config", config)
+    rows = list(predict_paths(ensemble, [folder]))
+    source = FolderSource(tmp_path)
+    expected = [load_canvas(source, f"train/cat/{name}".encode(), config) for name in ("a.png", "b.jpg")]
+    assert np.array_equal(seen[0].permute(0, 2, 3, 1).numpy(), [pixels for pixels, _ in expected])
+    assert [row.notes for row in rows] == [notes for _, notes in expected]
+
+
+def test_a_picture_over_the_limit_of_the_split_is_refused(ensemble, pictures, monkeypatch):
+    monkeypatch.setattr(ensemble, "split_config", replace(ensemble.split_config, max_pixels=37 * 37 - 1))
+    assert {row.reason for row in predict_paths(ensemble, [pictures])} == {"too large"}
+    monkeypatch.setattr(ensemble, "split_config", replace(ensemble.split_config, max_pixels=37 * 37))
+    assert {row.reason for row in predict_paths(ensemble, [pictures])} == {""}
 
 
 def test_probabilities_are_sorted_and_complete(ensemble, pictures):

@@ -12,7 +12,6 @@ from bandwise.bands.quantize import reference_split
 from bandwise.bands.transform import SubbandTransform
 from bandwise.store.card import build_card
 
-
 AWKWARD = ("a: b", 'quo"te', "yes", "é\n\x07", "\udcff", "0", "#x", "😀", "\u2028")
 IDENTITY = {
     "config": {"canvas": 8, "stride": 2, "transform": "dct2d", "storage": "uint8"},

@@ -3,7 +3,7 @@
 import dataclasses
 import io
 import json
-import os
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -17,8 +17,7 @@ from tests.store.trees import run_python, tree
 from bandwise.bands.quantize import reference_split
 from bandwise.bands.transform import SubbandTransform
 from bandwise.config import SplitConfig
-from bandwise.errors import CorruptionError, IncompatibleError, LockedError, Preempted, TooManyBadInputs, UsageError
-from bandwise.locks import folder_lock
+from bandwise.errors import CorruptionError, UsageError
 from bandwise.sources.folder import FolderSource
 from bandwise.sources.samples import freeze_samples
 from bandwise.store.format import open_store
@@ -161,33 +160,6 @@ def test_unreadable_samples_are_holes_in_every_band(tmp_path):
         assert pq.read_table(store.path / name)["id"].to_pylist() == kept == store.ids("train").tolist()
 
 
-def test_too_many_unreadable_samples_stop_and_can_be_allowed_later(tmp_path):
-    source = dataclasses.replace(SOURCE, broken=frozenset({b"train/%05d" % number for number in range(5)}))
-    with pytest.raises(TooManyBadInputs, match=r"4 unreadable images, 1 are allowed.*--max-bad"):
-        split_dataset(source, CONFIG, tmp_path / "s", max_bad=1)
-    committed = tree(tmp_path / "s" / "commits")
-    assert committed
-    assert not (tmp_path / "s" / "MANIFEST.json").exists()
-    with pytest.raises(CorruptionError, match="not finished: run split again"):
-        open_store(tmp_path / "s")
-    result = split_dataset(source, CONFIG, tmp_path / "s", max_bad=5)
-    assert result["skipped"] == 5
-    assert committed.items() <= tree(tmp_path / "s" / "commits").items()
-
-
-def test_bands_added_later_are_those_of_one_go(whole, tmp_path):
-    for bands in ("2", "0", "1,3"):
-        split_dataset(SOURCE, dataclasses.replace(CONFIG, bands=bands), tmp_path / "s")
-    parts, at_once = tree(tmp_path / "s"), tree(whole)
-    same = {name for name in at_once if name.startswith("band-") or name in ("samples.parquet", "README.md")}
-    assert {name: parts[name] for name in same} == {name: at_once[name] for name in same}
-    assert "commits/train-00000.bands-1_3.json" in parts
-    later, first = open_store(tmp_path / "s"), open_store(whole)
-    assert later.bands == first.bands == (0, 1, 2, 3)
-    assert later.digest == first.digest
-    assert np.array_equal(later.mean(later.bands), first.mean(first.bands))
-
-
 def test_only_the_wanted_bands_are_written(tmp_path):
     split_dataset(SOURCE, dataclasses.replace(CONFIG, bands="1,3"), tmp_path / "s")
     store = open_store(tmp_path / "s")
@@ -197,120 +169,12 @@ def test_only_the_wanted_bands_are_written(tmp_path):
         open_store(tmp_path / "s", bands=(0, 1, 2))
 
 
-def test_bands_added_after_the_pictures_changed_are_refused(tmp_path):
-    folder = make_folder(tmp_path / "in", train=4, val=2, side=16)
-    config = SplitConfig(canvas=8, holdout=0)
-    split_dataset(FolderSource(folder), dataclasses.replace(config, bands="0"), tmp_path / "s")
-    before = tree(tmp_path / "s")
-    victim = folder / "train" / "class-0" / "000.png"
-    Image.fromarray(255 - np.asarray(Image.open(victim))).save(victim, compress_level=0)
-    with pytest.raises(IncompatibleError, match=r"samples\.sha256"):
-        split_dataset(FolderSource(folder), dataclasses.replace(config, bands="1"), tmp_path / "s")
-    assert tree(tmp_path / "s") == before
-
-
-def test_pictures_changed_behind_the_sample_list_are_noticed(tmp_path):
-    config = dataclasses.replace(CONFIG, holdout=0)
-    split_dataset(SOURCE, dataclasses.replace(config, bands="0"), tmp_path / "s")
-    before = tree(tmp_path / "s")
-    changed = dataclasses.replace(SOURCE, broken=frozenset({b"train/00000"}))
-    with pytest.raises(IncompatibleError, match=r"otherwise than before \(bad, canvas_digest\).*have changed since"):
-        split_dataset(changed, dataclasses.replace(config, bands="1"), tmp_path / "s")
-    assert {name: before[name] for name in before} == {name: tree(tmp_path / "s")[name] for name in before}
-
-
-@pytest.mark.parametrize(
-    ("change", "text"),
-    [
-        ({"transform": "dct1d"}, r"config\.transform: 'dct2d' -> 'dct1d'"),
-        ({"split_seed": 1}, r"config\.split_seed: 0 -> 1"),
-        ({"codec": "webp"}, r"config\.codec"),
-    ],
-)
-def test_another_configuration_is_refused_field_by_field(whole, tmp_path, change, text):
-    before = tree(whole)
-    with pytest.raises(IncompatibleError, match=text):
-        split_dataset(SOURCE, dataclasses.replace(CONFIG, **change), whole)
-    with pytest.raises(IncompatibleError, match=r"samples\.train: 270 -> 271"):
-        split_dataset(dataclasses.replace(SOURCE, train=301), CONFIG, whole)
-    assert tree(whole) == before
-
-
-def test_other_libraries_are_refused(whole, monkeypatch):
-    monkeypatch.setattr("bandwise.store.identity.decoder_versions", lambda: {"pillow": "0.1"})
-    with pytest.raises(IncompatibleError, match=r"versions\.pillow: '[\d.]+' -> '0\.1'"):
-        split_dataset(SOURCE, CONFIG, whole)
-
-
-def test_a_finished_store_is_left_alone(whole):
-    stamps = {path: path.stat().st_mtime_ns for path in whole.rglob("*")}
-    result = split_dataset(SOURCE, CONFIG, whole)
-    assert result["groups_written"] == 0
-    assert {path: path.stat().st_mtime_ns for path in whole.rglob("*") if path != whole} == {
-        path: stamp for path, stamp in stamps.items() if path != whole
-    }
-
-
 def test_a_dry_run_writes_nothing(tmp_path):
     plan = split_dataset(SOURCE, CONFIG, tmp_path / "s", dry_run=True)
     assert plan["train"] + plan["holdout"] + plan["val"] == 307
     assert plan["groups"] == 4
     assert plan["estimated_bytes"] > 0
     assert not (tmp_path / "s").exists()
-
-
-def test_foreign_folders_are_not_touched(tmp_path):
-    (tmp_path / "work").mkdir()
-    (tmp_path / "work" / "thesis.txt").write_text("years")
-    with pytest.raises(UsageError, match=r"not empty and not a store \(it holds thesis\.txt\)"):
-        split_dataset(SOURCE, CONFIG, tmp_path / "work")
-    (tmp_path / "file").write_text("x")
-    with pytest.raises(UsageError, match="is not a folder"):
-        split_dataset(SOURCE, CONFIG, tmp_path / "file")
-    (tmp_path / "other").mkdir()
-    (tmp_path / "other" / "STORE.json").write_text('{"shop": 1}')
-    with pytest.raises(CorruptionError, match=r"STORE\.json is damaged"):
-        split_dataset(SOURCE, CONFIG, tmp_path / "other")
-    assert {**tree(tmp_path)}.keys() == {"work/thesis.txt", "file", "other/STORE.json"}
-
-
-@pytest.mark.parametrize("out", ["in", "in/out", "."])
-def test_source_and_output_may_not_overlap(tmp_path, out):
-    folder = make_folder(tmp_path / "in", train=2, val=1, side=16)
-    before = tree(tmp_path)
-    with pytest.raises(UsageError, match="overlap"):
-        split_dataset(FolderSource(folder), CONFIG, tmp_path / out)
-    assert tree(tmp_path) == before
-
-
-def test_a_locked_store_is_left_alone(tmp_path):
-    (tmp_path / "s").mkdir()
-    with folder_lock(tmp_path / "s"), pytest.raises(LockedError, match=f"process {os.getpid()}"):
-        split_dataset(SOURCE, CONFIG, tmp_path / "s")
-    split_dataset(SOURCE, CONFIG, tmp_path / "s")
-
-
-def test_stopping_keeps_what_is_finished(whole, tmp_path):
-    asked = 0
-
-    def stop() -> bool:
-        nonlocal asked
-        asked += 1
-        return asked > 260
-
-    with pytest.raises(Preempted, match="the same command continues"):
-        split_dataset(SOURCE, CONFIG, tmp_path / "s", stop=stop)
-    assert list(tree(tmp_path / "s" / "commits")) == ["train-00000.json"]
-    result = split_dataset(SOURCE, CONFIG, tmp_path / "s")
-    assert result["groups_written"] == 3
-    assert tree(tmp_path / "s") == tree(whole)
-
-
-def test_options_out_of_range_are_refused(tmp_path):
-    with pytest.raises(UsageError, match="workers is 0"):
-        split_dataset(SOURCE, CONFIG, tmp_path / "s", workers=0)
-    with pytest.raises(UsageError, match="max_bad is -1"):
-        split_dataset(SOURCE, CONFIG, tmp_path / "s", max_bad=-1)
 
 
 def test_records_that_do_not_fit_a_column_chunk_are_refused(tmp_path):
@@ -334,6 +198,30 @@ def test_row_groups_hold_256_records_without_statistics_or_dictionary(tmp_path):
     assert [group.num_rows for group in groups] == [256, 256, 87]
     assert not any(group.column(index).is_stats_set for group in groups for index in range(4))
     assert not any(group.column(index).has_dictionary_page for group in groups for index in range(4))
+
+
+def test_a_store_says_what_it_does_not_hold(whole):
+    store = open_store(whole, bands=(1,))
+    assert store.bands == (1,)
+    assert store.band_bytes(1) == sum(path.stat().st_size for path in (whole / "band-01").iterdir())
+    with pytest.raises(UsageError, match="split 'test' is not one of train, holdout, val"):
+        store.rows("test")
+    with pytest.raises(UsageError, match="was opened with bands 1; band 2 is not one of them"):
+        store.mean([2])
+    with pytest.raises(UsageError, match=r"is not a store: it has no STORE\.json"):
+        open_store(whole / "band-01")
+
+
+def test_one_band_can_be_carried_elsewhere_alone(whole, tmp_path):
+    for name in ("STORE.json", "MANIFEST.json", "samples.parquet", "band-02"):
+        copy = shutil.copytree if (whole / name).is_dir() else shutil.copy
+        (tmp_path / "node").mkdir(exist_ok=True)
+        copy(whole / name, tmp_path / "node" / name)
+    there = open_store(tmp_path / "node", bands=(2,))
+    assert there.digest == open_store(whole).digest
+    assert there.ids("val").tolist() == open_store(whole).ids("val").tolist()
+    with pytest.raises(CorruptionError, match=r"band-00/train-00000-of-00002\.parquet is missing"):
+        open_store(tmp_path / "node")
 
 
 def test_the_splitting_process_does_not_load_torch():

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from tests.training.tiny import CONFIG, make_store, outcome, tiny_network, with_training
 
-from bandwise.training import learner
+from bandwise.checkpoints import branch as branch_module
 from bandwise.training.trainer import train_branch
 
 
@@ -19,7 +19,7 @@ def store_path(tmp_path_factory) -> Path:
 @pytest.fixture(autouse=True)
 def small_network(monkeypatch):
     """Put the tiny network in the place of every named one."""
-    monkeypatch.setattr(learner, "create_branch", tiny_network)
+    monkeypatch.setattr(branch_module, "create_branch", tiny_network)
 
 
 @pytest.fixture(scope="session")
@@ -27,7 +27,7 @@ def undisturbed(store_path, tmp_path_factory) -> dict[int, dict[str, Any]]:
     """The outcome of branch 1, never interrupted, by steps between checkpoints."""
     found = {}
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(learner, "create_branch", tiny_network)
+        patch.setattr(branch_module, "create_branch", tiny_network)
         for every in (1, 4):
             folder = tmp_path_factory.mktemp("undisturbed") / "branch-01"
             train_branch(with_training(checkpoint_steps=every), store_path, folder, 1)

@@ -4,12 +4,12 @@ import numpy as np
 import pytest
 from tests.training.tiny import CONFIG, CrashError, crash_at, outcome, with_training
 
+from bandwise.checkpoints.folder import read_checkpoint, save_checkpoint, steps
+from bandwise.checkpoints.tensors import NotFiniteError
 from bandwise.errors import CorruptionError, NoSpaceError
 from bandwise.training import loop
-from bandwise.training.checkpoint import read_checkpoint, save_checkpoint, steps
 from bandwise.training.learner import Learner
 from bandwise.training.loop import DivergedError
-from bandwise.training.tensors import NotFiniteError
 from bandwise.training.trainer import train_branch
 
 

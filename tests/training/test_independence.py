@@ -7,9 +7,9 @@ import pytest
 import torch
 from tests.training.tiny import CONFIG, CrashError, crash_at, make_store, outcome, with_training
 
+from bandwise.checkpoints.folder import read_checkpoint, steps
 from bandwise.config import RunConfig
 from bandwise.training import loop
-from bandwise.training.checkpoint import read_checkpoint, steps
 from bandwise.training.learner import Learner
 from bandwise.training.trainer import train_branch
 

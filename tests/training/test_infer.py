@@ -10,16 +10,17 @@ from tests.training.tiny import CONFIG, CrashError, crash_at, make_store, tiny_n
 from torch import nn
 
 from bandwise.atomic import json_bytes, read_json, sha256_bytes
+from bandwise.checkpoints import branch as branch_module
+from bandwise.checkpoints.branch import NotFinishedError, load_branch
+from bandwise.checkpoints.folder import AVERAGE_PREFIX, read_checkpoint, steps
+from bandwise.checkpoints.tensors import from_file, to_bytes
 from bandwise.errors import CorruptionError, IncompatibleError, UsageError
 from bandwise.evaluation.metrics import classification_metrics
 from bandwise.models.zoo import create_branch
 from bandwise.runs import read_logits
 from bandwise.store.format import open_store
 from bandwise.store.loader import BatchStream
-from bandwise.training import learner
-from bandwise.training.checkpoint import AVERAGE_PREFIX, read_checkpoint, steps
-from bandwise.training.infer import NotFinishedError, load_branch, predict_split, write_branch_logits
-from bandwise.training.tensors import from_file, to_bytes
+from bandwise.training.infer import predict_split, write_branch_logits
 from bandwise.training.trainer import train_branch
 from bandwise.training.views import Views
 
@@ -31,7 +32,7 @@ def trained(store_path, tmp_path_factory) -> Path:
     """Branch 1 of CONFIG, finished."""
     folder = tmp_path_factory.mktemp("trained") / "branch-01"
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(learner, "create_branch", tiny_network)
+        patch.setattr(branch_module, "create_branch", tiny_network)
         train_branch(CONFIG, store_path, folder, 1)
     return folder
 
@@ -95,7 +96,7 @@ def test_metrics_of_the_training_are_those_of_the_holdout_logits(store_path, tra
 
 @pytest.mark.parametrize("batch_size", [1, 2, 4, 9, 64])
 def test_the_batch_size_does_not_matter(store_path, trained, batch_size):
-    network, _ = load_branch(trained)
+    network = load_branch(trained).network
     store = open_store(store_path)
     views = Views(store, (1,), 10, 1, CPU)
     ids, labels, logits = predict_split(network, BatchStream(store, (1,), "val", batch_size), views)
@@ -108,7 +109,8 @@ def test_the_batch_size_does_not_matter(store_path, trained, batch_size):
 def test_loading_gives_a_frozen_network_and_leaves_the_random_numbers_alone(trained):
     torch.manual_seed(4)
     before = torch.get_rng_state()
-    network, state = load_branch(trained)
+    branch = load_branch(trained)
+    network, state = branch.network, branch.state
     assert torch.equal(torch.get_rng_state(), before)
     assert not network.training
     assert not any(parameter.requires_grad for parameter in network.parameters())
@@ -219,8 +221,8 @@ def test_weights_that_are_not_finite_are_refused(trained, tmp_path):
         (lambda state: state["config"]["split"].update(stride=10**9), "stride"),
         (lambda state: state["config"]["training"].update(target="os.system"), "unknown key target"),
         (lambda state: state["store"].update(classes=None), "does not describe a branch"),
-        (lambda state: state.update(bands=[1, 1]), r"bands \[1, 1\] with 3 channels"),
-        (lambda state: state.update(bands=[4]), r"bands \[4\]"),
+        (lambda state: state.update(bands=[1, 1]), r"bands \(1, 1\) with 3 channels"),
+        (lambda state: state.update(bands=[4]), r"bands \(4,\)"),
         (lambda state: state["store"].update(channels=10**9), "1000000000 channels"),
         (lambda state: state.update(position=[]), "does not describe a branch"),
     ],
@@ -238,7 +240,7 @@ def test_a_strange_description_is_refused(trained, tmp_path, change, message):
 
 @pytest.mark.parametrize(("model", "branches"), [("fc4", "0"), ("resnet8", "0,3")])
 def test_a_network_of_the_zoo_from_start_to_logits(store_path, tmp_path, monkeypatch, model, branches):
-    monkeypatch.setattr(learner, "create_branch", create_branch)
+    monkeypatch.setattr(branch_module, "create_branch", create_branch)
     config = replace(
         with_training(epochs=1, warmup_epochs=0), branches=branches, network=replace(CONFIG.network, model=model)
     )
@@ -247,4 +249,4 @@ def test_a_network_of_the_zoo_from_start_to_logits(store_path, tmp_path, monkeyp
     train_branch(config, store_path, tmp_path / "branch", 0)
     write_branch_logits(config, store_path, tmp_path / "branch", 0, tmp_path / "a", split="val")
     assert read_logits(tmp_path / "a").logits.shape == (9, 3)
-    assert isinstance(load_branch(tmp_path / "branch")[0], nn.Module)
+    assert isinstance(load_branch(tmp_path / "branch").network, nn.Module)

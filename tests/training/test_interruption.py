@@ -13,9 +13,9 @@ import pytest
 from tests.training.tiny import CONFIG, outcome, with_training
 
 from bandwise import atomic
+from bandwise.checkpoints.folder import read_checkpoint, steps
 from bandwise.errors import CorruptionError, Preempted
 from bandwise.training import loop
-from bandwise.training.checkpoint import read_checkpoint, steps
 from bandwise.training.trainer import train_branch
 
 EVERY_STEP = with_training(checkpoint_steps=1)
@@ -179,7 +179,7 @@ def test_a_writer_without_the_rename_is_caught_by_the_same_deaths(store_path, tm
     for byte_write in (2, 6, 7):
         folder = tmp_path / str(byte_write)
         with monkeypatch.context() as patch:
-            patch.setattr("bandwise.training.checkpoint.commit_folder", in_place)
+            patch.setattr("bandwise.checkpoints.folder.commit_folder", in_place)
             count, real = [0], Path.write_bytes
 
             def deadly(path, content, count=count, real=real, last=byte_write):

@@ -5,8 +5,8 @@ import pytest
 import torch
 from tests.training.tiny import CONFIG, with_training
 
+from bandwise.checkpoints.folder import AVERAGE_PREFIX, read_checkpoint, steps
 from bandwise.config import TrainingConfig
-from bandwise.training.checkpoint import AVERAGE_PREFIX, read_checkpoint, steps
 from bandwise.training.determinism import reproducible
 from bandwise.training.learner import Learner
 from bandwise.training.trainer import train_branch
@@ -94,9 +94,9 @@ def test_no_average_is_kept_unless_asked_for(store_path, tmp_path):
 
 def test_the_first_step_of_a_branch_is_gradient_descent_by_hand(store_path, tmp_path):
     """One step of SGD with weight decay on the matrices only, from the same batch, without any of the machinery."""
+    from bandwise.checkpoints.folder import read_checkpoint
     from bandwise.store.format import open_store
     from bandwise.store.loader import BatchStream
-    from bandwise.training.checkpoint import read_checkpoint
     from bandwise.training.seeds import seed_for
 
     config = replace(

@@ -6,8 +6,8 @@ import pytest
 import torch
 from tests.training.tiny import CONFIG, CrashError, crash_at, outcome, with_training
 
+from bandwise.checkpoints.folder import steps
 from bandwise.training import learner, loop
-from bandwise.training.checkpoint import steps
 from bandwise.training.optim import Schedule
 from bandwise.training.position import Position
 from bandwise.training.trainer import train_branch

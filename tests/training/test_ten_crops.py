@@ -9,6 +9,7 @@ import torch
 from tests.training.tiny import CONFIG, make_store
 
 from bandwise.bands.quantize import BandQuantizer
+from bandwise.checkpoints.branch import load_branch
 from bandwise.config import AugmentConfig, RunConfig
 from bandwise.errors import UsageError
 from bandwise.runs import read_logits
@@ -16,7 +17,7 @@ from bandwise.sources.decode import load_canvas
 from bandwise.sources.folder import FolderSource
 from bandwise.sources.samples import freeze_samples
 from bandwise.store.format import open_store
-from bandwise.training.infer import load_branch, write_branch_logits
+from bandwise.training.infer import write_branch_logits
 from bandwise.training.trainer import train_branch
 from bandwise.training.views import Views
 
@@ -48,7 +49,8 @@ def test_ten_crops_equal_crops_and_mirrors_of_the_pictures(tmp_path, storage, to
     write_branch_logits(config, store_path, folder, 1, tmp_path / "a", split="val", crops=10)
     found = read_logits(tmp_path / "a")
     assert found.meta["crops"] == "10"
-    network, state = load_branch(folder)
+    branch = load_branch(folder)
+    network, state = branch.network, branch.state
     mean, std = (torch.tensor(state["store"][name]).float().view(1, 3, 1, 1) for name in ("mean", "std"))
     views = ten_views(store_path, config, 1, 10)
     assert len(views) == 10

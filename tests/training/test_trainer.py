@@ -8,10 +8,10 @@ import torch
 from tests.training.tiny import CONFIG, CrashError, crash_at, make_store, outcome, with_training
 
 from bandwise.atomic import read_json
+from bandwise.checkpoints.folder import steps
 from bandwise.errors import CorruptionError, IncompatibleError, LockedError, UsageError
 from bandwise.locks import folder_lock
 from bandwise.store.format import Store
-from bandwise.training.checkpoint import steps
 from bandwise.training.trainer import train_branch
 
 

@@ -8,10 +8,10 @@ import torch
 from tests.pictures import make_folder
 from torch import Tensor, nn
 
+from bandwise.checkpoints.folder import read_checkpoint, steps
 from bandwise.config import AugmentConfig, RunConfig, SplitConfig, TrainingConfig
 from bandwise.sources.folder import FolderSource
 from bandwise.store.split import split_dataset
-from bandwise.training.checkpoint import read_checkpoint, steps
 
 CANVAS = 24
 CONFIG = RunConfig(

@@ -39,7 +39,7 @@ class FullyConnected(nn.Module):
             hidden += [nn.Linear(width, width), nn.BatchNorm1d(width), nn.ReLU(inplace=True)]
         self.hidden = nn.Sequential(*hidden)
         self.classifier = nn.Linear(width, num_classes)
-        initialise(self, self.classifier, "fan_in")
+        initialise(self)
 
     def features(self, images: Tensor) -> Tensor:
         """Return the vector before the classifier, (B, C * H * W), of images (B, C, H, W)."""

@@ -25,7 +25,7 @@ class PlainNetwork(nn.Module):
         self.hidden = hidden
         self.classifier = classifier
         self.side = side
-        initialise(self, classifier, "fan_in")
+        initialise(self)
 
     def features(self, images: Tensor) -> Tensor:
         """Return the vector before the classifier, (B, features), of images (B, C, H, W)."""

@@ -135,7 +135,7 @@ class ResNet(nn.Module):
                 inputs = planes * block.expansion
             self.add_module(name, blocks)
         self.fc = nn.Linear(inputs, num_classes)
-        initialise(self, self.fc, "fan_out")
+        initialise(self)
 
     def features(self, images: Tensor) -> Tensor:
         """Return the vector before the classifier, (B, features), of images (B, C, H, W)."""

@@ -100,9 +100,14 @@ def notes(first: RunView, controls: Sequence[RunView]) -> list[str]:
     found = [
         "Every number comes from one training of each network. The p-values say how far the choice of images "
         "explains a difference; they do not cover the luck of another seed.",
-        "Fusion weights, temperature and the best branch were chosen on the holdout; the reported images were used "
-        "once, for the final figures.",
+        "Fusion weights, temperatures and the best branch were chosen on the holdout, which no branch was trained on.",
     ]
+    used, planned = results["fusion"]["rule"], first.config.fusion.rule
+    if used != planned:
+        found.append(
+            f"The result uses the rule {used}, the configuration says {planned}. If it was changed after the figures "
+            "were seen, they are too good."
+        )
     if results["n_eval"] < _SMALL:
         found.append(f"{results['n_eval']} images are few: one image is {100 / results['n_eval']:.2f} points.")
     if gap := holdout_gap(first):

@@ -60,7 +60,7 @@ def accuracy_chart(bars: Sequence[Bar], chance: float) -> Figure:
     with mpl.rc_context(settings()):
         branches = [bar for bar in bars if bar.kind == "branch"]
         if len(branches) > _MANY:
-            figure, axes = canvas(2 * _WIDTH, 3.4)
+            figure, axes = canvas(_WIDTH, 3.4)
             _points(axes, branches, [bar for bar in bars if bar.kind != "branch"])
             axes.axhline(100 * chance, color=INK, linewidth=0.8, linestyle=(0, (2, 2)))
         else:
@@ -74,7 +74,7 @@ def price_chart(points: Sequence[Priced]) -> Figure:
     """Draw accuracy against the multiply-adds of one image; up and to the left is better."""
     with mpl.rc_context(settings()):
         figure, axes = canvas(_WIDTH, 2.9)
-        names = {"result": "fused", "control": "controls", "branch": "single branches"}
+        names = {"branch": "single branches", "control": "controls", "result": "the result"}
         for kind, name in names.items():
             chosen = [point for point in points if point.kind == kind]
             if chosen:
@@ -136,7 +136,7 @@ def _points(axes: Axes, branches: Sequence[Bar], others: Sequence[Bar]) -> None:
     axes.set_xlabel("branch")
     axes.set_ylabel("top-1 (%)")
     axes.set_ylim(bottom=0)
-    axes.legend(loc="center left", bbox_to_anchor=(1.0, 0.5))
+    axes.legend(loc="lower left", bbox_to_anchor=(0.0, 1.0), ncols=2, fontsize=8)
 
 
 def curve_chart(lines: Sequence[Line], *, what: str, unit: str, caption: str) -> Figure:

@@ -30,7 +30,9 @@ def headline_table(first: RunView, controls: Sequence[RunView]) -> Table:
     assert first.results is not None
     results = first.results
     several = len(results["branches"]) > 1
-    rows: list[tuple[str, ...]] = []
+    used = results["fusion"]["rule"]
+    what = f"fused by {used}, the result" if several else describe(first.config)
+    rows: list[tuple[str, ...]] = [(what, *_scores(first.headline, results["n_eval"]), _count(results))]
     for other in controls:
         if other.results is None or other.config is None:
             rows.append((f"{other.name}: no results", "", "", "", "", ""))
@@ -41,19 +43,16 @@ def headline_table(first: RunView, controls: Sequence[RunView]) -> Table:
     for entry in results["branches"] if several else ():
         name = branch_name(first.config, entry["branch"])
         rows.append((name, *_scores(entry, results["n_eval"]), _count(results)))
-    used = results["fusion"]["rule"]
     for rule, entry in first.rules.items() if several else ():
         if rule != used:
             rows.append((f"fused by {rule}", *_scores(entry, results["n_eval"]), _count(results)))
-    what = f"fused by {used}, the result" if several else describe(first.config)
-    rows.append((what, *_scores(first.headline, results["n_eval"]), _count(results)))
     rows.append(("chance: always the largest class", percent(results["chance"]), "", "", "", _count(results)))
     crops = "centre crop" if results["crops"] == 1 else f"{results['crops']} crops"
     return Table(
         caption=f"{first.name}{' and its controls' if controls else ''} on the reported images ({crops})",
         head=("system", *_SCORES, "images scored"),
         rows=tuple(rows),
-        strong=frozenset({len(rows) - 2}),
+        strong=frozenset({0}),
         note="± is one binomial standard error. NLL is the negative log-likelihood, ECE the expected calibration error "
         "in 15 bins; lower is better for both. A fusion has a temperature fitted on the holdout; a single network has "
         "none.",
@@ -115,8 +114,8 @@ def rules_table(view: RunView) -> Table:
         rows=tuple(rows),
         strong=frozenset({used}) - {-1},
         text_columns=frozenset({0, 6}),
-        note="The rule in bold was chosen in the configuration, before the reported images were seen. Holdout images "
-        "are training images that no branch was trained on.",
+        note="The rule in bold is the result, whichever is best here. Holdout images are training images that no "
+        "branch was trained on.",
     )
 
 

@@ -13,13 +13,13 @@ from bandwise.atomic import read_json
 from bandwise.bands.module import BandSplit
 from bandwise.bands.quantize import offsets
 from bandwise.bands.transform import SubbandTransform
+from bandwise.checkpoints.branch import TrainedBranch, load_branch
 from bandwise.config import SplitConfig, to_dict
 from bandwise.configfile import differences
 from bandwise.errors import CorruptionError, IncompatibleError, UsageError
 from bandwise.evaluation.crops import center_box
 from bandwise.fusion.combination import Fusion
 from bandwise.runs import Run, open_run
-from bandwise.serving.branches import TrainedBranch, read_branch
 
 
 class SpectralEnsemble(nn.Module):
@@ -77,7 +77,7 @@ class SpectralEnsemble(nn.Module):
         """
         run = open_run(Path(run_path))
         fusion = _read_fusion(run)
-        branches = [read_branch(run.branch_folder(branch)) for branch in fusion.branches]
+        branches = [load_branch(run.branch_folder(branch)) for branch in fusion.branches]
         for number, branch in zip(fusion.branches, branches, strict=True):
             _require_run(run, number, branch)
         return cls(branches, fusion)

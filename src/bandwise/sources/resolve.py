@@ -1,13 +1,23 @@
-"""From `--data` to a source: a known name first, else a folder."""
+"""From `--data` and `--source` to a source; left on auto, a known name comes first, then what the folder looks like."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 from bandwise.config import DataConfig
 from bandwise.errors import UsageError
+from bandwise.sources import imagenet1k, imagenet21k
+from bandwise.sources.audit21k import PUBLISHED
 from bandwise.sources.folder import FolderSource
+from bandwise.sources.imagenet1k import open_imagenet1k
+from bandwise.sources.imagenet21k import open_imagenet21k
 from bandwise.sources.named import available, open_named
 from bandwise.sources.nearest import nearest
+from bandwise.sources.parquet import open_parquet
 from bandwise.sources.samples import Source
+from bandwise.sources.shards import split_of
+from bandwise.sources.webdataset import open_webdataset
+
+_EXPECTABLE = {"imagenet1k": ("ilsvrc2012",), "imagenet21k": tuple(PUBLISHED)}
 
 
 def open_source(config: DataConfig) -> Source:
@@ -16,20 +26,59 @@ def open_source(config: DataConfig) -> Source:
     `--source auto` takes a known name before a folder of the same name; write `./photos` for the folder.
 
     Raises:
-        UsageError: it is neither a name nor a folder, or the folder cannot be used.
+        UsageError: it is neither a name nor a place, or what is there cannot be used.
         CorruptionError: a named set is not complete on disk.
         NoSpaceError: the disk is full.
     """
+    path = Path(config.data).expanduser()
+    kind = _look(config, path) if config.source == "auto" else config.source
+    if config.expect not in ("any", *_EXPECTABLE.get(kind, ())):
+        kinds = [name for name, expectable in _EXPECTABLE.items() if config.expect in expectable]
+        raise UsageError(
+            f"--expect {config.expect} is about --source {' or '.join(kinds)}; {config.data!r} is read as {kind}"
+        )
+    if kind in ("named", *_EXPECTABLE):
+        _require_own_reported(config, "test" if kind == "named" else "val")
+    openers: dict[str, Callable[[], Source]] = {
+        "named": lambda: open_named(config.data),
+        "folder": lambda: FolderSource(path, config.reported, follow_symlinks=config.follow_symlinks),
+        "imagenet1k": lambda: open_imagenet1k(path, expect=config.expect),  # type: ignore[reportArgumentType]
+        "imagenet21k": lambda: open_imagenet21k(path, expect=config.expect),  # type: ignore[reportArgumentType]
+        "parquet": lambda: open_parquet(path, reported=config.reported),
+        "webdataset": lambda: open_webdataset(path, reported=config.reported),
+    }
+    return openers[kind]()
+
+
+def _look(config: DataConfig, path: Path) -> str:
+    """Say what kind of source `--data` is."""
     known = available()
-    if config.source == "named" or (config.source == "auto" and config.data in known):
-        if config.reported == "val":
-            raise UsageError(
-                f"--reported val: the set {config.data!r} reports on its test images; leave --reported out"
-            )
-        return open_named(config.data)
-    if config.source == "auto" and not Path(config.data).expanduser().exists():
+    if config.data in known:
+        return "named"
+    if not path.exists():
         raise UsageError(
             f"--data {config.data!r} is neither a folder nor a known set{nearest(config.data, known)}; "
             f"known sets: {', '.join(known)}"
         )
-    return FolderSource(Path(config.data), config.reported, follow_symlinks=config.follow_symlinks)
+    if path.name in (*imagenet21k.OUTER_ARCHIVES, imagenet21k.COMPRESSED):
+        return "imagenet21k"
+    # Class folders beside the archives they were unpacked from are read as folders, as they always were.
+    if not path.is_dir() or (path / "train").is_dir():
+        return "folder"
+    if (path / imagenet1k.TRAIN_ARCHIVE).exists():
+        return "imagenet1k"
+    if any((path / name).exists() for name in (*imagenet21k.OUTER_ARCHIVES, imagenet21k.COMPRESSED)):
+        return "imagenet21k"
+    for kind, suffix in (("parquet", ".parquet"), ("webdataset", ".tar")):
+        shards = [*path.glob(f"*{suffix}"), *path.glob(f"data/*{suffix}")]
+        if any(split_of(shard) == "train" for shard in shards):
+            return kind
+    return "folder"
+
+
+def _require_own_reported(config: DataConfig, own: str) -> None:
+    if config.reported not in ("auto", own):
+        what = "test images" if own == "test" else "validation images"
+        raise UsageError(
+            f"--reported {config.reported}: the set {config.data!r} reports on its {what}; leave --reported out"
+        )

@@ -2,18 +2,20 @@
 
 import hashlib
 import json
-from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol, get_args
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from bandwise.config import SplitConfig
 from bandwise.errors import CorruptionError, UsageError
+from bandwise.sources.draws import draw_order, smallest_of_each
+from bandwise.sources.listing import Entry, Listing, Split
+from bandwise.sources.names import Names
 
-Split = Literal["train", "holdout", "val"]
 SPLITS: tuple[Split, ...] = get_args(Split)
 
 SCHEMA = pa.schema(
@@ -26,22 +28,8 @@ SCHEMA = pa.schema(
     ]
 )
 
-
-@dataclass(frozen=True, slots=True)
-class Entry:
-    """One image of a source.
-
-    Attributes:
-        path: name inside the source, as bytes because a file name need not be text.
-        label: index into the class names of the source.
-        size: bytes of the encoded picture, or of the raw pixels where the source holds arrays.
-        split: `train` or `val`; only `freeze_samples` makes `holdout`.
-    """
-
-    path: bytes
-    label: int
-    size: int
-    split: Split
+# An Arrow array of type `binary` holds at most 2 GiB: so many of the longest names still fit.
+_PIECE = 1 << 18
 
 
 class Source(Protocol):
@@ -67,8 +55,8 @@ class Source(Protocol):
         """What identifies the source, ready for JSON, without a path of this machine."""
         ...
 
-    def entries(self) -> list[Entry]:
-        """List every image, `train` and `val`."""
+    def entries(self) -> Sequence[Entry]:
+        """List every image, `train` and `val`; a source of many images returns a `Listing`."""
         ...
 
     def read(self, path: bytes) -> bytes | np.ndarray:
@@ -81,18 +69,21 @@ class SampleList:
     """Images in the order of their ids: first `train`, then `holdout`, then `val`, each contiguous.
 
     Attributes:
-        paths: N names inside the source.
+        paths: N names inside the source; packed, whatever sequence is given.
         labels: int32 `(N,)`.
-        splits: strings `(N,)`.
+        splits: strings `(N,)`, as objects, so that equal ones are held once.
         sizes: bytes, int64 `(N,)`.
         classes: class names.
     """
 
-    paths: list[bytes]
+    paths: Sequence[bytes]
     labels: np.ndarray
     splits: np.ndarray
     sizes: np.ndarray
     classes: tuple[str, ...]
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "paths", Names.of(self.paths))
 
     def __len__(self) -> int:
         return len(self.paths)
@@ -104,11 +95,13 @@ class SampleList:
 
     def table(self) -> pa.Table:
         """Return the list as the table of `samples.parquet`, in the order of ids."""
+        paths = Names.of(self.paths)
+        pieces = [paths[start : start + _PIECE].array.cast(pa.binary()) for start in range(0, len(self), _PIECE)]
         columns = [
             pa.array(np.arange(len(self), dtype=np.int64)),
-            pa.array(self.paths, pa.binary()),
+            pa.chunked_array(pieces, pa.binary()),
             pa.array(self.labels, pa.int32()),
-            pa.array(self.splits.tolist(), pa.string()),
+            pa.array(self.splits, pa.string()),
             pa.array(self.sizes, pa.int64()),
         ]
         return pa.Table.from_arrays(columns, schema=SCHEMA)
@@ -126,24 +119,24 @@ class SampleList:
                 f"the sample list has columns {table.schema.names}, or gaps; {SCHEMA.names} are needed"
             )
         labels = table.column("label").to_numpy()
-        splits = np.array(table.column("split").to_pylist(), dtype="<U7")
         if not np.array_equal(table.column("id").to_numpy(), np.arange(len(table))):
             raise CorruptionError("the sample list has other ids than 0, 1, 2...")
         if len(labels) and not (labels.min() >= 0 and labels.max() < len(classes)):
             raise CorruptionError(f"the sample list has labels outside 0 to {len(classes) - 1}")
-        rank = np.full(len(splits), -1)
-        for position, split in enumerate(SPLITS):
-            rank[splits == split] = position
-        if np.any(rank < 0) or np.any(np.diff(rank) < 0):
+        found = pc.index_in(table.column("split"), value_set=pa.array(SPLITS))  # type: ignore[reportAttributeAccessIssue]
+        if found.null_count or np.any(np.diff(rank := found.to_numpy()) < 0):
             raise CorruptionError(f"the sample list has splits other than {SPLITS}, or not in that order")
-        return cls(table.column("path").to_pylist(), labels, splits, table.column("size").to_numpy(), tuple(classes))
+        paths = Names.join([Names(piece.cast(pa.large_binary())) for piece in table.column("path").chunks])
+        splits = np.array(SPLITS, dtype=object)[rank]
+        return cls(paths, labels, splits, table.column("size").to_numpy(), tuple(classes))
 
     def sha256(self) -> str:
         """Return a digest of the classes and of every row, in 64 hexadecimal digits; it does not depend on Parquet."""
         digest = hashlib.sha256(json.dumps(list(self.classes)).encode())
-        for numbers in (self.labels, self.sizes, [len(path) for path in self.paths]):
-            digest.update(np.asarray(numbers, dtype="<i8").tobytes())
-        digest.update(b"".join(self.paths))
+        paths = Names.of(self.paths)
+        for numbers in (self.labels, self.sizes, paths.lengths()):
+            digest.update(np.ascontiguousarray(numbers, dtype="<i8").data)
+        digest.update(paths.joined())
         digest.update(json.dumps([len(self.range(split)) for split in SPLITS]).encode())
         return digest.hexdigest()
 
@@ -160,60 +153,45 @@ def freeze_samples(source: Source, config: SplitConfig, allow_empty_class: bool 
         UsageError: the source has no training images, or a class has none in a split that has images, unless
             `allow_empty_class`.
     """
-    entries = source.entries()
-    train = [entry for entry in entries if entry.split == "train"]
-    val = [entry for entry in entries if entry.split == "val"]
-    if not train:
+    listing = Listing.of(source.entries())
+    if listing.val.all():
         raise UsageError(f"{source.name} has no training images")
     if not allow_empty_class:
-        _require_every_class(source, "train", train)
-        if val:
-            _require_every_class(source, "val", val)
-    held: set[bytes] = set()
-    if config.holdout > 0:
-        by_class: dict[int, list[Entry]] = defaultdict(list)
-        for entry in train:
-            by_class[entry.label].append(entry)
-        for members in by_class.values():
-            count = _holdout_count(len(members), config)
-            held.update(
-                e.path for e in sorted(members, key=lambda e: _draw(config.split_seed, "holdout", e.path))[:count]
-            )
-    ordered = {
-        "train": sorted(
-            (entry for entry in train if entry.path not in held),
-            key=lambda entry: _draw(config.split_seed, "order", entry.path),
-        ),
-        "holdout": sorted((entry for entry in train if entry.path in held), key=lambda entry: entry.path),
-        "val": sorted(val, key=lambda entry: entry.path),
-    }
-    return _sample_list(ordered, source.classes)
-
-
-def _sample_list(ordered: dict[str, list[Entry]], classes: tuple[str, ...]) -> SampleList:
-    rows = [entry for split in SPLITS for entry in ordered[split]]
-    assert len({entry.path for entry in rows}) == len(rows), "a source lists one name twice"
+        _require_every_class(source, "train", listing.labels[~listing.val])
+        if listing.val.any():
+            _require_every_class(source, "val", listing.labels[listing.val])
+    parts = _positions(listing, len(source.classes), config)
+    positions = np.concatenate(parts)
     return SampleList(
-        paths=[entry.path for entry in rows],
-        labels=np.array([entry.label for entry in rows], dtype=np.int32),
-        splits=np.array([split for split in SPLITS for _ in ordered[split]], dtype="<U7"),
-        sizes=np.array([entry.size for entry in rows], dtype=np.int64),
-        classes=classes,
+        paths=listing.names.take(positions),
+        labels=listing.labels[positions],
+        splits=np.repeat(np.array(SPLITS, dtype=object), [len(part) for part in parts]),
+        sizes=listing.sizes[positions].astype(np.int64, copy=False),
+        classes=source.classes,
     )
 
 
-def _holdout_count(count: int, config: SplitConfig) -> int:
-    wanted = max(int(config.holdout * count + 0.5), config.holdout_min)
-    return min(wanted, count - 1)
+def _positions(listing: Listing, classes: int, config: SplitConfig) -> list[np.ndarray]:
+    """Return the positions in the listing of train, holdout and val, each in the order of its ids."""
+    train, val = np.flatnonzero(~listing.val), np.flatnonzero(listing.val)
+    names, labels = listing.names.take(train), listing.labels[train]
+    held = np.zeros(len(train), bool)
+    if config.holdout > 0:
+        counts = np.bincount(labels, minlength=classes)
+        wanted = np.maximum((config.holdout * counts + 0.5).astype(np.int64), config.holdout_min)
+        order = draw_order(names, config.split_seed, "holdout")
+        held = smallest_of_each(order, labels, np.clip(wanted, 0, np.maximum(counts - 1, 0)))
+    kept, holdout = train[~held], train[held]
+    return [
+        kept[draw_order(listing.names.take(kept), config.split_seed, "order")],
+        holdout[listing.names.take(holdout).order()],
+        val[listing.names.take(val).order()],
+    ]
 
 
-def _draw(seed: int, purpose: str, path: bytes) -> bytes:
-    return hashlib.sha256(f"{seed} {purpose} ".encode() + path).digest()
-
-
-def _require_every_class(source: Source, split: str, entries: Iterable[Entry]) -> None:
-    present = {entry.label for entry in entries}
-    empty = [name for label, name in enumerate(source.classes) if label not in present]
+def _require_every_class(source: Source, split: str, labels: np.ndarray) -> None:
+    present = np.bincount(labels, minlength=len(source.classes))
+    empty = [name for name, count in zip(source.classes, present.tolist(), strict=True) if not count]
     if empty:
         shown = ", ".join(repr(name) for name in empty[:5]) + (", ..." if len(empty) > 5 else "")
         raise UsageError(

@@ -42,7 +42,7 @@ def run_jobs(
         Preempted: `stop` said true.
         BandwiseError: a worker died, or any error of `write_group`.
     """
-    if workers == 1 or len(jobs) == 1:
+    if workers == 1 or len(jobs) <= 1:
         yield from _run_here(work, jobs, advance, stop)
     else:
         yield from _run_in_processes(work, jobs, min(workers, len(jobs)), advance, stop)

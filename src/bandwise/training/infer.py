@@ -2,20 +2,18 @@
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
 from bandwise.atomic import json_bytes, sha256_bytes
-from bandwise.config import NetworkConfig, RunConfig, SplitConfig, TrainingConfig
-from bandwise.configfile import merge
-from bandwise.errors import BandwiseError, CorruptionError, UsageError
+from bandwise.checkpoints.branch import load_branch
+from bandwise.config import RunConfig
+from bandwise.errors import BandwiseError, UsageError
 from bandwise.runs import LogitsFile, write_logits
 from bandwise.store.format import open_store
 from bandwise.store.loader import BatchStream
-from bandwise.training.checkpoint import last_checkpoint
 from bandwise.training.description import (
     bands_of,
     describe_branch,
@@ -24,64 +22,7 @@ from bandwise.training.description import (
     require_same_store,
 )
 from bandwise.training.determinism import choose_device, reproducible
-from bandwise.training.learner import average_weights, build_network
-from bandwise.training.tensors import load_weights, require_fit
 from bandwise.training.views import Views
-
-
-class NotFinishedError(UsageError):
-    """The branch is not trained to its end, so its predictions would not be those of the experiment."""
-
-
-def load_branch(folder: Path) -> tuple[nn.Module, dict[str, Any]]:
-    """Load the network of a finished branch on the CPU, in evaluation mode, without a gradient.
-
-    The weights are the moving average where the branch keeps one.
-
-    Args:
-        folder: the branch folder, from this machine or another.
-
-    Returns:
-        The network, and what `state.json` holds: bands, configuration, classes, mean and std among others.
-
-    Raises:
-        CorruptionError: there is no checkpoint, or the newest one is damaged.
-        IncompatibleError: the weights do not fit the network, or a newer version wrote them.
-        NotFinishedError: training is not finished.
-    """
-    checkpoint = last_checkpoint(folder)
-    state = checkpoint.state
-    try:
-        done, total = state["position"]["step"], state["total_steps"]
-        sections = state["config"]
-        config = RunConfig(
-            split=merge(SplitConfig(), sections["split"]),
-            network=merge(NetworkConfig(), sections["network"]),
-            training=merge(TrainingConfig(), sections["training"]),
-        )
-        bands, channels = state["bands"], state["store"]["channels"]
-        if (
-            len(set(bands)) != len(bands)
-            or not set(bands) <= set(range(config.split.stride**2))
-            or channels not in (1, 3)
-        ):
-            raise ValueError(f"bands {bands} with {channels} channels")
-        facts = {"num_classes": len(state["store"]["classes"]), "bands": len(bands), "channels": channels}
-    except (KeyError, TypeError, ValueError) as error:
-        raise CorruptionError(f"{checkpoint.path} does not describe a branch: {error}") from error
-    if done != total:
-        raise NotFinishedError(
-            f"{folder} is trained for {done} of {total} steps; run `bandwise train` to finish it first"
-        )
-    weights = average_weights(checkpoint) if config.training.model_ema else checkpoint.model
-    # First without memory: a description from elsewhere must not make us allocate more than its weights take.
-    with torch.device("meta"):
-        require_fit(build_network(config, **facts), weights, checkpoint.path)
-    # The global generator is left as it was: the weights drawn here are replaced at once.
-    with torch.random.fork_rng(devices=[], device_type="cuda"):
-        network = build_network(config, **facts)
-    load_weights(network, weights, checkpoint.path)
-    return network.eval().requires_grad_(False), state
 
 
 def write_branch_logits(
@@ -113,18 +54,17 @@ def write_branch_logits(
         CorruptionError: checkpoint or store is damaged.
     """
     bands = bands_of(config, branch)
-    network, state = load_branch(folder)
-    require_same_branch(state, describe_branch(config, branch), str(folder))
+    trained = load_branch(folder)
+    require_same_branch(trained.state, describe_branch(config, branch), str(folder))
     store = open_store(store_path, bands)
-    require_same_store(state["store"], describe_store(store, bands), str(folder))
+    require_same_store(trained.state["store"], describe_store(store, bands), str(folder))
     if not store.rows(split):
         raise UsageError(f"{store_path} has no {split} samples")
     device = choose_device(config.training.device)
     views = Views(store, bands, config.training.crop // config.split.stride, crops, device)
     with reproducible(config.training, device):
-        ids, labels, logits = predict_split(
-            network.to(device), BatchStream(store, bands, split, config.training.batch_size, cache="none"), views
-        )
+        stream = BatchStream(store, bands, split, config.training.batch_size, cache="none")
+        ids, labels, logits = predict_split(trained.network.to(device), stream, views)
     if not np.isfinite(logits).all():
         raise BandwiseError(f"{folder} gives logits on {split} that are not finite; train it again with a lower --lr")
     meta = {

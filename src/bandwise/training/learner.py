@@ -9,29 +9,14 @@ from timm.utils.model_ema import ModelEmaV3
 from torch import Tensor, nn
 from torch.nn import functional
 
+from bandwise.checkpoints.branch import build_network
+from bandwise.checkpoints.folder import AVERAGE_PREFIX, Checkpoint, average_weights
+from bandwise.checkpoints.tensors import load_weights, pack, unpack
 from bandwise.config import RunConfig
 from bandwise.errors import CorruptionError, UsageError
-from bandwise.models.zoo import create_branch
-from bandwise.training.checkpoint import AVERAGE_PREFIX, Checkpoint
 from bandwise.training.determinism import random_states, restore_random_states
 from bandwise.training.optim import Schedule, create_optimizer
 from bandwise.training.seeds import seed_for
-from bandwise.training.tensors import load_weights, pack, unpack
-
-
-def build_network(config: RunConfig, *, num_classes: int, bands: int, channels: int) -> nn.Module:
-    """Build the network of a branch with weights from torch's global generator.
-
-    Raises:
-        UsageError: there is no such network, or it does not take that input size.
-    """
-    return create_branch(
-        config.network.model,
-        num_classes=num_classes,
-        in_channels=bands * channels,
-        input_size=config.training.crop // config.split.stride,
-        stem=config.network.stem,
-    )
 
 
 class Learner:
@@ -134,12 +119,3 @@ class Learner:
             restore_random_states(checkpoint.optim, self.device)
         except (KeyError, TypeError, ValueError, RuntimeError) as error:
             raise CorruptionError(f"{checkpoint.path} does not hold the state of this optimiser: {error}") from error
-
-
-def average_weights(checkpoint: Checkpoint) -> dict[str, Tensor]:
-    """Return the moving average of the weights by the names of the network."""
-    return {
-        name.removeprefix(AVERAGE_PREFIX): value
-        for name, value in checkpoint.optim.items()
-        if name.startswith(AVERAGE_PREFIX)
-    }

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from bandwise.atomic import write_json
+from bandwise.checkpoints.folder import Checkpoint, save_checkpoint
 from bandwise.config import RunConfig
 from bandwise.errors import BandwiseError, NoSpaceError, Preempted
 from bandwise.evaluation.metrics import classification_metrics
@@ -20,7 +21,6 @@ from bandwise.progress import Advance, progress, say
 from bandwise.store.augment import BandAugment
 from bandwise.store.format import Store
 from bandwise.store.loader import Batch, BatchStream
-from bandwise.training.checkpoint import Checkpoint, save_checkpoint
 from bandwise.training.infer import predict_split
 from bandwise.training.journal import Journal
 from bandwise.training.learner import Learner

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from bandwise.atomic import read_json, remove_temporaries, require_writable
+from bandwise.checkpoints.folder import Checkpoint, newest_checkpoint, remove_trash
 from bandwise.config import RunConfig
 from bandwise.errors import CorruptionError
 from bandwise.locks import folder_lock
@@ -14,7 +15,6 @@ from bandwise.signals import stop_requested
 from bandwise.store.compatibility import require_same_split
 from bandwise.store.format import open_store
 from bandwise.store.layout import format_bands
-from bandwise.training.checkpoint import Checkpoint, newest_checkpoint, remove_trash
 from bandwise.training.description import (
     bands_of,
     describe_branch,

@@ -17,9 +17,9 @@ from typing import Any
 from torch import Tensor
 
 from bandwise.atomic import commit_folder, fsync_folder, json_bytes, read_json, sha256_bytes, sha256_file
+from bandwise.checkpoints.tensors import NotFiniteError, from_file, listed, not_finite, to_bytes
 from bandwise.errors import CorruptionError, IncompatibleError
 from bandwise.progress import say
-from bandwise.training.tensors import NotFiniteError, from_file, listed, not_finite, to_bytes
 
 COMMIT_NAME = "COMMIT.json"
 MODEL_NAME = "model.safetensors"
@@ -174,6 +174,15 @@ def last_checkpoint(folder: Path) -> Checkpoint:
         return read_checkpoint(found[0])
     except CorruptionError as error:
         raise CorruptionError(f"{error}; run `bandwise train` again: it falls back to the checkpoint before") from error
+
+
+def average_weights(checkpoint: Checkpoint) -> dict[str, Tensor]:
+    """Return the moving average of the weights by the names of the network."""
+    return {
+        name.removeprefix(AVERAGE_PREFIX): value
+        for name, value in checkpoint.optim.items()
+        if name.startswith(AVERAGE_PREFIX)
+    }
 
 
 def remove_trash(folder: Path) -> None:

@@ -7,9 +7,8 @@ import pytest
 import torch
 
 from bandwise import atomic
-from bandwise.errors import CorruptionError, IncompatibleError, NoSpaceError
-from bandwise.training import checkpoint as module
-from bandwise.training.checkpoint import (
+from bandwise.checkpoints import folder as module
+from bandwise.checkpoints.folder import (
     AVERAGE_PREFIX,
     last_checkpoint,
     newest_checkpoint,
@@ -18,7 +17,8 @@ from bandwise.training.checkpoint import (
     save_checkpoint,
     steps,
 )
-from bandwise.training.tensors import NotFiniteError
+from bandwise.checkpoints.tensors import NotFiniteError
+from bandwise.errors import CorruptionError, IncompatibleError, NoSpaceError
 
 FILES = ("COMMIT.json", "model.safetensors", "optim.safetensors", "state.json")
 

@@ -6,8 +6,8 @@ import torch
 from safetensors.torch import load_file
 from torch import nn
 
+from bandwise.checkpoints.tensors import from_file, listed, load_weights, not_finite, pack, to_bytes, unpack
 from bandwise.errors import CorruptionError, IncompatibleError
-from bandwise.training.tensors import from_file, listed, load_weights, not_finite, pack, to_bytes, unpack
 
 SOURCE = Path("model.safetensors")
 

@@ -1,0 +1,163 @@
+"""Where every picture of a set of archives lies: columns in one Arrow file that all processes map and share.
+
+The file lies in `$BANDWISE_HOME/index`, under a name that changes with the archives and the options. It is
+written once, complete or not at all; a worker process that opens it reads nothing until it looks a picture up.
+"""
+
+import functools
+import json
+import os
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from bandwise.atomic import json_bytes, replacing, sha256_bytes
+from bandwise.errors import UsageError
+from bandwise.sources.listing import Listing
+from bandwise.sources.named import HOME_VARIABLE, home
+from bandwise.sources.names import Names
+
+_VERSION = 1
+_FACTS = b"bandwise"
+_COLUMNS = {
+    "name": pa.large_binary(),
+    "file": pa.int32(),
+    "offset": pa.int64(),
+    "size": pa.int32(),
+    "position": pa.int32(),
+    "label": pa.int32(),
+    "val": pa.uint8(),
+}
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class PictureIndex:
+    """The pictures of a source, sorted by name; 65 bytes each for a name of 32.
+
+    Attributes:
+        names: N names, each once.
+        files: int32 `(N,)`, number of the archive.
+        offsets: int64 `(N,)`, byte in it.
+        sizes: int32 `(N,)`, bytes there.
+        positions: int32 `(N,)`, place among those that share the bytes.
+        labels: int32 `(N,)`.
+        val: bool `(N,)`.
+        facts: what else the source must know, ready for JSON.
+    """
+
+    names: Names
+    files: np.ndarray
+    offsets: np.ndarray
+    sizes: np.ndarray
+    positions: np.ndarray
+    labels: np.ndarray
+    val: np.ndarray
+    facts: dict[str, Any]
+
+    def listing(self) -> Listing:
+        """Return the images, sharing memory with the index."""
+        return Listing(self.names, self.labels, self.sizes, self.val)
+
+
+class IndexBuilder:
+    """Collects pictures, a class or an archive at a time."""
+
+    def __init__(self) -> None:
+        """Start with nothing."""
+        self._names: list[Names] = []
+        self._columns: dict[str, list[np.ndarray]] = {key: [] for key in _COLUMNS if key != "name"}
+
+    def add(self, names: Sequence[bytes], **columns: Any) -> None:
+        """Add pictures; a column is one number for all of them or one a picture, and 0 where it is left out."""
+        self._names.append(Names.of(names))
+        for key, parts in self._columns.items():
+            kind = _COLUMNS[key].to_pandas_dtype()
+            parts.append(np.broadcast_to(np.asarray(columns.get(key, 0), kind), len(names)))
+
+    def table(self, facts: Mapping[str, Any]) -> pa.Table:
+        """Return all pictures, sorted by name.
+
+        Raises:
+            UsageError: a name stands twice.
+        """
+        names = Names.join(self._names)
+        columns = {
+            key: np.concatenate(parts) if parts else np.zeros(0, _COLUMNS[key].to_pandas_dtype())
+            for key, parts in self._columns.items()
+        }
+        if not names.is_sorted():
+            order = names.order()
+            names, columns = names.take(order), {key: values[order] for key, values in columns.items()}
+        if (twice := names.first_repeated()) is not None:
+            raise UsageError(f"the picture {os.fsdecode(twice)!r} stands twice; remove one of the two")
+        schema = pa.schema(list(_COLUMNS.items()), metadata={_FACTS: json.dumps(facts)})
+        return pa.Table.from_arrays([names.array, *map(pa.array, columns.values())], schema=schema)
+
+
+def indexed(key: Mapping[str, Any], files: Sequence[Path], build: Callable[[], pa.Table]) -> Path:
+    """Return the file of an index; it is built where these archives have none yet under this key.
+
+    Args:
+        key: what the index depends on besides the archives.
+        files: the archives; name, size, time of change and inode of each tell whether it is still the same.
+        build: makes the table, with `IndexBuilder`.
+
+    Raises:
+        UsageError: the index cannot be written; or what `build` raises, and then nothing is written.
+        NoSpaceError: the disk is full.
+    """
+    facts = [
+        (str(path.absolute()), status.st_size, status.st_mtime_ns, status.st_ino) for path, status in _stats(files)
+    ]
+    name = sha256_bytes(json_bytes({"version": _VERSION, "key": dict(key), "files": facts}))[:32]
+    path = home() / "index" / f"{name}.arrow"
+    try:
+        load_index(path)
+        return path
+    except (FileNotFoundError, ValueError):
+        table = build()
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with (
+            replacing(path) as temporary,
+            pa.OSFile(str(temporary), "wb") as stream,
+            pa.ipc.new_file(stream, table.schema) as writer,
+        ):
+            writer.write_table(table)
+    except OSError as error:
+        raise UsageError(
+            f"the index cannot be written to {path.parent}: {error.strerror}; set {HOME_VARIABLE} to a folder that can"
+        ) from error
+    load_index.cache_clear()
+    return path
+
+
+@functools.lru_cache(maxsize=4)
+def load_index(path: Path) -> PictureIndex:
+    """Map the file of an index.
+
+    Raises:
+        FileNotFoundError: there is none.
+        ValueError: it is damaged.
+    """
+    try:
+        table = pa.ipc.open_file(pa.memory_map(str(path))).read_all()
+        if dict(zip(table.schema.names, table.schema.types, strict=True)) != _COLUMNS:
+            raise ValueError(f"{path} has other columns: {table.schema.names}")
+        names, *columns = (table.column(key).combine_chunks() for key in _COLUMNS)
+        values = [column.to_numpy() for column in columns]
+        values[-1] = values[-1].view(bool)
+        return PictureIndex(Names(names), *values, facts=json.loads((table.schema.metadata or {})[_FACTS]))
+    except (pa.ArrowException, KeyError) as error:
+        raise ValueError(f"{path} is damaged: {error}") from error
+
+
+def _stats(files: Sequence[Path]) -> list[tuple[Path, os.stat_result]]:
+    try:
+        return [(path, path.stat()) for path in files]
+    except OSError as error:
+        raise UsageError(f"{error.filename} cannot be opened: {error.strerror}") from error

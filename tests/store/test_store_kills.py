@@ -1,0 +1,229 @@
+"""Killed or stopped at any point, a split ends with the same bytes when it is run again."""
+
+import dataclasses
+import signal
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from tests.store.arrays import RandomSource
+from tests.store.trees import run_python, start_python, temporaries, tree
+
+from bandwise.config import SplitConfig
+from bandwise.errors import Preempted
+from bandwise.store.format import open_store
+from bandwise.store.split import split_dataset
+
+SOURCE = RandomSource(train=300, val=6)
+CONFIG = SplitConfig(canvas=8, group_size=256, holdout=0.1)
+SMALL = RandomSource(train=6, val=3)
+SMALL_CONFIG = SplitConfig(canvas=8, holdout=0, bands="0,3")
+
+# The process kills itself just before or after the given rename; argument: "before" or "after", name, how many times.
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+from bandwise.config import SplitConfig
+from bandwise.store.split import split_dataset
+from tests.store.arrays import RandomSource
+
+out, when, name, count = Path(sys.argv[1]), sys.argv[2], sys.argv[3], int(sys.argv[4])
+rename, seen = os.replace, 0
+
+def replace(source, target):
+    global seen
+    seen += name in str(target)
+    if when == "before" and seen == count:
+        os.kill(os.getpid(), signal.SIGKILL)
+    rename(source, target)
+    if when == "after" and seen == count:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+os.replace = replace
+split_dataset(RandomSource(train=300, val=6), SplitConfig(canvas=8, group_size=256, holdout=0.1), out)
+"""
+
+# A mistake on purpose: the process number goes into every commit record.
+WITH_PID = """
+import os, sys
+from pathlib import Path
+from bandwise.config import SplitConfig
+from bandwise.store import groups
+from bandwise.store.split import split_dataset
+from tests.store.arrays import RandomSource
+
+seal = groups.seal
+groups.seal = lambda content: seal({**content, "pid": os.getpid()})
+split_dataset(RandomSource(train=6, val=3), SplitConfig(canvas=8, holdout=0), Path(sys.argv[1]))
+"""
+
+SLOWLY = """
+import sys, time
+from pathlib import Path
+from bandwise.config import SplitConfig
+from bandwise.store.split import split_dataset
+from tests.store.test_store_kills import SlowSource
+
+if __name__ == "__main__":
+    source = SlowSource(train=300, val=6)
+    split_dataset(source, SplitConfig(canvas=8, group_size=256, holdout=0.1), Path(sys.argv[1]), workers=2)
+"""
+
+
+@dataclasses.dataclass(frozen=True)
+class SlowSource(RandomSource):
+    """Takes its time over each picture."""
+
+    delay_s: float = 0.002
+
+    def read(self, path: bytes) -> bytes | np.ndarray:
+        time.sleep(self.delay_s)
+        return super().read(path)
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory) -> dict[str, str]:
+    out = tmp_path_factory.mktemp("whole") / "store"
+    split_dataset(SOURCE, CONFIG, out)
+    return tree(out)
+
+
+@pytest.fixture(scope="module")
+def small(tmp_path_factory) -> dict[str, str]:
+    out = tmp_path_factory.mktemp("small") / "store"
+    split_dataset(SMALL, SMALL_CONFIG, out)
+    return tree(out)
+
+
+@pytest.mark.parametrize(
+    ("when", "name", "count", "records"),
+    [
+        ("before", "STORE.json", 1, 0),
+        ("before", "commits/", 1, 0),
+        ("after", "commits/", 1, 1),
+        ("after", "band-02/", 2, 1),
+        ("before", "commits/", 4, 3),
+        ("before", "MANIFEST.json", 1, 4),
+    ],
+)
+def test_a_killed_split_ends_with_the_same_bytes(tmp_path, whole, when, name, count, records):
+    out = tmp_path / "store"
+    killed = run_python(KILLED, out, when, name, str(count))
+    assert killed.returncode == -signal.SIGKILL, killed.stderr
+    committed = {path: stamp(path) for path in (out / "commits").glob("*.json")}
+    assert len(committed) == records
+    assert not (out / "MANIFEST.json").exists()
+    # Where one group or none is left, several workers must not be a problem.
+    result = split_dataset(SOURCE, CONFIG, out, workers=2 if records > 2 else 1)
+    assert result["groups_written"] == 4 - records
+    assert {path: stamp(path) for path in committed} == committed
+    assert tree(out) == whole
+
+
+def stamp(path: Path) -> int:
+    return path.stat().st_mtime_ns
+
+
+def test_the_comparison_notices_a_process_number_in_a_record(tmp_path):
+    for name in ("a", "b"):
+        assert run_python(WITH_PID, tmp_path / name).returncode == 0
+    one, other = tree(tmp_path / "a"), tree(tmp_path / "b")
+    assert {name for name in one if one[name] != other[name]} == {
+        "MANIFEST.json",
+        "commits/train-00000.json",
+        "commits/val-00000.json",
+    }
+
+
+def test_workers_die_with_a_killed_parent(tmp_path, whole):
+    out = tmp_path / "store"
+    with start_python(SLOWLY, out) as process:
+        assert waited(lambda: any((out / "commits").glob("*.json")))
+        children = [
+            int(child) for child in Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+        ]
+        process.kill()
+        process.communicate()
+    assert len(children) >= 2
+    assert waited(lambda: not any(alive(child) for child in children))
+    split_dataset(SOURCE, CONFIG, out)
+    assert tree(out) == whole
+
+
+def test_a_stop_reaches_the_workers(tmp_path, whole):
+    out, started = tmp_path / "store", time.monotonic()
+    with pytest.raises(Preempted, match="stopped; finished groups are kept"):
+        split_dataset(
+            SlowSource(train=300, val=6, delay_s=0.05), CONFIG, out, workers=2, stop=lambda: bool(list(out.glob("*")))
+        )
+    # 306 pictures would take 7 seconds even in two processes.
+    assert time.monotonic() - started < 7
+    assert not (out / "MANIFEST.json").exists()
+    assert not temporaries(out)
+    split_dataset(SOURCE, CONFIG, out)
+    assert tree(out) == whole
+
+
+def waited(condition, seconds: float = 60.0) -> bool:
+    end = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() > end:
+            return False
+        time.sleep(0.02)
+    return True
+
+
+def alive(process: int) -> bool:
+    try:
+        return "Z" not in Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0]
+    except FileNotFoundError:
+        return False
+
+
+def test_leftovers_of_a_dead_run_are_removed(tmp_path, small):
+    out = tmp_path / "store"
+    split_dataset(SMALL, SMALL_CONFIG, out)
+    (out / "MANIFEST.json").unlink()
+    for name in (
+        "band-00/.tmp-train-00000-of-00001.parquet.7.0badcafe",
+        ".tmp-STORE.json.7.0badcafe",
+        "commits/.tmp-x",
+    ):
+        (out / name).write_bytes(b"half")
+    split_dataset(SMALL, SMALL_CONFIG, out)
+    assert tree(out) == small
+
+
+def test_a_start_that_never_wrote_its_marker_can_be_continued(tmp_path, small):
+    out = tmp_path / "store"
+    out.mkdir()
+    (out / ".tmp-STORE.json.123.0badcafe").write_bytes(b"{")
+    (out / ".lock").write_bytes(b"{}")
+    split_dataset(SMALL, SMALL_CONFIG, out)
+    assert tree(out) == small
+
+
+def test_nothing_committed_yet_may_be_started_otherwise(tmp_path, small):
+    out = tmp_path / "store"
+    run_python(KILLED, out, "before", "commits/", "1")
+    split_dataset(SMALL, SMALL_CONFIG, out)
+    assert open_store(out).rows("train") == 6
+
+
+def test_an_interrupt_in_the_middle_leaves_nothing_half_done(tmp_path, monkeypatch, whole):
+    out, read = tmp_path / "store", RandomSource.read
+
+    def interrupted(self, path):
+        if path == b"val/00003":
+            raise KeyboardInterrupt
+        return read(self, path)
+
+    monkeypatch.setattr(RandomSource, "read", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        split_dataset(SOURCE, CONFIG, out)
+    monkeypatch.undo()
+    assert not temporaries(out)
+    assert not (out / ".lock").exists()
+    split_dataset(SOURCE, CONFIG, out)
+    assert tree(out) == whole

@@ -1,0 +1,164 @@
+"""When a store may be continued, and when a run is refused before it touches anything."""
+
+import dataclasses
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from tests.pictures import make_folder
+from tests.store.arrays import RandomSource
+from tests.store.trees import tree
+
+from bandwise.config import SplitConfig
+from bandwise.errors import CorruptionError, IncompatibleError, LockedError, Preempted, TooManyBadInputs, UsageError
+from bandwise.locks import folder_lock
+from bandwise.sources.folder import FolderSource
+from bandwise.store.format import open_store
+from bandwise.store.split import split_dataset
+
+SOURCE = RandomSource(train=300, val=7)
+CONFIG = SplitConfig(canvas=8, group_size=256, holdout=0.1)
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory) -> Path:
+    out = tmp_path_factory.mktemp("whole") / "store"
+    split_dataset(SOURCE, CONFIG, out)
+    return out
+
+
+def test_too_many_unreadable_samples_stop_and_can_be_allowed_later(tmp_path):
+    source = dataclasses.replace(SOURCE, broken=frozenset({b"train/%05d" % number for number in range(5)}))
+    with pytest.raises(TooManyBadInputs, match=r"4 unreadable images, 1 are allowed.*--max-bad"):
+        split_dataset(source, CONFIG, tmp_path / "s", max_bad=1)
+    committed = tree(tmp_path / "s" / "commits")
+    assert committed
+    assert not (tmp_path / "s" / "MANIFEST.json").exists()
+    with pytest.raises(CorruptionError, match="not finished: run split again"):
+        open_store(tmp_path / "s")
+    result = split_dataset(source, CONFIG, tmp_path / "s", max_bad=5)
+    assert result["skipped"] == 5
+    assert committed.items() <= tree(tmp_path / "s" / "commits").items()
+
+
+def test_bands_added_later_are_those_of_one_go(whole, tmp_path):
+    for bands in ("2", "0", "1,3"):
+        split_dataset(SOURCE, dataclasses.replace(CONFIG, bands=bands), tmp_path / "s")
+    parts, at_once = tree(tmp_path / "s"), tree(whole)
+    same = {name for name in at_once if name.startswith("band-") or name in ("samples.parquet", "README.md")}
+    assert {name: parts[name] for name in same} == {name: at_once[name] for name in same}
+    assert "commits/train-00000.bands-1_3.json" in parts
+    later, first = open_store(tmp_path / "s"), open_store(whole)
+    assert later.bands == first.bands == (0, 1, 2, 3)
+    assert later.digest == first.digest
+    assert np.array_equal(later.mean(later.bands), first.mean(first.bands))
+
+
+def test_bands_added_after_the_pictures_changed_are_refused(tmp_path):
+    folder = make_folder(tmp_path / "in", train=4, val=2, side=16)
+    config = SplitConfig(canvas=8, holdout=0)
+    split_dataset(FolderSource(folder), dataclasses.replace(config, bands="0"), tmp_path / "s")
+    before = tree(tmp_path / "s")
+    victim = folder / "train" / "class-0" / "000.png"
+    Image.fromarray(255 - np.asarray(Image.open(victim))).save(victim, compress_level=0)
+    with pytest.raises(IncompatibleError, match=r"samples\.sha256"):
+        split_dataset(FolderSource(folder), dataclasses.replace(config, bands="1"), tmp_path / "s")
+    assert tree(tmp_path / "s") == before
+
+
+def test_pictures_changed_behind_the_sample_list_are_noticed(tmp_path):
+    config = dataclasses.replace(CONFIG, holdout=0)
+    split_dataset(SOURCE, dataclasses.replace(config, bands="0"), tmp_path / "s")
+    before = tree(tmp_path / "s")
+    changed = dataclasses.replace(SOURCE, broken=frozenset({b"train/00000"}))
+    with pytest.raises(IncompatibleError, match=r"otherwise than before \(bad, canvas_digest\).*have changed since"):
+        split_dataset(changed, dataclasses.replace(config, bands="1"), tmp_path / "s")
+    assert {name: before[name] for name in before} == {name: tree(tmp_path / "s")[name] for name in before}
+
+
+@pytest.mark.parametrize(
+    ("change", "text"),
+    [
+        ({"transform": "dct1d"}, r"config\.transform: 'dct2d' -> 'dct1d'"),
+        ({"split_seed": 1}, r"config\.split_seed: 0 -> 1"),
+        ({"codec": "webp"}, r"config\.codec"),
+    ],
+)
+def test_another_configuration_is_refused_field_by_field(whole, tmp_path, change, text):
+    before = tree(whole)
+    with pytest.raises(IncompatibleError, match=text):
+        split_dataset(SOURCE, dataclasses.replace(CONFIG, **change), whole)
+    with pytest.raises(IncompatibleError, match=r"samples\.train: 270 -> 271"):
+        split_dataset(dataclasses.replace(SOURCE, train=301), CONFIG, whole)
+    assert tree(whole) == before
+
+
+def test_other_libraries_are_refused(whole, monkeypatch):
+    monkeypatch.setattr("bandwise.store.identity.decoder_versions", lambda: {"pillow": "0.1"})
+    with pytest.raises(IncompatibleError, match=r"versions\.pillow: '[\d.]+' -> '0\.1'"):
+        split_dataset(SOURCE, CONFIG, whole)
+
+
+def test_a_finished_store_is_left_alone(whole):
+    stamps = {path: path.stat().st_mtime_ns for path in whole.rglob("*")}
+    result = split_dataset(SOURCE, CONFIG, whole)
+    assert result["groups_written"] == 0
+    assert {path: path.stat().st_mtime_ns for path in whole.rglob("*") if path != whole} == {
+        path: stamp for path, stamp in stamps.items() if path != whole
+    }
+
+
+def test_foreign_folders_are_not_touched(tmp_path):
+    (tmp_path / "work").mkdir()
+    (tmp_path / "work" / "thesis.txt").write_text("years")
+    with pytest.raises(UsageError, match=r"not empty and not a store \(it holds thesis\.txt\)"):
+        split_dataset(SOURCE, CONFIG, tmp_path / "work")
+    (tmp_path / "file").write_text("x")
+    with pytest.raises(UsageError, match="is not a folder"):
+        split_dataset(SOURCE, CONFIG, tmp_path / "file")
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "STORE.json").write_text('{"shop": 1}')
+    with pytest.raises(CorruptionError, match=r"STORE\.json is damaged"):
+        split_dataset(SOURCE, CONFIG, tmp_path / "other")
+    assert {**tree(tmp_path)}.keys() == {"work/thesis.txt", "file", "other/STORE.json"}
+
+
+@pytest.mark.parametrize("out", ["in", "in/out", "."])
+def test_source_and_output_may_not_overlap(tmp_path, out):
+    folder = make_folder(tmp_path / "in", train=2, val=1, side=16)
+    before = tree(tmp_path)
+    with pytest.raises(UsageError, match="overlap"):
+        split_dataset(FolderSource(folder), CONFIG, tmp_path / out)
+    assert tree(tmp_path) == before
+
+
+def test_a_locked_store_is_left_alone(tmp_path):
+    (tmp_path / "s").mkdir()
+    with folder_lock(tmp_path / "s"), pytest.raises(LockedError, match=f"process {os.getpid()}"):
+        split_dataset(SOURCE, CONFIG, tmp_path / "s")
+    split_dataset(SOURCE, CONFIG, tmp_path / "s")
+
+
+def test_stopping_keeps_what_is_finished(whole, tmp_path):
+    asked = 0
+
+    def stop() -> bool:
+        nonlocal asked
+        asked += 1
+        return asked > 260
+
+    with pytest.raises(Preempted, match="the same command continues"):
+        split_dataset(SOURCE, CONFIG, tmp_path / "s", stop=stop)
+    assert list(tree(tmp_path / "s" / "commits")) == ["train-00000.json"]
+    result = split_dataset(SOURCE, CONFIG, tmp_path / "s")
+    assert result["groups_written"] == 3
+    assert tree(tmp_path / "s") == tree(whole)
+
+
+def test_options_out_of_range_are_refused(tmp_path):
+    with pytest.raises(UsageError, match="workers is 0"):
+        split_dataset(SOURCE, CONFIG, tmp_path / "s", workers=0)
+    with pytest.raises(UsageError, match="max_bad is -1"):
+        split_dataset(SOURCE, CONFIG, tmp_path / "s", max_bad=-1)
