@@ -28,7 +28,8 @@ from bandwise.sources.pictureindex import IndexBuilder, indexed, load_index
 from bandwise.sources.tarsource import TarSource
 
 OUTER_ARCHIVES = ("fall11_whole.tar", "winter21_whole.tar")
-COMPRESSED = "winter21_whole.tar.gz"
+# As it is downloaded; where it is really compressed, listing it says what to do.
+DOWNLOADED = "winter21_whole.tar.gz"
 
 
 def open_imagenet21k(
@@ -75,11 +76,8 @@ def _locate(path: Path) -> Path:
     found = [path / name for name in OUTER_ARCHIVES if (path / name).exists()]
     if len(found) > 1:
         raise UsageError(f"{path} holds {' and '.join(OUTER_ARCHIVES)}; give one of the two files with --data")
-    if not found and (path / COMPRESSED).exists() and not any(path.glob("n*.tar")):
-        raise UsageError(
-            f"{path / COMPRESSED} is compressed: pictures cannot be read from the middle of it; decompress it once "
-            f"with `gunzip --keep {COMPRESSED}` (about as large again; there is no need to unpack the pictures)"
-        )
+    if not found and (path / DOWNLOADED).exists() and not class_tar_files(path):
+        return path / DOWNLOADED
     return found[0] if found else path
 
 

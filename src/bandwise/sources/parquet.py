@@ -184,7 +184,8 @@ def _labels(path: Path, table: pq.ParquetFile) -> list[int | str]:
 def _places(path: Path, table: pq.ParquetFile) -> dict[str, np.ndarray]:
     """Return where every picture of a shard lies, as columns of the index."""
     number = next(number for number in range(len(table.schema)) if table.schema.column(number).path == _COLUMN)
-    parts: list[tuple[np.ndarray, np.ndarray, np.ndarray]] = [(np.zeros(0, np.int64),) * 3]
+    none = np.zeros(0, np.int64)
+    parts: list[tuple[np.ndarray, np.ndarray, np.ndarray]] = [(none, none, none)]
     with open_archive(path) as region:
         for group in range(table.num_row_groups):
             facts = table.metadata.row_group(group)

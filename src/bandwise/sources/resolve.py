@@ -60,14 +60,14 @@ def _look(config: DataConfig, path: Path) -> str:
             f"--data {config.data!r} is neither a folder nor a known set{nearest(config.data, known)}; "
             f"known sets: {', '.join(known)}"
         )
-    if path.name in (*imagenet21k.OUTER_ARCHIVES, imagenet21k.COMPRESSED):
+    if path.name in (*imagenet21k.OUTER_ARCHIVES, imagenet21k.DOWNLOADED):
         return "imagenet21k"
     # Class folders beside the archives they were unpacked from are read as folders, as they always were.
     if not path.is_dir() or (path / "train").is_dir():
         return "folder"
     if (path / imagenet1k.TRAIN_ARCHIVE).exists():
         return "imagenet1k"
-    if any((path / name).exists() for name in (*imagenet21k.OUTER_ARCHIVES, imagenet21k.COMPRESSED)):
+    if any((path / name).exists() for name in (*imagenet21k.OUTER_ARCHIVES, imagenet21k.DOWNLOADED)):
         return "imagenet21k"
     for kind, suffix in (("parquet", ".parquet"), ("webdataset", ".tar")):
         shards = [*path.glob(f"*{suffix}"), *path.glob(f"data/*{suffix}")]

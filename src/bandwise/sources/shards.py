@@ -1,4 +1,4 @@
-"""Finds the shards of a set by their names: `train-00000-of-00294.parquet`, `val-000012.tar`, `set-validation-7.tar`."""
+"""Finds the shards of a set by their names: `train-00000-of-00294.parquet`, `val-000012.tar`, `set-test-7.tar`."""
 
 import re
 from collections import defaultdict
