@@ -3,7 +3,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: install demo test check lint types docs clean
+.PHONY: install demo test check lint types docs tables clean
 
 install: $(STAMP)
 
@@ -27,6 +27,9 @@ types: install
 
 docs: install
 	$(BIN)/sphinx-build -q -W -b html docs docs/_build/html
+
+tables: install
+	$(BIN)/bandwise report --results results --into README.md
 
 check: lint types test docs
 

@@ -9,6 +9,10 @@ os.environ.setdefault("HF_HUB_OFFLINE", "1")
 import pytest
 import torch
 
+from bandwise.torchvision_compat import ensure_torchvision
+
+ensure_torchvision()
+
 
 @pytest.fixture(autouse=True)
 def one_thread():

@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 
 import tyro
 
+from bandwise import atomic
 from bandwise.commands.outcome import Outcome, percent
 from bandwise.commands.parsing import parse
 from bandwise.errors import TooManyBadInputs
@@ -24,6 +25,8 @@ class Arguments:
     """Centre crop, or the mean of ten; the two never share a file or a column."""
     max_bad: int = 0
     """Images of the reported set that may have been unreadable before the exit code is 3."""
+    record: Path | None = None
+    """Copy the results into this folder too, as RECIPE-seedN.json, for the table of evidence."""
     json: bool = False
     """Print one JSON object."""
 
@@ -32,6 +35,11 @@ def main(argv: Sequence[str]) -> Outcome:
     """Evaluate."""
     arguments = parse(Arguments, argv, "evaluate")
     results = evaluate_run(open_run(arguments.run), crops=arguments.crops)
+    if arguments.record is not None:
+        arguments.record.mkdir(parents=True, exist_ok=True)
+        crops = "" if results["crops"] == 1 else f"-{results['crops']}crop"
+        seed = results["config"]["training"]["seed"]
+        atomic.write_json(arguments.record / f"{results['name']}-seed{seed}{crops}.json", results)
     return evaluation_outcome(results, arguments.max_bad)
 
 

@@ -10,17 +10,24 @@ import tyro
 from bandwise.commands.outcome import Outcome
 from bandwise.commands.parsing import parse
 from bandwise.errors import UsageError
+from bandwise.report.evidence import evidence_markdown, read_results, update_between_marks
 from bandwise.report.html import render_report
+
+_COMPARISONS = (("photos-sub4", "photos-baseline"),)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Arguments:
     """Write one self-contained page that compares runs, and the same as Markdown."""
 
-    runs: Annotated[tuple[Path, ...], tyro.conf.Positional]
+    runs: Annotated[tuple[Path, ...], tyro.conf.Positional] = ()
     """Run folders; the first is the one reported, the others are its controls."""
     out: Path | None = None
     """The page; report.html in the first run when left out."""
+    results: Path | None = None
+    """Instead of a page: print the table of all results recorded in this folder."""
+    into: tuple[Path, ...] = ()
+    """With --results: write that table between the marks of these Markdown files."""
     json: bool = False
     """Print one JSON object."""
 
@@ -28,6 +35,11 @@ class Arguments:
 def main(argv: Sequence[str]) -> Outcome:
     """Render."""
     arguments = parse(Arguments, argv, "report")
+    if arguments.results is not None:
+        text = evidence_markdown(read_results(arguments.results), _COMPARISONS)
+        for path in arguments.into:
+            update_between_marks(path, text)
+        return Outcome({"table": text, "written": [str(path) for path in arguments.into]}, text)
     if not arguments.runs:
         raise UsageError("name at least one run folder")
     out = arguments.out or arguments.runs[0] / "report.html"

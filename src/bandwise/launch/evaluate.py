@@ -1,5 +1,6 @@
 """Fit the fusion on the holdout, apply it to the reported set, and write one JSON with every figure and its cost."""
 
+import dataclasses
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ from bandwise import atomic
 from bandwise.config import to_dict
 from bandwise.errors import CorruptionError, UsageError
 from bandwise.evaluation.metrics import classification_metrics
+from bandwise.fusion.leave_one_out import leave_one_out
 from bandwise.fusion.logits import BranchLogits, load_branches
 from bandwise.fusion.rules import RULES, Fusion, fit
 from bandwise.launch.cost import branch_cost, total_cost
@@ -103,6 +105,7 @@ def evaluate_run(run: Run, *, crops: int = 1) -> dict[str, Any]:
         "fusion": fusion.to_dict(),
         "rules": {name: _rule_entry(run, name, holdout, reported) for name in RULES},
         "reference": _reference(branches),
+        "leave_one_out": [dataclasses.asdict(value) for value in leave_one_out(fusion, reported)],
         "cost": total_cost(run, store, branches),
     }
     atomic.write_json(run.results_path(crops), results)
@@ -120,7 +123,7 @@ def _read_fusion(run: Run, crops: int) -> Fusion:
 
 
 def _score(logits: np.ndarray, labels: np.ndarray) -> dict[str, Any]:
-    return classification_metrics(torch.from_numpy(logits), torch.from_numpy(labels))
+    return dict(classification_metrics(torch.from_numpy(logits), torch.from_numpy(labels)))
 
 
 def _branch_entry(

@@ -105,7 +105,7 @@ def _block(region: Region, position: int) -> bytes:
     if position == region.start and (compression := _compression(block)):
         raise UsageError(
             f"{region.where} is compressed ({compression}): pictures cannot be read from the middle of it; "
-            "decompress it once to a plain .tar, for example with gunzip --keep (there is no need to unpack the pictures)"
+            "decompress it once to a plain .tar, for example with gunzip --keep (its pictures need not be unpacked)"
         )
     if len(block) < BLOCK:
         raise UsageError(

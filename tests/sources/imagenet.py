@@ -1,0 +1,136 @@
+"""Small archives of the structure of ImageNet's: 8 classes of made-up photographs."""
+
+import gzip
+import io
+import tarfile
+from pathlib import Path
+
+import numpy as np
+import scipy.io
+from PIL import Image
+from tests.pictures import make_picture
+
+from bandwise.config import SplitConfig
+from bandwise.sources.folder import FolderSource
+from bandwise.store.format import open_store
+from bandwise.store.split import split_dataset
+
+WORDS = {
+    "n01440764": "tench, Tinca tinca",
+    "n01443537": "goldfish, Carassius auratus",
+    "n01484850": "great white shark",
+    "n02012849": "crane",
+    "n02085620": "Chihuahua",
+    "n03126707": "crane",
+    "n07749582": "lemon",
+    "n15075141": "toilet tissue, toilet paper",
+}
+IDS = list(WORDS)
+# As in the devkit, the numbers of the classes are not in the order of their ids.
+NUMBERS = {wordnet_id: (5 * label + 2) % 8 + 1 for label, wordnet_id in enumerate(IDS)}
+CONFIG = SplitConfig(canvas=16, stride=2, holdout=0.2, holdout_min=1)
+
+
+def jpeg(label: int, index: int) -> bytes:
+    """Return one picture as JPEG."""
+    stream = io.BytesIO()
+    Image.fromarray(make_picture(label, index, 20)).save(stream, "JPEG", quality=90)
+    return stream.getvalue()
+
+
+def make_folders(root: Path, *, train: int = 5, val: int = 2) -> Path:
+    """Write class folders with the names that ImageNet's pictures have, and return the root."""
+    for label, wordnet_id in enumerate(IDS):
+        files = {f"train/{wordnet_id}/{wordnet_id}_{37 * index + 1}.JPEG": index for index in range(train)}
+        # Validation pictures are numbered without regard to their class.
+        numbers = (8 * index + (3 * label) % 8 + 1 for index in range(val))
+        files |= {f"val/{wordnet_id}/ILSVRC2012_val_{number:08d}.JPEG": 1000 + number for number in numbers}
+        for name, index in files.items():
+            (root / name).parent.mkdir(parents=True, exist_ok=True)
+            (root / name).write_bytes(jpeg(label, index))
+    return root
+
+
+def tar_of(members: dict[str, bytes], form: int = tarfile.GNU_FORMAT) -> bytes:
+    """Return a tar of regular files."""
+    stream = io.BytesIO()
+    with tarfile.open(fileobj=stream, mode="w", format=form) as tar:
+        for name, content in members.items():
+            info = tarfile.TarInfo(name)
+            info.size = len(content)
+            tar.addfile(info, io.BytesIO(content))
+    return stream.getvalue()
+
+
+def files_below(folder: Path) -> dict[str, bytes]:
+    """Return the files of a folder by name."""
+    return {path.name: path.read_bytes() for path in sorted(folder.rglob("*.*")) if path.is_file()}
+
+
+def class_tars(root: Path) -> dict[str, bytes]:
+    """Return one tar a class folder."""
+    return {f"{wordnet_id}.tar": tar_of(files_below(root / "train" / wordnet_id)) for wordnet_id in IDS}
+
+
+def meta_mat(*, compressed: bool = True, ids: dict[str, int] = NUMBERS) -> bytes:
+    """Return a `meta.mat` like the devkit's: the classes by their numbers, then two inner nodes."""
+    fields = [
+        ("ILSVRC2012_ID", object),
+        ("WNID", object),
+        ("words", object),
+        ("gloss", object),
+        ("num_children", object),
+    ]
+    fields += [("children", object), ("wordnet_height", object), ("num_train_images", object)]
+    rows = [
+        (float(number), wordnet_id, WORDS[wordnet_id], "a \u00e9 gloss", 0.0, [], 0.0, 1300.0)
+        for wordnet_id, number in sorted(ids.items(), key=lambda item: item[1])
+    ]
+    rows += [(9.0, "n00001740", "entity", "all", 2.0, [1.0, 2.0], 3.0, 0.0)]
+    rows += [(10.0, "n00001930", "physical entity", "more", 2.0, [3.0, 9.0], 2.0, 0.0)]
+    synsets = np.array(rows, dtype=fields).reshape(-1, 1)
+    stream = io.BytesIO()
+    scipy.io.savemat(stream, {"other": np.eye(3), "synsets": synsets}, do_compression=compressed)
+    return stream.getvalue()
+
+
+def ground_truth(root: Path) -> str:
+    """Return the devkit's labels of the validation pictures: the number of the class, a line each."""
+    label_of = {path.name: path.parent.name for path in (root / "val").glob("*/*")}
+    return "".join(f"{NUMBERS[label_of[name]]}\n" for name in sorted(label_of))
+
+
+def devkit(truth: str, meta: bytes) -> bytes:
+    """Return the devkit's archive."""
+    members = {"readme.txt": b"read me", "data/meta.mat": meta}
+    members["data/ILSVRC2012_validation_ground_truth.txt"] = truth.encode()
+    return gzip.compress(tar_of({f"ILSVRC2012_devkit_t12/{name}": content for name, content in members.items()}))
+
+
+def make_imagenet1k(root: Path, out: Path) -> Path:
+    """Write the three archives of the pictures below `root` into `out`."""
+    out.mkdir()
+    (out / "ILSVRC2012_img_train.tar").write_bytes(tar_of(class_tars(root)))
+    (out / "ILSVRC2012_img_val.tar").write_bytes(tar_of(files_below(root / "val")))
+    (out / "ILSVRC2012_devkit_t12.tar.gz").write_bytes(devkit(ground_truth(root), meta_mat()))
+    return out
+
+
+def split(source, out: Path, **options):
+    """Split a source and return its store."""
+    split_dataset(source, CONFIG, out, **options)
+    return open_store(out)
+
+
+def records(store, split_name: str) -> list[tuple[int, bytes]]:
+    """Return label and pixels of every record of band 0, sorted, so that order and ids do not matter."""
+    import pyarrow.parquet as pq
+
+    tables = [pq.read_table(store.path / name) for name in store.files(0, split_name)]
+    rows = [row for table in tables for row in table.to_pylist()]
+    return sorted((row["label"], row["image"]["bytes"]) for row in rows)
+
+
+def folder_store(root: Path, out: Path):
+    """Split the same pictures as an ImageFolder."""
+    return split(FolderSource(root), out)

@@ -1,0 +1,353 @@
+"""ImageNet-1K from its archives and from class folders: one store, and one clear error for each kind of damage."""
+
+import io
+import pickle
+import shutil
+import tarfile
+
+import numpy as np
+import pytest
+from PIL import Image
+from tests.sources import imagenet
+from tests.sources.imagenet import IDS, NUMBERS, WORDS, tar_of
+
+from bandwise.config import DataConfig
+from bandwise.errors import IncompatibleError, UsageError
+from bandwise.sources.folder import FolderSource
+from bandwise.sources.imagenet1k import PUBLISHED, WordNetFolders, open_imagenet1k
+from bandwise.sources.resolve import open_source
+from bandwise.sources.tarsource import TarSource
+from bandwise.store.preview import write_preview
+from bandwise.store.reconstruct import reconstruct_store
+from bandwise.store.split import split_dataset
+
+TRAIN, VAL = "ILSVRC2012_img_train.tar", "ILSVRC2012_img_val.tar"
+DEVKIT = "ILSVRC2012_devkit_t12.tar.gz"
+
+
+@pytest.fixture(scope="module")
+def folders(tmp_path_factory):
+    return imagenet.make_folders(tmp_path_factory.mktemp("folders") / "set")
+
+
+@pytest.fixture(scope="module")
+def pristine(tmp_path_factory, folders):
+    return imagenet.make_imagenet1k(folders, tmp_path_factory.mktemp("archives") / "archives")
+
+
+@pytest.fixture
+def archives(tmp_path, pristine):
+    """Return a copy of the archives that a test may damage."""
+    return shutil.copytree(pristine, tmp_path / "archives")
+
+
+@pytest.fixture(autouse=True)
+def home(tmp_path, monkeypatch):
+    monkeypatch.setenv("BANDWISE_HOME", str(tmp_path / "home"))
+    return tmp_path / "home"
+
+
+@pytest.fixture(scope="module")
+def reference(tmp_path_factory, folders):
+    return imagenet.folder_store(folders, tmp_path_factory.mktemp("reference") / "store")
+
+
+def test_the_store_is_that_of_the_image_folder(pristine, reference, tmp_path):
+    source = open_imagenet1k(pristine)
+    store = imagenet.split(source, tmp_path / "store")
+    assert store.manifest["content_digests"] == reference.manifest["content_digests"]
+    assert store.manifest["canvas_digests"] == reference.manifest["canvas_digests"]
+    assert store.rows("val") == 16
+    assert store.manifest["bad"] == []
+    assert reconstruct_store(store.path, source)["n"] == 56
+    write_preview(store.path, source, tmp_path / "preview", count=1)
+    parallel = imagenet.split(source, tmp_path / "parallel", workers=2)
+    assert parallel.digest == store.digest
+
+
+def test_archives_and_class_folders_give_the_same_bytes(pristine, folders, tmp_path):
+    shutil.copytree(folders, tmp_path / "unpacked")
+    shutil.copy(pristine / DEVKIT, tmp_path / "unpacked")
+    unpacked = open_imagenet1k(tmp_path / "unpacked")
+    assert isinstance(unpacked, WordNetFolders)
+    packed = open_imagenet1k(pristine)
+    assert unpacked.classes == packed.classes
+    stores = [imagenet.split(source, tmp_path / name) for source, name in ((packed, "a"), (unpacked, "b"))]
+    assert stores[0].digest == stores[1].digest
+
+
+def test_class_order_and_names(pristine):
+    source = open_imagenet1k(pristine)
+    assert source.classes == tuple(f"{name} {WORDS[name].split(',')[0]}" for name in sorted(IDS))
+    assert source.classes[3] == "n02012849 crane"
+    assert source.classes[5] == "n03126707 crane"
+    by_path = {entry.path: entry for entry in source.entries()}
+    assert by_path[b"val/n02012849/ILSVRC2012_val_00000002.JPEG"].label == 3
+    assert by_path[b"train/n15075141/n15075141_1.JPEG"].label == 7
+    assert {entry.split for path, entry in by_path.items() if path.startswith(b"val/")} == {"val"}
+    assert sorted(by_path) == list(by_path), "sorted by name"
+
+
+def test_the_numbers_of_the_devkit_are_not_the_order_of_ids():
+    """Otherwise nothing here would notice if the ground truth were taken for sorted positions."""
+    assert [NUMBERS[name] for name in sorted(IDS)] != sorted(NUMBERS.values())
+
+
+def test_a_source_is_small_and_picklable(pristine, folders, monkeypatch):
+    source = open_imagenet1k(pristine)
+    path = source.entries()[7].path
+    expected = source.read(path)
+    assert expected == (folders / path.decode()).read_bytes()
+    copy = pickle.loads(pickle.dumps(source))
+    assert len(pickle.dumps(source)) < 3000
+    assert copy.read(path) == expected
+    assert copy.entries()[:9].names == source.entries()[:9].names
+
+
+def test_a_second_look_needs_no_listing(pristine, monkeypatch):
+    first = open_imagenet1k(pristine)
+    monkeypatch.setattr("bandwise.sources.imagenet1k._build", lambda *_: pytest.fail("listed again"))
+    assert open_imagenet1k(pristine).index == first.index
+
+
+def test_a_changed_archive_is_listed_again(archives, folders):
+    before = open_imagenet1k(archives)
+    shutil.copy(archives / TRAIN, archives / "copy.tar")
+    (archives / TRAIN).unlink()
+    (archives / "copy.tar").rename(archives / TRAIN)
+    assert open_imagenet1k(archives).index != before.index
+
+
+def test_an_archive_that_changes_under_us(archives):
+    source = open_imagenet1k(archives)
+    path = source.entries()[0].path
+    with open(archives / TRAIN, "r+b") as stream:
+        stream.write(b"\0" * 4096)
+    with pytest.raises(IncompatibleError, match=r"ILSVRC2012_img_train.tar has changed since it was indexed"):
+        source.read(path)
+    (archives / TRAIN).unlink()
+    with pytest.raises(IncompatibleError, match="was listed but is gone"):
+        source.read(path)
+
+
+def test_known_kinds_of_bad_pictures(archives, folders, tmp_path):
+    """A CMYK JPEG and a PNG named JPEG are used, a broken picture is skipped; as many are left as there were."""
+    cmyk, png = io.BytesIO(), io.BytesIO()
+    Image.fromarray(np.full((20, 20, 4), 90, np.uint8), "CMYK").save(cmyk, "JPEG")
+    Image.fromarray(np.full((20, 20, 3), 90, np.uint8)).save(png, "PNG")
+    members = imagenet.class_tars(folders)
+    changed = imagenet.files_below(folders / "train" / IDS[0])
+    names = sorted(changed)
+    changed |= {names[0]: cmyk.getvalue(), names[1]: png.getvalue(), names[2]: changed[names[2]][:200]}
+    members[f"{IDS[0]}.tar"] = tar_of({**changed, "README.txt": b"no picture"})
+    (archives / TRAIN).write_bytes(tar_of(members))
+    store = imagenet.split(open_imagenet1k(archives), tmp_path / "store")
+    assert store.manifest["notes"] == {"CMYK": 1, "the extension names another format": 1}
+    assert [(bad["path"], bad["reason"]) for bad in store.manifest["bad"]] == [
+        (f"train/{IDS[0]}/{names[2]}", "truncated")
+    ]
+    assert sum(store.rows(split) for split in ("train", "holdout", "val")) == 55
+
+
+@pytest.mark.parametrize("text", ["LOC_val_solution.csv", "imagenet_2012_validation_synset_labels.txt"])
+def test_labels_from_a_text_file(archives, folders, text):
+    expected = open_imagenet1k(archives)
+    (archives / DEVKIT).unlink()
+    label_of = {path.stem: path.parent.name for path in (folders / "val").glob("*/*")}
+    if text.endswith(".csv"):
+        rows = [f"{name},{label_of[name]} 1 2 3 4 {label_of[name]} 5 6 7 8" for name in sorted(label_of, reverse=True)]
+        lines = ["ImageId,PredictionString", *rows]
+    else:
+        lines = [label_of[name] for name in sorted(label_of)]
+    (archives / text).write_text("\r\n".join(lines) + "\r\n", encoding="utf-8-sig")
+    source = open_imagenet1k(archives)
+    assert source.classes == tuple(sorted(IDS))
+    assert list(source.entries()) == list(expected.entries())
+    mapping = "".join(f"{name} {words}\n" for name, words in WORDS.items())
+    (archives / "LOC_synset_mapping.txt").write_text(mapping, encoding="utf-8")
+    assert open_imagenet1k(archives).classes == expected.classes
+
+
+def test_an_unpacked_devkit(archives):
+    expected = open_imagenet1k(archives)
+    with tarfile.open(archives / DEVKIT) as tar:
+        tar.extractall(archives, filter="data")
+    (archives / DEVKIT).unlink()
+    source = open_imagenet1k(archives)
+    assert (source.classes, list(source.entries())) == (expected.classes, list(expected.entries()))
+
+
+def damage_inner(folders, name, content):
+    members = imagenet.class_tars(folders)
+    if content is None:
+        del members[name]
+    else:
+        members[name] = content
+    return tar_of(members)
+
+
+def set_truth(archives, truth):
+    (archives / DEVKIT).write_bytes(imagenet.devkit(truth, imagenet.meta_mat()))
+
+
+CASES = {
+    "S25-missing": (
+        lambda a, f: (a / TRAIN).write_bytes(damage_inner(f, f"{IDS[2]}.tar", None)),
+        r"img_train.tar has 7 classes and .*devkit.* has 8; the archive lacks n01484850.tar",
+    ),
+    "S25-truncated-inner": (
+        lambda a, f: (a / TRAIN).write_bytes(
+            damage_inner(f, f"{IDS[1]}.tar", imagenet.class_tars(f)[f"{IDS[1]}.tar"][:1500])
+        ),
+        r"n01443537.tar at byte \d+ of .*img_train.tar is cut off: 'n01443537_1.JPEG' should have \d+ bytes from byte \d+",
+    ),
+    "S25-truncated-outer": (
+        lambda a, f: (a / TRAIN).write_bytes((a / TRAIN).read_bytes()[:-30000]),
+        r"img_train.tar is cut off: 'n15075141.tar' should have \d+ bytes from byte \d+, but it ends at byte \d+",
+    ),
+    "S25-no-tar": (
+        lambda a, f: (a / TRAIN).write_bytes(b"<html>login</html>" * 100),
+        r"img_train.tar: the member at byte 0: the checksum of its header is wrong: damaged, or no tar at all",
+    ),
+    "S25-no-class-tars": (
+        lambda a, f: (a / TRAIN).write_bytes((a / VAL).read_bytes()),
+        r"holds no class tars such as n01440764.tar; it holds 'ILSVRC2012_val_00000001.JPEG'",
+    ),
+    "S25-twice": (
+        lambda a, f: (a / TRAIN).write_bytes(
+            tar_of({**imagenet.class_tars(f), f"again/{IDS[0]}.tar": imagenet.class_tars(f)[f"{IDS[0]}.tar"]})
+        ),
+        "holds 1 class tars twice: n01440764",
+    ),
+    "S4-more-classes": (
+        lambda a, f: (a / TRAIN).write_bytes(damage_inner(f, "n99999999.tar", tar_of({"n99999999_1.JPEG": b"x"}))),
+        r"has 9 classes and .* has 8; the archive has, besides, n99999999.tar",
+    ),
+    "truth-short": (
+        lambda a, f: set_truth(a, imagenet.ground_truth(f)[:-2]),
+        r"img_val.tar holds 16 pictures, but .*devkit_t12.tar.gz has labels for 15",
+    ),
+    "truth-unknown-class": (
+        lambda a, f: set_truth(a, "9" + imagenet.ground_truth(f)[1:]),
+        r"ground_truth.txt, line 1: there is no class 9; data/meta.mat has 1 to 8",
+    ),
+    "truth-no-number": (
+        lambda a, f: set_truth(a, imagenet.ground_truth(f).replace("\n", "\n\n", 1)),
+        r"ground_truth.txt, line 2: '' is not an id",
+    ),
+    "val-gap": (
+        lambda a, f: (a / VAL).write_bytes(
+            tar_of({n.replace("00003", "00099"): c for n, c in imagenet.files_below(f / "val").items()})
+        ),
+        "img_val.tar holds 16 pictures, but not number 3",
+    ),
+    "val-other-names": (
+        lambda a, f: (a / VAL).write_bytes(tar_of({"cat.JPEG": b"x"})),
+        r"img_val.tar holds b'cat.JPEG'; expected names such as ILSVRC2012_val_00000001.JPEG",
+    ),
+    "no-val": (lambda a, f: (a / VAL).unlink(), "has ILSVRC2012_img_train.tar but not ILSVRC2012_img_val.tar"),
+    "no-labels": (
+        lambda a, f: (a / DEVKIT).unlink(),
+        "has no labels of the validation pictures; put ILSVRC2012_devkit",
+    ),
+    "devkit-cut": (
+        lambda a, f: (a / DEVKIT).write_bytes((a / DEVKIT).read_bytes()[:-20]),
+        "devkit_t12.tar.gz: damaged gzip file",
+    ),
+    "devkit-without-meta": (
+        lambda a, f: (a / DEVKIT).write_bytes(__import__("gzip").compress(tar_of({"x": b"y"}))),
+        "devkit_t12.tar.gz lacks data/ILSVRC2012_validation_ground_truth.txt and data/meta.mat",
+    ),
+    "meta-damaged": (
+        lambda a, f: (a / DEVKIT).write_bytes(imagenet.devkit(imagenet.ground_truth(f), b"no matlab" * 40)),
+        "data/meta.mat: it is no MATLAB file of level 5",
+    ),
+    "meta-twice": (
+        lambda a, f: (a / DEVKIT).write_bytes(
+            imagenet.devkit(imagenet.ground_truth(f), imagenet.meta_mat(ids={**NUMBERS, IDS[0]: NUMBERS[IDS[1]]}))
+        ),
+        r"data/meta.mat: .* is no WordNet id, or stands twice",
+    ),
+    "S26-parent": (
+        lambda a, f: (a / TRAIN).write_bytes(damage_inner(f, f"{IDS[0]}.tar", tar_of({"../../etc/x.JPEG": b"x"}))),
+        r"n01440764.tar at byte \d+ of .*: the member '../../etc/x.JPEG' at byte \d+: names with a leading / or a part \.\.",
+    ),
+    "S26-twice": (
+        lambda a, f: (a / TRAIN).write_bytes(
+            damage_inner(f, f"{IDS[0]}.tar", tar_of({"a/x.JPEG": b"x", "b/x.JPEG": b"y"}))
+        ),
+        "holds 1 names twice: 'x.JPEG'",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_damage_is_one_clear_error_and_nothing_is_written(case, archives, folders, home, tmp_path):
+    open_imagenet1k(archives)
+    shutil.rmtree(home)
+    damage, words = CASES[case]
+    damage(archives, folders)
+    with pytest.raises(UsageError, match=words):
+        split_dataset(open_imagenet1k(archives), imagenet.CONFIG, tmp_path / "store")
+    assert not (tmp_path / "store").exists()
+    assert not home.exists()
+
+
+def test_an_empty_class_is_refused_as_in_a_folder(archives, folders, tmp_path):
+    (archives / TRAIN).write_bytes(damage_inner(folders, f"{IDS[0]}.tar", tar_of({})))
+    source = open_imagenet1k(archives)
+    with pytest.raises(UsageError, match="1 of 8 classes have no images in train: 'n01440764 tench'"):
+        split_dataset(source, imagenet.CONFIG, tmp_path / "store")
+
+
+def test_expected_counts(archives, folders, home, monkeypatch):
+    message = "is not the published ILSVRC 2012: 8 classes, 40 train, 16 val; expected 1,000 classes, 1,281,167 train"
+    with pytest.raises(UsageError, match=message):
+        open_imagenet1k(archives, expect="ilsvrc2012")
+    assert not home.exists()
+    open_imagenet1k(archives)
+    with pytest.raises(UsageError, match=message):
+        open_imagenet1k(archives, expect="ilsvrc2012")
+    with pytest.raises(UsageError, match=message):
+        open_imagenet1k(folders, expect="ilsvrc2012")
+    monkeypatch.setitem(PUBLISHED, "classes", 8)
+    monkeypatch.setitem(PUBLISHED, "train", 40)
+    monkeypatch.setitem(PUBLISHED, "val", 16)
+    shutil.rmtree(home)
+    source = open_imagenet1k(archives, expect="ilsvrc2012")
+    assert isinstance(source, TarSource)
+    assert {key: source.audit[key] for key in ("classes", "train", "val", "as_published")} == {
+        "classes": 8,
+        "train": 40,
+        "val": 16,
+        "as_published": True,
+    }
+    open_imagenet1k(folders, expect="ilsvrc2012")
+
+
+def test_folders_without_wordnet_ids(tmp_path, folders):
+    shutil.copytree(folders, tmp_path / "set")
+    for split in ("train", "val"):
+        (tmp_path / "set" / split / IDS[0]).rename(tmp_path / "set" / split / "tench")
+    with pytest.raises(UsageError, match="the class folder 'tench' is no WordNet id; use --source folder"):
+        open_imagenet1k(tmp_path / "set")
+
+
+def test_neither_archives_nor_folders(tmp_path):
+    with pytest.raises(UsageError, match=r"holds neither ILSVRC2012_img_train.tar nor train/"):
+        open_imagenet1k(tmp_path)
+    with pytest.raises(UsageError, match="is no folder; give the folder that holds ILSVRC2012_img_train.tar"):
+        open_imagenet1k(tmp_path / "none")
+
+
+def test_resolve(archives, folders):
+    for config in (DataConfig(data=str(archives)), DataConfig(data=str(archives), source="imagenet1k", reported="val")):
+        assert open_source(config).fingerprint["kind"] == "imagenet1k"
+    assert isinstance(open_source(DataConfig(data=str(folders))), FolderSource)
+    assert isinstance(open_source(DataConfig(data=str(folders), source="imagenet1k")), WordNetFolders)
+    with pytest.raises(UsageError, match="reports on its validation images; leave --reported out"):
+        open_source(DataConfig(data=str(archives), reported="test"))
+    with pytest.raises(UsageError, match="--expect fall11 is about --source imagenet21k; .* is read as imagenet1k"):
+        open_source(DataConfig(data=str(archives), expect="fall11"))
+    with pytest.raises(UsageError, match="is not the published ILSVRC 2012"):
+        open_source(DataConfig(data=str(archives), expect="ilsvrc2012"))
