@@ -197,9 +197,9 @@ CASES = {
     ),
     "S25-truncated-inner": (
         lambda a, f: (a / TRAIN).write_bytes(
-            damage_inner(f, f"{IDS[1]}.tar", imagenet.class_tars(f)[f"{IDS[1]}.tar"][:1500])
+            damage_inner(f, f"{IDS[1]}.tar", imagenet.class_tars(f)[f"{IDS[1]}.tar"][:1200])
         ),
-        r"n01443537.tar at byte \d+ of .*img_train.tar is cut off: 'n01443537_1.JPEG' should have \d+ bytes from byte \d+",
+        r"n01443537.tar at byte \d+ of .*train.tar is cut off: 'n01443537_1.JPEG' should have \d+ bytes from byte \d+",
     ),
     "S25-truncated-outer": (
         lambda a, f: (a / TRAIN).write_bytes((a / TRAIN).read_bytes()[:-30000]),
@@ -270,7 +270,7 @@ CASES = {
     ),
     "S26-parent": (
         lambda a, f: (a / TRAIN).write_bytes(damage_inner(f, f"{IDS[0]}.tar", tar_of({"../../etc/x.JPEG": b"x"}))),
-        r"n01440764.tar at byte \d+ of .*: the member '../../etc/x.JPEG' at byte \d+: names with a leading / or a part \.\.",
+        r"n01440764.tar at byte \d+ of .*: the member '../../etc/x.JPEG' at byte \d+: names with a leading / or",
     ),
     "S26-twice": (
         lambda a, f: (a / TRAIN).write_bytes(
@@ -336,7 +336,7 @@ def test_folders_without_wordnet_ids(tmp_path, folders):
 def test_neither_archives_nor_folders(tmp_path):
     with pytest.raises(UsageError, match=r"holds neither ILSVRC2012_img_train.tar nor train/"):
         open_imagenet1k(tmp_path)
-    with pytest.raises(UsageError, match="is no folder; give the folder that holds ILSVRC2012_img_train.tar"):
+    with pytest.raises(UsageError, match=r"is no folder; give the folder that holds ILSVRC2012_img_train.tar"):
         open_imagenet1k(tmp_path / "none")
 
 
@@ -347,7 +347,7 @@ def test_resolve(archives, folders):
     assert isinstance(open_source(DataConfig(data=str(folders), source="imagenet1k")), WordNetFolders)
     with pytest.raises(UsageError, match="reports on its validation images; leave --reported out"):
         open_source(DataConfig(data=str(archives), reported="test"))
-    with pytest.raises(UsageError, match="--expect fall11 is about --source imagenet21k; .* is read as imagenet1k"):
+    with pytest.raises(UsageError, match=r"--expect fall11 is about --source imagenet21k; .* is read as imagenet1k"):
         open_source(DataConfig(data=str(archives), expect="fall11"))
     with pytest.raises(UsageError, match="is not the published ILSVRC 2012"):
         open_source(DataConfig(data=str(archives), expect="ilsvrc2012"))

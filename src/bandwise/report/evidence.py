@@ -1,4 +1,4 @@
-"""The table of all recorded results: one row a recipe, mean and spread over its seeds, generated from JSON files only."""
+"""The table of recorded results: one row a recipe, mean and spread over its seeds, generated from JSON files only."""
 
 import statistics
 from collections.abc import Sequence
@@ -72,8 +72,8 @@ def conclusion(results: dict[str, list[dict[str, Any]]], recipe: str, control: s
     gains = [100 * (run["fused"]["top1"] - max(b["top1"] for b in run["branches"])) for run in results[recipe]]
     above = sum(gain > 0 for gain in gains)
     return (
-        f"{recipe} minus {control}: {_spread(differences)} points over {len(pairs)} seeds; the fusion is above every one "
-        f"of its branches in {above} of {len(gains)} seeds, by {_spread(gains)} points over the best of them."
+        f"{recipe} minus {control}: {_spread(differences)} points over {len(pairs)} seeds; the fusion is above every "
+        f"one of its branches in {above} of {len(gains)} seeds, by {_spread(gains)} points over the best of them."
     )
 
 

@@ -111,17 +111,14 @@ def scan_class_tars(tars: Iterable[ClassTar]) -> Iterator[ClassPictures]:
     tars = list(tars)
     passed_over: Counter[str] = Counter()
     ignored: list[bytes] = []
-    total = sum(tar.stop - tar.start for tar in tars)
-    with progress("index", total // 1_000_000, "MB") as advance, contextlib.ExitStack() as stack:
+    with progress("index", len(tars), "classes") as advance, contextlib.ExitStack() as stack:
         opened: Region | None = None
-        finished = 0
         for tar in tars:
             if opened is None or opened.where != str(tar.path):
                 stack.close()
                 opened = stack.enter_context(open_archive(tar.path))
             yield _scan(opened, tar, passed_over, ignored)
-            before, finished = finished, finished + tar.stop - tar.start
-            advance(finished // 1_000_000 - before // 1_000_000)
+            advance(1)
     say_passed_over(passed_over, ignored)
 
 
