@@ -103,6 +103,38 @@ def test_stale_temporaries_are_removed_and_nothing_else(tmp_path):
     assert [entry.name for entry in tmp_path.iterdir()] == ["keep"]
 
 
+def test_a_temporary_file_that_vanishes_meanwhile_is_no_error(tmp_path, monkeypatch):
+    gone = [tmp_path / ".tmp-file.1.ab", tmp_path / ".tmp-folder.1.ab"]
+    monkeypatch.setattr(type(tmp_path), "glob", lambda *_: gone)
+    monkeypatch.setattr(type(tmp_path), "is_dir", lambda path: path == gone[1])
+    assert atomic.remove_temporaries(tmp_path) == gone
+
+
+def test_a_folder_or_a_pipe_in_the_place_of_a_json_file_is_refused(tmp_path):
+    (tmp_path / "a.json").mkdir()
+    os.mkfifo(tmp_path / "b.json")
+    for name in ("a.json", "b.json"):
+        with pytest.raises(CorruptionError, match=f"{name} is no file"):
+            atomic.read_json(tmp_path / name)
+
+
+def test_a_folder_whose_name_is_no_text_is_refused(tmp_path):
+    with pytest.raises(UsageError, match="is not UTF-8"):
+        atomic.require_writable(tmp_path / os.fsdecode(b"a\xff"))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_full_disk_leaves_no_probe(tmp_path, monkeypatch):
+    def full(path, _):
+        path.touch()
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(type(tmp_path), "write_bytes", full)
+    with pytest.raises(NoSpaceError):
+        atomic.require_writable(tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
 def hold(folder, ready, release):
     with folder_lock(folder):
         ready.set()

@@ -1,10 +1,16 @@
 """The command line: help, wrong words, wrong flags, JSON errors. Nothing is written by a command that fails."""
 
+import errno
+import io
 import json
+import os
+import subprocess
+import sys
 
 import pytest
 
 from bandwise.cli import VERBS, main
+from bandwise.commands.outcome import Outcome
 
 
 def test_help_names_every_verb(capsys):
@@ -86,3 +92,52 @@ def test_recipes_as_json(capsys):
     sub4 = next(recipe for recipe in recipes if recipe["name"] == "photos-sub4")
     assert sub4["bands"] == [[0], [1], [2], [3]]
     assert sub4["input_px"] == 112
+
+
+@pytest.mark.parametrize(
+    ("argv", "message"),
+    [
+        (["run", "photos-sub4", "--out", "x", "--epochs", "-1"], "epochs is -1"),
+        (["split", "--nope"], "--nope"),
+        (["fuse"], "fuse"),
+        (["spilt"], "did you mean split?"),
+    ],
+)
+def test_wrong_words_and_flags_are_json_too(argv, message, capsys):
+    assert main([*argv, "--json"]) == 2
+    error = json.loads(capsys.readouterr().out)["error"]
+    assert error["exit_code"] == 2
+    assert message in error["message"]
+    assert "│" not in error["message"]
+
+
+def test_a_report_of_no_run_writes_nothing(tmp_path, capsys):
+    assert main(["report", str(tmp_path / "none")]) == 2
+    assert "is no run" in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(("number", "code"), [(errno.ENOSPC, 6), (errno.EROFS, 2), (errno.EIO, 1)])
+def test_an_error_of_the_system_has_the_code_of_its_kind(monkeypatch, capsys, number, code):
+    def fail(_):
+        raise OSError(number, "the system says no")
+
+    monkeypatch.setattr("bandwise.commands.recipes.main", fail)
+    assert main(["recipes"]) == code
+    assert "the system says no" in capsys.readouterr().err
+
+
+def test_a_name_that_the_terminal_cannot_show_is_escaped(monkeypatch):
+    stream = io.TextIOWrapper(io.BytesIO(), encoding="ascii")
+    monkeypatch.setattr("sys.stdout", stream)
+    monkeypatch.setattr("bandwise.commands.recipes.main", lambda _: Outcome({}, "caf\u00e9 \udcff"))
+    assert main(["recipes"]) == 0
+    assert stream.buffer.getvalue() == b"caf\\xe9 \\udcff\n"
+
+
+def test_a_reader_that_goes_away_is_no_error():
+    reader, writer = os.pipe()
+    os.close(reader)
+    done = subprocess.run([sys.executable, "-m", "bandwise", "recipes"], stdout=writer, stderr=subprocess.PIPE)
+    os.close(writer)
+    assert (done.returncode, done.stderr) == (0, b"")

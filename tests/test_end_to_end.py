@@ -165,6 +165,33 @@ def test_verify_and_reconstruct(work, capsys):
     assert call(capsys, "verify", str(store))
 
 
+def test_a_missing_shard_is_repaired(work, capsys):
+    store = work / "run" / "store"
+    before = tree(store)
+    next(store.glob("band-02/val-*.parquet")).unlink()
+    call(capsys, "verify", str(store), code=4)
+    call(capsys, "verify", str(store), "--repair", "--data", str(work / "pictures"))
+    assert tree(store) == before
+
+
+def test_a_run_inside_the_pictures_is_refused_before_anything_is_written(work, capsys):
+    before = tree(work / "pictures")
+    error = call(capsys, "run", str(work / "tiny.yaml"), "--out", str(work / "pictures" / "run"), *FLAGS, code=2)
+    assert "overlap" in error["error"]["message"]
+    assert tree(work / "pictures") == before
+    assert not (work / "pictures" / "run").exists()
+
+
+@pytest.mark.parametrize("content", ["[]", "{}", "null", '{"branch": "0"}'])
+def test_a_summary_that_is_none_is_an_error_not_a_crash(work, capsys, content):
+    path = work / "run" / "branch-01" / "summary.json"
+    before = path.read_bytes()
+    path.write_text(content, encoding="utf-8")
+    error = call(capsys, "evaluate", str(work / "run"), code=4)["error"]
+    assert "is not the summary of a branch" in error["message"]
+    path.write_bytes(before)
+
+
 def test_dry_run_writes_nothing(work, tmp_path, capsys):
     call(capsys, "run", str(work / "tiny.yaml"), "--out", str(tmp_path / "r"), *FLAGS, "--dry-run")
     assert not (tmp_path / "r").exists()

@@ -12,6 +12,7 @@ import json
 import os
 import secrets
 import shutil
+import stat
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -116,12 +117,14 @@ def read_json(path: Path, *, max_bytes: int = 256 << 20) -> Any:
     """Read a JSON file of ours.
 
     Raises:
-        CorruptionError: the file is missing, larger than `max_bytes`, not UTF-8, not JSON, or repeats a key.
+        CorruptionError: the file is missing, no file, larger than `max_bytes`, not UTF-8, not JSON, or repeats a key.
     """
     try:
-        size = path.stat().st_size
-        if size > max_bytes:
-            raise CorruptionError(f"{path} has {size} bytes; at most {max_bytes} are read")
+        status = path.stat()
+        if not stat.S_ISREG(status.st_mode):
+            raise CorruptionError(f"{path} is no file, but a folder, pipe or device")
+        if status.st_size > max_bytes:
+            raise CorruptionError(f"{path} has {status.st_size} bytes; at most {max_bytes} are read")
         return json.loads(path.read_bytes().decode("utf-8"), object_pairs_hook=_refuse_repeated_keys)
     except FileNotFoundError as error:
         raise CorruptionError(f"{path} is missing") from error
@@ -154,10 +157,12 @@ def remove_temporaries(folder: Path) -> list[Path]:
     """Delete what an interrupted writer left in `folder`; call it only while holding the lock of that folder."""
     stale = sorted(folder.glob(f"{TEMPORARY_PREFIX}*"))
     for path in stale:
+        # A file system that shows deletions late may list what is gone already.
         if path.is_dir() and not path.is_symlink():
-            shutil.rmtree(path)
+            with contextlib.suppress(FileNotFoundError):
+                shutil.rmtree(path)
         else:
-            path.unlink()
+            path.unlink(missing_ok=True)
     return stale
 
 
@@ -182,12 +187,17 @@ def require_writable(folder: Path) -> None:
         UsageError: the folder cannot be created or written.
         NoSpaceError: the disk is full.
     """
+    if os.fsencode(folder).decode("utf-8", "replace") != os.fspath(folder):
+        # Parquet files are opened by names in UTF-8.
+        raise UsageError(f"the name of the folder {os.fspath(folder)!a} is not UTF-8; choose another with --out")
     probe = folder / f"{TEMPORARY_PREFIX}probe.{os.getpid()}.{secrets.token_hex(4)}"
     try:
         with explain_full_disk(folder):
             folder.mkdir(parents=True, exist_ok=True)
-            probe.write_bytes(b"bandwise")
-            probe.unlink()
+            try:
+                probe.write_bytes(b"bandwise")
+            finally:
+                probe.unlink(missing_ok=True)
     except OSError as error:
         raise UsageError(f"cannot write in {folder}: {error.strerror}; choose another folder with --out") from error
 

@@ -4,6 +4,7 @@ Exit codes: 0 ok, 1 unexpected, 2 usage or configuration, 3 too many bad inputs,
 6 no space, 7 incompatible version or sample list, 75 preempted and resumable.
 """
 
+import errno
 import importlib
 import json
 import os
@@ -11,7 +12,7 @@ import sys
 from collections.abc import Sequence
 from difflib import get_close_matches
 
-from bandwise.errors import BandwiseError, Preempted
+from bandwise.errors import BandwiseError, NoSpaceError, Preempted, UsageError
 from bandwise.version import __version__
 
 VERBS = {
@@ -29,6 +30,20 @@ VERBS = {
     "report": "write the HTML and Markdown report of one or more runs",
 }
 _EXIT_UNEXPECTED = 1
+_FULL = {errno.ENOSPC, errno.EDQUOT}
+# What a wrong path or a wrong permission gives; running the same command again cannot help.
+_UNUSABLE = {
+    errno.EACCES,
+    errno.EEXIST,
+    errno.EISDIR,
+    errno.ELOOP,
+    errno.ENAMETOOLONG,
+    errno.ENOENT,
+    errno.ENOTDIR,
+    errno.ENOTEMPTY,
+    errno.EPERM,
+    errno.EROFS,
+}
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -44,8 +59,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if verb not in VERBS:
         close = get_close_matches(verb, VERBS, n=1)
         hint = f"did you mean {close[0]}?" if close else f"the verbs are {', '.join(VERBS)}"
-        print(f"bandwise: there is no command {verb!r}; {hint}", file=sys.stderr)
-        return 2
+        return _fail("", "UsageError", f"there is no command {verb!r}; {hint}", 2, "--json" in rest)
     return _execute(verb, rest)
 
 
@@ -53,6 +67,7 @@ def _execute(verb: str, rest: list[str]) -> int:
     as_json = "--json" in rest
     try:
         outcome = importlib.import_module(f"bandwise.commands.{verb}").main(rest)
+        _show(json.dumps(outcome.result, sort_keys=True, allow_nan=False) if as_json else outcome.text)
     except SystemExit as error:
         return error.code if isinstance(error.code, int) else 2
     except BrokenPipeError:
@@ -70,15 +85,26 @@ def _execute(verb: str, rest: list[str]) -> int:
     except OSError as error:
         if os.environ.get("BANDWISE_TRACEBACK"):
             raise
-        return _fail(verb, type(error).__name__, str(error), _EXIT_UNEXPECTED, as_json)
-    print(json.dumps(outcome.result, sort_keys=True, allow_nan=False) if as_json else outcome.text)
+        return _fail(verb, type(error).__name__, str(error), _exit_code(error), as_json)
     return outcome.exit_code
+
+
+def _show(text: str) -> None:
+    """Print with escapes what the terminal cannot: a name may hold any character, and bytes that are none."""
+    encoding = sys.stdout.encoding or "utf-8"
+    print(text.encode(encoding, "backslashreplace").decode(encoding), flush=True)
+
+
+def _exit_code(error: OSError) -> int:
+    if error.errno in _FULL:
+        return NoSpaceError.exit_code
+    return UsageError.exit_code if error.errno in _UNUSABLE else _EXIT_UNEXPECTED
 
 
 def _fail(verb: str, kind: str, message: str, code: int, as_json: bool) -> int:
     if as_json:
         print(json.dumps({"error": {"type": kind, "message": message, "exit_code": code}}, sort_keys=True))
-    print(f"bandwise {verb}: {message}", file=sys.stderr)
+    print(f"bandwise {verb}".rstrip() + f": {message}", file=sys.stderr)
     return code
 
 

@@ -85,10 +85,12 @@ def create_run(path: Path, config: RunConfig, store_path: Path | None = None) ->
         run = open_run(path)
         changed = differences(to_dict(run.config), to_dict(config))
         if changed:
+            trained = any(path.glob("branch-*/*"))
             raise IncompatibleError(
                 f"{path} was made with another configuration:\n  "
                 + "\n  ".join(changed)
                 + "\nuse the same flags to resume it, or another --out"
+                + ("" if trained else "; nothing is trained in it yet, so it may be removed")
             )
         if store_path is not None and store_path.resolve() != run.store_path.resolve():
             raise IncompatibleError(f"{path} uses the store {run.store_path}, not {store_path}; choose another --out")
@@ -132,6 +134,8 @@ def open_run(path: Path) -> Run:
     except UsageError as error:
         raise CorruptionError(f"{marker} does not hold a valid configuration: {error}") from error
     store = content.get("store")
+    if not (store is None or isinstance(store, str)):
+        raise CorruptionError(f"{marker} is damaged: the store is {store!r}, which is no path")
     return Run(path=path, config=config, store_path=path / "store" if store is None else Path(store))
 
 
@@ -189,6 +193,20 @@ def _commit() -> str | None:
     return head.stdout.strip() + ("+" if dirty.stdout.strip() else "")
 
 
+def read_summary(folder: Path) -> dict[str, Any]:
+    """Read the `summary.json` that a finished branch leaves in its folder.
+
+    Raises:
+        CorruptionError: it is missing or damaged.
+    """
+    path = folder / "summary.json"
+    content = atomic.read_json(path)
+    kinds = {"branch": int, "bands": list, "epochs": int, "wall_s": float}
+    if not isinstance(content, dict) or any(not isinstance(content.get(key), kinds[key]) for key in kinds):
+        raise CorruptionError(f"{path} is not the summary of a branch; remove it and run `bandwise train` again")
+    return content
+
+
 @dataclass(frozen=True, slots=True)
 class LogitsFile:
     """The predictions of one branch on one split, in the order of the sample ids."""
@@ -229,11 +247,11 @@ def read_logits(path: Path) -> LogitsFile:
 
     try:
         with safe_open(path, framework="np") as stream:
-            meta = json.loads((stream.metadata() or {})[_META_KEY])
+            meta = _meta(path, stream.metadata() or {})
             arrays = {key: stream.get_tensor(key) for key in stream.keys()}  # noqa: SIM118
     except FileNotFoundError as error:
         raise CorruptionError(f"{path} is missing; run `bandwise evaluate` to write it") from error
-    except (SafetensorError, OSError, ValueError, KeyError) as error:
+    except (SafetensorError, OSError, ValueError, RecursionError) as error:
         raise CorruptionError(f"{path} is damaged: {error}") from error
     if set(arrays) != {"ids", "labels", "logits"}:
         raise CorruptionError(f"{path} holds {sorted(arrays)}; expected ids, labels and logits")
@@ -245,3 +263,12 @@ def read_logits(path: Path) -> LogitsFile:
     if (np.diff(ids) <= 0).any():
         raise CorruptionError(f"{path}: the sample ids do not increase")
     return LogitsFile(ids=ids, labels=labels, logits=logits, meta=meta)
+
+
+def _meta(path: Path, metadata: dict[str, str]) -> dict[str, str]:
+    if _META_KEY not in metadata:
+        raise CorruptionError(f"{path} is not a logits file of this version; remove it, and `bandwise fuse` writes it")
+    meta = json.loads(metadata[_META_KEY])
+    if not (isinstance(meta, dict) and all(isinstance(value, str) for value in meta.values())):
+        raise CorruptionError(f"{path} is damaged: what it says of itself is no mapping of texts")
+    return meta

@@ -1,7 +1,10 @@
 """Files of branches that do not belong together are refused, by name and with the difference."""
 
+import json
+
 import numpy as np
 import pytest
+from safetensors.numpy import save
 
 from bandwise.errors import CorruptionError, IncompatibleError, UsageError
 from bandwise.fusion.logits import load_branches
@@ -70,9 +73,20 @@ def test_a_file_that_does_not_say_what_it_is_is_refused(write, key):
         load_branches([write(0, without=(key,))])
 
 
-def test_a_description_that_is_no_text_is_refused(write):
-    with pytest.raises(CorruptionError, match="does not say its crops"):
-        load_branches([write(0, meta={"crops": 1})])
+@pytest.mark.parametrize("meta", [{"crops": 1}, ["crops"], "crops", None])
+def test_a_description_that_is_no_mapping_of_texts_is_refused(tmp_path, meta):
+    path = tmp_path / "a.safetensors"
+    path.write_bytes(save({"ids": np.arange(2)}, {"bandwise": json.dumps(meta)}))
+    with pytest.raises(CorruptionError, match="no mapping of texts"):
+        load_branches([path])
+
+
+@pytest.mark.parametrize("meta", [None, {"branch": "0", "split": "val"}])
+def test_an_old_or_foreign_file_is_refused_as_such(tmp_path, meta):
+    path = tmp_path / "a.safetensors"
+    path.write_bytes(save({"ids": np.arange(2)}, meta))
+    with pytest.raises(CorruptionError, match="not a logits file of this version"):
+        load_branches([path])
 
 
 def test_a_branch_that_is_no_number_is_refused(write):

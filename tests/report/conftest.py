@@ -160,7 +160,10 @@ def _write_training(run: Run, branch: int, skill: float) -> None:
         for epoch in range(1, run.config.training.epochs + 1)
     ]
     atomic.write_text(folder / "metrics.jsonl", "".join(json.dumps(row) + "\n" for row in rows))
-    atomic.write_json(folder / "summary.json", {"branch": branch, "peak_bytes": 812_000_000, "wall_s": 251.3})
+    atomic.write_json(
+        folder / "summary.json",
+        {"branch": branch, "bands": [branch], "epochs": 1, "peak_bytes": 812_000_000, "wall_s": 251.3},
+    )
 
 
 def _write_preview(run: Run, branches: int) -> None:

@@ -8,7 +8,15 @@ import pytest
 
 from bandwise.commands.report import _COMPARISONS
 from bandwise.errors import CorruptionError, UsageError
-from bandwise.report.evidence import BEGIN, END, conclusion, evidence_markdown, read_results, update_between_marks
+from bandwise.report.evidence import (
+    BEGIN,
+    END,
+    conclusion,
+    evidence_markdown,
+    gain_over_branches,
+    read_results,
+    update_between_marks,
+)
 
 ROOT = Path(__file__).parents[2]
 
@@ -53,10 +61,14 @@ def test_mean_and_spread_by_hand(results):
 
 def test_the_conclusion_compares_seed_by_seed(results):
     # 70 - 69 = +1 and 72 - 73 = -1.
-    text = conclusion(results, "a", "b")
-    assert "0.00 ± 1.41 points over 2 seeds" in text
-    assert "in 1 of 2 seeds" in text
+    assert "0.00 ± 1.41 points over 2 seeds" in conclusion(results, "a", "b")
     assert conclusion(results, "a", "c") == ""
+
+
+def test_the_gain_over_the_branches_is_counted(results):
+    # 70 against 71 is below, 72 against 70 above.
+    assert "in 1 of 2 seeds, by 0.50 ± 2.12 points" in gain_over_branches(results, "a")
+    assert gain_over_branches(results, "c") == ""
 
 
 def test_marks_are_needed(tmp_path):

@@ -55,6 +55,19 @@ def test_damaged_results(run, content, message):
     assert any(message in problem for problem in view.problems)
 
 
+def test_results_of_another_fusion_are_reported(run):
+    results = json.loads((run / "results.json").read_text(encoding="utf-8"))
+    (run / "fusion.json").write_text(json.dumps(results["fusion"]), encoding="utf-8")
+    assert not any("another fusion" in problem for problem in read_view(run).problems)
+    (run / "fusion.json").write_text(json.dumps({**results["fusion"], "temperature": 9.0}), encoding="utf-8")
+    assert any("holds another fusion by now" in problem for problem in read_view(run).problems)
+
+
+def test_a_summary_that_is_none_is_reported(run):
+    (run / "branch-01" / "summary.json").write_text("null", encoding="utf-8")
+    assert any("is not the summary of a branch" in problem for problem in read_view(run).problems)
+
+
 def test_a_branch_without_a_summary_is_named(run):
     (run / "branch-02" / "summary.json").unlink()
     assert any(problem.startswith("Branch 2 is not trained") for problem in read_view(run).problems)

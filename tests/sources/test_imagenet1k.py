@@ -13,6 +13,7 @@ from tests.sources.imagenet import IDS, NUMBERS, WORDS, tar_of
 
 from bandwise.config import DataConfig
 from bandwise.errors import IncompatibleError, UsageError
+from bandwise.sources.audit import audit_source, audit_text
 from bandwise.sources.folder import FolderSource
 from bandwise.sources.imagenet1k import PUBLISHED, WordNetFolders, open_imagenet1k
 from bandwise.sources.resolve import open_source
@@ -203,7 +204,7 @@ CASES = {
     ),
     "S25-truncated-outer": (
         lambda a, f: (a / TRAIN).write_bytes((a / TRAIN).read_bytes()[:-30000]),
-        r"img_train.tar is cut off: 'n15075141.tar' should have \d+ bytes from byte \d+, but it ends at byte \d+",
+        r"img_train.tar is cut off: 'n03126707.tar' should have \d+ bytes from byte \d+, but it ends at byte \d+",
     ),
     "S25-no-tar": (
         lambda a, f: (a / TRAIN).write_bytes(b"<html>login</html>" * 100),
@@ -322,7 +323,10 @@ def test_expected_counts(archives, folders, home, monkeypatch):
         "val": 16,
         "as_published": True,
     }
-    open_imagenet1k(folders, expect="ilsvrc2012")
+    unpacked = open_imagenet1k(folders, expect="ilsvrc2012")
+    assert audit_source(unpacked) == {"source": "imagenet1k", "classes": 8, "train": 40, "val": 16}
+    assert audit_text(audit_source(unpacked)) == "imagenet1k: 8 classes, 40 to train + 16 reported"
+    assert audit_text(audit_source(source)).endswith("16 reported, as published")
 
 
 def test_folders_without_wordnet_ids(tmp_path, folders):

@@ -1,5 +1,7 @@
 """Flags in two passes: the recipe and `--config FILE` give the defaults, flags change them."""
 
+import contextlib
+import io
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -22,10 +24,30 @@ def parse(arguments: type[Arguments], argv: Sequence[str], verb: str, default: A
     """Read the flags of one verb into its dataclass.
 
     Nested fields lose their prefix, so `split.stride` is `--stride`. A wrong flag ends the program with exit code 2.
+
+    Raises:
+        UsageError: a wrong flag beside `--json`, whose reader expects an object; otherwise tyro shows it and exits.
     """
     markers = (tyro.conf.OmitArgPrefixes, tyro.conf.FlagCreatePairsOff)
-    options: dict[str, Any] = {} if default is None else {"default": default}
-    return tyro.cli(arguments, args=list(argv), prog=f"bandwise {verb}", config=markers, **options)
+    options: dict[str, Any] = {"args": list(argv), "prog": f"bandwise {verb}", "config": markers}
+    if default is not None:
+        options["default"] = default
+    if "--json" not in argv:
+        return tyro.cli(arguments, **options)
+    said = io.StringIO()
+    try:
+        with contextlib.redirect_stderr(said):
+            return tyro.cli(arguments, **options)
+    except SystemExit as error:
+        if not error.code:
+            raise
+        raise UsageError(_without_box(said.getvalue())) from error
+
+
+def _without_box(text: str) -> str:
+    """Return as one line what tyro draws as a box."""
+    lines = (line.strip("╭╮╰╯│─ ") for line in text.splitlines())
+    return " ".join(line for line in lines if line)
 
 
 def take_recipe(argv: Sequence[str]) -> tuple[str | None, list[str]]:

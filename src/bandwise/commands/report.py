@@ -12,8 +12,9 @@ from bandwise.commands.parsing import parse
 from bandwise.errors import UsageError
 from bandwise.report.evidence import evidence_markdown, read_results, update_between_marks
 from bandwise.report.html import render_report
+from bandwise.runs import open_run
 
-_COMPARISONS = (("photos-sub4", "photos-baseline"),)
+_COMPARISONS = (("photos-sub4", "photos-baseline"), ("photos-sub4", "photos-lowres4"))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,6 +43,8 @@ def main(argv: Sequence[str]) -> Outcome:
         return Outcome({"table": text, "written": [str(path) for path in arguments.into]}, text)
     if not arguments.runs:
         raise UsageError("name at least one run folder")
+    for path in arguments.runs:
+        open_run(path)
     out = arguments.out or arguments.runs[0] / "report.html"
     page = render_report(arguments.runs, out)
     return Outcome({"report": str(page)}, f"wrote {page}")

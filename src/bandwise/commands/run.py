@@ -11,12 +11,13 @@ from bandwise.commands.parsing import base_config, core_count, parse, require_ou
 from bandwise.config import RunConfig, to_dict
 from bandwise.errors import UsageError
 from bandwise.launch.evaluate import evaluate_run, fuse_run
-from bandwise.launch.local import train_branches
+from bandwise.launch.local import jobs_that_fit, train_branches
 from bandwise.progress import say
 from bandwise.report.html import render_report
 from bandwise.runs import Run, create_run
 from bandwise.signals import stop_requested
 from bandwise.sources.resolve import open_source
+from bandwise.store.place import require_apart
 from bandwise.store.preview import write_preview
 from bandwise.store.split import split_dataset
 
@@ -32,8 +33,9 @@ class Arguments:
     """Store to share with other runs of the same split; OUT/store when left out."""
     workers: int = field(default_factory=core_count)
     """Processes of the split."""
-    jobs: int = 1
-    """Branches trained at once, each in a process of its own."""
+    jobs: int | None = None
+    """Branches trained at once, each in a process of its own; when left out, as many as the cores allow with the
+    threads of a branch, and 1 on an accelerator."""
     max_bad: int | None = None
     """Unreadable images allowed in the split; 100 or one in ten thousand when left out. None in the reported set."""
     allow_empty_class: bool = False
@@ -53,14 +55,15 @@ def main(argv: Sequence[str]) -> Outcome:
         raise UsageError("name a recipe (see `bandwise recipes`) or a YAML file first: bandwise run RECIPE --out RUN")
     arguments = parse(Arguments, rest, "run", Arguments(settings=base_config(recipe, rest)))
     out = require_out(arguments.out)
-    if arguments.jobs < 1:
+    if arguments.jobs is not None and arguments.jobs < 1:
         raise UsageError(f"jobs is {arguments.jobs}; it must be at least 1")
+    jobs = arguments.jobs or jobs_that_fit(arguments.settings.training)
     results = run_config(
         arguments.settings,
         out,
         store=arguments.store,
         workers=arguments.workers,
-        jobs=arguments.jobs,
+        jobs=jobs,
         max_bad=arguments.max_bad,
         allow_empty_class=arguments.allow_empty_class,
         dry_run=arguments.dry_run,
@@ -112,6 +115,7 @@ def prepare(config: RunConfig, out: Path, *, store: Path | None = None, **option
         options: of `split_dataset`.
     """
     source = open_source(config.data)
+    require_apart(source, out)
     run = create_run(out, config, None if store is None else store.expanduser())
     say(f"{config.name}: splitting {source.name} into {config.split.stride**2} bands in {run.store_path}")
     with stop_requested() as received:

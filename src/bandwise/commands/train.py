@@ -4,13 +4,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from bandwise import atomic
 from bandwise.commands.outcome import Outcome
 from bandwise.commands.parsing import base_config, parse, require_out, take_recipe, value_of
 from bandwise.config import RunConfig, to_dict
 from bandwise.errors import UsageError
 from bandwise.launch.local import train_branches
-from bandwise.runs import Run, create_run
+from bandwise.runs import Run, create_run, open_run, read_summary
 from bandwise.store.compatibility import require_same_split
 from bandwise.store.format import open_store
 
@@ -54,24 +53,23 @@ def main(argv: Sequence[str]) -> Outcome:
         return Outcome(
             {"config": to_dict(arguments.settings)}, f"would train {len(branches or groups)} branches in {out}"
         )
-    store_path = arguments.store if arguments.store is not None else _store_of(out)
+    shared = None if arguments.store is None else arguments.store.expanduser()
+    store_path = _store_of(out) if shared is None else shared
     require_same_split(open_store(store_path), arguments.settings.split)
-    run = create_run(out, arguments.settings, arguments.store)
+    run = create_run(out, arguments.settings, shared)
     train_branches(run, branches, jobs=arguments.jobs)
     return train_outcome(run, branches)
 
 
 def _store_of(out: Path) -> Path:
     """Return the store of a run that may not exist yet."""
-    marker = out / "run.json"
-    named = atomic.read_json(marker).get("store") if marker.exists() else None
-    return out / "store" if named is None else Path(named)
+    return open_run(out).store_path if (out / "run.json").exists() else out / "store"
 
 
 def train_outcome(run: Run, branches: Sequence[int] | None) -> Outcome:
     """Report the summaries that the branches left."""
     chosen = range(len(run.groups)) if branches is None else branches
-    summaries = [atomic.read_json(run.branch_folder(branch) / "summary.json") for branch in chosen]
+    summaries = [read_summary(run.branch_folder(branch)) for branch in chosen]
     text = "\n".join(
         f"branch {summary['branch']} (bands {summary['bands']}): {summary['epochs']} epochs, {summary['wall_s']:.0f} s"
         for summary in summaries

@@ -15,7 +15,7 @@ from bandwise.fusion.leave_one_out import leave_one_out
 from bandwise.fusion.logits import BranchLogits, load_branches
 from bandwise.fusion.rules import RULES, Fusion, fit
 from bandwise.launch.cost import branch_cost, total_cost
-from bandwise.runs import Run, environment
+from bandwise.runs import Run, environment, read_summary
 from bandwise.store.format import Store, open_store
 from bandwise.training.infer import write_branch_logits
 
@@ -129,7 +129,7 @@ def _score(logits: np.ndarray, labels: np.ndarray) -> dict[str, Any]:
 def _branch_entry(
     run: Run, store: Store, branch: int, index: int, holdout: BranchLogits, reported: BranchLogits
 ) -> dict[str, Any]:
-    summary = atomic.read_json(run.branch_folder(branch) / "summary.json")
+    summary = read_summary(run.branch_folder(branch))
     cost = branch_cost(run.config, branch, channels=store.channels, num_classes=len(store.classes))
     bands = run.groups[branch]
     return {

@@ -12,11 +12,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from bandwise.config import TrainingConfig
 from bandwise.errors import BandwiseError, Preempted
 from bandwise.progress import say
 from bandwise.runs import Run
 from bandwise.signals import stop_requested
 from bandwise.store.format import open_store
+from bandwise.training.determinism import choose_device
 from bandwise.training.infer import write_branch_logits
 from bandwise.training.trainer import train_branch
 
@@ -51,6 +53,13 @@ class BranchesFailed(BandwiseError):
         lines = "\n  ".join(f"{failure.task}: {failure.reason}" for failure in failures)
         super().__init__(f"{len(failures)} of {total} branches failed, the others are finished:\n  {lines}")
         self.exit_code = failures[0].exit_code
+
+
+def jobs_that_fit(training: TrainingConfig) -> int:
+    """Return how many branches this machine trains at once without sharing a core or an accelerator."""
+    if choose_device(training.device).type != "cpu":
+        return 1
+    return max(1, len(os.sched_getaffinity(0)) // training.threads)
 
 
 def train_one(task: Task) -> None:

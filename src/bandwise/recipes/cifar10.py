@@ -31,14 +31,14 @@ def baseline() -> Recipe:
 
 
 def smoke() -> Recipe:
-    """The four bands for one epoch, to see that everything works."""
+    """The four bands for one epoch of smaller crops, to see that everything works."""
     base = sub4().config
-    config = replace(base, name="cifar10-smoke", training=replace(base.training, epochs=1, warmup_epochs=0))
+    config = replace(base, name="cifar10-smoke", training=replace(base.training, crop=24, epochs=1, warmup_epochs=0))
     return Recipe(
         config=config,
         summary="Four bands for one epoch: shows that everything works, not how well.",
-        cost=_NOT_MEASURED,
-        expected=_NOT_MEASURED,
+        cost="1.5 min on two cores of an AMD EPYC, download included",
+        expected="finishes; top-1 near 48 % after one epoch means nothing",
     )
 
 

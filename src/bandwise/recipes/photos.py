@@ -25,7 +25,10 @@ def sub4() -> Recipe:
         augment=AugmentConfig(),
     )
     return Recipe(
-        config=config, summary="Four dct2d bands, one small ResNet each.", cost=_NOT_MEASURED, expected=_NOT_MEASURED
+        config=config,
+        summary="Four dct2d bands, one small ResNet each.",
+        cost="under 2.5 min a branch on one core of an AMD EPYC, 7 min summed",
+        expected="top-1 60.9 % +- 0.6 (3 seeds, n = 661); results/photos-sub4-seed*.json",
     )
 
 
@@ -52,7 +55,12 @@ def ensemble4() -> Recipe:
 
 def lowres4() -> Recipe:
     """Four seeds of branch 0."""
-    return _control("photos-lowres4", "Four seeds of the low-resolution band.", branches="0;0;0;0")
+    recipe = _control("photos-lowres4", "Four seeds of the low-resolution band.", branches="0;0;0;0")
+    return replace(
+        recipe,
+        cost="3 min a branch on one busy core of an AMD EPYC, 8 min summed",
+        expected="top-1 58.5 % +- 0.5 (3 seeds, n = 661); results/photos-lowres4-seed*.json",
+    )
 
 
 def polyphase4() -> Recipe:

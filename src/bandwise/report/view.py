@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from bandwise import atomic
 from bandwise.config import FusionRule, RunConfig
 from bandwise.errors import BandwiseError, CorruptionError
-from bandwise.runs import LogitsFile, Run, open_run, read_logits
+from bandwise.runs import LogitsFile, Run, open_run, read_logits, read_summary
 
 _RULE_ORDER = typing.get_args(FusionRule)
 _NEEDED = ("name", "data", "crops", "n_eval", "n_total", "chance", "branches", "fused", "fusion", "rules", "reference")
@@ -95,7 +95,7 @@ def read_view(path: Path) -> RunView:
         summary = run.branch_folder(branch) / "summary.json"
         if summary.exists():
             try:
-                summaries[branch] = atomic.read_json(summary)
+                summaries[branch] = read_summary(summary.parent)
             except CorruptionError as error:
                 problems.append(f"{error}.")
         else:
@@ -122,12 +122,25 @@ def _results(run: Run, crops: int, problems: list[str]) -> dict[str, Any] | None
     if missing:
         problems.append(f"{path} lacks {', '.join(missing)}; write it again with `bandwise evaluate`.")
         return None
+    if _fused_again(run.fusion_path(crops), content["fusion"]):
+        problems.append(
+            f"{path} is older than {run.fusion_path(crops).name}, which holds another fusion by now: "
+            f"run `bandwise evaluate {run.path}` again."
+        )
     return content
+
+
+def _fused_again(path: Path, scored: Any) -> bool:
+    """Say whether `fusion.json` holds another fusion than the one that was scored; without the file nobody can know."""
+    try:
+        return path.exists() and atomic.read_json(path) != scored
+    except CorruptionError:
+        return True
 
 
 def _curve(path: Path, problems: list[str]) -> list[dict[str, Any]]:
     """Read one JSON object a line; a last line that is not complete belongs to a training that is still running."""
-    if not path.exists():
+    if not path.is_file():
         return []
     lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
     rows = []
@@ -135,7 +148,7 @@ def _curve(path: Path, problems: list[str]) -> list[dict[str, Any]]:
         try:
             row = json.loads(line)
             rows.append({"epoch": row["epoch"], "train_loss": float(row["train_loss"]), "holdout": row.get("holdout")})
-        except (ValueError, KeyError, TypeError):
+        except (ValueError, KeyError, TypeError, RecursionError):
             if number < len(lines):
                 problems.append(f"{path}: line {number} is not a row of metrics; the curve stops there.")
             break

@@ -54,25 +54,6 @@ def audit_imagenet21k(
     }
 
 
-def audit_text(audit: Mapping[str, Any]) -> str:
-    """Say in a few lines what an audit found."""
-    lines = [
-        f"imagenet21k: variant {audit['variant']}",
-        *(
-            f"  {word:<8} {audit[word]['classes']:>7,} classes {audit[word]['images']:>12,} pictures"
-            for word in ("archive", "dropped", "kept")
-        ),
-        f"  {audit['train']:,} to train + {audit['val']:,} to validate ({audit['val_images']} a class)",
-    ]
-    lines += [
-        f"  published, {name}: {said['classes']:,} classes, {said['images']:,} pictures, "
-        f"{said['train']:,} + {said['val']:,}"
-        for name, said in audit["published"].items()
-        if audit["variant"] in (name, "unknown")
-    ]
-    return "\n".join(lines + ([f"  {audit['remark']}"] if audit["remark"] else []))
-
-
 def require_variant(where: str, audit: Mapping[str, Any], expect: Expected21k) -> None:
     """Refuse another variant than the expected one.
 

@@ -15,6 +15,7 @@ import pyarrow as pa
 from bandwise.errors import UsageError
 from bandwise.progress import say
 from bandwise.sources.archivefile import open_archive
+from bandwise.sources.audit import audit_text
 from bandwise.sources.classtars import WORDNET_ID, find_class_tars, picture_members, say_passed_over, scan_class_tars
 from bandwise.sources.devkit import Labels, find_words, read_labels
 from bandwise.sources.folder import FolderSource
@@ -86,13 +87,13 @@ def open_imagenet1k(root: Path, *, expect: Literal["any", "ilsvrc2012"] = "any")
     labels = read_labels(root)
     key = {**_FINGERPRINT, "truth": labels.truth, "classes": sorted(labels.wordnet_ids)}
     index = indexed(key, archives, lambda: _build(root, labels, expect))
-    audit = load_index(index).facts
-    _require_expected(str(root), audit, expect)
-    classes = class_names(audit["wordnet_ids"], labels.words)
-    return TarSource(root, "imagenet1k", archives, classes, index, dict(_FINGERPRINT), audit)
+    facts = load_index(index).facts
+    _require_expected(str(root), facts["audit"], expect)
+    classes = class_names(facts["wordnet_ids"], labels.words)
+    return TarSource(root, "imagenet1k", archives, classes, index, dict(_FINGERPRINT), facts["audit"])
 
 
-def _build(root: Path, labels: Labels, expect: str) -> pa.Table:
+def _build(root: Path, labels: Labels, expect: str) -> pa.RecordBatch:
     tars = find_class_tars(root / TRAIN_ARCHIVE)
     wordnet_ids = [tar.wordnet_id for tar in tars]
     _require_same_classes(root / TRAIN_ARCHIVE, set(wordnet_ids), labels)
@@ -105,9 +106,10 @@ def _build(root: Path, labels: Labels, expect: str) -> pa.Table:
         folder = f"train/{found.wordnet_id}/".encode()
         names, train = [folder + name for name in found.names], train + len(found.names)
         builder.add(names, offset=found.offsets, size=found.sizes, label=label_of[found.wordnet_id], file=0, val=0)
-    audit = _audit(wordnet_ids, train, val)
+    audit = _audit(len(wordnet_ids), train, val)
+    say(audit_text(audit))
     _require_expected(str(root), audit, expect)
-    return builder.table(audit)
+    return builder.batch({"wordnet_ids": wordnet_ids, "audit": audit})
 
 
 def _require_same_classes(path: Path, found: set[str], labels: Labels) -> None:
@@ -150,28 +152,13 @@ def _open_folders(root: Path, expect: str) -> WordNetFolders:
     source = WordNetFolders(folder, class_names(list(folder.classes), find_words(root)))
     if expect != "any":
         val = [entry.split == "val" for entry in source.entries()]
-        _require_expected(str(root), _audit(list(folder.classes), val.count(False), val.count(True)), expect)
+        _require_expected(str(root), _audit(len(folder.classes), val.count(False), val.count(True)), expect)
     return source
 
 
-def _audit(wordnet_ids: list[str], train: int, val: int) -> dict[str, Any]:
-    counts = {"classes": len(wordnet_ids), "train": train, "val": val}
-    as_published = counts == PUBLISHED
-    say(
-        f"imagenet1k: {len(wordnet_ids):,} classes, {train:,} training and {val:,} validation pictures"
-        + (
-            ", as published"
-            if as_published
-            else f"; published: {PUBLISHED['classes']:,}, {PUBLISHED['train']:,}, {PUBLISHED['val']:,}"
-        )
-    )
-    return {
-        "source": "imagenet1k",
-        **counts,
-        "published": PUBLISHED,
-        "as_published": as_published,
-        "wordnet_ids": wordnet_ids,
-    }
+def _audit(classes: int, train: int, val: int) -> dict[str, Any]:
+    counts = {"classes": classes, "train": train, "val": val}
+    return {"source": "imagenet1k", **counts, "published": PUBLISHED, "as_published": counts == PUBLISHED}
 
 
 def _require_expected(where: str, audit: dict[str, Any], expect: str) -> None:

@@ -11,12 +11,12 @@ import pyarrow as pa
 
 from bandwise.errors import UsageError
 from bandwise.progress import say
+from bandwise.sources.audit import audit_text
 from bandwise.sources.audit21k import (
     MIN_IMAGES,
     VAL_IMAGES,
     Expected21k,
     audit_imagenet21k,
-    audit_text,
     require_variant,
 )
 from bandwise.sources.classtars import ClassPictures, class_tar_files, find_class_tars, scan_class_tars
@@ -88,7 +88,7 @@ def _build(
     val_images: int,
     seed: int,
     expect: Expected21k,
-) -> pa.Table:
+) -> pa.RecordBatch:
     builder = IndexBuilder()
     counts: dict[str, int] = {}
     kept: list[str] = []
@@ -103,7 +103,7 @@ def _build(
     audit = audit_imagenet21k(counts, min_images=min_images, val_images=val_images)
     say(audit_text(audit))
     require_variant(str(archive), audit, expect)
-    return builder.table({"wordnet_ids": kept, "audit": audit})
+    return builder.batch({"wordnet_ids": kept, "audit": audit})
 
 
 def _add(builder: IndexBuilder, found: ClassPictures, val_images: int, seed: int, *, label: int, file: int) -> None:

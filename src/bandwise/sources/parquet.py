@@ -97,7 +97,7 @@ def open_parquet(root: Path, *, reported: Reported = "auto") -> ParquetSource:
     return ParquetSource(shards.root, files, tuple(facts["classes"]), index, fingerprint, facts["audit"])
 
 
-def _build(shards: Shards) -> pa.Table:
+def _build(shards: Shards) -> pa.RecordBatch:
     files = (*shards.train, *shards.reported)
     names = _names_of(files[0])
     reader = LabelReader(str(shards.root), names)
@@ -118,8 +118,11 @@ def _build(shards: Shards) -> pa.Table:
     audit = {"source": "parquet", "classes": len(classes), "train": int((~val).sum()), "val": int(val.sum())}
     audit["one_by_one"] = sum(int(np.count_nonzero(places["size"])) for _, places in listed)
     if grouped := len(labels) - audit["one_by_one"]:
-        say(f"note: {grouped:,} pictures of {shards.root} cannot be read one by one: each costs its whole row group")
-    return builder.table({"classes": classes, "audit": audit})
+        say(
+            f"note: {grouped:,} pictures of {shards.root} cannot be read one by one: each costs its whole row group; "
+            "shards without compression and dictionary are faster"
+        )
+    return builder.batch({"classes": classes, "audit": audit})
 
 
 def _list(

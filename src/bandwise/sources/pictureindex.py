@@ -78,33 +78,34 @@ class IndexBuilder:
             kind = _COLUMNS[key].to_pandas_dtype()
             parts.append(np.broadcast_to(np.asarray(columns.get(key, 0), kind), len(names)))
 
-    def table(self, facts: Mapping[str, Any]) -> pa.Table:
-        """Return all pictures, sorted by name.
+    def batch(self, facts: Mapping[str, Any]) -> pa.RecordBatch:
+        """Return all pictures, sorted by name, and let go of the parts: only one of the two is held.
 
         Raises:
             UsageError: a name stands twice.
         """
         names = Names.join(self._names)
-        columns = {
-            key: np.concatenate(parts) if parts else np.zeros(0, _COLUMNS[key].to_pandas_dtype())
-            for key, parts in self._columns.items()
-        }
+        self._names.clear()
+        columns: dict[str, np.ndarray] = {}
+        for key in list(self._columns):
+            nothing = np.zeros(0, _COLUMNS[key].to_pandas_dtype())
+            columns[key] = np.concatenate([nothing, *self._columns.pop(key)])
         if not names.is_sorted():
             order = names.order()
             names, columns = names.take(order), {key: values[order] for key, values in columns.items()}
         if (twice := names.first_repeated()) is not None:
             raise UsageError(f"the picture {os.fsdecode(twice)!r} stands twice; remove one of the two")
         schema = pa.schema(list(_COLUMNS.items()), metadata={_FACTS: json.dumps(facts)})
-        return pa.Table.from_arrays([names.array, *map(pa.array, columns.values())], schema=schema)
+        return pa.RecordBatch.from_arrays([names.array, *map(pa.array, columns.values())], schema=schema)
 
 
-def indexed(key: Mapping[str, Any], files: Sequence[Path], build: Callable[[], pa.Table]) -> Path:
+def indexed(key: Mapping[str, Any], files: Sequence[Path], build: Callable[[], pa.RecordBatch]) -> Path:
     """Return the file of an index; it is built where these archives have none yet under this key.
 
     Args:
         key: what the index depends on besides the archives.
         files: the archives; name, size, time of change and inode of each tell whether it is still the same.
-        build: makes the table, with `IndexBuilder`.
+        build: makes the columns, with `IndexBuilder`.
 
     Raises:
         UsageError: the index cannot be written; or what `build` raises, and then nothing is written.
@@ -115,19 +116,17 @@ def indexed(key: Mapping[str, Any], files: Sequence[Path], build: Callable[[], p
     ]
     name = sha256_bytes(json_bytes({"version": _VERSION, "key": dict(key), "files": facts}))[:32]
     path = home() / "index" / f"{name}.arrow"
-    try:
-        load_index(path)
+    if path.exists() and _is_sound(path):
         return path
-    except (FileNotFoundError, ValueError):
-        table = build()
+    batch = build()
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with (
             replacing(path) as temporary,
             pa.OSFile(str(temporary), "wb") as stream,
-            pa.ipc.new_file(stream, table.schema) as writer,
+            pa.ipc.new_file(stream, batch.schema) as writer,
         ):
-            writer.write_table(table)
+            writer.write_batch(batch)
     except OSError as error:
         raise UsageError(
             f"the index cannot be written to {path.parent}: {error.strerror}; set {HOME_VARIABLE} to a folder that can"
@@ -145,15 +144,25 @@ def load_index(path: Path) -> PictureIndex:
         ValueError: it is damaged.
     """
     try:
-        table = pa.ipc.open_file(pa.memory_map(str(path))).read_all()
-        if dict(zip(table.schema.names, table.schema.types, strict=True)) != _COLUMNS:
-            raise ValueError(f"{path} has other columns: {table.schema.names}")
-        names, *columns = (table.column(key).combine_chunks() for key in _COLUMNS)
-        values = [column.to_numpy() for column in columns]
+        reader = pa.ipc.open_file(pa.memory_map(str(path)))
+        if dict(zip(reader.schema.names, reader.schema.types, strict=True)) != _COLUMNS:
+            raise ValueError(f"{path} has other columns: {reader.schema.names}")
+        # The one batch as it lies in the file: joining batches would copy it into the memory of every process.
+        batch = reader.get_batch(0)
+        values = [batch.column(key).to_numpy() for key in _COLUMNS if key != "name"]
         values[-1] = values[-1].view(bool)
-        return PictureIndex(Names(names), *values, facts=json.loads((table.schema.metadata or {})[_FACTS]))
+        names = Names(batch.column("name"))
+        return PictureIndex(names, *values, facts=json.loads((reader.schema.metadata or {})[_FACTS]))
     except (pa.ArrowException, KeyError) as error:
         raise ValueError(f"{path} is damaged: {error}") from error
+
+
+def _is_sound(path: Path) -> bool:
+    try:
+        load_index(path)
+        return True
+    except ValueError:
+        return False
 
 
 def _stats(files: Sequence[Path]) -> list[tuple[Path, os.stat_result]]:

@@ -41,8 +41,8 @@ def parse_header(block: bytes) -> Header:
     Raises:
         BadHeader: the checksum or a number is wrong, or the size is negative.
     """
-    stated = _number(block[_CHECKSUM])
-    if stated != _checksum(block) and stated != _signed_checksum(block):
+    stated = _text(block[_CHECKSUM]).strip(b" ")
+    if stated.lstrip(b"0") != b"%o" % _checksum(block) and stated.lstrip(b"0") != b"%o" % _signed_checksum(block):
         raise BadHeader("the checksum of its header is wrong: damaged, or no tar at all")
     name = _text(block[:100])
     if block[257:263] == b"ustar\0" and (prefix := _text(block[345:500])):
@@ -137,4 +137,4 @@ def _checksum(block: bytes) -> int:
 def _signed_checksum(block: bytes) -> int:
     """Some old programs summed signed bytes."""
     high = sum(1 for value in block[:148] + block[156:] if value > 127)
-    return _checksum(block) - 256 * high
+    return max(0, _checksum(block) - 256 * high)

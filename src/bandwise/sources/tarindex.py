@@ -66,13 +66,13 @@ def members(region: Region, passed_over: Counter[str] | None = None) -> Iterator
             _require_end(region, position)
             return
         data = position + BLOCK
-        shown = f"the member at byte {position}"
+        name: bytes | None = None
         try:
             header = tarheader.parse_header(block)
-            shown = f"the member {_printable(long_name or header.name)} at byte {position}"
+            name = header.name
             if header.kind in (tarheader.GNU_LONG_NAME, tarheader.GNU_LONG_LINK):
-                name = _extension(region, data, header, tarheader.MAX_NAME_BYTES + 1).rstrip(b"\0")
-                long_name = name if header.kind == tarheader.GNU_LONG_NAME else long_name
+                text = _extension(region, data, header, tarheader.MAX_NAME_BYTES + 1).rstrip(b"\0")
+                long_name = text if header.kind == tarheader.GNU_LONG_NAME else long_name
                 size = header.size
             elif header.kind in tarheader.PAX or header.kind == tarheader.PAX_GLOBAL:
                 records = tarheader.parse_pax(_extension(region, data, header, tarheader.MAX_PAX_BYTES))
@@ -86,16 +86,17 @@ def members(region: Region, passed_over: Counter[str] | None = None) -> Iterator
                 size = tarheader.pax_size(pax, header)
                 pax, long_name = {}, None
                 if header.kind in tarheader.REGULAR and not (header.kind == b"\0" and name.endswith(b"/")):
-                    name = tarheader.require_label(name)
-                    _require_inside(region, name, data, size)
-                    yield Member(name, data, size)
+                    label = tarheader.require_label(name)
+                    _require_inside(region, label, data, size)
+                    yield Member(label, data, size)
                 elif header.kind == tarheader.GNU_SPARSE:
                     raise BadHeader("it is sparse; pack it again without --sparse")
                 else:
                     counts[_kind_in_words(header.kind)] += 1
                     size = 0 if header.kind in tarheader.WITHOUT_DATA else size
         except BadHeader as error:
-            raise UsageError(f"{region.where}: {shown}: {error}") from None
+            shown = "the member" if name is None else f"the member {_printable(name)}"
+            raise UsageError(f"{region.where}: {shown} at byte {position}: {error}") from None
         position = data + -(-size // BLOCK) * BLOCK
 
 
@@ -109,7 +110,7 @@ def _block(region: Region, position: int) -> bytes:
         )
     if len(block) < BLOCK:
         raise UsageError(
-            f"{region.where} is cut off: it ends at byte {region.stop} without the mark of its end, which is expected "
+            f"{region.where} is cut off: it ends at byte {region.stop}, without the next member or the mark of its end "
             f"at byte {position}; fetch it again"
         )
     return block

@@ -53,7 +53,7 @@ def open_webdataset(root: Path, *, reported: Reported = "auto") -> TarSource:
     return TarSource(shards.root, shards.root.name, files, tuple(facts["classes"]), index, fingerprint, facts["audit"])
 
 
-def _build(shards: Shards, names: list[str] | None) -> pa.Table:
+def _build(shards: Shards, names: list[str] | None) -> pa.RecordBatch:
     reader = LabelReader(str(shards.root), names)
     passed_over: Counter[str] = Counter()
     listed = []
@@ -82,7 +82,7 @@ def _build(shards: Shards, names: list[str] | None) -> pa.Table:
             val=val[here],
         )
     audit = {"source": "webdataset", "classes": len(classes), "train": int((~val).sum()), "val": int(val.sum())}
-    return builder.table({"classes": classes, "audit": audit})
+    return builder.batch({"classes": classes, "audit": audit})
 
 
 def _samples(region: Region, shard: bytes, passed_over: Counter[str]) -> list[_Sample]:

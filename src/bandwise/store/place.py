@@ -17,13 +17,7 @@ def require_own_place(source: Source, out: Path) -> None:
     Raises:
         UsageError: `out` is a file, overlaps the folder of the source, or holds files that are not ours.
     """
-    root: Path | None = getattr(source, "root", None)
-    if root is not None:
-        here, there = out.resolve(), root.resolve()
-        if here.is_relative_to(there) or there.is_relative_to(here):
-            raise UsageError(
-                f"the output {out} and the images in {root} overlap; choose an output folder outside the source"
-            )
+    require_apart(source, out)
     if not out.exists():
         return
     if not out.is_dir():
@@ -36,3 +30,19 @@ def require_own_place(source: Source, out: Path) -> None:
     if foreign:
         shown = ", ".join(foreign[:5]) + (", ..." if len(foreign) > 5 else "")
         raise UsageError(f"{out} is not empty and not a store (it holds {shown}); choose another output folder")
+
+
+def require_apart(source: Source, out: Path) -> None:
+    """Check that `out` neither lies in the folder of the source nor holds it.
+
+    Raises:
+        UsageError: they overlap.
+    """
+    root: Path | None = getattr(source, "root", None)
+    if root is None:
+        return
+    here, there = out.resolve(), root.resolve()
+    if here.is_relative_to(there) or there.is_relative_to(here):
+        raise UsageError(
+            f"the output {out} and the images in {root} overlap; choose an output folder outside the source"
+        )

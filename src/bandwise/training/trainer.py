@@ -5,12 +5,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from bandwise.atomic import read_json, remove_temporaries, require_writable
+from bandwise.atomic import remove_temporaries, require_writable
 from bandwise.checkpoints.folder import Checkpoint, newest_checkpoint, remove_trash
 from bandwise.config import RunConfig
 from bandwise.errors import CorruptionError
 from bandwise.locks import folder_lock
 from bandwise.progress import say
+from bandwise.runs import read_summary
 from bandwise.signals import stop_requested
 from bandwise.store.compatibility import require_same_split
 from bandwise.store.format import open_store
@@ -102,6 +103,6 @@ def _finished(folder: Path, checkpoint: Checkpoint) -> dict[str, Any] | None:
     if not path.exists():
         return None
     if checkpoint.state["position"]["step"] == checkpoint.state["total_steps"]:
-        return read_json(path)
+        return read_summary(folder)
     path.unlink()
     return None

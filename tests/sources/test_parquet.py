@@ -1,0 +1,313 @@
+"""Parquet shards of the Hugging Face hub: every layout of pages that writers make, and one error for each fault."""
+
+import io
+import json
+import pickle
+
+import datasets
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from PIL import Image
+from tests.pictures import make_picture
+from tests.sources import imagenet
+from tests.sources.imagenet import IDS
+
+from bandwise.config import DataConfig
+from bandwise.errors import IncompatibleError, UsageError
+from bandwise.sources import parquet
+from bandwise.sources.archivefile import open_archive
+from bandwise.sources.parquet import open_parquet
+from bandwise.sources.parquetpages import NotPlain, plain_values
+from bandwise.sources.resolve import open_source
+
+IMAGE = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
+PLAIN = {"compression": "none", "use_dictionary": False}
+
+
+@pytest.fixture(autouse=True)
+def home(tmp_path, monkeypatch):
+    monkeypatch.setenv("BANDWISE_HOME", str(tmp_path / "home"))
+
+
+@pytest.fixture(scope="module")
+def folders(tmp_path_factory):
+    return imagenet.make_folders(tmp_path_factory.mktemp("folders") / "set")
+
+
+@pytest.fixture(scope="module")
+def reference(tmp_path_factory, folders):
+    return imagenet.folder_store(folders, tmp_path_factory.mktemp("reference") / "store")
+
+
+def named(names=IDS):
+    """Return the metadata by which the hub knows class names."""
+    features = {"image": {"_type": "Image"}, "label": {"names": list(names), "_type": "ClassLabel"}}
+    return {"huggingface": json.dumps({"info": {"features": features}})}
+
+
+def table_of(pictures, labels, metadata=None):
+    rows = [None if content is None else {"bytes": content, "path": "x.jpg"} for content in pictures]
+    kind = pa.string() if labels and isinstance(labels[0], str) else pa.int64()
+    schema = pa.schema([("image", IMAGE), ("label", kind)], metadata=metadata)
+    return pa.Table.from_arrays([pa.array(rows, IMAGE), pa.array(labels, kind)], schema=schema)
+
+
+def write(path, pictures, labels, metadata=None, **options):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    pq.write_table(table_of(pictures, labels, metadata), path, **options)
+
+
+def pictures_of(folders, split):
+    """Return content and label of the pictures of one split."""
+    paths = sorted((folders / split).glob("*/*"))
+    return [path.read_bytes() for path in paths], [IDS.index(path.parent.name) for path in paths]
+
+
+def make(folders, root, metadata=None, **options):
+    pictures, labels = pictures_of(folders, "train")
+    for number, part in enumerate((slice(0, 15), slice(15, None))):
+        write(root / f"train-{number:05d}-of-00002.parquet", pictures[part], labels[part], metadata, **options)
+    write(root / "validation-00000-of-00001.parquet", *pictures_of(folders, "val"), metadata, **options)
+    return root
+
+
+@pytest.mark.parametrize(
+    ("options", "alone"),
+    [
+        (PLAIN, True),
+        ({**PLAIN, "row_group_size": 4}, True),
+        ({**PLAIN, "data_page_version": "2.0", "row_group_size": 7}, True),
+        ({**PLAIN, "data_page_size": 2000, "write_batch_size": 2}, True),
+        ({**PLAIN, "use_content_defined_chunking": True, "write_page_index": True}, True),
+        ({"compression": "snappy", "row_group_size": 8}, False),
+        ({"compression": "zstd", "use_dictionary": False, "data_page_version": "2.0"}, False),
+        ({"compression": "none"}, False),
+        ({**PLAIN, "column_encoding": {"image.bytes": "DELTA_LENGTH_BYTE_ARRAY"}}, False),
+    ],
+)
+def test_every_layout_gives_the_same_pictures(folders, tmp_path, options, alone):
+    source = open_parquet(make(folders, tmp_path / "set", named(), **options))
+    assert source.audit["one_by_one"] == (56 if alone else 0)
+    assert source.classes == tuple(IDS)
+    expected = {"train": pictures_of(folders, "train"), "val": pictures_of(folders, "val")}
+    for split, (pictures, labels) in expected.items():
+        entries = [entry for entry in source.entries() if entry.split == split]
+        assert [entry.label for entry in entries] == labels
+        assert [source.read(entry.path) for entry in entries] == pictures
+        assert [entry.size for entry in entries] == ([len(each) for each in pictures] if alone else [0] * len(pictures))
+    assert source.entries()[15].path == b"train-00001-of-00002/0000000"
+    assert len(pickle.dumps(source)) < 3000
+    copy = pickle.loads(pickle.dumps(source))
+    assert copy.read(b"train-00001-of-00002/0000000") == expected["train"][0][15]
+
+
+@pytest.mark.parametrize("options", [PLAIN, {"compression": "snappy"}])
+def test_the_store_is_that_of_the_image_folder(folders, reference, tmp_path, options):
+    """Rows have no file names, so training pictures lie in another order; nothing else differs."""
+    source = open_source(DataConfig(data=str(make(folders, tmp_path / "set" / "data", named(), **options).parent)))
+    store = imagenet.split(source, tmp_path / "store")
+    assert imagenet.records(store, "val") == imagenet.records(reference, "val")
+    ours, theirs = (
+        sorted(imagenet.records(each, "train") + imagenet.records(each, "holdout")) for each in (store, reference)
+    )
+    assert ours == theirs
+    assert store.classes == reference.classes
+    assert source.fingerprint == {"kind": "parquet", "name": "set", "reported": "val"}
+
+
+def test_what_datasets_writes(folders, tmp_path):
+    """An outside writer, with its own metadata: class names, order and pictures come back."""
+    pictures, labels = pictures_of(folders, "train")
+    features = datasets.Features({"image": datasets.Image(), "label": datasets.ClassLabel(names=IDS)})
+    rows = {"image": [{"bytes": content, "path": None} for content in pictures], "label": labels}
+    (tmp_path / "set").mkdir()
+    datasets.Dataset.from_dict(rows, features=features).to_parquet(str(tmp_path / "set/train-00000-of-00001.parquet"))
+    source = open_parquet(tmp_path / "set")
+    assert source.classes == tuple(IDS)
+    assert source.fingerprint["reported"] is None
+    assert [source.read(entry.path) for entry in source.entries()] == pictures
+    assert source.entries().labels.tolist() == labels
+
+
+def test_missing_pictures_are_bad_images(folders, tmp_path):
+    pictures, labels = pictures_of(folders, "train")
+    write(tmp_path / "set/train-0.parquet", [None, b"", *pictures[2:]], labels, named(), **PLAIN)
+    source = open_parquet(tmp_path / "set")
+    store = imagenet.split(source, tmp_path / "store")
+    found = sorted((bad["path"], bad["reason"], bad["detail"].split(": ")[1]) for bad in store.manifest["bad"])
+    assert found == [(f"train-0/000000{row}", "unidentified", "the file is empty") for row in (0, 1)]
+
+
+def test_classes_without_names_and_words(folders, tmp_path):
+    pictures, labels = pictures_of(folders, "val")
+    write(tmp_path / "a/train.parquet", pictures, labels)
+    assert open_parquet(tmp_path / "a").classes == tuple("01234567")
+    words = [f"class {7 - label}" for label in labels]
+    write(tmp_path / "b/train.parquet", pictures, words)
+    source = open_parquet(tmp_path / "b")
+    assert source.classes == tuple(f"class {label}" for label in range(8))
+    assert source.entries().labels.tolist() == [7 - label for label in labels]
+
+
+def test_names_that_stand_twice_get_their_number(folders, tmp_path):
+    write(tmp_path / "set/train.parquet", *pictures_of(folders, "val"), named(["crane", *"abcd", "crane", "e", "f"]))
+    assert open_parquet(tmp_path / "set").classes == ("crane (0)", "a", "b", "c", "d", "crane (5)", "e", "f")
+
+
+def change(path, **columns):
+    table = pq.read_table(path)
+    for name, values in columns.items():
+        table = table.set_column(table.schema.get_field_index(name), name, pa.array(values))
+    pq.write_table(table, path)
+
+
+CASES = {
+    "missing-shard": (
+        lambda root: (root / "train-00000-of-00002.parquet").unlink(),
+        "has 1 of 2 files train-\\*; number 0 is missing",
+    ),
+    "cut": (
+        lambda root: (root / "train-00001-of-00002.parquet").write_bytes(
+            (root / "train-00001-of-00002.parquet").read_bytes()[:-100]
+        ),
+        "train-00001-of-00002.parquet is cut off or no Parquet file",
+    ),
+    "no-parquet": (
+        lambda root: (root / "train-00001-of-00002.parquet").write_bytes(b"version https://git-lfs.github.com/spec/v1"),
+        "train-00001-of-00002.parquet is cut off or no Parquet file",
+    ),
+    "folder": (lambda root: (root / "train-x.parquet").mkdir(), "train-x.parquet is no regular file"),
+    "columns": (
+        lambda root: pq.write_table(pa.table({"img": [1], "label": [1]}), root / "train-x.parquet"),
+        "train-x.parquet has the columns img, label; expected image",
+    ),
+    "S4-names": (
+        lambda root: pq.write_table(
+            pq.read_table(root / "validation-00000-of-00001.parquet").replace_schema_metadata(named(reversed(IDS))),
+            root / "validation-00000-of-00001.parquet",
+        ),
+        "validation-00000-of-00001.parquet names other classes than train-00000-of-00002.parquet",
+    ),
+    "names-no-text": (
+        lambda root: pq.write_table(
+            table_of([b"x"], [0], {"huggingface": '{"info": {"features": {"label": {"names": [1]}}}}'}),
+            root / "train-00000-of-00002.parquet",
+        ),
+        "its huggingface metadata name classes that are no text",
+    ),
+    "metadata": (
+        lambda root: pq.write_table(table_of([b"x"], [0], {"huggingface": "{"}), root / "train-00000-of-00002.parquet"),
+        "its huggingface metadata are damaged",
+    ),
+    "unlabelled": (
+        lambda root: pq.write_table(table_of([b"x"], [-1], named()), root / "validation-00000-of-00001.parquet"),
+        "has the label -1: its pictures are not labelled; report on another split",
+    ),
+    "label-range": (
+        lambda root: pq.write_table(table_of([b"x"], [8], named()), root / "validation-00000-of-00001.parquet"),
+        "has the label 8; there are 8 classes",
+    ),
+    "label-missing": (
+        lambda root: pq.write_table(table_of([b"x"], [None], named()), root / "validation-00000-of-00001.parquet"),
+        "labels are of type int64, 1 are missing",
+    ),
+    "label-kind": (
+        lambda root: change(root / "train-00000-of-00002.parquet", label=[0.5] * 15),
+        "labels are of type double",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_damage_is_one_clear_error_and_nothing_is_written(case, folders, tmp_path):
+    root = make(folders, tmp_path / "set", named())
+    assert len(open_parquet(root).entries()) == 56
+    damage, words = CASES[case]
+    damage(root)
+    written = sorted((tmp_path / "home").rglob("*"))
+    with pytest.raises(UsageError, match=words):
+        open_parquet(root)
+    assert sorted((tmp_path / "home").rglob("*")) == written
+
+
+def test_s4_labels_without_names(tmp_path):
+    write(tmp_path / "a/train.parquet", [b"x"] * 3, [0, 1, 2])
+    write(tmp_path / "a/test.parquet", [b"x"], [3])
+    with pytest.raises(UsageError, match="training labels run to 2 and reported ones to 3: the classes differ"):
+        open_parquet(tmp_path / "a")
+    write(tmp_path / "b/train.parquet", [b"x"] * 2, ["cat", "dog"])
+    write(tmp_path / "b/test.parquet", [b"x"] * 2, ["cat", "cow"])
+    with pytest.raises(UsageError, match="only in train/: 'dog'; only in reported/: 'cow'"):
+        open_parquet(tmp_path / "b")
+    write(tmp_path / "c/train.parquet", [b"x"] * 3, [0, 1, 2_000_000_000])
+    with pytest.raises(UsageError, match="labels run to 2000000000, but there are only 3 pictures"):
+        open_parquet(tmp_path / "c")
+    write(tmp_path / "d/train.parquet", [b"x"], ["cat"])
+    write(tmp_path / "d/test.parquet", [b"x"], [0])
+    with pytest.raises(UsageError, match="labels are words and numbers, for example 0"):
+        open_parquet(tmp_path / "d")
+
+
+def test_a_shard_that_changes_under_us(folders, tmp_path):
+    root = make(folders, tmp_path / "plain", named(), **PLAIN)
+    source = open_parquet(root)
+    shard = root / "train-00000-of-00002.parquet"
+    shard.write_bytes(bytes(shard.stat().st_size))
+    with pytest.raises(IncompatibleError, match=r"train-00000-of-00002.parquet has changed since it was indexed"):
+        source.read(b"train-00000-of-00002/0000003")
+    root = make(folders, tmp_path / "packed", named())
+    source = open_parquet(root)
+    (root / "train-00000-of-00002.parquet").write_bytes(b"short")
+    with pytest.raises(IncompatibleError, match="has changed since it was indexed, or is damaged"):
+        source.read(b"train-00000-of-00002/0000003")
+    (root / "train-00000-of-00002.parquet").unlink()
+    with pytest.raises(IncompatibleError, match="has changed since it was indexed"):
+        source.read(b"train-00000-of-00002/0000003")
+
+
+def test_neighbours_share_one_reading(folders, tmp_path, monkeypatch):
+    source = open_parquet(make(folders, tmp_path / "set", named(), row_group_size=8))
+    opened = []
+    original = pq.ParquetFile
+    monkeypatch.setattr(parquet.pq, "ParquetFile", lambda path: opened.append(path) or original(path))
+    for row in range(8):
+        source.read(b"train-00000-of-00002/%07d" % row)
+    assert len(opened) == 1
+
+
+def test_damaged_pages_are_never_believed(tmp_path):
+    """Whatever a changed header says: an array of the right length, or NotPlain, and no other exception."""
+    pictures = [np.random.default_rng(number).bytes(50 + number) for number in range(12)]
+    write(tmp_path / "x.parquet", pictures, [0] * 12, **PLAIN, data_page_size=300, write_batch_size=3)
+    facts = pq.read_metadata(tmp_path / "x.parquet").row_group(0).column(0)
+    start, stop = facts.data_page_offset, facts.data_page_offset + facts.total_compressed_size
+    content = (tmp_path / "x.parquet").read_bytes()
+    with open_archive(tmp_path / "x.parquet") as region:
+        offsets, sizes = plain_values(region, start, stop, 12, 2)
+    assert [content[at : at + size] for at, size in zip(offsets, sizes, strict=True)] == pictures
+    random = np.random.default_rng(1)
+    outcomes = {"fine": 0, "refused": 0}
+    for _ in range(400):
+        changed = bytearray(content)
+        changed[int(random.integers(start, stop))] = int(random.integers(256))
+        (tmp_path / "y.parquet").write_bytes(changed)
+        with open_archive(tmp_path / "y.parquet") as region:
+            try:
+                offsets, sizes = plain_values(region, start, stop, 12, 2)
+            except NotPlain:
+                outcomes["refused"] += 1
+                continue
+        assert len(offsets) == len(sizes) == 12
+        assert (offsets + sizes <= stop).all()
+        outcomes["fine"] += 1
+    assert min(outcomes.values()) > 20
+
+
+def test_transparent_and_grey_pictures_in_a_shard(tmp_path):
+    stream = io.BytesIO()
+    Image.fromarray(make_picture(0, 0, 20)).convert("LA").save(stream, "PNG")
+    write(tmp_path / "set/train.parquet", [stream.getvalue()] * 3, [0, 0, 0], named(["a"]), **PLAIN)
+    store = imagenet.split(open_parquet(tmp_path / "set"), tmp_path / "store")
+    assert store.manifest["notes"] == {"transparency over the background": 3}

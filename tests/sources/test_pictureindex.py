@@ -1,0 +1,123 @@
+"""The file that says where pictures lie: written whole or not at all, shared, and made again when anything changes."""
+
+import os
+
+import numpy as np
+import pytest
+
+from bandwise.errors import UsageError
+from bandwise.sources import pictureindex
+from bandwise.sources.pictureindex import IndexBuilder, indexed, load_index
+
+
+@pytest.fixture(autouse=True)
+def home(tmp_path, monkeypatch):
+    monkeypatch.setenv("BANDWISE_HOME", str(tmp_path / "home"))
+    return tmp_path / "home"
+
+
+@pytest.fixture
+def archive(tmp_path):
+    path = tmp_path / "archive"
+    path.write_bytes(b"content")
+    return path
+
+
+def table(names=(b"b", b"a", b"c")):
+    builder = IndexBuilder()
+    builder.add(names, file=1, offset=np.arange(len(names)) << 40, size=7, label=np.arange(len(names)), val=[0, 1, 1])
+    return builder.batch({"fact": "x"})
+
+
+def test_columns_follow_the_sorted_names(archive):
+    index = load_index(indexed({}, [archive], table))
+    assert list(index.names) == [b"a", b"b", b"c"]
+    assert index.offsets.tolist() == [1 << 40, 0, 2 << 40]
+    assert index.labels.tolist() == [1, 0, 2]
+    assert index.val.tolist() == [True, False, True]
+    assert index.files.tolist() == [1, 1, 1]
+    assert index.positions.tolist() == [0, 0, 0]
+    assert index.facts == {"fact": "x"}
+    assert [(entry.path, entry.split) for entry in index.listing()] == [(b"a", "val"), (b"b", "train"), (b"c", "val")]
+
+
+def test_no_pictures(archive):
+    index = load_index(indexed({}, [archive], lambda: IndexBuilder().batch({})))
+    assert len(index.listing()) == 0
+
+
+def test_a_name_that_stands_twice(archive, home):
+    with pytest.raises(UsageError, match="the picture 'b' stands twice; remove one of the two"):
+        indexed({}, [archive], lambda: table((b"b", b"a", b"b")))
+    assert not home.exists()
+
+
+def test_it_is_made_again_when_anything_changes(archive, tmp_path):
+    made = []
+
+    def build():
+        made.append(1)
+        return table()
+
+    paths = {indexed({"seed": 0}, [archive], build) for _ in range(3)}
+    assert (len(paths), len(made)) == (1, 1)
+    paths.add(indexed({"seed": 1}, [archive], build))
+    os.utime(archive, ns=(0, 0))
+    paths.add(indexed({"seed": 0}, [archive], build))
+    archive.write_bytes(b"longer content")
+    paths.add(indexed({"seed": 0}, [archive], build))
+    assert (len(paths), len(made)) == (4, 4)
+
+
+@pytest.mark.parametrize("damage", [b"", b"ARROW1", b"x" * 100])
+def test_a_damaged_file_is_replaced(archive, damage):
+    path = indexed({}, [archive], table)
+    load_index.cache_clear()
+    path.write_bytes(damage)
+    assert indexed({}, [archive], table) == path
+    assert list(load_index(path).names) == [b"a", b"b", b"c"]
+
+
+def test_a_cut_file_is_replaced(archive):
+    path = indexed({}, [archive], table)
+    load_index.cache_clear()
+    path.write_bytes(path.read_bytes()[:-10])
+    assert indexed({}, [archive], table) == path
+    assert list(load_index(path).names) == [b"a", b"b", b"c"]
+
+
+def test_nothing_is_left_when_listing_fails(archive, home):
+    def build():
+        raise UsageError("cut off")
+
+    with pytest.raises(UsageError, match="cut off"):
+        indexed({}, [archive], build)
+    assert not home.exists()
+
+
+def test_a_home_that_cannot_be_written(archive, home):
+    home.write_text("a file in the way")
+    with pytest.raises(UsageError, match=r"the index cannot be written to .*; set BANDWISE_HOME to a folder that can"):
+        indexed({}, [archive], table)
+
+
+def test_an_archive_that_is_gone(tmp_path):
+    with pytest.raises(UsageError, match="none cannot be opened: No such file"):
+        indexed({}, [tmp_path / "none"], table)
+
+
+def test_a_million_pictures_cost_seventy_bytes_each(archive):
+    """The promise behind 14 million pictures in about a gigabyte."""
+    count = 100_000
+    names = [b"train/n01440764/n01440764_%d.JPEG" % number for number in range(count)]
+
+    def build():
+        builder = IndexBuilder()
+        builder.add(names, file=0, offset=np.arange(count), size=1, label=0, val=0)
+        return builder.batch({})
+
+    path = indexed({}, [archive], build)
+    assert path.stat().st_size < 72 * count
+    listing = load_index(path).listing()
+    assert listing.names.array.nbytes + listing.labels.nbytes + listing.sizes.nbytes + listing.val.nbytes < 55 * count
+    assert pictureindex.load_index(path) is load_index(path), "mapped once a process"

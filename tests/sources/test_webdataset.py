@@ -1,0 +1,185 @@
+"""WebDataset shards: pictures and labels by key, in either form, and one clear error for each fault."""
+
+import json
+import pickle
+
+import pytest
+from tests.sources import imagenet
+from tests.sources.imagenet import IDS, tar_of
+
+from bandwise.config import DataConfig
+from bandwise.errors import UsageError
+from bandwise.sources.resolve import open_source
+from bandwise.sources.shards import find_shards, split_of
+from bandwise.sources.webdataset import open_webdataset
+
+
+@pytest.fixture(autouse=True)
+def home(tmp_path, monkeypatch):
+    monkeypatch.setenv("BANDWISE_HOME", str(tmp_path / "home"))
+    return tmp_path / "home"
+
+
+@pytest.fixture(scope="module")
+def folders(tmp_path_factory):
+    return imagenet.make_folders(tmp_path_factory.mktemp("folders") / "set")
+
+
+@pytest.fixture(scope="module")
+def reference(tmp_path_factory, folders):
+    return imagenet.folder_store(folders, tmp_path_factory.mktemp("reference") / "store")
+
+
+def members_of(folders, split, form):
+    members = {}
+    for number, path in enumerate(sorted((folders / split).glob("*/*"))):
+        label = IDS.index(path.parent.name)
+        members[f"{number:06d}.jpg"] = path.read_bytes()
+        members |= form(f"{number:06d}", label)
+    return members
+
+
+FORMS = {
+    "cls": lambda key, label: {f"{key}.cls": str(label).encode()},
+    "json": lambda key, label: {f"{key}.json": json.dumps({"width": 20, "label": label}).encode()},
+    "both": lambda key, label: {
+        f"{key}.json": b'{"label": 99}',
+        f"{key}.cls": b"%d\n" % label,
+        f"{key}.txt": b"a fish",
+    },
+    "words": lambda key, label: {f"{key}.cls": IDS[label].encode()},
+}
+
+
+def make(folders, root, form="cls"):
+    root.mkdir(parents=True)
+    members = list(members_of(folders, "train", FORMS[form]).items())
+    step = len(members) // 40
+    (root / "train-000000.tar").write_bytes(tar_of(dict(members[: 25 * step])))
+    (root / "train-000001.tar").write_bytes(tar_of(dict(members[25 * step :])))
+    (root / "val-000000.tar").write_bytes(tar_of(members_of(folders, "val", FORMS[form])))
+    return root
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_the_store_is_that_of_the_image_folder(folders, reference, tmp_path, form):
+    root = make(folders, tmp_path / "set", form)
+    if form != "words":
+        (root / "classes.txt").write_text("\n".join(IDS) + "\n")
+    source = open_source(DataConfig(data=str(root)))
+    assert source.classes == tuple(IDS)
+    assert source.fingerprint == {"kind": "webdataset", "name": "set", "reported": "val"}
+    store = imagenet.split(pickle.loads(pickle.dumps(source)), tmp_path / "store")
+    assert imagenet.records(store, "val") == imagenet.records(reference, "val")
+    ours, theirs = (
+        sorted(imagenet.records(each, "train") + imagenet.records(each, "holdout")) for each in (store, reference)
+    )
+    assert ours == theirs
+
+
+def test_names_and_classes(folders, tmp_path):
+    source = open_webdataset(make(folders, tmp_path / "set"))
+    assert source.classes == tuple("01234567")
+    entry = source.entries()[25]
+    assert entry.path == b"train-000001/000025.jpg"
+    path = sorted((folders / "train").glob("*/*"))[25]
+    assert source.read(entry.path) == path.read_bytes()
+    assert (entry.size, entry.label, entry.split) == (path.stat().st_size, 5, "train")
+    assert source.audit == {"source": "webdataset", "classes": 8, "train": 40, "val": 16}
+
+
+def test_keys_have_folders_and_end_at_the_first_dot(tmp_path):
+    (tmp_path / "train.tar").write_bytes(
+        tar_of({"b.d/1.JPG": b"x", "b.d/1.cls": b"0", "a/1.0.seg.png": b"mask", "a/1.jpg": b"y", "a/1.cls": b"1"})
+    )
+    source = open_webdataset(tmp_path)
+    assert [(entry.path, entry.label) for entry in source.entries()] == [
+        (b"train/a/1.jpg", 1),
+        (b"train/b.d/1.jpg", 0),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("members", "words"),
+    [
+        ({"a.jpg": b"x"}, r"train.tar: 1 samples have no label \(.cls or .json\): 'a'"),
+        ({"a.cls": b"0"}, r"train.tar: 1 samples have no picture: 'a'"),
+        ({"a.jpg": b"x", "a.PNG": b"x", "a.cls": b"0"}, "the sample 'a' has two pictures; leave one of them out"),
+        ({"a.jpg": b"x", "a.cls": b"0", "a.CLS": b"0"}, "train.tar holds 'a.CLS' twice"),
+        ({"a.jpg": b"x", "a.cls": b""}, "train.tar: 'a.cls' is empty; a number or a word is needed"),
+        ({"a.jpg": b"x", "a.cls": b"-1"}, "has the label -1: its pictures are not labelled"),
+        ({"a.jpg": b"x", "a.cls": b"\xff"}, "train.tar: 'a.cls' is no UTF-8 text"),
+        ({"a.jpg": b"x", "a.cls": b"1" * 300}, "train.tar: 'a.cls' has 300 bytes; at most 256 are read"),
+        ({"a.jpg": b"x", "a.json": b"{"}, "train.tar: 'a.json' is no JSON"),
+        ({"a.jpg": b"x", "a.json": b"[" * 100_000}, "train.tar: 'a.json' is no JSON"),
+        ({"a.jpg": b"x", "a.json": b"[1]"}, "train.tar: 'a.json' has no number or word under \"label\""),
+        ({"a.jpg": b"x", "a.json": b'{"label": true}'}, "has no number or word under"),
+        ({"a.jpg": b"x", "a.json": b'{"label": 0.5}'}, "has no number or word under"),
+        ({"a.jpg": b"x", "a.cls": b"0", "b.jpg": b"x", "b.cls": b"fish"}, "labels are words and numbers"),
+        ({"a.jpg": b"x", "a.cls": b"99999999999"}, "the label '99999999999' is none of the 1 named classes"),
+        ({"../a.jpg": b"x", "../a.cls": b"0"}, r"the member '../a.jpg' at byte 0: names with a leading /"),
+    ],
+)
+def test_what_is_refused(members, words, tmp_path, home):
+    (tmp_path / "train.tar").write_bytes(tar_of(members))
+    (tmp_path / "classes.txt").write_text("tench\n")
+    with pytest.raises(UsageError, match=words):
+        open_webdataset(tmp_path)
+    assert not home.exists()
+
+
+def test_a_cut_shard(folders, tmp_path, home):
+    root = make(folders, tmp_path / "set")
+    (root / "train-000001.tar").write_bytes((root / "train-000001.tar").read_bytes()[:5000])
+    with pytest.raises(UsageError, match=r"train-000001.tar is cut off: .*fetch it again"):
+        open_webdataset(root)
+    assert not home.exists()
+
+
+def test_s4_classes_differ(folders, tmp_path):
+    root = make(folders, tmp_path / "a", "words")
+    (root / "val-000000.tar").write_bytes(
+        tar_of({"x.jpg": b"x", "x.cls": b"n01440764", "y.jpg": b"y", "y.cls": b"cow"})
+    )
+    with pytest.raises(UsageError, match=r"only in train/: 'n01443537', .*; only in reported/: 'cow'"):
+        open_webdataset(root)
+
+
+def test_split_of(tmp_path):
+    expected = {
+        "train-000000.tar": "train",
+        "imagenet1k-train-0001.tar": "train",
+        "imagenet1k-validation-00.tar": "val",
+        "valid_3.tar": "val",
+        "val.tar": "val",
+        "test-0.tar": "test",
+        "retrain-0.tar": None,
+        "training-0.tar": None,
+        "0000.tar": None,
+    }
+    assert {name: split_of(tmp_path / name) for name in expected} == expected
+
+
+def test_shards_and_the_reported_set(tmp_path):
+    with pytest.raises(UsageError, match=r"none is no folder; give the folder that holds train-\*.tar"):
+        find_shards(tmp_path / "none", ".tar", "auto")
+    with pytest.raises(UsageError, match=r"holds no train-\*.tar, and none lie in"):
+        find_shards(tmp_path, ".tar", "auto")
+    for name in ("train-1.tar", "train-0.tar", "notes.tar"):
+        (tmp_path / name).touch()
+    shards = find_shards(tmp_path, ".tar", "auto")
+    assert [path.name for path in shards.train] == ["train-0.tar", "train-1.tar"]
+    assert (shards.reported, shards.reported_split) == ((), None)
+    (tmp_path / "test-0.tar").touch()
+    assert find_shards(tmp_path, ".tar", "auto").reported_split == "test"
+    with pytest.raises(UsageError, match=r"--reported val: .* has no shards of that name"):
+        find_shards(tmp_path, ".tar", "val")
+    (tmp_path / "validation-0.tar").touch()
+    with pytest.raises(UsageError, match="has shards of both val and test; name the reported set"):
+        find_shards(tmp_path, ".tar", "auto")
+    assert [path.name for path in find_shards(tmp_path, ".tar", "val").reported] == ["validation-0.tar"]
+    assert [path.name for path in find_shards(tmp_path, ".tar", "test").reported] == ["test-0.tar"]
+    (tmp_path / "train-00000-of-00003.tar").touch()
+    (tmp_path / "train-00002-of-00003.tar").touch()
+    with pytest.raises(UsageError, match=r"has 2 of 3 files train-\*; number 1 is missing"):
+        find_shards(tmp_path, ".tar", "val")
