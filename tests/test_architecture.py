@@ -27,7 +27,7 @@ MAY_IMPORT = {
     "checkpoints": LEAVES | {"models"},
     "training": LEAVES | {"store", "models", "checkpoints", "bands", "evaluation", "runs"},
     "fusion": LEAVES | {"evaluation", "runs"},
-    "launch": LEAVES | {"store", "training", "fusion", "models", "evaluation", "runs"},
+    "launch": LEAVES | {"checkpoints", "store", "training", "fusion", "models", "evaluation", "runs"},
     "serving": LEAVES | {"bands", "checkpoints", "fusion", "evaluation", "sources", "runs"},
     "report": LEAVES | {"runs", "evaluation"},
     "recipes": {"config", "errors"},

@@ -195,3 +195,37 @@ def test_a_summary_that_is_none_is_an_error_not_a_crash(work, capsys, content):
 def test_dry_run_writes_nothing(work, tmp_path, capsys):
     call(capsys, "run", str(work / "tiny.yaml"), "--out", str(tmp_path / "r"), *FLAGS, "--dry-run")
     assert not (tmp_path / "r").exists()
+
+
+def test_logits_of_other_weights_are_predicted_again(work, capsys, tmp_path):
+    """A branch folder that was replaced must not be scored by what the old one predicted."""
+    run = work / "run"
+    name = "logits/val/branch-01.safetensors"
+    good = (run / name).read_bytes()
+    other = tmp_path / "other"
+    store = str(run / "store")
+    argv = [str(work / "tiny.yaml"), "--out", str(other), "--store", store, "--branch", "1", "--seed", "5"]
+    call(capsys, "train", *argv, *FLAGS)
+    (run / name).write_bytes((other / name).read_bytes())
+    call(capsys, "evaluate", str(run))
+    assert (run / name).read_bytes() == good
+
+
+def test_a_flipped_bit_in_the_logits_is_found(work, capsys):
+    path = work / "run" / "logits" / "val" / "branch-01.safetensors"
+    good = path.read_bytes()
+    try:
+        path.write_bytes(good[:-3] + bytes([good[-3] ^ 1]) + good[-2:])
+        assert "is altered" in call(capsys, "evaluate", str(work / "run"), code=4)["error"]["message"]
+    finally:
+        path.write_bytes(good)
+
+
+def test_a_class_without_a_readable_picture_is_refused(tmp_path, capsys):
+    root = make_folder(tmp_path / "pictures", train=8, val=2)
+    for path in (root / "train" / "class-1").iterdir():
+        path.write_bytes(b"no picture")
+    argv = ["split", "--data", str(root), "--canvas", "32", "--out", str(tmp_path / "store")]
+    error = call(capsys, *argv, code=2)["error"]
+    assert "training pictures of class 'class-1' can be read (unidentified)" in error["message"]
+    assert call(capsys, *argv, "--allow-empty-class")["groups_written"] == 0

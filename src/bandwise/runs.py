@@ -29,6 +29,7 @@ from bandwise.version import __version__
 RUN_FORMAT = "bandwise-run"
 RUN_VERSION = 1
 _META_KEY = "bandwise"
+_HASH_KEY = "sha256"
 _PACKAGES = ("torch", "timm", "lightning-fabric", "torchmetrics", "numpy", "pyarrow", "pillow", "safetensors")
 
 
@@ -233,7 +234,8 @@ def write_logits(path: Path, content: LogitsFile) -> None:
     arrays = {"ids": content.ids, "labels": content.labels, "logits": content.logits}
     path.parent.mkdir(parents=True, exist_ok=True)
     # safetensors writes several metadata keys in an order that changes from process to process; one key has one order.
-    meta = {_META_KEY: json.dumps(content.meta, sort_keys=True)}
+    facts = {**content.meta, _HASH_KEY: _hash(content.ids, content.labels, content.logits)}
+    meta = {_META_KEY: json.dumps(facts, sort_keys=True)}
     atomic.write_bytes(path, save({key: np.ascontiguousarray(value) for key, value in arrays.items()}, meta))
 
 
@@ -258,11 +260,34 @@ def read_logits(path: Path) -> LogitsFile:
     ids, labels, logits = arrays["ids"], arrays["labels"], arrays["logits"]
     if logits.ndim != 2 or ids.shape != labels.shape or ids.shape != logits.shape[:1]:
         raise CorruptionError(f"{path}: shapes {ids.shape}, {labels.shape}, {logits.shape} do not belong together")
+    if meta.pop(_HASH_KEY, None) != _hash(ids, labels, logits):
+        raise CorruptionError(
+            f"{path} is altered: its SHA-256 is not the one that was written; remove it to predict again"
+        )
     if not np.isfinite(logits).all():
         raise CorruptionError(f"{path} holds logits that are not finite")
     if (np.diff(ids) <= 0).any():
         raise CorruptionError(f"{path}: the sample ids do not increase")
     return LogitsFile(ids=ids, labels=labels, logits=logits, meta=meta)
+
+
+def read_logits_meta(path: Path) -> dict[str, str]:
+    """Return what a logits file says of itself, without reading the logits.
+
+    Raises:
+        CorruptionError: as `read_logits`.
+    """
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(path, framework="np") as stream:
+            return _meta(path, stream.metadata() or {})
+    except (SafetensorError, OSError, ValueError, RecursionError) as error:
+        raise CorruptionError(f"{path} is damaged: {error}") from error
+
+
+def _hash(ids: np.ndarray, labels: np.ndarray, logits: np.ndarray) -> str:
+    return atomic.sha256_bytes(b"".join(np.ascontiguousarray(array).tobytes() for array in (ids, labels, logits)))
 
 
 def _meta(path: Path, metadata: dict[str, str]) -> dict[str, str]:

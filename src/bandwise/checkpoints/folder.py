@@ -185,6 +185,22 @@ def average_weights(checkpoint: Checkpoint) -> dict[str, Tensor]:
     }
 
 
+def weights_digest(folder: Path) -> str | None:
+    """Return the SHA-256 of the newest weights as their COMMIT.json gives it, or None where there is no checkpoint.
+
+    Raises:
+        CorruptionError: the record is damaged.
+    """
+    found = steps(folder)
+    if not found:
+        return None
+    commit = read_json(found[0] / COMMIT_NAME, max_bytes=1 << 20)
+    try:
+        return str(commit["files"][MODEL_NAME]["sha256"])
+    except (KeyError, TypeError) as error:
+        raise CorruptionError(f"{found[0] / COMMIT_NAME} is damaged: no hash of {MODEL_NAME}") from error
+
+
 def remove_trash(folder: Path) -> None:
     """Finish deletions that were interrupted; the caller holds the lock of the folder."""
     for path in folder.glob(f"{_TRASH}*"):

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 
 from bandwise import atomic
+from bandwise.checkpoints.folder import weights_digest
 from bandwise.config import to_dict
 from bandwise.errors import CorruptionError, UsageError
 from bandwise.evaluation.metrics import classification_metrics
@@ -15,7 +16,7 @@ from bandwise.fusion.leave_one_out import leave_one_out
 from bandwise.fusion.logits import BranchLogits, load_branches
 from bandwise.fusion.rules import RULES, Fusion, fit
 from bandwise.launch.cost import branch_cost, total_cost
-from bandwise.runs import Run, environment, read_summary
+from bandwise.runs import Run, environment, read_logits_meta, read_summary
 from bandwise.store.format import Store, open_store
 from bandwise.training.infer import write_branch_logits
 
@@ -24,7 +25,7 @@ RESULTS_VERSION = 1
 
 
 def ensure_logits(run: Run, split: str, crops: int, branches: tuple[int, ...]) -> list[Path]:
-    """Return the logits files of the branches, writing those that are not there yet.
+    """Return the logits files of the branches; those that are not there, or are of other weights, are written.
 
     Raises:
         UsageError: a branch is not trained, or its crops cannot be taken from its stored bands.
@@ -32,10 +33,11 @@ def ensure_logits(run: Run, split: str, crops: int, branches: tuple[int, ...]) -
     paths = []
     for branch in branches:
         path = run.logits_path(split, branch, crops)
-        if not path.exists():
-            write_branch_logits(
-                run.config, run.store_path, run.branch_folder(branch), branch, path, split=split, crops=crops
-            )
+        folder = run.branch_folder(branch)
+        # A node may have sent its logits without its weights: then there is nothing to compare with.
+        weights = weights_digest(folder)
+        if not path.exists() or (weights is not None and read_logits_meta(path).get("weights") != weights):
+            write_branch_logits(run.config, run.store_path, folder, branch, path, split=split, crops=crops)
         paths.append(path)
     return paths
 

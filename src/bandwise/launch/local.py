@@ -14,12 +14,12 @@ from pathlib import Path
 
 from bandwise.config import TrainingConfig
 from bandwise.errors import BandwiseError, Preempted
+from bandwise.launch.evaluate import ensure_logits
 from bandwise.progress import say
 from bandwise.runs import Run
 from bandwise.signals import stop_requested
 from bandwise.store.format import open_store
 from bandwise.training.determinism import choose_device
-from bandwise.training.infer import write_branch_logits
 from bandwise.training.trainer import train_branch
 
 _POLL_S = 0.2
@@ -69,13 +69,11 @@ def train_one(task: Task) -> None:
         BandwiseError: as `training.trainer.train_branch`.
     """
     run, branch = task.run, task.branch
-    folder = run.branch_folder(branch)
-    train_branch(run.config, run.store_path, folder, branch)
+    train_branch(run.config, run.store_path, run.branch_folder(branch), branch)
     store = open_store(run.store_path, run.groups[branch])
     for split in _LOGIT_SPLITS:
-        out = run.logits_path(split, branch)
-        if store.rows(split) and not out.exists():
-            write_branch_logits(run.config, run.store_path, folder, branch, out, split=split)
+        if store.rows(split):
+            ensure_logits(run, split, 1, (branch,))
 
 
 def train_branches(run: Run, branches: Sequence[int] | None = None, *, jobs: int = 1) -> None:

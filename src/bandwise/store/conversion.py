@@ -4,6 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow.parquet as pq
 
 from bandwise.atomic import (
@@ -78,6 +79,7 @@ class Conversion:
         stop: Callable[[], bool],
         redo: frozenset[str] | None = None,
         expected_files: dict[str, Any] | None = None,
+        allow_empty_class: bool = True,
     ) -> int:
         """Write what is missing and then the manifest.
 
@@ -88,6 +90,7 @@ class Conversion:
             redo: commit records to make again although they look valid; None where nothing is known to be broken, and
                 then a complete store is left as it is.
             expected_files: facts by name of band files that must come out as they were.
+            allow_empty_class: accept a class none of whose training pictures can be read.
 
         Returns:
             The number of groups written.
@@ -95,9 +98,9 @@ class Conversion:
         Raises:
             BandwiseError: as `split_dataset`.
         """
+        self._clear_temporaries()
         if redo is None and self._complete():
             return 0
-        self._clear_temporaries()
         self._write_head()
         commits = scan_commits(self.out, self._work.key, self._groups, self._band_count, redo or frozenset())
         planned = commits.missing_work(self._groups, self._bands, self._band_count)
@@ -105,6 +108,8 @@ class Conversion:
         self._check_bad(commits, limit)
         require_space(self.out, self._estimate(planned))
         self._write_groups(commits, planned, workers, limit, stop, expected_files or {})
+        if not allow_empty_class:
+            self._require_readable_classes(commits)
         self._finish(commits)
         return len(planned)
 
@@ -185,6 +190,23 @@ class Conversion:
         names = (band_file(band, group.split, group.index, group.count) for band in bands)
         files = {name: expected_files[name] for name in names if name in expected_files}
         return Job(group, bands, record, tuple(paths), tuple(labels.tolist()), expected, files)
+
+    def _require_readable_classes(self, commits: Commits) -> None:
+        train = self._samples.range("train")
+        labels = self._samples.labels[train.start : train.stop]
+        readable = np.ones(len(train), dtype=bool)
+        bad = {}
+        for group in self._groups:
+            if group.split == "train":
+                bad |= {sample["id"]: sample for sample in commits.of_group(group)[0]["bad"]}
+        readable[[number - train.start for number in bad]] = False
+        for label in sorted(set(labels.tolist()) - set(labels[readable].tolist())):
+            reason = next(s["reason"] for number, s in bad.items() if labels[number - train.start] == label)
+            raise UsageError(
+                f"none of the {int((labels == label).sum())} training pictures of class "
+                f"{self._samples.classes[label]!r} can be read ({reason}); mend them, remove the class, or accept "
+                "an empty one with --allow-empty-class: the same command then goes on from here"
+            )
 
     def _check_bad(self, commits: Commits, limit: int) -> None:
         bad = commits.bad_count()

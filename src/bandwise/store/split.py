@@ -60,5 +60,10 @@ def split_dataset(
         return conversion.plan()
     require_writable(out)
     with folder_lock(out):
-        written = conversion.run(workers=workers, max_bad=max_bad, stop=stop or (lambda: False))
+        written = conversion.run(
+            workers=workers,
+            max_bad=max_bad,
+            stop=stop or (lambda: False),
+            allow_empty_class=allow_empty_class,
+        )
     return {**conversion.summary(written), "wall_s": round(time.monotonic() - started, 3)}

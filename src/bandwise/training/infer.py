@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from bandwise.atomic import json_bytes, sha256_bytes
 from bandwise.checkpoints.branch import load_branch
+from bandwise.checkpoints.folder import weights_digest
 from bandwise.config import RunConfig
 from bandwise.errors import BandwiseError, UsageError
 from bandwise.runs import LogitsFile, write_logits
@@ -72,6 +73,7 @@ def write_branch_logits(
         "split": split,
         "crops": str(crops),
         "store": store.digest,
+        "weights": weights_digest(folder) or "",
         "classes": sha256_bytes(json_bytes(list(store.classes))),
     }
     write_logits(out, LogitsFile(ids=ids, labels=labels, logits=logits, meta=meta))
