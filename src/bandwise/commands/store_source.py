@@ -9,6 +9,8 @@ from bandwise.sources.resolve import open_source
 from bandwise.sources.samples import Source
 from bandwise.store.documents import read_marker
 
+_KINDS_TO_NAME = ("imagenet1k", "imagenet21k", "parquet", "webdataset")
+
 
 def source_of(store: Path, data: str | None) -> Source:
     """Open the source of a store: where `data` says, else the named set that its STORE.json names.
@@ -21,4 +23,7 @@ def source_of(store: Path, data: str | None) -> Source:
     name = data or facts["name"]
     if data is None and name not in available():
         raise UsageError(f"{store} was made from the folder {name!r}; say where it is now with --data")
-    return open_source(DataConfig(data=name, reported=facts.get("reported") or "auto"))
+    # What a folder of archives or shards is cannot always be seen from outside; the store knows how it was read.
+    kind = facts.get("kind")
+    how = kind if kind in _KINDS_TO_NAME else "auto"
+    return open_source(DataConfig(data=name, source=how, reported=facts.get("reported") or "auto"))
