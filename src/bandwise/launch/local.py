@@ -23,6 +23,8 @@ from bandwise.training.determinism import choose_device
 from bandwise.training.trainer import train_branch
 
 _POLL_S = 0.2
+# A branch that is starting, or only writes its logits, has no handler and dies of the signal with nothing unsaved.
+_STOPPED = (Preempted.exit_code, -signal.SIGTERM)
 _LOGIT_SPLITS = ("holdout", "val")
 
 
@@ -132,7 +134,7 @@ def _in_processes(tasks: Sequence[Task], jobs: int) -> list[Failure]:
                 if code is None:
                     continue
                 del running[task]
-                if code != 0 and not (stopping and code == Preempted.exit_code):
+                if code != 0 and not (stopping and code in _STOPPED):
                     reason = f"killed by signal {-code}" if code < 0 else f"exit code {code}, see its messages above"
                     failures.append(Failure(task, reason, code if code > 0 else 1))
     if stopping and not failures:
