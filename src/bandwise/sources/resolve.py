@@ -43,7 +43,7 @@ def open_source(config: DataConfig) -> Source:
         "named": lambda: open_named(config.data),
         "folder": lambda: FolderSource(path, config.reported, follow_symlinks=config.follow_symlinks),
         "imagenet1k": lambda: open_imagenet1k(path, expect=config.expect),  # type: ignore[reportArgumentType]
-        "imagenet21k": lambda: open_imagenet21k(path, expect=config.expect),  # type: ignore[reportArgumentType]
+        "imagenet21k": lambda: open_imagenet21k(path, expect=config.expect, seed=config.val_seed),  # type: ignore[reportArgumentType]
         "parquet": lambda: open_parquet(path, reported=config.reported),
         "webdataset": lambda: open_webdataset(path, reported=config.reported),
     }

@@ -1,0 +1,27 @@
+"""What an experiment is, as frozen dataclasses: `experiment = split + branches + network + recipe + fusion`.
+
+Field names become flags (`batch_size` is `--batch-size`); the names follow timm where timm has one. A recipe is a
+function that returns a `RunConfig`; recipes differ by `dataclasses.replace`.
+"""
+
+from bandwise.config.augment import AugmentConfig
+from bandwise.config.data import MAX_STRIDE, Codec, DataConfig, SplitConfig, Storage, Transform
+from bandwise.config.fusion import FusionConfig, FusionRule
+from bandwise.config.run import RunConfig, to_dict
+from bandwise.config.training import NetworkConfig, TrainingConfig
+
+__all__ = [
+    "MAX_STRIDE",
+    "AugmentConfig",
+    "Codec",
+    "DataConfig",
+    "FusionConfig",
+    "FusionRule",
+    "NetworkConfig",
+    "RunConfig",
+    "SplitConfig",
+    "Storage",
+    "TrainingConfig",
+    "Transform",
+    "to_dict",
+]

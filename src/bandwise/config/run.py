@@ -1,0 +1,64 @@
+"""One experiment: the sections together, and the rules between them."""
+
+import dataclasses
+from dataclasses import dataclass
+from typing import Annotated, Any
+
+import tyro
+
+from bandwise.config.augment import AugmentConfig
+from bandwise.config.checks import require
+from bandwise.config.data import DataConfig, SplitConfig
+from bandwise.config.fusion import FusionConfig
+from bandwise.config.training import NetworkConfig, TrainingConfig
+from bandwise.groups import parse_bands, parse_branches
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RunConfig:
+    """One experiment; a baseline or a control is the same code with other values."""
+
+    name: Annotated[str, tyro.conf.Suppress] = "custom"
+    data: DataConfig = DataConfig()
+    split: SplitConfig = SplitConfig()
+    branches: str = "each"
+    """Band groups, one network each: `0;1;2;3`, `0;0,1;0,2`, `0,1,2,3`; `each` is one branch a stored band."""
+
+    network: NetworkConfig = NetworkConfig()
+    training: TrainingConfig = TrainingConfig()
+    augment: AugmentConfig = AugmentConfig()
+    fusion: FusionConfig = FusionConfig()
+
+    def __post_init__(self) -> None:
+        crop, stride, canvas = self.training.crop, self.split.stride, self.split.canvas
+        require(
+            crop % stride == 0 and crop <= canvas,
+            "crop",
+            crop,
+            f"a multiple of the stride {stride} and at most the canvas {canvas}",
+        )
+        train_crop = self.training.train_crop
+        require(
+            train_crop % stride == 0 and train_crop <= canvas,
+            "train_crop",
+            train_crop,
+            f"a multiple of the stride {stride} and at most the canvas {canvas}",
+        )
+        stored = parse_bands(self.split.bands, stride**2)
+        for group in self.groups():
+            missing = sorted(set(group) - set(stored))
+            require(
+                not missing,
+                "branches",
+                self.branches,
+                f"made of stored bands; {missing} are not in {self.split.bands!r}",
+            )
+
+    def groups(self) -> tuple[tuple[int, ...], ...]:
+        """Return the bands of every branch."""
+        return parse_branches(self.branches, parse_bands(self.split.bands, self.split.stride**2), self.split.stride**2)
+
+
+def to_dict(config: Any) -> dict[str, Any]:
+    """Return a config dataclass as nested plain dictionaries, ready for JSON."""
+    return dataclasses.asdict(config)

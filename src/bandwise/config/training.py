@@ -1,0 +1,159 @@
+"""Which network every branch is, and how it is trained."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from bandwise.config.checks import require, require_number
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class NetworkConfig:
+    """Which network every branch is."""
+
+    model: str = "resnet10"
+    """A network of `bandwise.models.zoo`, or `timm:NAME`."""
+
+    stem: Literal["stock", "dense"] = "stock"
+    """ResNets only: stock is 7x7/2 and a pool (little memory); dense keeps the resolution of small inputs."""
+
+    drop_path: float = 0.0
+    """Probability of skipping a residual block in training (stochastic depth), growing linearly over the blocks."""
+
+    initial_checkpoint: str = ""
+    """A .safetensors file to start from; the results then say that the branch was not trained from scratch."""
+
+    def __post_init__(self) -> None:
+        require_number("drop_path", self.drop_path, 0, 0.9)
+        require(
+            self.initial_checkpoint == "" or self.initial_checkpoint.endswith(".safetensors"),
+            "initial_checkpoint",
+            self.initial_checkpoint,
+            "a .safetensors file; other formats can run code when they are loaded",
+        )
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TrainingConfig:
+    """How one branch is trained."""
+
+    crop: int = 224
+    """Side in pixels of what the network sees, before the split; a multiple of the stride, at most the canvas."""
+
+    train_crop: int = 0
+    """Side in pixels of the crops of training; 0 is `crop`. Only networks without a fixed input size take another."""
+
+    epochs: int = 30
+    """Passes over the training images."""
+
+    batch_size: int = 32
+    """Images an optimiser step; a smaller last batch is dropped."""
+
+    grad_accum_steps: int = 1
+    """Equal parts in which a step's images pass through the network, for less memory; a divisor of `batch_size`."""
+
+    opt: str = "sgd"
+    """Optimiser, by timm's name."""
+
+    lr: float = 0.05
+    """Learning rate after warm-up."""
+
+    momentum: float = 0.9
+    """Momentum of the optimisers that have one."""
+
+    weight_decay: float = 1e-4
+    """Weight decay; norm and bias parameters are left out."""
+
+    sched: Literal["cosine", "step", "none"] = "cosine"
+    """Learning-rate schedule, updated every step."""
+
+    decay_epochs: int = 30
+    """Epochs between drops of the step schedule."""
+
+    decay_rate: float = 0.1
+    """Factor of a drop of the step schedule."""
+
+    warmup_epochs: int = 0
+    """Epochs of linear warm-up."""
+
+    warmup_lr: float = 1e-5
+    """Learning rate at the start of warm-up."""
+
+    min_lr: float = 0.0
+    """Learning rate at the end of the cosine schedule."""
+
+    smoothing: float = 0.0
+    """Label smoothing."""
+
+    bce_loss: bool = False
+    """Binary cross-entropy of every class in place of cross-entropy."""
+
+    bce_target_thresh: float = 0.0
+    """With `bce_loss`: a soft target above this counts as 1 and others as 0; 0 keeps the soft targets."""
+
+    clip_grad: float = 0.0
+    """Largest gradient norm; 0 does not clip."""
+
+    model_ema: bool = False
+    """Keep a moving average of the weights, and evaluate it."""
+
+    model_ema_decay: float = 0.999
+    """Decay of that average, an update."""
+
+    model_ema_steps: int = 1
+    """Optimiser steps between updates of that average."""
+
+    precision: Literal["32-true", "bf16-mixed", "16-mixed"] = "32-true"
+    """Lightning Fabric's precision; on a CPU bf16 is very slow."""
+
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    """Where to train."""
+
+    threads: int = 1
+    """CPU threads of one branch; results are bit-identical only for the same number."""
+
+    loader_workers: int = 0
+    """Processes that decode and augment images (`augment.at` image); 0 does it in the training process."""
+
+    cache: Literal["auto", "ram", "none"] = "auto"
+    """Whether the decoded records of a branch stay in memory; auto decides by their size."""
+
+    checkpoint_steps: int = 200
+    """Steps between checkpoints; one is also written at the end of every epoch."""
+
+    keep_checkpoints: int = 2
+    """How many of the newest checkpoints stay on disk."""
+
+    seed: int = 0
+    """Seed of the run; each branch derives its own streams from it."""
+
+    def __post_init__(self) -> None:
+        require_number("crop", self.crop, 1)
+        require_number("train_crop", self.train_crop, 0)
+        require_number("epochs", self.epochs, 1)
+        require_number("batch_size", self.batch_size, 1)
+        require_number("grad_accum_steps", self.grad_accum_steps, 1)
+        require(
+            self.batch_size % self.grad_accum_steps == 0,
+            "grad_accum_steps",
+            self.grad_accum_steps,
+            f"a divisor of batch_size ({self.batch_size})",
+        )
+        require_number("lr", self.lr, 0, open_low=True)
+        require_number("momentum", self.momentum, 0, 1)
+        require_number("weight_decay", self.weight_decay, 0)
+        require_number("decay_epochs", self.decay_epochs, 1)
+        require_number("decay_rate", self.decay_rate, 0, 1)
+        require_number("warmup_epochs", self.warmup_epochs, 0)
+        require(self.warmup_epochs < self.epochs, "warmup_epochs", self.warmup_epochs, f"below epochs ({self.epochs})")
+        require_number("warmup_lr", self.warmup_lr, 0)
+        require_number("min_lr", self.min_lr, 0)
+        require_number("smoothing", self.smoothing, 0, 0.99)
+        require_number("bce_target_thresh", self.bce_target_thresh, 0, 0.99)
+        require_number("clip_grad", self.clip_grad, 0)
+        require_number("model_ema_decay", self.model_ema_decay, 0, 1)
+        require_number("model_ema_steps", self.model_ema_steps, 1)
+        require_number("threads", self.threads, 1, 1024)
+        require_number("loader_workers", self.loader_workers, 0, 1024)
+        require_number("checkpoint_steps", self.checkpoint_steps, 1)
+        require_number("keep_checkpoints", self.keep_checkpoints, 2)
+        require_number("seed", self.seed, 0)
