@@ -18,7 +18,7 @@ CLASSES = {"photos": 14}
 
 
 def test_the_number_of_recipes_is_known():
-    assert len(RECIPES) == 16
+    assert len(RECIPES) == 41
 
 
 @pytest.mark.parametrize("name", RECIPES)
@@ -34,8 +34,8 @@ def test_every_branch_of_a_recipe_can_be_built(name):
     channels, classes = CHANNELS.get(config.data.data, 3), CLASSES.get(config.data.data, 10)
     for branch in range(len(config.groups())):
         cost = branch_cost(config, branch, channels=channels, num_classes=classes)
-        assert cost.params > 10_000
-        assert cost.macs > 100_000
+        assert cost.params > 5_000
+        assert cost.macs > 5_000
 
 
 @pytest.mark.parametrize("name", RECIPES)
@@ -47,7 +47,7 @@ def test_the_augmentation_of_a_recipe_is_exact(name):
 
     config = RECIPES[name].config
     channels = CHANNELS.get(config.data.data, 3)
-    assert not config.augment.inexact_flip
+    assert config.augment.inexact_flip == name.endswith("-inexact")
     for bands in config.groups():
         shape = (len(bands), channels)
         BandAugment(

@@ -1,5 +1,7 @@
 """Write-then-rename: a file of ours is either absent, complete and old, or complete and new.
 
+Reading never waits: what stands in the place of a file of ours and is a pipe, socket or device is refused.
+
 Order of operations: temporary name in the same folder, write, fsync of the file, rename, fsync of the folder. An error
 of `fsync` is final for that file (the kernel may have dropped the dirty pages): the temporary file is removed and the
 caller starts again from the source.
@@ -15,7 +17,7 @@ import shutil
 import stat
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from bandwise.errors import CorruptionError, NoSpaceError, UsageError
 
@@ -119,17 +121,23 @@ def read_json(path: Path, *, max_bytes: int = 256 << 20) -> Any:
     Raises:
         CorruptionError: the file is missing, no file, larger than `max_bytes`, not UTF-8, not JSON, or repeats a key.
     """
+    return parse_json(read_bytes(path, max_bytes=max_bytes), path)
+
+
+def parse_json(content: bytes, what: object) -> Any:
+    """Parse the content of a JSON file of ours.
+
+    Args:
+        content: the bytes.
+        what: where they come from, for messages.
+
+    Raises:
+        CorruptionError: it is not UTF-8, not JSON, or repeats a key.
+    """
     try:
-        status = path.stat()
-        if not stat.S_ISREG(status.st_mode):
-            raise CorruptionError(f"{path} is no file, but a folder, pipe or device")
-        if status.st_size > max_bytes:
-            raise CorruptionError(f"{path} has {status.st_size} bytes; at most {max_bytes} are read")
-        return json.loads(path.read_bytes().decode("utf-8"), object_pairs_hook=_refuse_repeated_keys)
-    except FileNotFoundError as error:
-        raise CorruptionError(f"{path} is missing") from error
+        return json.loads(content.decode("utf-8"), object_pairs_hook=_refuse_repeated_keys)
     except (ValueError, RecursionError) as error:
-        raise CorruptionError(f"{path} is damaged: {error}") from error
+        raise CorruptionError(f"{what} is damaged: {error}") from error
 
 
 def _refuse_repeated_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -139,15 +147,60 @@ def _refuse_repeated_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return result
 
 
+def open_regular(path: Path) -> BinaryIO:
+    """Open a file of ours for reading; never waits, whatever stands in its place.
+
+    Raises:
+        CorruptionError: it is missing, or no regular file but a folder, pipe, socket or device.
+    """
+    try:
+        # Without O_NONBLOCK, opening a pipe waits for its writer.
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
+    except FileNotFoundError as error:
+        raise CorruptionError(f"{path} is missing") from error
+    except OSError as error:
+        if error.errno == errno.ENXIO:
+            raise CorruptionError(f"{path} is no file, but a socket or device") from error
+        raise
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise CorruptionError(f"{path} is no file, but a folder, pipe or device")
+    return os.fdopen(descriptor, "rb")
+
+
+def read_bytes(path: Path, *, max_bytes: int | None = None) -> bytes:
+    """Read a whole file of ours.
+
+    Raises:
+        CorruptionError: as `open_regular`, or the file is larger than `max_bytes`.
+    """
+    with open_regular(path) as stream:
+        size = os.fstat(stream.fileno()).st_size
+        if max_bytes is not None and size > max_bytes:
+            raise CorruptionError(f"{path} has {size} bytes; at most {max_bytes} are read")
+        return stream.read()
+
+
+def append_line(path: Path, line: str) -> None:
+    """Add a line to a log that nobody relies on; a pipe in its place is an `OSError`, not a wait."""
+    flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
+    with os.fdopen(os.open(path, flags, 0o644), "a", encoding="ascii") as stream:
+        stream.write(line + "\n")
+
+
 def sha256_bytes(content: bytes) -> str:
     """Return the SHA-256 of `content` as 64 hexadecimal digits."""
     return hashlib.sha256(content).hexdigest()
 
 
 def sha256_file(path: Path) -> str:
-    """Return the SHA-256 of a file as 64 hexadecimal digits, read in pieces of 1 MiB."""
+    """Return the SHA-256 of a file of ours as 64 hexadecimal digits, read in pieces of 1 MiB.
+
+    Raises:
+        CorruptionError: as `open_regular`.
+    """
     digest = hashlib.sha256()
-    with open(path, "rb") as stream:
+    with open_regular(path) as stream:
         while piece := stream.read(_CHUNK_BYTES):
             digest.update(piece)
     return digest.hexdigest()

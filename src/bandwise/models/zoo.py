@@ -34,6 +34,8 @@ _WITHOUT_STEM: dict[str, Callable[..., nn.Module]] = {
 _WITH_STEM: dict[str, Callable[..., nn.Module]] = {
     # For 14 to 32 px with the dense stem: 12.3 million MACs at 16 px, 49.1 at 32 px, 3 channels.
     "resnet8": partial(ResNet, BasicBlock, (1, 1, 1), (32, 64, 128)),
+    "resnet8-narrow": partial(ResNet, BasicBlock, (1, 1, 1), (16, 32, 64)),
+    "resnet8-slim": partial(ResNet, BasicBlock, (1, 1, 1), (8, 16, 32)),
     # For CPUs: 55.4 million MACs at 112 px with the stock stem, 207.6 at 224 px, 3 channels.
     "resnet10": partial(ResNet, BasicBlock, (1, 1, 1, 1), (24, 64, 128, 256)),
     "resnet34": partial(ResNet, BasicBlock, (3, 4, 6, 3), (64, 128, 256, 512)),

@@ -1,6 +1,10 @@
 """Recipes on MNIST and Fashion-MNIST: one grey channel, 28 pixels.
 
-bandwise run mnist-sub4 --out runs/mnist-sub4
+    bandwise run mnist-sub4 --out runs/mnist-sub4
+
+The `fc4` and `fc8` recipes repeat the experiments that the authors of the method published for MNIST, with their fully
+connected networks and their real-valued Fourier transform (98.88 % with four bands, 97.92 % with sixteen). Ours train
+for 20 epochs where theirs trained for 100.
 """
 
 from dataclasses import replace
@@ -31,6 +35,38 @@ def fashion_baseline() -> Recipe:
     return _recipe("fashion-mnist", "baseline", stride=1, transform="identity")
 
 
+def fc4() -> Recipe:
+    """Four layers of 784 units on the whole image."""
+    return _connected("fc4", "fc4", "Four layers on the whole image.", stride=1, transform="identity")
+
+
+def fc8() -> Recipe:
+    """Eight layers of 784 units on the whole image."""
+    return _connected("fc8", "fc8", "Eight layers on the whole image.", stride=1, transform="identity")
+
+
+def fc8_sub4() -> Recipe:
+    """Four bands of the published transform, eight layers of 196 units each."""
+    return _connected("fc8-sub4", "fc8", "Four bands of the real Fourier transform, eight layers each.")
+
+
+def fc8_sub16() -> Recipe:
+    """Sixteen bands of the published transform, eight layers of 49 units each."""
+    return _connected("fc8-sub16", "fc8", "Sixteen bands of the real Fourier transform, eight layers each.", stride=4)
+
+
+def fc8_sub4_dct1d() -> Recipe:
+    """Four bands of the one-dimensional DCT."""
+    summary = "Four bands of the one-dimensional DCT, eight layers each."
+    return _connected("fc8-sub4-dct1d", "fc8", summary, transform="dct1d")
+
+
+def fc8_sub16_dct1d() -> Recipe:
+    """Sixteen bands of the one-dimensional DCT."""
+    summary = "Sixteen bands of the one-dimensional DCT, eight layers each."
+    return _connected("fc8-sub16-dct1d", "fc8", summary, stride=4, transform="dct1d")
+
+
 def _recipe(data: str, row: str, *, stride: int, transform: str) -> Recipe:
     base = RunConfig(
         name=f"{data}-{row}",
@@ -46,4 +82,37 @@ def _recipe(data: str, row: str, *, stride: int, transform: str) -> Recipe:
     return Recipe(config=config, summary=summary, cost=_NOT_MEASURED, expected=_NOT_MEASURED)
 
 
-RECIPES = (mnist_sub4, mnist_baseline, fashion_sub4, fashion_baseline)
+def _connected(row: str, model: str, summary: str, *, stride: int = 2, transform: str = "refft") -> Recipe:
+    config = RunConfig(
+        name=f"mnist-{row}",
+        data=DataConfig(data="mnist"),
+        split=SplitConfig(stride=stride, transform="dct2d", canvas=28, holdout=0.1),
+        network=NetworkConfig(model=model),
+        training=TrainingConfig(
+            crop=28,
+            epochs=20,
+            batch_size=256,
+            opt="adam",
+            lr=1e-3,
+            weight_decay=0.0,
+            sched="step",
+            decay_epochs=6,
+        ),
+        augment=AugmentConfig(hflip=0.0, random_crop=False),
+    )
+    config = replace(config, split=replace(config.split, transform=transform))
+    return Recipe(config=config, summary=summary, cost=_NOT_MEASURED, expected=_NOT_MEASURED)
+
+
+RECIPES = (
+    mnist_sub4,
+    mnist_baseline,
+    fashion_sub4,
+    fashion_baseline,
+    fc4,
+    fc8,
+    fc8_sub4,
+    fc8_sub16,
+    fc8_sub4_dct1d,
+    fc8_sub16_dct1d,
+)
