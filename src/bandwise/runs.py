@@ -9,11 +9,8 @@
 Stages talk through these files only.
 """
 
-import importlib.metadata
 import json
 import os
-import platform
-import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,13 +21,14 @@ from bandwise import atomic
 from bandwise.config import RunConfig, to_dict
 from bandwise.configfile import config_from_dict, differences
 from bandwise.errors import CorruptionError, IncompatibleError, UsageError
-from bandwise.version import __version__
+from bandwise.provenance import environment
+from bandwise.sealing import read_document, write_document
+from bandwise.tensorfile import read_tensor_file
 
 RUN_FORMAT = "bandwise-run"
 RUN_VERSION = 1
 _META_KEY = "bandwise"
 _HASH_KEY = "sha256"
-_PACKAGES = ("torch", "timm", "lightning-fabric", "torchmetrics", "numpy", "pyarrow", "pillow", "safetensors")
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +99,7 @@ def create_run(path: Path, config: RunConfig, store_path: Path | None = None) ->
     if [name for name in strangers if name != "store" and not name.startswith(".")]:
         raise UsageError(f"{path} is not empty and is no run of ours (it holds {strangers[:5]}); choose another --out")
     atomic.require_writable(path)
-    atomic.write_json(
+    write_document(
         marker,
         {
             "format": RUN_FORMAT,
@@ -125,8 +123,8 @@ def open_run(path: Path) -> Run:
     marker = path / "run.json"
     if not marker.exists():
         raise UsageError(f"{path} is no run (it has no run.json); make one with `bandwise run RECIPE --out {path}`")
-    content = atomic.read_json(marker)
-    if not isinstance(content, dict) or content.get("format") != RUN_FORMAT or "config" not in content:
+    content = read_document(marker)
+    if content.get("format") != RUN_FORMAT or "config" not in content:
         raise CorruptionError(f"{marker} is not the description of a run")
     if content.get("version") != RUN_VERSION:
         raise IncompatibleError(f"{marker} has version {content.get('version')!r}; this program reads {RUN_VERSION}")
@@ -140,60 +138,6 @@ def open_run(path: Path) -> Run:
     return Run(path=path, config=config, store_path=path / "store" if store is None else Path(store))
 
 
-def environment() -> dict[str, Any]:
-    """Say what a number was made with: versions of the libraries, the machine, and the commit of our source."""
-    return {
-        "versions": {"bandwise": __version__, "python": platform.python_version(), **_installed(_PACKAGES)},
-        "hardware": {
-            "machine": platform.machine(),
-            "processor": _processor(),
-            "cores": len(os.sched_getaffinity(0)),
-            "accelerator": _accelerator(),
-        },
-        "commit": _commit(),
-    }
-
-
-def _installed(packages: tuple[str, ...]) -> dict[str, str]:
-    found = {}
-    for name in packages:
-        try:
-            found[name] = importlib.metadata.version(name)
-        except importlib.metadata.PackageNotFoundError:
-            found[name] = "absent"
-    return found
-
-
-def _processor() -> str:
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
-    except OSError:
-        return platform.processor()
-    return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), "unknown")
-
-
-def _accelerator() -> str | None:
-    import torch
-
-    return torch.cuda.get_device_name(0) if torch.cuda.is_available() else None
-
-
-def _commit() -> str | None:
-    """Return the commit of the checkout that holds this file, with `+` when it has uncommitted changes."""
-    here = Path(__file__).resolve().parent
-    try:
-        # The ceiling keeps an installed package from reporting the commit of a project that merely surrounds it.
-        ceiling = {**os.environ, "GIT_CEILING_DIRECTORIES": os.fspath(here.parents[2])}
-        command = ["git", "-C", os.fspath(here)]
-        head = subprocess.run([*command, "rev-parse", "HEAD"], capture_output=True, text=True, check=True, env=ceiling)
-        dirty = subprocess.run(
-            [*command, "status", "--porcelain", "--", "."], capture_output=True, text=True, check=True, env=ceiling
-        )
-    except (OSError, subprocess.CalledProcessError):
-        return None
-    return head.stdout.strip() + ("+" if dirty.stdout.strip() else "")
-
-
 def read_summary(folder: Path) -> dict[str, Any]:
     """Read the `summary.json` that a finished branch leaves in its folder.
 
@@ -201,9 +145,9 @@ def read_summary(folder: Path) -> dict[str, Any]:
         CorruptionError: it is missing or damaged.
     """
     path = folder / "summary.json"
-    content = atomic.read_json(path)
+    content = read_document(path)
     kinds = {"branch": int, "bands": list, "epochs": int, "wall_s": float}
-    if not isinstance(content, dict) or any(not isinstance(content.get(key), kinds[key]) for key in kinds):
+    if any(not isinstance(content.get(key), kinds[key]) for key in kinds):
         raise CorruptionError(f"{path} is not the summary of a branch; remove it and run `bandwise train` again")
     return content
 
@@ -234,8 +178,7 @@ def write_logits(path: Path, content: LogitsFile) -> None:
     arrays = {"ids": content.ids, "labels": content.labels, "logits": content.logits}
     path.parent.mkdir(parents=True, exist_ok=True)
     # safetensors writes several metadata keys in an order that changes from process to process; one key has one order.
-    facts = {**content.meta, _HASH_KEY: _hash(content.ids, content.labels, content.logits)}
-    meta = {_META_KEY: json.dumps(facts, sort_keys=True)}
+    meta = {_META_KEY: json.dumps({**content.meta, _HASH_KEY: _hash(content)}, sort_keys=True)}
     atomic.write_bytes(path, save({key: np.ascontiguousarray(value) for key, value in arrays.items()}, meta))
 
 
@@ -245,22 +188,26 @@ def read_logits(path: Path) -> LogitsFile:
     Raises:
         CorruptionError: the file is missing, damaged, has other arrays, repeats an id, or holds a non-finite logit.
     """
-    from safetensors import SafetensorError, safe_open
+    from safetensors import SafetensorError
+    from safetensors.numpy import load
 
+    if not path.exists():
+        raise CorruptionError(f"{path} is missing; run `bandwise evaluate` to write it")
+    content = read_tensor_file(path)
+    meta = _meta(path, content)
     try:
-        with safe_open(path, framework="np") as stream:
-            meta = _meta(path, stream.metadata() or {})
-            arrays = {key: stream.get_tensor(key) for key in stream.keys()}  # noqa: SIM118
-    except FileNotFoundError as error:
-        raise CorruptionError(f"{path} is missing; run `bandwise evaluate` to write it") from error
-    except (SafetensorError, OSError, ValueError, RecursionError) as error:
+        arrays = load(content)
+    except (SafetensorError, ValueError, KeyError, RecursionError) as error:
         raise CorruptionError(f"{path} is damaged: {error}") from error
     if set(arrays) != {"ids", "labels", "logits"}:
         raise CorruptionError(f"{path} holds {sorted(arrays)}; expected ids, labels and logits")
     ids, labels, logits = arrays["ids"], arrays["labels"], arrays["logits"]
     if logits.ndim != 2 or ids.shape != labels.shape or ids.shape != logits.shape[:1]:
         raise CorruptionError(f"{path}: shapes {ids.shape}, {labels.shape}, {logits.shape} do not belong together")
-    if meta.pop(_HASH_KEY, None) != _hash(ids, labels, logits):
+    found = LogitsFile(
+        ids=ids, labels=labels, logits=logits, meta={key: value for key, value in meta.items() if key != _HASH_KEY}
+    )
+    if meta.get(_HASH_KEY) != _hash(found):
         raise CorruptionError(
             f"{path} is altered: its SHA-256 is not the one that was written; remove it to predict again"
         )
@@ -268,32 +215,31 @@ def read_logits(path: Path) -> LogitsFile:
         raise CorruptionError(f"{path} holds logits that are not finite")
     if (np.diff(ids) <= 0).any():
         raise CorruptionError(f"{path}: the sample ids do not increase")
-    return LogitsFile(ids=ids, labels=labels, logits=logits, meta=meta)
+    return found
 
 
 def read_logits_meta(path: Path) -> dict[str, str]:
-    """Return what a logits file says of itself, without reading the logits.
+    """Return what a logits file says of itself; the logits are not checked.
 
     Raises:
-        CorruptionError: as `read_logits`.
+        CorruptionError: the file is missing, or its header is damaged.
     """
-    from safetensors import SafetensorError, safe_open
-
-    try:
-        with safe_open(path, framework="np") as stream:
-            return _meta(path, stream.metadata() or {})
-    except (SafetensorError, OSError, ValueError, RecursionError) as error:
-        raise CorruptionError(f"{path} is damaged: {error}") from error
+    return _meta(path, read_tensor_file(path))
 
 
-def _hash(ids: np.ndarray, labels: np.ndarray, logits: np.ndarray) -> str:
-    return atomic.sha256_bytes(b"".join(np.ascontiguousarray(array).tobytes() for array in (ids, labels, logits)))
+def _hash(content: LogitsFile) -> str:
+    arrays = [np.ascontiguousarray(array) for array in (content.ids, content.labels, content.logits)]
+    facts = [[array.dtype.str, list(array.shape)] for array in arrays]
+    head = json.dumps([content.meta, facts], sort_keys=True).encode("ascii")
+    return atomic.sha256_bytes(b"".join([head, *(array.tobytes() for array in arrays)]))
 
 
-def _meta(path: Path, metadata: dict[str, str]) -> dict[str, str]:
-    if _META_KEY not in metadata:
+def _meta(path: Path, content: bytes) -> dict[str, str]:
+    header = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])
+    text = header.get("__metadata__", {}).get(_META_KEY) if isinstance(header, dict) else None
+    if text is None:
         raise CorruptionError(f"{path} is not a logits file of this version; remove it, and `bandwise fuse` writes it")
-    meta = json.loads(metadata[_META_KEY])
+    meta = atomic.parse_json(text.encode("utf-8"), path)
     if not (isinstance(meta, dict) and all(isinstance(value, str) for value in meta.values())):
         raise CorruptionError(f"{path} is damaged: what it says of itself is no mapping of texts")
     return meta

@@ -9,7 +9,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from bandwise.atomic import json_bytes, parse_json, read_bytes, sha256_bytes, write_bytes, write_text
+from bandwise.atomic import json_bytes, parse_json, read_bytes, sha256_bytes, write_bytes
 from bandwise.errors import CorruptionError
 
 SEAL = "self_sha256"
@@ -79,8 +79,8 @@ def write_rows(path: Path, rows: list[dict[str, Any]]) -> None:
     lines, before = [], _START
     for row in rows:
         before = _chained(row, before)
-        lines.append(json.dumps({**row, SEAL: before}, allow_nan=False, sort_keys=True) + "\n")
-    write_text(path, "".join(lines))
+        lines.append(_line(row, before))
+    write_bytes(path, b"".join(lines))
 
 
 def read_rows(path: Path) -> list[dict[str, Any]]:
@@ -92,17 +92,25 @@ def read_rows(path: Path) -> list[dict[str, Any]]:
         CorruptionError: the file is missing, no regular file, or a line is not as it was written.
     """
     rows, before = [], _START
-    for number, line in enumerate(read_bytes(path, max_bytes=MAX_BYTES).split(b"\n")[:-1], start=1):
+    for number, line in enumerate(read_bytes(path, max_bytes=MAX_BYTES).splitlines(keepends=True), start=1):
         what = f"{path}, line {number},"
         content = parse_json(line, what)
         if not isinstance(content, dict):
             raise CorruptionError(f"{what} is damaged: it is no JSON object")
         row = without_seal(content)
-        before = _chained(row, before)
-        if line != json.dumps({**row, SEAL: before}, sort_keys=True).encode("ascii"):
+        try:
+            before = _chained(row, before)
+            intact = line == _line(row, before)
+        except ValueError as error:
+            raise CorruptionError(f"{what} is damaged: {error}") from error
+        if not intact:
             raise CorruptionError(f"{what} is damaged: it does not match its own hash")
         rows.append(row)
     return rows
+
+
+def _line(row: dict[str, Any], seal_of_line: str) -> bytes:
+    return (json.dumps({**row, SEAL: seal_of_line}, allow_nan=False, sort_keys=True) + "\n").encode("ascii")
 
 
 def _chained(row: dict[str, Any], before: str) -> str:

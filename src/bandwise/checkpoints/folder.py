@@ -16,7 +16,7 @@ from typing import Any
 
 from torch import Tensor
 
-from bandwise.atomic import commit_folder, fsync_folder, json_bytes, read_json, sha256_bytes, sha256_file
+from bandwise.atomic import commit_folder, fsync_folder, json_bytes, read_bytes, read_json, sha256_bytes, sha256_file
 from bandwise.checkpoints.tensors import NotFiniteError, from_file, listed, not_finite, to_bytes
 from bandwise.errors import CorruptionError, IncompatibleError
 from bandwise.progress import say
@@ -212,7 +212,7 @@ def _check_files(path: Path) -> None:
     commit = read_json(commit_path, max_bytes=1 << 20)
     if not isinstance(commit, dict) or commit.keys() != {"format", "files"} or commit["format"] != FORMAT:
         raise CorruptionError(f"{commit_path} is damaged: it is not the record of a checkpoint")
-    if commit_path.read_bytes() != json_bytes(commit):
+    if read_bytes(commit_path) != json_bytes(commit):
         raise CorruptionError(f"{commit_path} is damaged: it is not as it was written")
     files = commit["files"]
     if not isinstance(files, dict) or sorted(files) != sorted(_FILES):

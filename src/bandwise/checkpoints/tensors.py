@@ -3,7 +3,6 @@
 Also a plain-JSON form for nested states (an optimiser's) whose tensors go to such a file.
 """
 
-import json
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -14,9 +13,9 @@ from safetensors.torch import load, save
 from torch import Tensor, nn
 
 from bandwise.errors import BandwiseError, CorruptionError, IncompatibleError
+from bandwise.tensorfile import read_tensor_file
 
 _NAMED_IN_ERRORS = 10
-_MAX_HEADER_BYTES = 100 << 20
 _SCALARS = (bool, int, float, str, type(None))
 
 
@@ -43,28 +42,11 @@ def from_file(path: Path) -> dict[str, Tensor]:
     Raises:
         CorruptionError: the file is missing, damaged, or names a tensor twice.
     """
+    content = read_tensor_file(path)
     try:
-        content = path.read_bytes()
-        _check_header(content)
         return load(content)
-    except FileNotFoundError as error:
-        raise CorruptionError(f"{path} is missing") from error
     except (SafetensorError, ValueError, RecursionError) as error:
         raise CorruptionError(f"{path} is damaged: {error}") from error
-
-
-def _check_header(content: bytes) -> None:
-    length = int.from_bytes(content[:8], "little")
-    if length > min(len(content) - 8, _MAX_HEADER_BYTES):
-        raise ValueError(f"its header claims {length} bytes of {len(content)}")
-    json.loads(content[8 : 8 + length].decode("utf-8"), object_pairs_hook=_refuse_repeated_names)
-
-
-def _refuse_repeated_names(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    result = dict(pairs)
-    if len(result) != len(pairs):
-        raise ValueError("a name stands twice in its header")
-    return result
 
 
 def not_finite(tensors: Mapping[str, Tensor]) -> list[str]:

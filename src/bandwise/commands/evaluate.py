@@ -7,12 +7,12 @@ from typing import Annotated, Any, Literal
 
 import tyro
 
-from bandwise import atomic
 from bandwise.commands.outcome import Outcome, percent
 from bandwise.commands.parsing import parse
 from bandwise.errors import TooManyBadInputs
 from bandwise.launch.evaluate import evaluate_run
 from bandwise.runs import open_run
+from bandwise.sealing import write_document
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,7 +39,7 @@ def main(argv: Sequence[str]) -> Outcome:
         arguments.record.mkdir(parents=True, exist_ok=True)
         crops = "" if results["crops"] == 1 else f"-{results['crops']}crop"
         seed = results["config"]["training"]["seed"]
-        atomic.write_json(arguments.record / f"{results['name']}-seed{seed}{crops}.json", results)
+        write_document(arguments.record / f"{results['name']}-seed{seed}{crops}.json", results)
     return evaluation_outcome(results, arguments.max_bad)
 
 

@@ -44,3 +44,19 @@ def ten_crop_boxes(side: int, crop: int) -> tuple[CropBox, ...]:
     far = side - crop
     corners = ((0, 0), (0, far), (far, 0), (far, far), center)
     return tuple((top, left, mirrored) for mirrored in (False, True) for top, left in corners)
+
+
+def evaluation_boxes(side: int, crop: int, crops: int) -> tuple[CropBox, ...]:
+    """Return the crops that an image is evaluated on.
+
+    Args:
+        side: side of the square image in pixels of a band.
+        crop: side of the crop in pixels of a band.
+        crops: 1 for the centre, 10 for `ten_crop_boxes`.
+
+    Raises:
+        UsageError: another number of crops, or as `center_box`.
+    """
+    if crops not in (1, 10):
+        raise UsageError(f"crops is {crops}; it must be 1 or 10")
+    return ((*center_box(side, crop), False),) if crops == 1 else ten_crop_boxes(side, crop)

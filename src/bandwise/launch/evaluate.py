@@ -7,7 +7,6 @@ from typing import Any
 import numpy as np
 import torch
 
-from bandwise import atomic
 from bandwise.checkpoints.folder import weights_digest
 from bandwise.config import to_dict
 from bandwise.errors import CorruptionError, UsageError
@@ -16,7 +15,9 @@ from bandwise.fusion.leave_one_out import leave_one_out
 from bandwise.fusion.logits import BranchLogits, load_branches
 from bandwise.fusion.rules import RULES, Fusion, fit
 from bandwise.launch.cost import branch_cost, total_cost
-from bandwise.runs import Run, environment, read_logits_meta, read_summary
+from bandwise.provenance import environment
+from bandwise.runs import Run, read_logits_meta, read_summary
+from bandwise.sealing import read_document, write_document
 from bandwise.store.format import Store, open_store
 from bandwise.training.infer import write_branch_logits
 
@@ -71,7 +72,7 @@ def fuse_run(run: Run, *, rule: str | None = None, crops: int = 1, use: tuple[in
     chosen = trained_branches(run, use)
     holdout = load_branches(ensure_logits(run, "holdout", crops, chosen))
     fusion = fit(rule or run.config.fusion.rule, holdout, p=run.config.fusion.p)
-    atomic.write_json(run.fusion_path(crops), fusion.to_dict())
+    write_document(run.fusion_path(crops), fusion.to_dict())
     return fusion
 
 
@@ -110,7 +111,7 @@ def evaluate_run(run: Run, *, crops: int = 1) -> dict[str, Any]:
         "leave_one_out": [dataclasses.asdict(value) for value in leave_one_out(fusion, reported)],
         "cost": total_cost(run, store, branches),
     }
-    atomic.write_json(run.results_path(crops), results)
+    write_document(run.results_path(crops), results)
     return results
 
 
@@ -119,7 +120,7 @@ def _read_fusion(run: Run, crops: int) -> Fusion:
     if not path.exists():
         return fuse_run(run, crops=crops)
     try:
-        return Fusion.from_dict(atomic.read_json(path))
+        return Fusion.from_dict(read_document(path))
     except (UsageError, ValueError) as error:
         raise CorruptionError(f"{path} is damaged: {error}") from error
 

@@ -2,8 +2,8 @@
 
     bandwise run cifar10-sub4 --out runs/cifar10-sub4
 
-One family of networks throughout, the three-stage ResNet with a dense stem and one block a stage. The whole image (28 px
-of 32) through `resnet8-narrow` costs 9.57 million multiply-adds, a band of 14 px through the same network 2.61, so four
+One family of networks throughout, the three-stage ResNet with a dense stem and one block a stage. The whole image (28
+px of 32) through `resnet8-narrow` costs 9.57 million multiply-adds, a band of 14 px through the same network 2.61, so four
 branches cost 1.09 times the one network on the whole image. Wider and narrower members fill the groups of equal cost:
 
     9.6 to 10.6 million in all     baseline; every four-branch system; `joint4-wide` and `lowres-wide` (double width)

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from bandwise.config import RunConfig
+from bandwise.recipes.figures import SeedFigures
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -16,6 +17,12 @@ class Recipe:
     """How long it took and on what; "not measured" where nobody ran it."""
     expected: str
     """The result it gave, with n; "not measured" where nobody ran it."""
+    seed: SeedFigures | None = None
+    """What was published for this row; None where nothing was."""
+    unconfirmed: tuple[str, ...] = ()
+    """What the logs and the code of the published work do not confirm about those figures, a sentence each."""
+    full_image: str = ""
+    """Name of the row of the same family on the whole image; empty where `catalog.full_image_of` can find it."""
 
     @property
     def name(self) -> str:

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from bandwise.atomic import read_json, write_text
+from bandwise.atomic import write_text
 from bandwise.errors import CorruptionError, UsageError
 from bandwise.report.tables import Table, to_markdown
 from bandwise.report.units import amount, seconds
@@ -23,8 +23,8 @@ def read_results(folder: Path) -> dict[str, list[dict[str, Any]]]:
     """
     found: dict[str, list[dict[str, Any]]] = {}
     for path in sorted(folder.glob("*.json")):
-        content = read_json(path)
-        if not isinstance(content, dict) or content.get("format") != _FORMAT:
+        content = read_document(path)
+        if content.get("format") != _FORMAT:
             raise CorruptionError(f"{path} is no result of a run")
         found.setdefault(content["name"], []).append(content)
     if not found:

@@ -9,7 +9,6 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from bandwise.atomic import read_json
 from bandwise.bands.module import BandSplit
 from bandwise.bands.quantize import offsets
 from bandwise.bands.transform import SubbandTransform
@@ -20,6 +19,7 @@ from bandwise.errors import CorruptionError, IncompatibleError, UsageError
 from bandwise.evaluation.crops import center_box
 from bandwise.fusion.combination import Fusion
 from bandwise.runs import Run, open_run
+from bandwise.sealing import read_document
 
 
 class SpectralEnsemble(nn.Module):
@@ -131,7 +131,7 @@ def _read_fusion(run: Run) -> Fusion:
     if not path.exists():
         raise UsageError(f"{run.path} is not fused yet; run `bandwise fuse {run.path}`")
     try:
-        fusion = Fusion.from_dict(read_json(path))
+        fusion = Fusion.from_dict(read_document(path))
     except UsageError as error:
         raise CorruptionError(f"{path} is damaged: {error}") from error
     if max(fusion.branches) >= len(run.groups):

@@ -150,9 +150,29 @@ def load_canvas(source: Source, path: bytes, config: SplitConfig) -> tuple[np.nd
         BadImage: the picture cannot be used.
         OSError: the storage fails; never a `BadImage`.
     """
+    return decode_canvas(source.read(path), path, source.channels, config)
+
+
+def decode_canvas(
+    encoded: bytes | np.ndarray, path: bytes, channels: Literal[1, 3], config: SplitConfig
+) -> tuple[np.ndarray, tuple[str, ...]]:
+    """Decode and resize one image that has been read.
+
+    Args:
+        encoded: as `decode` takes it.
+        path: its name, for the notes.
+        channels: colours of the source.
+        config: canvas, background, EXIF rule and limit of pixels.
+
+    Returns:
+        uint8 `(canvas, canvas, C)`, and the notes of `decode`.
+
+    Raises:
+        BadImage: the picture cannot be used.
+    """
     picture, notes = decode(
-        source.read(path),
-        channels=source.channels,
+        encoded,
+        channels=channels,
         background=config.background,
         exif=config.exif,
         max_pixels=config.max_pixels,

@@ -19,7 +19,7 @@ from bandwise.store.identity import commit_key, plan_groups
 from bandwise.store.layout import COMMITS_NAME, MANIFEST_NAME, SAMPLES_NAME, SPLITS, STORE_NAME, inside
 from bandwise.store.manifest import build_manifest
 from bandwise.store.reading import naming_damage, open_band_file
-from bandwise.store.sealing import read_sealed
+from bandwise.sealing import read_sealed
 
 FOREIGN = "not part of the store; move it away"
 
@@ -118,7 +118,7 @@ def _check_derivation(path: Path) -> None:
     groups = plan_groups(samples, identity["group_size"])
     commits = scan_commits(path, commit_key(identity), groups, identity["config"]["stride"] ** 2)
     try:
-        derived = build_manifest(path, identity, groups, commits, tuple(manifest["bands"]))
+        derived = build_manifest(path, identity, samples, groups, commits, tuple(manifest["bands"]))
     except (LookupError, StopIteration, IncompatibleError) as error:
         raise CorruptionError(f"the commit records do not cover its bands: {error}") from error
     if derived != manifest:

@@ -40,7 +40,7 @@ from bandwise.store.layout import (
     band_folder,
 )
 from bandwise.store.manifest import build_manifest
-from bandwise.store.sealing import seal
+from bandwise.sealing import seal
 from bandwise.store.workers import run_jobs
 
 _MIN_MAX_BAD = 100
@@ -77,6 +77,7 @@ class Conversion:
         workers: int,
         max_bad: int | None,
         stop: Callable[[], bool],
+        decode_timeout: float = 0.0,
         redo: frozenset[str] | None = None,
         expected_files: dict[str, Any] | None = None,
         allow_empty_class: bool = True,
@@ -87,6 +88,7 @@ class Conversion:
             workers: processes.
             max_bad: as in `split_dataset`.
             stop: as in `split_dataset`.
+            decode_timeout: as in `split_dataset`.
             redo: commit records to make again although they look valid; None where nothing is known to be broken, and
                 then a complete store is left as it is.
             expected_files: facts by name of band files that must come out as they were.
@@ -107,7 +109,8 @@ class Conversion:
         limit = max(_MIN_MAX_BAD, int(_BAD_SHARE * len(self._samples))) if max_bad is None else max_bad
         self._check_bad(commits, limit)
         require_space(self.out, self._estimate(planned))
-        self._write_groups(commits, planned, workers, limit, stop, expected_files or {})
+        jobs = [self._job(commits, *one, expected_files or {}) for one in planned]
+        self._write_groups(commits, jobs, limit, workers=workers, decode_timeout=decode_timeout, stop=stop)
         if not allow_empty_class:
             self._require_readable_classes(commits)
         self._finish(commits)
@@ -123,6 +126,7 @@ class Conversion:
             "skipped": len(store.manifest["bad"]),
             "bad": store.manifest["bad"],
             "notes": store.manifest["notes"],
+            "duplicates": store.manifest.get("duplicates"),
             "groups_written": written,
             "bytes": sum(store.band_bytes(band) for band in store.bands),
             "digest": store.digest,
@@ -162,21 +166,11 @@ class Conversion:
                 (self.out / name).mkdir(exist_ok=True)
             fsync_folder(self.out)
 
-    def _write_groups(
-        self,
-        commits: Commits,
-        planned: list[Planned],
-        workers: int,
-        limit: int,
-        stop: Callable[[], bool],
-        expected_files: dict[str, Any],
-    ) -> None:
-        jobs = [self._job(commits, *one, expected_files) for one in planned]
-        todo = sum(len(group.ids) for _, group, _ in planned)
+    def _write_groups(self, commits: Commits, jobs: list[Job], limit: int, **how: Any) -> None:
+        todo = sum(len(job.group.ids) for job in jobs)
         total = max(todo, len(self._samples))
         with progress("split", total, "images", done=total - todo) as advance:
-            results = run_jobs(self._work, jobs, workers=workers, advance=advance, stop=stop)
-            for job, record in results:
+            for job, record in run_jobs(self._work, jobs, advance=advance, **how):
                 commits.add(job.group, job.record, record)
                 self._check_bad(commits, limit)
 
@@ -184,12 +178,13 @@ class Conversion:
         self, commits: Commits, record: str, group: Group, bands: tuple[int, ...], expected_files: dict[str, Any]
     ) -> Job:
         ids = group.ids
-        paths, labels = self._samples.paths[ids.start : ids.stop], self._samples.labels[ids.start : ids.stop]
+        here = slice(ids.start, ids.stop)
+        paths, labels, sizes = self._samples.paths[here], self._samples.labels[here], self._samples.sizes[here]
         others = commits.of_group(group)
         expected = {key: others[0][key] for key in ("bad", "canvas_digest")} if others else {}
         names = (band_file(band, group.split, group.index, group.count) for band in bands)
         files = {name: expected_files[name] for name in names if name in expected_files}
-        return Job(group, bands, record, tuple(paths), tuple(labels.tolist()), expected, files)
+        return Job(group, bands, record, tuple(paths), tuple(labels.tolist()), tuple(sizes.tolist()), expected, files)
 
     def _require_readable_classes(self, commits: Commits) -> None:
         train = self._samples.range("train")
@@ -221,7 +216,7 @@ class Conversion:
         bands = commits.finished_bands(self._groups, self._band_count)
         splits = tuple(dict.fromkeys(group.split for group in self._groups))
         write_text(self.out / CARD_NAME, build_card(self.identity, bands, splits))
-        manifest = build_manifest(self.out, self.identity, self._groups, commits, bands)
+        manifest = build_manifest(self.out, self.identity, self._samples, self._groups, commits, bands)
         write_bytes(self.out / MANIFEST_NAME, json_bytes(manifest))
 
     def _estimate(self, planned: list[Planned]) -> int:

@@ -5,7 +5,7 @@ from typing import Any
 
 from bandwise.errors import CorruptionError, IncompatibleError, UsageError
 from bandwise.store.layout import FORMAT, MANIFEST_NAME, STORE_NAME, VERSION
-from bandwise.store.sealing import read_sealed
+from bandwise.sealing import read_sealed
 
 
 def read_marker(path: Path) -> dict[str, Any]:

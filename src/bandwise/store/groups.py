@@ -4,20 +4,31 @@ import contextlib
 import re
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
+
+import numpy as np
 
 from bandwise.atomic import replacing, write_json
 from bandwise.config import SplitConfig
-from bandwise.errors import BandwiseError, IncompatibleError
-from bandwise.sources.decode import BadImage, load_canvas
+from bandwise.errors import BandwiseError, IncompatibleError, Preempted
+from bandwise.sources.decode import BadImage, decode_canvas
 from bandwise.sources.samples import Source
 from bandwise.store.bandfile import BandFileWriter
+from bandwise.store.duplicates import content_hash, pack_hashes
 from bandwise.store.identity import Group
 from bandwise.store.layout import band_file
 from bandwise.store.records import RecordBlock
-from bandwise.store.sealing import seal
+from bandwise.sealing import seal
+
+Stage = Literal["read", "decode", "store"]
+CRASHED, TIMED_OUT = "decoder crashed", "decoder timed out"
+# Without a signal or a number of seconds: the same picture must give the same record on every machine.
+_CONDEMNED = {
+    CRASHED: "decoding it ended the process, also alone in a fresh one",
+    TIMED_OUT: "decoding it took longer than --decode-timeout, also alone in a fresh process",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +58,7 @@ class Job:
         record: name of the commit record.
         paths: names of the samples inside the source, one an id.
         labels: their labels.
+        sizes: their bytes as they were listed, 0 where that is not known.
         expected: what the new record must agree with: `bad` and `canvas_digest` where other bands of the group are
             committed already.
         expected_files: facts that files must agree with, by name, where a finished store is repaired.
@@ -57,24 +69,27 @@ class Job:
     record: str
     paths: tuple[bytes, ...]
     labels: tuple[int, ...]
+    sizes: tuple[int, ...]
     expected: dict[str, Any]
     expected_files: dict[str, Any]
+    condemned: dict[int, str] = field(default_factory=dict)
 
 
-def write_group(work: Work, job: Job, step: Callable[[], None]) -> dict[str, Any]:
+def write_group(work: Work, job: Job, step: Callable[[int, Stage], None]) -> dict[str, Any]:
     """Write the files of one group and commit them; a pure function of source, configuration and library versions.
 
     Args:
         work: what all groups share.
         job: which group and bands.
-        step: called before every picture; it may raise to stop, and then nothing of the group remains.
+        step: called with the id of a picture before it is read, decoded and stored; it may raise to stop, and then
+            nothing of the group remains.
 
     Returns:
         The content of the commit record.
 
     Raises:
         NoSpaceError: the disk is full.
-        IncompatibleError: the pictures are not those of `job.expected`.
+        IncompatibleError: the pictures are not those of `job.expected`, or not as long as they were when listed.
         BandwiseError: the storage of the source fails.
     """
     group = job.group
@@ -104,32 +119,73 @@ def write_group(work: Work, job: Job, step: Callable[[], None]) -> dict[str, Any
     return record
 
 
-def _fill(work: Work, job: Job, writers: list[BandFileWriter], step: Callable[[], None]) -> dict[str, Any]:
+def stopped(work: Work) -> Preempted:
+    """Return the error of a split that was asked to stop."""
+    return Preempted(f"{work.out}: stopped; finished groups are kept, the same command continues")
+
+
+def _fill(
+    work: Work, job: Job, writers: list[BandFileWriter], step: Callable[[int, Stage], None]
+) -> dict[str, Any]:
     block = RecordBlock(work.config, job.bands, work.source.channels)
     bad: list[dict[str, Any]] = []
     notes: Counter[str] = Counter()
-    for sample, path, label in zip(job.group.ids, job.paths, job.labels, strict=True):
-        step()
+    hashes: list[bytes] = []
+    for sample, path, label, size in zip(job.group.ids, job.paths, job.labels, job.sizes, strict=True):
         try:
-            canvas, found = load_canvas(work.source, path, work.config)
+            if reason := job.condemned.get(sample):
+                raise BadImage(reason, _CONDEMNED[reason])
+            step(sample, "read")
+            encoded = _read(work, path, size)
+            step(sample, "decode")
+            canvas, found = decode_canvas(encoded, path, work.source.channels, work.config)
+            step(sample, "store")
+            block.add(sample, label, canvas)
         except BadImage as error:
             name = path.decode("utf-8", "surrogateescape")
             # Some decoders print the address of an object, which differs from run to run.
             detail = re.sub(r" at 0x[0-9a-fA-F]+", "", error.detail)
             bad.append({"id": sample, "path": name, "reason": error.reason, "detail": detail})
             continue
-        except OSError as error:
+        except MemoryError as error:
             raise BandwiseError(
-                f"cannot read {path.decode('utf-8', 'backslashreplace')} of {work.source.name}: {error}; "
-                "the storage failed, so nothing was recorded: run again to continue"
+                f"memory was short at {_shown(path)} of {work.source.name}; nothing was recorded of it: run again, "
+                "with fewer --workers"
             ) from error
         notes.update(found)
-        block.add(sample, label, canvas)
+        hashes.append(content_hash(encoded))
         if block.full:
             _flush(block, writers)
     if block.rows:
         _flush(block, writers)
-    return {"bad": bad, "notes": dict(sorted(notes.items())), "rows": len(job.paths) - len(bad), **block.summary()}
+    return {
+        "bad": bad,
+        "notes": dict(sorted(notes.items())),
+        "rows": len(job.paths) - len(bad),
+        "hashes": pack_hashes(hashes),
+        **block.summary(),
+    }
+
+
+def _read(work: Work, path: bytes, size: int) -> bytes | np.ndarray:
+    try:
+        encoded = work.source.read(path)
+    except OSError as error:
+        raise BandwiseError(
+            f"cannot read {_shown(path)} of {work.source.name}: {error}; "
+            "the storage failed, so nothing was recorded: run again to continue"
+        ) from error
+    length = encoded.nbytes if isinstance(encoded, np.ndarray) else len(encoded)
+    if size and length != size:
+        raise IncompatibleError(
+            f"{_shown(path)} of {work.source.name} has {length} bytes, {size} when it was listed: the source has "
+            "changed; start again in another folder, or put the old file back"
+        )
+    return encoded
+
+
+def _shown(path: bytes) -> str:
+    return path.decode("utf-8", "backslashreplace")
 
 
 def _flush(block: RecordBlock, writers: list[BandFileWriter]) -> None:

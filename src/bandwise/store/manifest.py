@@ -6,14 +6,18 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from bandwise.atomic import sha256_file
 from bandwise.bands.quantize import offsets, scales
 from bandwise.bands.transform import SubbandTransform
 from bandwise.errors import IncompatibleError
+from bandwise.sources.samples import SampleList
 from bandwise.store.commits import Commits
+from bandwise.store.duplicates import find_duplicates
 from bandwise.store.identity import Group
 from bandwise.store.layout import CARD_NAME, ROW_GROUP, SAMPLES_NAME, SPLITS, STORE_NAME, band_file, record_header
-from bandwise.store.sealing import seal
+from bandwise.sealing import seal
 
 PIXEL_RULES = {
     "decoder": "Pillow",
@@ -23,11 +27,17 @@ PIXEL_RULES = {
 
 
 def build_manifest(
-    out: Path, identity: dict[str, Any], groups: list[Group], commits: Commits, bands: tuple[int, ...]
+    out: Path,
+    identity: dict[str, Any],
+    samples: SampleList,
+    groups: list[Group],
+    commits: Commits,
+    bands: tuple[int, ...],
 ) -> dict[str, Any]:
     """Return the sealed manifest of bands that are finished in every group; README.md must have been written.
 
     Raises:
+        CorruptionError: a record does not fit its group.
         IncompatibleError: two records of a group disagree about its samples, so the source has changed in between.
     """
     for group in groups:
@@ -79,6 +89,9 @@ def build_manifest(
         "notes": dict(sorted(notes.items())),
         "files": _files(out, bands, groups, commits),
     }
+    # Records made before there were hashes have none.
+    if all("hashes" in record for record in facts.values()):
+        content["duplicates"] = _duplicates(samples, groups, facts)
     return seal(content)
 
 
@@ -97,6 +110,14 @@ def _files(out: Path, bands: tuple[int, ...], groups: list[Group], commits: Comm
         members = {band_file(band, record["split"], record["group"], counts[record["split"]]) for band in bands}
         files |= {member: facts for member, facts in record["files"].items() if member in members}
     return dict(sorted(files.items()))
+
+
+def _duplicates(samples: SampleList, groups: list[Group], facts: dict[Group, dict[str, Any]]) -> dict[str, Any]:
+    stored = np.ones(len(samples), bool)
+    stored[[sample["id"] for group in groups for sample in facts[group]["bad"]]] = False
+    ids = np.flatnonzero(stored)
+    splits = np.searchsorted([samples.range(split).stop for split in SPLITS], ids, side="right")
+    return find_duplicates(ids, [facts[group]["hashes"] for group in groups], splits, samples.labels[ids])
 
 
 def _record_of(group: Group, band: int, commits: Commits) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from bandwise.store.conversion import Conversion
 from bandwise.store.documents import read_manifest, read_marker
 from bandwise.store.identity import require_same
 from bandwise.store.layout import COMMITS_NAME, MANIFEST_NAME, STORE_NAME, format_bands
-from bandwise.store.sealing import seal
+from bandwise.sealing import seal
 
 
 def repair_store(path: Path, source: Source, broken: frozenset[str], *, workers: int = 1) -> None:

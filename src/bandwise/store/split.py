@@ -13,6 +13,8 @@ from bandwise.sources.samples import Source, freeze_samples
 from bandwise.store.conversion import Conversion
 from bandwise.store.place import require_own_place
 
+_LONGEST_S = 86_400
+
 
 def split_dataset(
     source: Source,
@@ -24,6 +26,7 @@ def split_dataset(
     allow_empty_class: bool = False,
     dry_run: bool = False,
     stop: Callable[[], bool] | None = None,
+    decode_timeout: float = 0.0,
 ) -> dict[str, Any]:
     """Write a store, finish one that was interrupted, or add bands to one.
 
@@ -36,6 +39,8 @@ def split_dataset(
         allow_empty_class: accept a class without images.
         dry_run: only say what would be written.
         stop: asked often; when it says true, the work stops with everything finished kept.
+        decode_timeout: seconds for the decoding of one picture, which is then skipped; a decoder that crashes skips its
+            picture too. 0 sets no limit, and one worker then works in this process.
 
     Returns:
         What was done, ready for JSON.
@@ -52,6 +57,8 @@ def split_dataset(
         raise UsageError(f"workers is {workers}; it must be at least 1")
     if max_bad is not None and max_bad < 0:
         raise UsageError(f"max_bad is {max_bad}; it must be at least 0")
+    if not 0 <= decode_timeout <= _LONGEST_S:
+        raise UsageError(f"decode_timeout is {decode_timeout:g} s; it must be at least 0 and at most {_LONGEST_S}")
     started = time.monotonic()
     require_own_place(source, out)
     samples = freeze_samples(source, config, allow_empty_class)

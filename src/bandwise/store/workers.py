@@ -1,24 +1,33 @@
-"""Runs the jobs of a split here or in worker processes; what they write does not depend on which."""
+"""Runs the jobs of a split here or in worker processes; what they write does not depend on which.
 
-import contextlib
+A picture at which a process died, or did not come back in time, is loaded again alone in a fresh process. If that ends
+the same way the picture is skipped and its group is written without it; else the group is simply written again. So what
+a split leaves is a function of the pictures, and a process killed from outside leaves no trace.
+"""
+
+import dataclasses
 import multiprocessing
 import multiprocessing.connection
-import os
 import signal
-import threading
 import time
+from collections import Counter, deque
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
-from concurrent.futures.process import BrokenProcessPool
 from typing import Any
 
-from bandwise.errors import BandwiseError, Preempted
-from bandwise.store.groups import Job, Work, write_group
+from bandwise.errors import BandwiseError
+from bandwise.progress import say
+from bandwise.store.groups import CRASHED, TIMED_OUT, Job, Stage, Work, stopped, write_group
+from bandwise.store.workerprocess import Suspect, Worker
+
+DECODE_TIMEOUT_S = 60.0
+"""What the command line allows for one picture: a thousand times what a large photograph takes."""
 
 _POLL_S = 0.2
-_THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+_ATTEMPTS = 3
+# From outside: the out-of-memory killer, a scheduler, a person. This says nothing about the picture.
+_OUTSIDE = (-signal.SIGKILL, -signal.SIGTERM)
 
-_worker: dict[str, Any] = {}
+Result = tuple[Job, dict[str, Any]]
 
 
 def run_jobs(
@@ -26,121 +35,157 @@ def run_jobs(
     jobs: Sequence[Job],
     *,
     workers: int,
+    decode_timeout: float,
     advance: Callable[[int], None],
     stop: Callable[[], bool],
-) -> Iterator[tuple[Job, dict[str, Any]]]:
+) -> Iterator[Result]:
     """Write groups, and yield each with its commit record as soon as it is committed, in whatever order they finish.
 
     Args:
         work: what all jobs share.
         jobs: what to write.
-        workers: number of processes; 1 works in this one.
+        workers: number of processes.
+        decode_timeout: seconds that the decoding of one picture may take; reading it may take longer. 0 sets no limit,
+            and then one worker works in this process, which a decoder that crashes takes down.
         advance: told how many pictures were just finished.
         stop: asked often; once it says true, unfinished groups are dropped.
 
     Raises:
         Preempted: `stop` said true.
-        BandwiseError: a worker died, or any error of `write_group`.
+        BandwiseError: processes died three times at one group and no picture is to blame, or any error of
+            `write_group`.
     """
-    if workers == 1 or len(jobs) <= 1:
+    if not decode_timeout and (workers == 1 or len(jobs) <= 1):
         yield from _run_here(work, jobs, advance, stop)
-    else:
-        yield from _run_in_processes(work, jobs, min(workers, len(jobs)), advance, stop)
+    elif jobs:
+        yield from _Supervisor(work, jobs, decode_timeout, advance, stop).run(min(workers, len(jobs)))
 
 
 def _run_here(
     work: Work, jobs: Sequence[Job], advance: Callable[[int], None], stop: Callable[[], bool]
-) -> Iterator[tuple[Job, dict[str, Any]]]:
-    def step() -> None:
+) -> Iterator[Result]:
+    def step(sample: int, stage: Stage) -> None:
+        if stage != "read":
+            return
         if stop():
-            raise _stopped(work)
+            raise stopped(work)
         advance(1)
 
     for job in jobs:
         yield job, write_group(work, job, step)
 
 
-def _run_in_processes(
-    work: Work, jobs: Sequence[Job], workers: int, advance: Callable[[int], None], stop: Callable[[], bool]
-) -> Iterator[tuple[Job, dict[str, Any]]]:
-    # Not fork: a forked copy of a process that has threads (BLAS, a progress bar) may hang.
-    context = multiprocessing.get_context("spawn")
-    halted, counter = context.Event(), context.Value("q", 0)
-    pool = ProcessPoolExecutor(workers, context, _start_worker, (work, halted, counter))
-    pending: dict[Future[dict[str, Any]], Job] = {}
-    seen = 0
-    try:
-        with _one_thread_each():
-            pending = {pool.submit(_write_in_worker, job): job for job in jobs}
-        while pending:
-            done, _ = wait(pending, timeout=_POLL_S, return_when=FIRST_COMPLETED)
-            now = counter.value
-            if now > seen:
-                advance(now - seen)
-            seen = now
-            for future in done:
-                yield pending.pop(future), _result(work, future, stop)
-            if stop():
-                raise _stopped(work)
-    finally:
-        halted.set()
-        pool.shutdown(wait=True, cancel_futures=True)
+class _Supervisor:
+    """Hands out jobs to processes, replaces those that are lost, and finds the picture that was to blame."""
+
+    def __init__(
+        self,
+        work: Work,
+        jobs: Sequence[Job],
+        decode_timeout: float,
+        advance: Callable[[int], None],
+        stop: Callable[[], bool],
+    ) -> None:
+        self._work, self._decode_timeout, self._advance, self._stop = work, decode_timeout, advance, stop
+        self._waiting = deque(jobs)
+        self._halted = multiprocessing.get_context("spawn").Event()
+        self._workers: list[Worker] = []
+        self._losses: Counter[str] = Counter()
+        self._finished = self._shown = 0
+
+    def run(self, count: int) -> Iterator[Result]:
+        try:
+            for _ in range(count):
+                self._workers.append(self._start())
+            while self._waiting or any(worker.job for worker in self._workers):
+                for worker in self._workers:
+                    if worker.job is None and self._waiting:
+                        worker.give(self._waiting.popleft())
+                multiprocessing.connection.wait([worker.connection for worker in self._workers], timeout=_POLL_S)
+                for worker in list(self._workers):
+                    yield from self._attend(worker)
+                self._show_progress()
+                if self._stop():
+                    raise stopped(self._work)
+        finally:
+            self._halted.set()
+            for worker in self._workers:
+                worker.end()
+
+    def _start(self) -> Worker:
+        return Worker(self._work, self._halted)
+
+    def _attend(self, worker: Worker) -> Iterator[Result]:
+        """Take the answer of one process, or notice that there will be none."""
+        if not worker.connection.poll():
+            if worker.overdue(self._decode_timeout):
+                self._replace(worker, late=True)
+            return
+        try:
+            answer = worker.connection.recv()
+        except (EOFError, ConnectionResetError):
+            self._replace(worker, late=False)
+            return
+        if isinstance(answer, Exception):
+            raise answer
+        job, suspect = worker.job, worker.suspect
+        assert job is not None
+        if suspect is not None:
+            self._try_again(worker, job, f"but {_named(suspect)} could be loaded alone")
+            return
+        worker.job = None
+        self._finished += len(job.group.ids)
+        yield job, answer
+
+    def _replace(self, worker: Worker, *, late: bool) -> None:
+        """Put a fresh process in the place of a lost one, and decide what happens to its group."""
+        code, sample, job = worker.end(now=late), worker.picture(), worker.job
+        if not late and code in _OUTSIDE:
+            # A signal to the whole process group kills the workers, perhaps before it has reached us.
+            time.sleep(_POLL_S)
+        if self._stop():
+            raise stopped(self._work)
+        fresh = self._workers[self._workers.index(worker)] = self._start()
+        if job is None:
+            return
+        how = f"took more than {self._decode_timeout:g} s" if late else _ending(code)
+        if sample is None or (not late and code in _OUTSIDE):
+            at = "" if sample is None else f" at {_named(_suspect(job, sample))}"
+            self._try_again(fresh, job, f"{how}{at}")
+            return
+        suspect = _suspect(job, sample)
+        if worker.suspect is None:
+            say(f"decoding {_named(suspect)} {how}; trying it alone")
+            fresh.give(job, suspect)
+            return
+        reason = TIMED_OUT if late else CRASHED
+        say(f"decoding {_named(suspect)} {how} again: skipped, {reason}")
+        fresh.give(dataclasses.replace(job, condemned={**job.condemned, sample: reason}))
+
+    def _try_again(self, worker: Worker, job: Job, why: str) -> None:
+        self._losses[job.record] += 1
+        if self._losses[job.record] == _ATTEMPTS:
+            raise BandwiseError(
+                f"a worker process writing {self._work.out} died {_ATTEMPTS} times at {job.record} ({why}); finished "
+                "groups are kept: run again, with fewer --workers if memory is short"
+            )
+        worker.give(job)
+
+    def _show_progress(self) -> None:
+        now = self._finished + sum(worker.done() for worker in self._workers if worker.job)
+        # A group that is written again does not count twice.
+        if now > self._shown:
+            self._advance(now - self._shown)
+            self._shown = now
 
 
-def _result(work: Work, future: Future[dict[str, Any]], stop: Callable[[], bool]) -> dict[str, Any]:
-    try:
-        return future.result()
-    except BrokenProcessPool as error:
-        # A signal to the whole process group kills the workers, perhaps before it has reached us.
-        time.sleep(_POLL_S)
-        if stop():
-            raise _stopped(work) from error
-        raise BandwiseError(
-            f"a worker process writing {work.out} died (killed, out of memory, or a decoder crashed); "
-            "finished groups are kept: run again, with fewer --workers if memory is short"
-        ) from error
+def _suspect(job: Job, sample: int) -> Suspect:
+    return Suspect(sample, job.paths[sample - job.group.ids.start])
 
 
-def _stopped(work: Work) -> Preempted:
-    return Preempted(f"{work.out}: stopped; finished groups are kept, the same command continues")
+def _named(suspect: Suspect) -> str:
+    return f"{suspect.path.decode('utf-8', 'backslashreplace')!r} (id {suspect.sample})"
 
 
-@contextlib.contextmanager
-def _one_thread_each() -> Iterator[None]:
-    """Let processes that start now use one BLAS thread each: they are as many as the cores already."""
-    before = {name: os.environ.get(name) for name in _THREAD_VARIABLES}
-    os.environ.update(dict.fromkeys(_THREAD_VARIABLES, "1"))
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                del os.environ[name]
-            else:
-                os.environ[name] = value
-
-
-def _start_worker(work: Work, halted: Any, counter: Any) -> None:
-    # Ctrl-C reaches every process of the terminal; only the parent decides what it means.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    threading.Thread(target=_die_with_parent, daemon=True).start()
-    _worker.update(work=work, halted=halted, counter=counter)
-
-
-def _die_with_parent() -> None:
-    parent = multiprocessing.parent_process()
-    assert parent is not None
-    multiprocessing.connection.wait([parent.sentinel])
-    os._exit(1)
-
-
-def _write_in_worker(job: Job) -> dict[str, Any]:
-    work, halted, counter = _worker["work"], _worker["halted"], _worker["counter"]
-
-    def step() -> None:
-        if halted.is_set():
-            raise _stopped(work)
-        with counter.get_lock():
-            counter.value += 1
-
-    return write_group(work, job, step)
+def _ending(code: int) -> str:
+    return f"ended with {signal.Signals(-code).name}" if code < 0 else f"ended its process with code {code}"

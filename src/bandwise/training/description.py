@@ -8,7 +8,7 @@ from bandwise.atomic import json_bytes, sha256_bytes
 from bandwise.config import RunConfig, to_dict
 from bandwise.configfile import differences
 from bandwise.errors import CorruptionError, IncompatibleError, UsageError
-from bandwise.runs import environment
+from bandwise.provenance import environment
 from bandwise.store.format import Store
 
 _FREE_TRAINING = ("threads", "device", "cache", "checkpoint_steps", "keep_checkpoints")

@@ -9,7 +9,8 @@ from typing import Any
 
 import torch
 
-from bandwise.atomic import write_text
+from bandwise.atomic import append_line
+from bandwise.sealing import write_rows
 
 METRICS_NAME = "metrics.jsonl"
 TIMING_NAME = "timing.jsonl"
@@ -37,8 +38,7 @@ class Journal:
         Raises:
             NoSpaceError: the disk is full.
         """
-        rows = (json.dumps(row, allow_nan=False, sort_keys=True) + "\n" for row in history)
-        write_text(self._folder / METRICS_NAME, "".join(rows))
+        write_rows(self._folder / METRICS_NAME, history)
 
     def log_epoch(self, epoch: int, step: int, images: int, wall_s: float) -> None:
         """Append what this call trained of an epoch to `timing.jsonl`; losing a line there does no harm."""
@@ -49,8 +49,8 @@ class Journal:
             "wall_s": round(wall_s, 3),
             "images_per_s": round(images / max(wall_s, 1e-9), 1),
         }
-        with suppress(OSError), open(self._folder / TIMING_NAME, "a", encoding="ascii") as stream:
-            stream.write(json.dumps(row) + "\n")
+        with suppress(OSError):
+            append_line(self._folder / TIMING_NAME, json.dumps(row))
 
     def session(self) -> dict[str, Any]:
         """Return wall time over all calls, and peak memory: of the GPU where one is used, else of this process.

@@ -12,12 +12,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from bandwise.atomic import write_json
 from bandwise.checkpoints.folder import Checkpoint, save_checkpoint
 from bandwise.config import RunConfig
 from bandwise.errors import BandwiseError, NoSpaceError, Preempted
 from bandwise.evaluation.metrics import classification_metrics
 from bandwise.progress import Advance, progress, say
+from bandwise.sealing import write_document
 from bandwise.store.augment import BandAugment
 from bandwise.store.format import Store
 from bandwise.store.loader import Batch, BatchStream
@@ -279,5 +279,5 @@ class BranchLoop:
             "from_scratch": True,
             "versions": self._description["environment"]["versions"],
         }
-        write_json(self._folder / SUMMARY_NAME, summary)
+        write_document(self._folder / SUMMARY_NAME, summary)
         return summary

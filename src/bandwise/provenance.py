@@ -1,0 +1,66 @@
+"""Who made a number: versions of the libraries, the machine, and the commit of our source."""
+
+import importlib.metadata
+import os
+import platform
+import subprocess
+from pathlib import Path
+from typing import Any
+
+from bandwise.version import __version__
+
+_PACKAGES = ("torch", "timm", "lightning-fabric", "torchmetrics", "numpy", "pyarrow", "pillow", "safetensors")
+
+
+def environment() -> dict[str, Any]:
+    """Say what a number was made with: versions of the libraries, the machine, and the commit of our source."""
+    return {
+        "versions": {"bandwise": __version__, "python": platform.python_version(), **_installed(_PACKAGES)},
+        "hardware": {
+            "machine": platform.machine(),
+            "processor": _processor(),
+            "cores": len(os.sched_getaffinity(0)),
+            "accelerator": _accelerator(),
+        },
+        "commit": _commit(),
+    }
+
+
+def _installed(packages: tuple[str, ...]) -> dict[str, str]:
+    found = {}
+    for name in packages:
+        try:
+            found[name] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            found[name] = "absent"
+    return found
+
+
+def _processor() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:
+        return platform.processor()
+    return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), "unknown")
+
+
+def _accelerator() -> str | None:
+    import torch
+
+    return torch.cuda.get_device_name(0) if torch.cuda.is_available() else None
+
+
+def _commit() -> str | None:
+    """Return the commit of the checkout that holds this file, with `+` when it has uncommitted changes."""
+    here = Path(__file__).resolve().parent
+    try:
+        # The ceiling keeps an installed package from reporting the commit of a project that merely surrounds it.
+        ceiling = {**os.environ, "GIT_CEILING_DIRECTORIES": os.fspath(here.parents[2])}
+        command = ["git", "-C", os.fspath(here)]
+        head = subprocess.run([*command, "rev-parse", "HEAD"], capture_output=True, text=True, check=True, env=ceiling)
+        dirty = subprocess.run(
+            [*command, "status", "--porcelain", "--", "."], capture_output=True, text=True, check=True, env=ceiling
+        )
+    except (OSError, subprocess.CalledProcessError):
+        return None
+    return head.stdout.strip() + ("+" if dirty.stdout.strip() else "")

@@ -1,0 +1,161 @@
+"""Recipe sets: the published ways to train, each a function from the configuration of a row to that of the same row.
+
+A set changes training, augmentation and, for networks that have residual blocks, stochastic depth. It changes neither
+the split nor the network. `--recipe-set NAME` applies one; flags given beside it override it.
+"""
+
+import difflib
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+from bandwise.config import RunConfig
+from bandwise.errors import UsageError
+from bandwise.recipes import published_sets
+
+_TRAIN_CROP_OF_224 = {"rsb-a3": 160, "torchvision": 176}
+
+
+@dataclass(frozen=True, slots=True)
+class RecipeSet:
+    """One published way to train."""
+
+    name: str
+    summary: str
+    sources: tuple[str, ...]
+    """Where the values were read, by name."""
+    notes: tuple[str, ...]
+    """How this differs from what was published."""
+    change: Callable[[RunConfig], RunConfig]
+    """The set itself, without what depends on the kind of network."""
+
+    def apply(self, config: RunConfig) -> RunConfig:
+        """Return the configuration of the same row trained by this set, under a name that says so."""
+        changed = self.change(config)
+        crop = _TRAIN_CROP_OF_224.get(self.name, 0)
+        if crop and not has_fixed_input(config):
+            changed = replace(changed, training=replace(changed.training, train_crop=scaled_crop(crop, config)))
+        if not has_residual_blocks(config):
+            changed = replace(changed, network=replace(changed.network, drop_path=0.0))
+        # The published recipe of a row is the row itself.
+        own = replace(changed, name=config.name)
+        return own if own == config else replace(changed, name=f"{config.name}-{self.name}")
+
+    def notes_for(self, config: RunConfig) -> tuple[str, ...]:
+        """Return the notes that hold for one row."""
+        notes = list(self.notes)
+        if self.name in _TRAIN_CROP_OF_224 and has_fixed_input(config):
+            notes.append(
+                f"{config.network.model} has linear layers sized to one input, so it trains at its crop of "
+                f"{config.training.crop} px and not at a smaller one."
+            )
+        if self.change(config).network.drop_path and not has_residual_blocks(config):
+            notes.append(f"{config.network.model} has no residual blocks, so there is no stochastic depth.")
+        return tuple(notes)
+
+
+def has_fixed_input(config: RunConfig) -> bool:
+    """Whether the network takes only images of the size that it is built for."""
+    return config.network.model.startswith(("alexnet", "vgg", "fc"))
+
+
+def has_residual_blocks(config: RunConfig) -> bool:
+    """Whether stochastic depth means anything to the network; of a network of timm it is left to timm."""
+    return not config.network.model.startswith(("alexnet", "vgg", "fc"))
+
+
+def scaled_crop(crop_of_224: int, config: RunConfig) -> int:
+    """Return a training crop published for 224 px at the crop of this row, as a multiple of its stride.
+
+    160 and 176 px of 224 become 240 and 264 px of 336.
+    """
+    stride = config.split.stride
+    return max(1, round(crop_of_224 * config.training.crop / 224 / stride)) * stride
+
+
+_RSB_PAPER = "Wightman, Touvron, Jegou: ResNet strikes back (2021), section 4 and table 2"
+_RSB_CONFIGS = "mmpretrain, configs/resnet: resnet50_8xb256-rsb-a1-600e, -a2-300e, -a3-100e and their base files"
+_RSB_SIZE = "OpenMixup, configs/classification/imagenet: resnet50_rsb_a3_sz160_8xb256_ep100 (160 px, LAMB 0.008, 0.02)"
+_RSB_TARGETS = "the published command line of ML-Decoder for A2 (--bce-target-thresh 0.2, bicubic, 3 repeats)"
+_RSB_NOTES = (
+    "The test crop was 0.95 of the image (224 of 236 px). A canvas of 256 px gives 0.875; `--canvas 236` (354 for the "
+    "rows of 36 bands) gives 0.95 and another store.",
+    "The batch of 2,048 is an optimiser step of one branch; `--grad-accum-steps` divides it where memory is short.",
+    "It was trained in mixed precision; here it is float32 unless `--precision` says otherwise.",
+    "timm's LAMB limits the norm of all gradients to 1 by itself; the paper's table says that nothing is clipped.",
+    "The rate at the start of warm-up and at the end is that of mmpretrain; the paper does not give it.",
+)
+_A1_NOTE = (
+    "The paper smooths labels by 0.1 and sets the targets of all mixed classes to 1. Where targets are set to 0 and 1 "
+    "by a threshold afterwards, the smoothing has no effect left; the paper does not say how the two were combined."
+)
+
+RECIPE_SETS: dict[str, RecipeSet] = {
+    item.name: item
+    for item in (
+        RecipeSet(
+            "seed",
+            "the published recipe of these rows: SGD 0.9, lr 0.01, cosine to 0.0001, 100 epochs, batch 256; on "
+            "ImageNet-21K lr 0.001 in steps of 30 epochs, batch 512",
+            ("the published tables of the ImageNet rows (April 2023)",),
+            (
+                "The optimiser leaves norm and bias parameters out of weight decay; upstream's decayed them too.",
+                "Which augmentation was used is only in upstream's code: random resized crop and horizontal flip.",
+                "Several logs contradict this recipe (steps instead of cosine, 90 or 600 epochs, warm starts); each "
+                "row lists what is known.",
+            ),
+            published_sets.seed,
+        ),
+        RecipeSet(
+            "rsb-a1",
+            "ResNet strikes back, A1: LAMB, binary cross-entropy, 600 epochs, batch 2,048 (ResNet-50: 80.4 %)",
+            (_RSB_PAPER, _RSB_CONFIGS),
+            (*_RSB_NOTES, _A1_NOTE),
+            published_sets.rsb_a1,
+        ),
+        RecipeSet(
+            "rsb-a2",
+            "ResNet strikes back, A2: as A1 with 300 epochs (ResNet-50: 79.8 %)",
+            (_RSB_PAPER, _RSB_CONFIGS, _RSB_TARGETS),
+            _RSB_NOTES,
+            published_sets.rsb_a2,
+        ),
+        RecipeSet(
+            "rsb-a3",
+            "ResNet strikes back, A3: 100 epochs at 160 of 224 px, the affordable one (ResNet-50: 78.1 %)",
+            (_RSB_PAPER, _RSB_CONFIGS, _RSB_SIZE),
+            _RSB_NOTES,
+            published_sets.rsb_a3,
+        ),
+        RecipeSet(
+            "torchvision",
+            "torchvision's new recipe: SGD 0.9, TrivialAugment, 600 epochs, batch 1,024 (ResNet-50: 80.86 %)",
+            (
+                "How to train state-of-the-art models using torchvision's latest primitives (PyTorch blog, 2021)",
+                "torchvision, references/classification: the command of ResNet-50 and the defaults of its train.py",
+            ),
+            (
+                "It was tested on 224 of 232 px. A canvas of 256 px gives 0.875; `--canvas 232` (348 for the rows of "
+                "36 bands) gives 0.966 and another store.",
+                "The batch of 1,024 was 128 on each of 8 GPUs; here it is a step of one branch, which "
+                "`--grad-accum-steps` divides where memory is short.",
+                "The moving average was 0.99998 an image-weighted step: with this batch, 32 steps between updates and "
+                "600 epochs its own formula gives the decay of an update used here. It was reset during warm-up.",
+                "Only norms were left out of weight decay; here biases are left out too.",
+            ),
+            published_sets.torchvision,
+        ),
+    )
+}
+
+
+def find_set(name: str) -> RecipeSet:
+    """Return one recipe set.
+
+    Raises:
+        UsageError: there is none of that name; the nearest is suggested.
+    """
+    if name in RECIPE_SETS:
+        return RECIPE_SETS[name]
+    close = difflib.get_close_matches(name, RECIPE_SETS, n=1, cutoff=0.4)
+    hint = f"did you mean {close[0]}? " if close else ""
+    raise UsageError(f"there is no recipe set {name!r}; {hint}the sets are {', '.join(RECIPE_SETS)}")

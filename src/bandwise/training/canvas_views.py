@@ -1,0 +1,51 @@
+"""The crops of whole images that a network is evaluated on: cut, mirrored, and only then split and standardised."""
+
+from collections.abc import Iterator
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from bandwise.bands.module import BandSplit
+from bandwise.evaluation.crops import evaluation_boxes
+from bandwise.store.format import Store
+from bandwise.store.standardise import BandStandardiser
+
+
+class CanvasViews:
+    """The views of `views.Views`, made from the canvas; of unmirrored crops they are the same bits.
+
+    A mirrored crop of a uint8 store differs by one stored step where a value lay halfway between two: the store rounded
+    it before it was mirrored, this class rounds it afterwards.
+    """
+
+    def __init__(self, store: Store, bands: tuple[int, ...], crop: int, crops: int, device: torch.device) -> None:
+        """Prepare for one group of bands.
+
+        Args:
+            store: opened with at least these bands; gives statistics and rounding.
+            bands: the group, in the order of the channels.
+            crop: side of the crop in pixels of a band.
+            crops: 1 for the centre, 10 for corners and centre with their mirrors.
+            device: where the views are computed.
+
+        Raises:
+            UsageError: another number of crops, or a crop that does not fit.
+        """
+        self._boxes = evaluation_boxes(store.side, crop, crops)
+        self._stride, self._side, self._device = store.config.stride, crop * store.config.stride, device
+        self._split = BandSplit(store.transform, bands, storage=store.config.storage).to(device)
+        self._standardise = BandStandardiser(store.transform, bands, store.mean(bands), store.std(bands))
+        self._stored_as = torch.uint8 if store.config.storage == "uint8" else torch.float16
+        self._bands = len(bands)
+
+    def __call__(self, images: Tensor) -> Iterator[Tensor]:
+        """Yield the views of canvases, uint8 (B, C, canvas, canvas), as float32 (B, nb * C, crop, crop)."""
+        images = images.to(self._device)
+        signs = np.ones((len(images), self._bands))
+        for top, left, mirrored in self._boxes:
+            rows = slice(self._stride * top, self._stride * top + self._side)
+            columns = slice(self._stride * left, self._stride * left + self._side)
+            view = images[:, :, rows, columns]
+            stored = self._split(view.flip(3) if mirrored else view)
+            yield self._standardise(stored.permute(0, 2, 3, 1), signs, self._stored_as)

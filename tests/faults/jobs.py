@@ -1,0 +1,107 @@
+"""What a forked child does; every argument is a plain JSON value, every return value an exit code or None."""
+
+import os
+import random
+import signal
+import time
+from pathlib import Path
+
+from tests.faults import breaks, material
+from tests.faults.shim import NOT_REACHED, Shim
+from tests.training import tiny
+
+import bandwise.commands.evaluate
+import bandwise.commands.fuse
+import bandwise.commands.predict
+import bandwise.commands.split
+import bandwise.commands.train
+import bandwise.commands.verify
+from bandwise import cli
+from bandwise.config import RunConfig
+from bandwise.runs import open_run
+from bandwise.store.split import split_dataset
+from bandwise.training.trainer import train_branch
+
+__all__ = ["bandwise"]
+
+
+def split(out: str, workers: int = 1, broken: str | None = None, small: bool = False) -> None:
+    """Split the random pictures into `out`."""
+    breaks.apply(broken)
+    if small:
+        material.split_small(Path(out))
+    else:
+        split_dataset(material.SOURCE, material.SPLIT, Path(out), workers=workers)
+
+
+def train(
+    store: str,
+    out: str,
+    config: str = "every_step",
+    broken: str | None = None,
+    pause_s: float = 0.0,
+    announce: str | None = None,
+) -> None:
+    """Train branch 1 of the tiny network; with `announce`, a byte is added to that file after each step."""
+    breaks.apply(broken)
+    material.use_tiny_network()
+
+    def on_step(step: int) -> None:
+        if announce is not None:
+            with open(announce, "ab") as stream:
+                stream.write(b".")
+        time.sleep(pause_s)
+
+    train_branch(CONFIGS[config], Path(store), Path(out), 1, on_step=on_step)
+
+
+def make_run(root: str) -> None:
+    """Make a finished run."""
+    material.forget_the_commit()
+    material.make_run(Path(root))
+
+
+def finish(run: str, broken: str | None = None) -> None:
+    """Write logits, fusion and results of a trained run."""
+    breaks.apply(broken)
+    material.forget_the_commit()
+    material.finish_run(open_run(Path(run)))
+
+
+def injected(
+    job: str, arguments: dict, root: str, operation: str, number: int, fault: str, lasting: bool = False
+) -> int:
+    """Run a job in which the n-th operation of a kind below `root` fails."""
+    shim = Shim(Path(root), operation, number, fault, lasting=lasting)
+    shim.install()
+    try:
+        return globals()[job](**arguments) or 0
+    finally:
+        if not shim.reached:
+            print(NOT_REACHED)
+
+
+def command(argv: list[str], broken: str | None = None) -> int:
+    """Run one command line; what is no documented error leaves a traceback in the log."""
+    breaks.apply(broken)
+    os.environ["BANDWISE_TRACEBACK"] = "1"
+    return cli.main(argv)
+
+
+def sleeping() -> None:
+    """Sleep for a minute."""
+    time.sleep(60)
+
+
+def endless() -> None:
+    """Never end, and do not listen to polite signals."""
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    while True:
+        random.random()
+
+
+CONFIGS: dict[str, RunConfig] = {
+    "every_step": material.EVERY_STEP,
+    "one_epoch": material.ONE_EPOCH,
+    "plain": tiny.CONFIG,
+}

@@ -1,0 +1,96 @@
+"""The tiny data sets, runs and networks of the fault tests, and what an undisturbed one ends with."""
+
+import hashlib
+import os
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+from tests.pictures import make_folder
+from tests.store.arrays import RandomSource
+from tests.training import tiny
+
+from bandwise import provenance
+from bandwise.checkpoints import branch as branch_module
+from bandwise.config import FusionConfig, NetworkConfig, RunConfig, SplitConfig
+from bandwise.launch.evaluate import ensure_logits, evaluate_run, fuse_run
+from bandwise.runs import Run, create_run, open_run
+from bandwise.sources.folder import FolderSource
+from bandwise.store.split import split_dataset
+from bandwise.training.trainer import train_branch
+
+SOURCE = RandomSource(train=700, val=6)
+SPLIT = SplitConfig(canvas=8, group_size=256, holdout=0.1)
+SMALL_SOURCE = RandomSource(train=6, val=3)
+SMALL_SPLIT = SplitConfig(canvas=8, holdout=0, bands="0,3")
+EVERY_STEP = tiny.with_training(checkpoint_steps=1)
+"""Two epochs of six steps with a checkpoint each; dropout, momentum, warm-up, moving average, mixing."""
+ONE_EPOCH = tiny.with_training(epochs=1, warmup_epochs=0, checkpoint_steps=3)
+"""One epoch of six steps with two checkpoints."""
+RUN = RunConfig(
+    name="tiny",
+    split=SplitConfig(stride=2, transform="dct2d", canvas=24, holdout=0.2),
+    branches="0;3",
+    network=NetworkConfig(model="resnet8", stem="dense"),
+    training=replace(tiny.CONFIG.training, crop=20, epochs=1, warmup_epochs=0, model_ema=False),
+    fusion=FusionConfig(rule="geometric", p=0.5),
+)
+
+
+def use_tiny_network() -> None:
+    """Put a network with dropout and batch statistics in the place of every named one; for a process of its own."""
+    branch_module.create_branch = tiny.tiny_network
+
+
+def forget_the_commit() -> None:
+    """Leave git out of what a run says of itself: somebody may change a file of ours while the tests run."""
+    provenance._commit = lambda: None
+
+
+def split_small(out: Path) -> None:
+    """Two groups of two bands, in milliseconds."""
+    split_dataset(SMALL_SOURCE, SMALL_SPLIT, out)
+
+
+def make_run(root: Path) -> Path:
+    """Split, train, fuse and evaluate two branches of a tiny run below `root`; return the run folder."""
+    pictures = make_folder(root / "pictures", classes=3, train=15, val=3, side=24)
+    split_dataset(FolderSource(pictures), RUN.split, root / "run" / "store")
+    run = create_run(root / "run", RUN)
+    for branch in range(len(run.groups)):
+        train_branch(RUN, run.store_path, run.branch_folder(branch), branch)
+    finish_run(run)
+    return run.path
+
+
+def finish_run(run: Run) -> None:
+    """Write the logits, the fusion and the results of a trained run."""
+    for split in ("holdout", "val"):
+        ensure_logits(run, split, 1, tuple(range(len(run.groups))))
+    fuse_run(run)
+    evaluate_run(run)
+
+
+def unfinished_copy(run: Path, to: Path) -> Run:
+    """Copy a run without its logits, fusion and results."""
+    shutil.copytree(run, to, ignore=shutil.ignore_patterns("logits", "fusion.json", "results.json", "preview"))
+    return open_run(to)
+
+
+def tree(folder: Path) -> dict[str, str]:
+    """Return the SHA-256 of every file below a folder, by relative name; what vanishes meanwhile is left out."""
+    found: dict[str, str] = {}
+    for place, _, names in os.walk(folder):
+        for name in names:
+            path = Path(place) / name
+            try:
+                found[path.relative_to(folder).as_posix()] = hashlib.sha256(path.read_bytes()).hexdigest()
+            except FileNotFoundError:
+                continue
+    return found
+
+
+def final_names(files: dict[str, str]) -> dict[str, str]:
+    """Leave out the lock, temporary files, and what is being deleted."""
+    parts = {name: [part for part in name.split("/") if part.startswith((".tmp-", ".trash-", ".lock"))] for name in files}
+    return {name: digest for name, digest in files.items() if not parts[name]}
