@@ -6,7 +6,10 @@ from pathlib import Path
 import pytest
 
 SOURCE = Path(__file__).parent.parent / "src" / "bandwise"
-LEAVES = {"errors", "version", "groups", "config", "configfile", "atomic", "locks", "progress", "signals"}
+LEAVES = {"errors", "version", "groups", "config", "configfile", "atomic", "sealing", "tensorfile", "locks", "progress"} | {
+    "signals",
+    "provenance",
+}
 MAY_IMPORT = {
     "errors": set(),
     "version": set(),
@@ -17,6 +20,9 @@ MAY_IMPORT = {
     "config": {"errors", "groups"},
     "configfile": {"errors", "config"},
     "atomic": {"errors"},
+    "sealing": {"errors", "atomic"},
+    "tensorfile": {"errors", "atomic"},
+    "provenance": {"version"},
     "locks": {"errors"},
     "runs": LEAVES,
     "bands": set(),

@@ -234,23 +234,28 @@ def require_space(folder: Path, needed_bytes: int, *, reserve_bytes: int = 64 <<
 
 
 def require_writable(folder: Path) -> None:
-    """Create `folder` if need be and prove that a file can be written there, before any work starts.
+    """Create `folder` if need be and prove that a file can be written and renamed there, before any work starts.
 
     Raises:
-        UsageError: the folder cannot be created or written.
+        UsageError: the folder cannot be created or written, or its file system cannot put a file in another's place.
         NoSpaceError: the disk is full.
     """
     if os.fsencode(folder).decode("utf-8", "replace") != os.fspath(folder):
         # Parquet files are opened by names in UTF-8.
         raise UsageError(f"the name of the folder {os.fspath(folder)!a} is not UTF-8; choose another with --out")
-    probe = folder / f"{TEMPORARY_PREFIX}probe.{os.getpid()}.{secrets.token_hex(4)}"
+    probe, other = (folder / f"{TEMPORARY_PREFIX}probe.{os.getpid()}.{secrets.token_hex(4)}" for _ in range(2))
     try:
         with explain_full_disk(folder):
             folder.mkdir(parents=True, exist_ok=True)
             try:
                 probe.write_bytes(b"bandwise")
+                other.write_bytes(b"")
+                os.rename(probe, other)  # noqa: PTH104
+                if other.read_bytes() != b"bandwise":
+                    raise OSError(errno.ENOTSUP, "a renamed file does not take the place of another")
             finally:
                 probe.unlink(missing_ok=True)
+                other.unlink(missing_ok=True)
     except OSError as error:
         raise UsageError(f"cannot write in {folder}: {error.strerror}; choose another folder with --out") from error
 

@@ -1,6 +1,9 @@
 """Signals that ask a long piece of work to stop at the next safe point."""
 
 import contextlib
+import multiprocessing
+import multiprocessing.connection
+import os
 import signal
 import threading
 from collections.abc import Callable, Iterator
@@ -38,3 +41,15 @@ def stop_requested() -> Iterator[Callable[[], signal.Signals | None]]:
     finally:
         for number, handler in previous.items():
             signal.signal(number, handler)
+
+
+def die_with_parent() -> None:
+    """End this worker process, made by `multiprocessing`, as soon as the process that made it is gone."""
+    threading.Thread(target=_wait_for_parent, daemon=True).start()
+
+
+def _wait_for_parent() -> None:
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    multiprocessing.connection.wait([parent.sentinel])
+    os._exit(1)

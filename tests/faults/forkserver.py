@@ -1,7 +1,7 @@
 """Processes that start in milliseconds: a server imports everything once and forks one child for each trial.
 
 The client (`ForkServer`, in the test process) and the server (`main`, started with `-m`) talk in lines of JSON. A child
-runs one function of `tests.faults.jobs` in a session of its own and ends with the exit code that the command line would
+runs one function of `tests.faults.jobs` in a process group of its own and ends with the exit code that the command line would
 give for what the function raised.
 """
 
@@ -66,7 +66,7 @@ class ForkServer:
     def __init__(self, logs: Path) -> None:
         self._logs, self._count = logs, 0
         logs.mkdir(parents=True, exist_ok=True)
-        environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT), "PYTHONHASHSEED": "0"}
+        environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'src'}", "PYTHONHASHSEED": "0"}
         self._process = subprocess.Popen(
             [sys.executable, "-W", "error", "-m", "tests.faults.forkserver"],
             cwd=ROOT,
@@ -114,10 +114,13 @@ def fork_server(logs: Path) -> Iterator[ForkServer]:
 def _start(question: dict[str, Any], jobs: Any) -> int:
     child = os.fork()
     if child:
+        # Both sides do it, so that there is a group to kill whoever comes first.
+        with contextlib.suppress(ProcessLookupError):
+            os.setpgid(child, child)
         return child
     code = CRASHED
     try:
-        os.setsid()
+        os.setpgid(0, 0)
         log = os.open(question["log"], os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644)
         quiet = os.open(os.devnull, os.O_RDONLY)
         for source, target in ((quiet, 0), (log, 1), (log, 2)):
@@ -165,7 +168,7 @@ def _wait(child: int, timeout_s: float) -> int | None:
 def main() -> None:
     """Serve until the standard input ends."""
     # What the imports print must not be taken for an answer.
-    answers = os.fdopen(os.dup(1), "w")
+    answers = os.dup(1)
     os.dup2(2, 1)
     from tests.faults import jobs
 
@@ -177,8 +180,7 @@ def main() -> None:
             answer = {"running": os.waitid(os.P_PID, question["running"], os.WEXITED | os.WNOHANG | os.WNOWAIT) is None}
         else:
             answer = {"code": _wait(question["wait"], question["timeout_s"])}
-        answers.write(json.dumps(answer) + "\n")
-        answers.flush()
+        os.write(answers, (json.dumps(answer) + "\n").encode())
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@ import os
 import random
 import signal
 import time
+from dataclasses import replace
 from pathlib import Path
 
 from tests.faults import breaks, material
@@ -25,7 +26,7 @@ from bandwise.training.trainer import train_branch
 __all__ = ["bandwise"]
 
 
-def split(out: str, workers: int = 1, broken: str | None = None, small: bool = False) -> None:
+def split(out: str, workers: int = 1, broken: str | None = None, small: str = "") -> None:
     """Split the random pictures into `out`."""
     breaks.apply(broken)
     if small:
@@ -55,17 +56,28 @@ def train(
     train_branch(CONFIGS[config], Path(store), Path(out), 1, on_step=on_step)
 
 
+def train_steps(store: str, out: str, stop_after: int) -> None:
+    """Train one epoch and ask to stop, with a signal, after some steps; 0 lets it run to its end."""
+    material.use_tiny_network()
+
+    def on_step(step: int) -> None:
+        if step == stop_after:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    train_branch(material.ONE_EPOCH, Path(store), Path(out), 1, on_step=on_step)
+
+
 def make_run(root: str) -> None:
     """Make a finished run."""
     material.forget_the_commit()
     material.make_run(Path(root))
 
 
-def finish(run: str, broken: str | None = None) -> None:
-    """Write logits, fusion and results of a trained run."""
+def finish(run: str, store: str, broken: str | None = None) -> None:
+    """Write logits, fusion and results of a trained run whose store lies elsewhere."""
     breaks.apply(broken)
     material.forget_the_commit()
-    material.finish_run(open_run(Path(run)))
+    material.finish_run(replace(open_run(Path(run)), store_path=Path(store)))
 
 
 def injected(

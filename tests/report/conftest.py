@@ -1,6 +1,5 @@
 """Run folders as the other stages leave them, filled with imagined predictions."""
 
-import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -9,13 +8,15 @@ import pytest
 import torch
 from PIL import Image
 
-from bandwise import atomic
+from bandwise.atomic import sha256_file
 from bandwise.config import RunConfig, SplitConfig, TrainingConfig, to_dict
 from bandwise.evaluation.metrics import classification_metrics
 from bandwise.fusion.logits import BranchLogits
 from bandwise.fusion.rules import RULES, fit
 from bandwise.report.html import render_report
-from bandwise.runs import LogitsFile, Run, create_run, environment, write_logits
+from bandwise.provenance import environment
+from bandwise.runs import LogitsFile, Run, create_run, write_logits
+from bandwise.sealing import write_document, write_rows
 
 CLASSES = ("apple", "banana", "carrot & co", "<b>date</b>", "egg|plant")
 
@@ -71,7 +72,7 @@ def imagine_run() -> Callable[..., Path]:
             _write_training(run, branch, skills[branch])
         if preview:
             _write_preview(run, len(skills))
-        atomic.write_json(run.results_path(), _results(run, parts, list(classes), rule))
+        write_document(run.results_path(), _results(run, parts, list(classes), rule))
         return path
 
     return build
@@ -159,8 +160,8 @@ def _write_training(run: Run, branch: int, skill: float) -> None:
         }
         for epoch in range(1, run.config.training.epochs + 1)
     ]
-    atomic.write_text(folder / "metrics.jsonl", "".join(json.dumps(row) + "\n" for row in rows))
-    atomic.write_json(
+    write_rows(folder / "metrics.jsonl", rows)
+    write_document(
         folder / "summary.json",
         {"branch": branch, "bands": [branch], "epochs": 1, "peak_bytes": 812_000_000, "wall_s": 251.3},
     )
@@ -179,6 +180,13 @@ def _write_preview(run: Run, branches: int) -> None:
             Image.fromarray(np.repeat(wave.astype(np.uint8)[..., None], 3, axis=2)).save(folder / name)
             caption = "canvas, 256 pixels" if band is None else f"band {band}, contrast x 4"
             listed.append(
-                {"file": name, "sample": sample, "band": band, "class": CLASSES[sample + 2], "caption": caption}
+                {
+                    "file": name,
+                    "sample": sample,
+                    "band": band,
+                    "class": CLASSES[sample + 2],
+                    "caption": caption,
+                    "sha256": sha256_file(folder / name),
+                }
             )
-    atomic.write_json(folder / "preview.json", listed)
+    write_document(folder / "preview.json", {"pictures": listed})

@@ -1,6 +1,5 @@
 """The table of evidence comes from `results/` and from nowhere else."""
 
-import json
 import re
 from pathlib import Path
 
@@ -17,6 +16,7 @@ from bandwise.report.evidence import (
     read_results,
     update_between_marks,
 )
+from bandwise.sealing import write_document
 
 ROOT = Path(__file__).parents[2]
 
@@ -46,7 +46,7 @@ def results(tmp_path):
         fake("b", 1, 0.73, [0.73]),
     ]
     for run in runs:
-        (tmp_path / f"{run['name']}-seed{run['config']['training']['seed']}.json").write_text(json.dumps(run))
+        write_document(tmp_path / f"{run['name']}-seed{run['config']['training']['seed']}.json", run)
     return read_results(tmp_path)
 
 
@@ -84,7 +84,7 @@ def test_marks_are_needed(tmp_path):
 def test_an_empty_folder_and_a_foreign_file(tmp_path):
     with pytest.raises(UsageError, match="holds no results"):
         read_results(tmp_path)
-    (tmp_path / "x.json").write_text("{}")
+    write_document(tmp_path / "x.json", {})
     with pytest.raises(CorruptionError, match=r"x\.json is no result"):
         read_results(tmp_path)
 

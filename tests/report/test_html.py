@@ -10,6 +10,7 @@ import pytest
 
 from bandwise.errors import UsageError
 from bandwise.report.html import render_report
+from bandwise.sealing import read_document, write_document
 
 VOID = {"meta", "link", "img", "br"}
 
@@ -136,19 +137,19 @@ def test_only_missing_runs_still_give_a_page_that_says_so(tmp_path):
 
 
 def test_a_fusion_of_some_branches_is_said(runs, tmp_path):
-    results = json.loads((runs[0] / "results.json").read_text())
+    results = read_document(runs[0] / "results.json")
     del results["branches"][2]
     for entry in (results["fusion"], *results["rules"].values()):
         entry |= {"branches": [0, 1, 3], "weights": [0.5, 0.25, 0.25]}
-    (runs[0] / "results.json").write_text(json.dumps(results))
+    write_document(runs[0] / "results.json", results)
     text = "".join(read(render_report(runs, tmp_path / "report.html")).text)
     assert "The fusion uses 3 of 4 branches; missing: 2." in text
 
 
 def test_ten_crops_and_single_crops_stand_apart(runs, tmp_path):
-    results = json.loads((runs[0] / "results.json").read_text())
+    results = read_document(runs[0] / "results.json")
     results["crops"], results["fused"]["top1"] = 10, 0.987
-    (runs[0] / "results-10crop.json").write_text(json.dumps(results))
+    write_document(runs[0] / "results-10crop.json", results)
     text = "".join(read(render_report(runs, tmp_path / "report.html")).text)
     assert "Ten crops" in text
     assert "98.70 ±" in text
@@ -156,27 +157,27 @@ def test_ten_crops_and_single_crops_stand_apart(runs, tmp_path):
 
 
 def test_leave_one_out_is_shown_where_it_was_measured(runs, tmp_path):
-    results = json.loads((runs[0] / "results.json").read_text())
+    results = read_document(runs[0] / "results.json")
     results["leave_one_out"] = [{"branch": b, "top1_gain": 0.0123, "nll_gain": 0.1} for b in range(3)]
-    (runs[0] / "results.json").write_text(json.dumps(results))
+    write_document(runs[0] / "results.json", results)
     text = "".join(read(render_report(runs, tmp_path / "report.html")).text)
     assert "worth (points)" in text
     assert "+1.23" in text
 
 
 def test_a_holdout_unlike_the_reported_images_is_said(runs, tmp_path):
-    results = json.loads((runs[0] / "results.json").read_text())
+    results = read_document(runs[0] / "results.json")
     results["branches"][0]["holdout"]["top1"] = 0.99
-    (runs[0] / "results.json").write_text(json.dumps(results))
+    write_document(runs[0] / "results.json", results)
     text = "".join(read(render_report(runs, tmp_path / "report.html")).text)
     assert "The holdout is not like the reported images: branch 0 is right on 99.00 % of it" in text
 
 
 def test_a_rule_other_than_the_configured_one_is_said(runs, tmp_path, finished_page):
     assert "the configuration says" not in finished_page.read_text(encoding="utf-8")
-    results = json.loads((runs[0] / "results.json").read_text())
+    results = read_document(runs[0] / "results.json")
     results["fusion"], results["fused"] = dict(results["rules"]["greedy"]), results["rules"]["greedy"]
-    (runs[0] / "results.json").write_text(json.dumps(results))
+    write_document(runs[0] / "results.json", results)
     text = "".join(read(render_report(runs, tmp_path / "report.html")).text)
     assert "The result uses the rule greedy, the configuration says learned." in text
 

@@ -1,7 +1,6 @@
 """Pictures come from the preview folder and from nowhere else."""
 
 import base64
-import json
 import shutil
 from pathlib import Path
 
@@ -9,6 +8,7 @@ import pytest
 
 from bandwise.report import pictures
 from bandwise.report.pictures import galleries
+from bandwise.sealing import read_document, write_document
 
 
 @pytest.fixture
@@ -33,9 +33,9 @@ def test_no_preview_is_said(tmp_path):
 
 def change(preview, **fields):
     index = preview / "preview.json"
-    content = json.loads(index.read_text())
-    content[1] |= fields
-    index.write_text(json.dumps(content))
+    content = read_document(index)
+    content["pictures"][1] |= fields
+    write_document(index, content)
 
 
 @pytest.mark.parametrize("name", ["../../secret.png", "/etc/passwd", "sub/x.png", "picture.svg", 7])
@@ -58,10 +58,21 @@ def test_a_file_that_is_no_png_is_refused(preview):
     assert "is not a PNG picture" in galleries(preview)[1]
 
 
-@pytest.mark.parametrize("content", ["{}", '["sample-0.png"]', '[{"file": "sample-0.png"}]', "not json"])
-def test_a_damaged_index_is_said(preview, content):
-    (preview / "preview.json").write_text(content)
+@pytest.mark.parametrize("listed", [None, {}, ["sample-0.png"], [{"file": "sample-0.png"}]])
+def test_an_impossible_index_is_said(preview, listed):
+    write_document(preview / "preview.json", {"pictures": listed})
     assert galleries(preview)[1].startswith("The preview could not be read")
+
+
+def test_a_damaged_index_is_said(preview):
+    (preview / "preview.json").write_text("not json")
+    assert galleries(preview)[1].startswith("The preview could not be read")
+
+
+def test_an_altered_picture_is_said(preview):
+    path = preview / "sample-0-band-00.png"
+    path.write_bytes(path.read_bytes() + b"\0")
+    assert "sample-0-band-00.png is altered" in galleries(preview)[1]
 
 
 def test_a_page_does_not_grow_without_bound(preview, monkeypatch):

@@ -1,14 +1,15 @@
 """What is missing or damaged becomes a sentence; the rest is still read."""
 
-import json
 import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from bandwise.atomic import json_bytes
 from bandwise.report.view import read_view
 from bandwise.runs import read_logits, write_logits
+from bandwise.sealing import read_document, seal, write_document
 
 
 @pytest.fixture
@@ -42,29 +43,30 @@ def test_results_that_are_not_there_yet(run):
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ("{", "is damaged"),
-        ("[]", "lacks a format that this program reads"),
-        ('{"format": "bandwise-results", "version": 2}', "lacks a format that this program reads"),
-        ('{"format": "bandwise-results", "version": 1, "name": "x"}', "lacks data, crops"),
+        (b"{", "is damaged"),
+        (b"[]", "does not hold a JSON object"),
+        (json_bytes({"format": "bandwise-results", "version": 1}), "carries no SHA-256"),
+        (json_bytes(seal({"format": "bandwise-results", "version": 2})), "lacks a format that this program reads"),
+        (json_bytes(seal({"format": "bandwise-results", "version": 1, "name": "x"})), "lacks data, crops"),
     ],
 )
 def test_damaged_results(run, content, message):
-    (run / "results.json").write_text(content)
+    (run / "results.json").write_bytes(content)
     view = read_view(run)
     assert view.results is None
     assert any(message in problem for problem in view.problems)
 
 
 def test_results_of_another_fusion_are_reported(run):
-    results = json.loads((run / "results.json").read_text(encoding="utf-8"))
-    (run / "fusion.json").write_text(json.dumps(results["fusion"]), encoding="utf-8")
+    results = read_document(run / "results.json")
+    write_document(run / "fusion.json", results["fusion"])
     assert not any("another fusion" in problem for problem in read_view(run).problems)
-    (run / "fusion.json").write_text(json.dumps({**results["fusion"], "temperature": 9.0}), encoding="utf-8")
+    write_document(run / "fusion.json", {**results["fusion"], "temperature": 9.0})
     assert any("holds another fusion by now" in problem for problem in read_view(run).problems)
 
 
 def test_a_summary_that_is_none_is_reported(run):
-    (run / "branch-01" / "summary.json").write_text("null", encoding="utf-8")
+    write_document(run / "branch-01" / "summary.json", {})
     assert any("is not the summary of a branch" in problem for problem in read_view(run).problems)
 
 
@@ -73,22 +75,20 @@ def test_a_branch_without_a_summary_is_named(run):
     assert any(problem.startswith("Branch 2 is not trained") for problem in read_view(run).problems)
 
 
-def test_a_half_written_last_row_is_dropped_without_a_word(run):
+@pytest.mark.parametrize("damage", ["half a row", "another value", "a row less"])
+def test_damaged_metrics_have_no_curve_and_are_named(run, damage):
     path = run / "branch-01" / "metrics.jsonl"
-    path.write_text(path.read_text() + '{"epoch": 7, "tr')
+    lines = path.read_text().splitlines(keepends=True)
+    if damage == "half a row":
+        lines[-1] = lines[-1][:9]
+    elif damage == "another value":
+        lines[2] = lines[2].replace("57", "58")
+    else:
+        del lines[3]
+    path.write_text("".join(lines))
     view = read_view(run)
-    assert len(view.curves[1]) == 6
-    assert view.problems == ()
-
-
-def test_a_damaged_row_in_the_middle_is_reported(run):
-    path = run / "branch-01" / "metrics.jsonl"
-    lines = path.read_text().splitlines()
-    lines[2] = "oops"
-    path.write_text("\n".join(lines))
-    view = read_view(run)
-    assert len(view.curves[1]) == 2
-    assert any("line 3 is not a row of metrics" in problem for problem in view.problems)
+    assert view.curves[1] == []
+    assert any(f"There is no curve of branch-01: {path}, line" in problem for problem in view.problems)
 
 
 def test_missing_logits_leave_the_table_and_say_why(run):
@@ -109,19 +109,19 @@ def test_logits_of_other_images_are_not_mixed(run):
 
 
 def test_logits_that_do_not_give_the_results_are_not_used(run):
-    results = json.loads((run / "results.json").read_text())
+    results = read_document(run / "results.json")
     results["fused"]["top1"] += 0.05
-    (run / "results.json").write_text(json.dumps(results))
+    write_document(run / "results.json", results)
     view = read_view(run)
     assert view.answers is None
     assert any("written at another time" in problem for problem in view.problems)
 
 
 def test_a_fusion_of_some_branches_is_read_in_its_order(run):
-    results = json.loads((run / "results.json").read_text())
+    results = read_document(run / "results.json")
     results["fusion"] |= {"branches": [3, 0], "weights": [0.25, 0.75]}
     logits = {b: read_logits(run / "logits" / "val" / f"branch-{b:02d}.safetensors") for b in (0, 3)}
     fused = 0.25 * logits[3].logits.astype(float) + 0.75 * logits[0].logits.astype(float)
     results["fused"]["top1"] = float((fused.argmax(1) == logits[0].labels).mean())
-    (run / "results.json").write_text(json.dumps(results))
+    write_document(run / "results.json", results)
     np.testing.assert_allclose(read_view(run).answers.fused, fused)

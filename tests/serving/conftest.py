@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 from tests.pictures import make_folder
 
-from bandwise.atomic import write_json
 from bandwise.config import AugmentConfig, FusionConfig, NetworkConfig, RunConfig, SplitConfig, TrainingConfig
 from bandwise.fusion.logits import load_branches
 from bandwise.fusion.rules import fit
 from bandwise.runs import create_run
+from bandwise.sealing import write_document
 from bandwise.serving.ensemble import SpectralEnsemble
 from bandwise.sources.folder import FolderSource
 from bandwise.store.split import split_dataset
@@ -41,7 +41,7 @@ def make_run(root: Path, config: RunConfig) -> Path:
         for split in ("holdout", "val"):
             write_branch_logits(config, run.store_path, folder, branch, run.logits_path(split, branch), split=split)
     holdout = load_branches([run.logits_path("holdout", branch) for branch in branches])
-    write_json(run.fusion_path(), fit(config.fusion.rule, holdout, p=config.fusion.p).to_dict())
+    write_document(run.fusion_path(), fit(config.fusion.rule, holdout, p=config.fusion.p).to_dict())
     return run.path
 
 

@@ -12,6 +12,7 @@ from bandwise.checkpoints.branch import load_branch
 from bandwise.errors import CorruptionError, IncompatibleError, UsageError
 from bandwise.fusion.combination import Fusion
 from bandwise.runs import open_run, read_logits
+from bandwise.sealing import write_document
 from bandwise.serving.ensemble import SpectralEnsemble
 from bandwise.sources.decode import load_canvas
 from bandwise.sources.folder import FolderSource
@@ -113,7 +114,7 @@ def test_other_shapes_are_refused(ensemble, shape):
 
 def test_branches_of_weight_0_need_not_be_there(copied, ensemble):
     fusion = Fusion(rule="greedy", branches=(2, 0, 1), weights=(0.25, 0.75, 0.0), fitted_on="holdout", n_holdout=9)
-    (copied / "fusion.json").write_text(json.dumps(fusion.to_dict()))
+    write_document(copied / "fusion.json", fusion.to_dict())
     shutil.rmtree(copied / "branch-01")
     images = torch.randint(0, 256, (2, 3, 24, 24), dtype=torch.uint8)
     parts = dict(zip(ensemble.fusion.branches, ensemble.branch_logits(images), strict=True))
@@ -124,10 +125,10 @@ def test_branches_of_weight_0_need_not_be_there(copied, ensemble):
 def test_a_run_that_is_not_there_or_not_fused_is_refused(copied, tmp_path):
     with pytest.raises(UsageError, match="is no run"):
         SpectralEnsemble.from_run(tmp_path / "nothing")
-    (copied / "fusion.json").write_text('{"rule": "mean"}')
+    write_document(copied / "fusion.json", {"rule": "mean"})
     with pytest.raises(CorruptionError, match=r"fusion\.json is damaged"):
         SpectralEnsemble.from_run(copied)
-    (copied / "fusion.json").write_text(json.dumps(Fusion(rule="mean", branches=(7,), weights=(1.0,)).to_dict()))
+    write_document(copied / "fusion.json", Fusion(rule="mean", branches=(7,), weights=(1.0,)).to_dict())
     with pytest.raises(CorruptionError, match=r"fuses the branches \[7\]; the run has 3"):
         SpectralEnsemble.from_run(copied)
     (copied / "fusion.json").unlink()

@@ -87,7 +87,7 @@ def test_the_preview_shows_canvas_and_stored_bands(tmp_path, storage):
     source = FolderSource(make_folder(tmp_path / "in", train=3, val=2, side=24))
     split_dataset(source, SplitConfig(canvas=24, storage=storage), tmp_path / "s")
     listed = write_preview(tmp_path / "s", source, tmp_path / "out" / "preview", count=3)
-    assert json.loads((tmp_path / "out" / "preview" / "preview.json").read_text()) == listed
+    assert json.loads((tmp_path / "out" / "preview" / "preview.json").read_text())["pictures"] == listed
     assert [entry["file"] for entry in listed[:3]] == ["sample-0.png", "sample-0-band-00.png", "sample-0-band-01.png"]
     assert len(listed) == 3 * 5
     assert [entry["class"] for entry in listed[::5]] == ["class-0", "class-1", "class-2"]

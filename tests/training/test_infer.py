@@ -67,7 +67,7 @@ def test_every_sample_stands_once_in_the_order_of_the_ids(store_path, trained, t
     classes = sha256_bytes(json_bytes(["class-0", "class-1", "class-2"]))
     weights = sha256_bytes((steps(trained)[0] / "model.safetensors").read_bytes())
     facts = {"branch": "1", "split": split, "crops": "1", "store": store.digest, "classes": classes}
-    assert found.meta == {**facts, "weights": weights}
+    assert found.meta == {**facts, "views": "bands", "weights": weights}
 
 
 def test_the_logits_are_those_of_the_moving_average(store_path, trained, tmp_path):

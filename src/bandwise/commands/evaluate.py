@@ -9,10 +9,12 @@ import tyro
 
 from bandwise.commands.outcome import Outcome, percent
 from bandwise.commands.parsing import parse
+from bandwise.commands.store_source import crops_from
 from bandwise.errors import TooManyBadInputs
 from bandwise.launch.evaluate import evaluate_run
 from bandwise.runs import open_run
 from bandwise.sealing import write_document
+from bandwise.training.testcrops import WantedOrigin
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,6 +25,11 @@ class Arguments:
     """Run folder."""
     crops: Literal[1, 10] = 1
     """Centre crop, or the mean of ten; the two never share a file or a column."""
+    crops_from: WantedOrigin = "auto"
+    """Pixels of the crops: the branch's own stored bands, images rebuilt from a store of all bands, or the source
+    decoded again. auto takes the first of these, in this order, that can give the crops exactly or is there."""
+    data: str | None = None
+    """Where the source is now; where the run found it when left out."""
     max_bad: int = 0
     """Images of the reported set that may have been unreadable before the exit code is 3."""
     record: Path | None = None
@@ -34,7 +41,9 @@ class Arguments:
 def main(argv: Sequence[str]) -> Outcome:
     """Evaluate."""
     arguments = parse(Arguments, argv, "evaluate")
-    results = evaluate_run(open_run(arguments.run), crops=arguments.crops)
+    run = open_run(arguments.run)
+    wanted = crops_from(run, arguments.crops_from, arguments.data)
+    results = evaluate_run(run, crops=arguments.crops, crops_from=wanted)
     if arguments.record is not None:
         arguments.record.mkdir(parents=True, exist_ok=True)
         crops = "" if results["crops"] == 1 else f"-{results['crops']}crop"
@@ -53,7 +62,7 @@ def evaluation_outcome(results: dict[str, Any], max_bad: int) -> Outcome:
 def results_text(results: dict[str, Any]) -> str:
     """Lay out the figures of one run for a terminal."""
     classes = len(results["data"]["classes"])
-    crops = "centre crop" if results["crops"] == 1 else f"{results['crops']} crops"
+    crops = "centre crop" if results["crops"] == 1 else f"{results['crops']} crops (from {results['views']})"
     lines = [
         f"{results['name']}: {results['n_eval']} of {results['n_total']} reported images, {classes} classes, {crops}",
         f"  {'':<22}{'top-1':>9}{'top-5':>9}{'NLL':>8}{'ECE':>8}",

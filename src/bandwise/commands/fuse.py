@@ -9,10 +9,12 @@ import tyro
 
 from bandwise.commands.outcome import Outcome
 from bandwise.commands.parsing import parse
+from bandwise.commands.store_source import crops_from
 from bandwise.config import FusionRule
 from bandwise.groups import parse_bands
 from bandwise.launch.evaluate import fuse_run
 from bandwise.runs import open_run
+from bandwise.training.testcrops import WantedOrigin
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,6 +29,11 @@ class Arguments:
     """Branches to fuse, for example 0,2-3."""
     crops: Literal[1, 10] = 1
     """Predictions to fuse: of the centre crop, or the mean of ten crops."""
+    crops_from: WantedOrigin = "auto"
+    """Pixels of the crops: the branch's own stored bands, images rebuilt from a store of all bands, or the source
+    decoded again. auto takes the first of these, in this order, that can give the crops exactly or is there."""
+    data: str | None = None
+    """Where the source is now; where the run found it when left out."""
     json: bool = False
     """Print one JSON object."""
 
@@ -36,7 +43,8 @@ def main(argv: Sequence[str]) -> Outcome:
     arguments = parse(Arguments, argv, "fuse")
     run = open_run(arguments.run)
     use = None if arguments.use == "all" else parse_bands(arguments.use, len(run.groups))
-    fusion = fuse_run(run, rule=arguments.rule, crops=arguments.crops, use=use)
+    wanted = crops_from(run, arguments.crops_from, arguments.data)
+    fusion = fuse_run(run, rule=arguments.rule, crops=arguments.crops, crops_from=wanted, use=use)
     weights = ", ".join(
         f"{branch}: {weight:.3f}" for branch, weight in zip(fusion.branches, fusion.weights, strict=True)
     )

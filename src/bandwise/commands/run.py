@@ -20,6 +20,7 @@ from bandwise.sources.resolve import open_source
 from bandwise.store.place import require_apart
 from bandwise.store.preview import write_preview
 from bandwise.store.split import split_dataset
+from bandwise.store.workers import DECODE_TIMEOUT_S
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,6 +39,9 @@ class Arguments:
     threads of a branch, and 1 on an accelerator."""
     max_bad: int | None = None
     """Unreadable images allowed in the split; 100 or one in ten thousand when left out. None in the reported set."""
+    decode_timeout: float = DECODE_TIMEOUT_S
+    """Seconds of the split for one picture; one that takes longer, or crashes the decoder, is skipped. 0 does not
+    guard."""
     allow_empty_class: bool = False
     """Accept a class folder without images."""
     config: Path | None = None
@@ -65,6 +69,7 @@ def main(argv: Sequence[str]) -> Outcome:
         workers=arguments.workers,
         jobs=jobs,
         max_bad=arguments.max_bad,
+        decode_timeout=arguments.decode_timeout,
         allow_empty_class=arguments.allow_empty_class,
         dry_run=arguments.dry_run,
     )
@@ -83,6 +88,7 @@ def run_config(
     workers: int = 1,
     jobs: int = 1,
     max_bad: int | None = None,
+    decode_timeout: float = 0.0,
     allow_empty_class: bool = False,
     dry_run: bool = False,
 ) -> dict[str, Any]:
@@ -94,7 +100,8 @@ def run_config(
     Raises:
         BandwiseError: any of the stages' errors; what they finished stays.
     """
-    options = {"workers": workers, "max_bad": max_bad, "allow_empty_class": allow_empty_class}
+    options = {"workers": workers, "max_bad": max_bad, "decode_timeout": decode_timeout}
+    options["allow_empty_class"] = allow_empty_class
     if dry_run:
         store_path = out / "store" if store is None else store.expanduser()
         plan = split_dataset(open_source(config.data), config.split, store_path, dry_run=True, **options)

@@ -1,8 +1,10 @@
 """`bandwise split`: write the sub-datasets of an image set."""
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from bandwise.commands.outcome import Outcome
 from bandwise.commands.parsing import base_config, core_count, parse, require_out, take_recipe
@@ -10,6 +12,9 @@ from bandwise.config import DataConfig, SplitConfig
 from bandwise.signals import stop_requested
 from bandwise.sources.resolve import open_source
 from bandwise.store.split import split_dataset
+from bandwise.store.workers import DECODE_TIMEOUT_S
+
+_SHOWN = 10
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,6 +29,8 @@ class Arguments:
     """Processes; the bytes of the store do not depend on it."""
     max_bad: int | None = None
     """Unreadable images allowed before the work stops; 100 or one in ten thousand when left out."""
+    decode_timeout: float = DECODE_TIMEOUT_S
+    """Seconds for one picture; one that takes longer, or crashes the decoder, is skipped. 0 does not guard."""
     allow_empty_class: bool = False
     """Accept a class folder without images."""
     config: Path | None = None
@@ -48,6 +55,7 @@ def main(argv: Sequence[str]) -> Outcome:
             out,
             workers=arguments.workers,
             max_bad=arguments.max_bad,
+            decode_timeout=arguments.decode_timeout,
             allow_empty_class=arguments.allow_empty_class,
             dry_run=arguments.dry_run,
             stop=lambda: received() is not None,
@@ -55,6 +63,14 @@ def main(argv: Sequence[str]) -> Outcome:
     return Outcome(result, split_text(result))
 
 
-def split_text(result: dict) -> str:
-    """Say in a few lines what a split did."""
-    return "\n".join(f"{key:<14} {value}" for key, value in result.items() if not isinstance(value, list | dict))
+def split_text(result: dict[str, Any]) -> str:
+    """Say in a few lines what a split did, what it skipped and why, and what was unusual."""
+    lines = [f"{key:<14} {value}" for key, value in result.items() if not isinstance(value, list | dict | None)]
+    for reason, count in Counter(sample["reason"] for sample in result.get("bad", ())).most_common():
+        lines.append(f"{f'skipped, {reason}':<32} {count}")
+    for sample in result.get("bad", ())[:_SHOWN]:
+        lines.append(f"  id {sample['id']}, {sample['path']!r}: {sample['reason']}, {sample['detail']}")
+    if (more := len(result.get("bad", ())) - _SHOWN) > 0:
+        lines.append(f'  and {more} more, in the manifest under "bad"')
+    lines += [f"{f'note: {note}':<62} {count}" for note, count in result.get("notes", {}).items()]
+    return "\n".join(lines)

@@ -1,29 +1,48 @@
 """Find the images that a store was made from."""
 
+from dataclasses import replace
+from functools import cache
 from pathlib import Path
 
 from bandwise.config import DataConfig
 from bandwise.errors import UsageError
+from bandwise.runs import Run
 from bandwise.sources.named import available
 from bandwise.sources.resolve import open_source
 from bandwise.sources.samples import Source
 from bandwise.store.documents import read_marker
+from bandwise.training.testcrops import CropsFrom, WantedOrigin
 
 _KINDS_TO_NAME = ("imagenet1k", "imagenet21k", "parquet", "webdataset")
 
 
-def source_of(store: Path, data: str | None) -> Source:
+def source_of(store: Path, data: str | None, run_data: DataConfig | None = None) -> Source:
     """Open the source of a store: where `data` says, else the named set that its STORE.json names.
+
+    Args:
+        store: the store; it need not be finished.
+        data: where the images are now.
+        run_data: where a run of this store had them; tried where `data` is None and they are no named set.
 
     Raises:
         UsageError: the store was made from a folder and `data` does not say where that folder is now.
     """
     # STORE.json says it too, and a store that is to be repaired cannot be opened.
     facts = read_marker(store)["source"]
+    base = DataConfig() if run_data is None else run_data
     name = data or facts["name"]
     if data is None and name not in available():
-        raise UsageError(f"{store} was made from the folder {name!r}; say where it is now with --data")
+        if run_data is None or run_data.data in available() or not Path(run_data.data).expanduser().exists():
+            raise UsageError(f"{store} was made from the folder {name!r}; say where it is now with --data")
+        name = run_data.data
     # What a folder of archives or shards is cannot always be seen from outside; the store knows how it was read.
     kind = facts.get("kind")
     how = kind if kind in _KINDS_TO_NAME else "auto"
-    return open_source(DataConfig(data=name, source=how, reported=facts.get("reported") or "auto"))
+    seed = facts.get("seed", 0) if kind == "imagenet21k" else 0
+    reported = facts.get("reported") or "auto"
+    return open_source(replace(base, data=name, source=how, reported=reported, val_seed=seed, expect="any"))
+
+
+def crops_from(run: Run, origin: WantedOrigin, data: str | None) -> CropsFrom:
+    """Say where the crops of an evaluation come from; the source is opened when it is needed, and once."""
+    return CropsFrom(origin, cache(lambda: source_of(run.store_path, data, run.config.data)))

@@ -1,10 +1,13 @@
 """What a branch costs and what all of them cost: parameters, multiply-adds, time and bytes, never mixed up."""
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
+from bandwise.checkpoints.branch import build_network
 from bandwise.config import RunConfig
-from bandwise.models.zoo import counts, create_branch, macs
+from bandwise.models.cost import saved_activation_bytes
+from bandwise.models.zoo import counts, macs
 from bandwise.runs import Run
 from bandwise.store.format import Store
 
@@ -18,7 +21,13 @@ class BranchCost:
     buffers: int
     """Elements of buffers (running statistics of norms)."""
     macs: int
-    """Multiply-adds of one image, forward."""
+    """Multiply-adds of one image of `crop`, forward."""
+    mib_parameters: float
+    """Bytes of the parameters over 2^20."""
+    mib_with_buffers: float
+    """The same with the buffers."""
+    activation_bytes: int
+    """Bytes of float32 values that a training step keeps for the backward pass, an image of the training crop."""
 
 
 def branch_cost(config: RunConfig, branch: int, *, channels: int, num_classes: int) -> BranchCost:
@@ -29,23 +38,38 @@ def branch_cost(config: RunConfig, branch: int, *, channels: int, num_classes: i
         branch: which branch.
         channels: colour channels of one band, 1 or 3.
         num_classes: outputs of the classifier.
+
+    Raises:
+        UsageError: there is no such network, or it does not take that input size.
     """
+    return _count(config, len(config.groups()[branch]), channels, num_classes)
+
+
+# The branches of a run differ in their bands only, so up to 36 of them are counted once.
+@lru_cache(maxsize=256)
+def _count(config: RunConfig, bands: int, channels: int, num_classes: int) -> BranchCost:
     import torch
 
-    side = config.training.crop // config.split.stride
-    in_channels = channels * len(config.groups()[branch])
+    stride = config.split.stride
+    side, train_side = config.training.crop // stride, train_crop(config) // stride
     with torch.device("meta"):
-        model = create_branch(
-            config.network.model,
-            num_classes=num_classes,
-            in_channels=in_channels,
-            input_size=side,
-            stem=config.network.stem,
-        )
+        model = build_network(config, num_classes=num_classes, bands=bands, channels=channels)
     size = counts(model)
+    # Batch statistics need two images; what they keep besides is shared by the batch and hardly counts.
+    kept = saved_activation_bytes(model, (2, bands * channels, train_side, train_side))
     return BranchCost(
-        params=int(size["parameters"]), buffers=int(size["buffers"]), macs=macs(model, (1, in_channels, side, side))
+        params=int(size["parameters"]),
+        buffers=int(size["buffers"]),
+        macs=macs(model, (1, bands * channels, side, side)),
+        mib_parameters=size["mib_parameters"],
+        mib_with_buffers=size["mib_with_buffers"],
+        activation_bytes=kept // 2,
     )
+
+
+def train_crop(config: RunConfig) -> int:
+    """Return the side in pixels of the crops of training, before the split."""
+    return config.training.train_crop or config.training.crop
 
 
 def total_cost(run: Run, store: Store, branches: list[dict[str, Any]]) -> dict[str, Any]:
@@ -63,6 +87,10 @@ def total_cost(run: Run, store: Store, branches: list[dict[str, Any]]) -> dict[s
         "params_total": sum(entry["params"] for entry in branches),
         "macs_per_branch": max(entry["macs"] for entry in branches),
         "macs_total": sum(entry["macs"] for entry in branches),
+        "gmacs_per_branch": max(entry["gmacs"] for entry in branches),
+        "gmacs_total": sum(entry["gmacs"] for entry in branches),
+        "activation_bytes_per_image_per_branch": max(entry["activation_bytes_per_image"] for entry in branches),
+        "activation_bytes_per_image_total": sum(entry["activation_bytes_per_image"] for entry in branches),
         "wall_s_longest": max(walls),
         "wall_s_sum": sum(walls),
         "store_bytes_per_branch": max(store_bytes),

@@ -20,16 +20,19 @@ from bandwise.runs import Run, read_logits_meta, read_summary
 from bandwise.sealing import read_document, write_document
 from bandwise.store.format import Store, open_store
 from bandwise.training.infer import write_branch_logits
+from bandwise.training.testcrops import AUTO, CropsFrom
 
 RESULTS_FORMAT = "bandwise-results"
 RESULTS_VERSION = 1
 
 
-def ensure_logits(run: Run, split: str, crops: int, branches: tuple[int, ...]) -> list[Path]:
-    """Return the logits files of the branches; those that are not there, or are of other weights, are written.
+def ensure_logits(
+    run: Run, split: str, crops: int, branches: tuple[int, ...], crops_from: CropsFrom = AUTO
+) -> list[Path]:
+    """Return the logits files of the branches; those not there, of other weights or of other views, are written.
 
     Raises:
-        UsageError: a branch is not trained, or its crops cannot be taken from its stored bands.
+        UsageError: a branch is not trained, or its crops cannot come from where they are wanted.
     """
     paths = []
     for branch in branches:
@@ -37,10 +40,22 @@ def ensure_logits(run: Run, split: str, crops: int, branches: tuple[int, ...]) -
         folder = run.branch_folder(branch)
         # A node may have sent its logits without its weights: then there is nothing to compare with.
         weights = weights_digest(folder)
-        if not path.exists() or (weights is not None and read_logits_meta(path).get("weights") != weights):
-            write_branch_logits(run.config, run.store_path, folder, branch, path, split=split, crops=crops)
+        meta = read_logits_meta(path) if path.exists() else None
+        if meta is None or (weights is not None and meta.get("weights") != weights) or not _as_wanted(meta, crops_from):
+            write_branch_logits(
+                run.config, run.store_path, folder, branch, path, split=split, crops=crops, crops_from=crops_from
+            )
         paths.append(path)
     return paths
+
+
+def _as_wanted(meta: dict[str, str], crops_from: CropsFrom) -> bool:
+    return crops_from.origin in ("auto", _origin(meta))
+
+
+def _origin(meta: dict[str, str]) -> str:
+    # Files of earlier versions do not say it: they had no other.
+    return meta.get("views", "bands")
 
 
 def trained_branches(run: Run, wanted: tuple[int, ...] | None) -> tuple[int, ...]:
@@ -63,20 +78,27 @@ def trained_branches(run: Run, wanted: tuple[int, ...] | None) -> tuple[int, ...
     return chosen
 
 
-def fuse_run(run: Run, *, rule: str | None = None, crops: int = 1, use: tuple[int, ...] | None = None) -> Fusion:
+def fuse_run(
+    run: Run,
+    *,
+    rule: str | None = None,
+    crops: int = 1,
+    crops_from: CropsFrom = AUTO,
+    use: tuple[int, ...] | None = None,
+) -> Fusion:
     """Fit one fusion rule on the holdout logits and write `fusion.json`.
 
     Raises:
         UsageError: there is no holdout, or a branch is missing.
     """
     chosen = trained_branches(run, use)
-    holdout = load_branches(ensure_logits(run, "holdout", crops, chosen))
+    holdout = load_branches(ensure_logits(run, "holdout", crops, chosen, crops_from))
     fusion = fit(rule or run.config.fusion.rule, holdout, p=run.config.fusion.p)
     write_document(run.fusion_path(crops), fusion.to_dict())
     return fusion
 
 
-def evaluate_run(run: Run, *, crops: int = 1) -> dict[str, Any]:
+def evaluate_run(run: Run, *, crops: int = 1, crops_from: CropsFrom = AUTO) -> dict[str, Any]:
     """Score every branch and every fusion rule on the reported set and write `results.json`.
 
     The rule of `fusion.json` is the result; the others stand beside it for comparison. All are fitted on the holdout.
@@ -87,10 +109,11 @@ def evaluate_run(run: Run, *, crops: int = 1) -> dict[str, Any]:
     store = open_store(run.store_path)
     if not store.rows("val"):
         raise UsageError(f"{run.store_path} has no reported set; its source had neither val/ nor test/")
-    fusion = _read_fusion(run, crops)
+    fusion = _read_fusion(run, crops, crops_from)
     chosen = tuple(fusion.branches)
-    holdout = load_branches(ensure_logits(run, "holdout", crops, chosen))
-    reported = load_branches(ensure_logits(run, "val", crops, chosen))
+    holdout = load_branches(ensure_logits(run, "holdout", crops, chosen, crops_from))
+    paths = ensure_logits(run, "val", crops, chosen, crops_from)
+    reported = load_branches(paths)
     branches = [_branch_entry(run, store, branch, index, holdout, reported) for index, branch in enumerate(chosen)]
     results = {
         "format": RESULTS_FORMAT,
@@ -100,6 +123,7 @@ def evaluate_run(run: Run, *, crops: int = 1) -> dict[str, Any]:
         "environment": environment(),
         "data": _data_entry(store),
         "crops": crops,
+        "views": "+".join(sorted({_origin(read_logits_meta(path)) for path in paths})),
         "n_eval": len(reported.ids),
         "n_total": store.manifest["splits"]["val"]["samples"],
         "chance": float(np.bincount(reported.labels).max() / len(reported.labels)),
@@ -115,10 +139,10 @@ def evaluate_run(run: Run, *, crops: int = 1) -> dict[str, Any]:
     return results
 
 
-def _read_fusion(run: Run, crops: int) -> Fusion:
+def _read_fusion(run: Run, crops: int, crops_from: CropsFrom) -> Fusion:
     path = run.fusion_path(crops)
     if not path.exists():
-        return fuse_run(run, crops=crops)
+        return fuse_run(run, crops=crops, crops_from=crops_from)
     try:
         return Fusion.from_dict(read_document(path))
     except (UsageError, ValueError) as error:
@@ -145,6 +169,8 @@ def _branch_entry(
         "params": cost.params,
         "buffers": cost.buffers,
         "macs": cost.macs,
+        "gmacs": cost.macs / 1e9,
+        "activation_bytes_per_image": cost.activation_bytes,
         "wall_s": summary["wall_s"],
         "epochs": run.config.training.epochs,
         "store_bytes": sum(store.band_bytes(band) for band in bands),

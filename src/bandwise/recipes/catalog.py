@@ -3,10 +3,10 @@
 import difflib
 
 from bandwise.errors import UsageError
-from bandwise.recipes import cifar10, mnist, photos
+from bandwise.recipes import cifar10, imagenet1k, imagenet21k, mnist, photos
 from bandwise.recipes.recipe import Recipe
 
-_MODULES = (photos, cifar10, mnist)
+_MODULES = (photos, cifar10, mnist, imagenet1k, imagenet21k)
 
 
 def all_recipes() -> dict[str, Recipe]:
@@ -29,3 +29,20 @@ def find_recipe(name: str) -> Recipe:
     close = difflib.get_close_matches(name, recipes, n=3, cutoff=0.4)
     hint = f"did you mean {' or '.join(close)}?" if close else f"known recipes: {', '.join(recipes)}"
     raise UsageError(f"there is no recipe {name!r}; {hint}")
+
+
+def full_image_of(recipe: Recipe) -> Recipe | None:
+    """Return the row of the same family with one network on the whole image; None where there is none.
+
+    The published rows name theirs. Of the others it is the recipe on the same data with the same network and one
+    branch at stride 1.
+    """
+    if recipe.full_image:
+        return find_recipe(recipe.full_image)
+    wanted = (recipe.config.data.data, recipe.config.network.model)
+    for other in all_recipes().values():
+        config = other.config
+        same = (config.data.data, config.network.model) == wanted
+        if same and config.split.stride == 1 and len(config.groups()) == 1:
+            return other
+    return None

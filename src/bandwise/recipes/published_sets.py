@@ -74,9 +74,7 @@ def torchvision(config: RunConfig) -> RunConfig:
     return _change(config, values, augment, drop_path=0.0)
 
 
-def _rsb(
-    config: RunConfig, training: dict[str, Any], augment: dict[str, Any], *, drop_path: float = 0.05
-) -> RunConfig:
+def _rsb(config: RunConfig, training: dict[str, Any], augment: dict[str, Any], *, drop_path: float = 0.05) -> RunConfig:
     """Return procedure A2 with other values."""
     values = {
         "batch_size": 2048,
@@ -100,9 +98,7 @@ def _rsb(
     return _change(config, values | training, pictures | augment, drop_path=drop_path)
 
 
-def _change(
-    config: RunConfig, training: dict[str, Any], augment: dict[str, Any], *, drop_path: float
-) -> RunConfig:
+def _change(config: RunConfig, training: dict[str, Any], augment: dict[str, Any], *, drop_path: float) -> RunConfig:
     kept = {key: getattr(config.training, key) for key in _OF_THE_MACHINE}
     return replace(
         config,

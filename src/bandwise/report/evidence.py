@@ -9,6 +9,7 @@ from bandwise.atomic import write_text
 from bandwise.errors import CorruptionError, UsageError
 from bandwise.report.tables import Table, to_markdown
 from bandwise.report.units import amount, seconds
+from bandwise.sealing import read_document
 
 BEGIN, END = "<!-- results -->", "<!-- /results -->"
 _FORMAT = "bandwise-results"

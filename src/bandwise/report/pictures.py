@@ -5,9 +5,10 @@ import struct
 from pathlib import Path
 from typing import Any
 
-from bandwise import atomic
+from bandwise.atomic import read_bytes, sha256_bytes
 from bandwise.errors import CorruptionError
 from bandwise.report.page import Figure, Gallery
+from bandwise.sealing import read_document
 
 _PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _HEADER_BYTES = 24
@@ -28,7 +29,7 @@ def galleries(folder: Path) -> tuple[tuple[Gallery, ...], str]:
     classes: dict[Any, str] = {}
     spent, lacking = 0, ""
     try:
-        for entry in _entries(atomic.read_json(index)):
+        for entry in _entries(read_document(index).get("pictures")):
             figure = _picture(folder, entry)
             spent += len(figure.uri)
             if spent > _LARGEST_TOTAL_BYTES:
@@ -42,7 +43,7 @@ def galleries(folder: Path) -> tuple[tuple[Gallery, ...], str]:
 
 
 def _entries(content: Any) -> list[dict[str, Any]]:
-    keys = {"file", "sample", "band", "class", "caption"}
+    keys = {"file", "sample", "band", "class", "caption", "sha256"}
     listed = isinstance(content, list) and all(isinstance(entry, dict) and keys <= set(entry) for entry in content)
     if not listed or not all(isinstance(entry["sample"], int) for entry in content):
         raise CorruptionError(f"preview.json is not a list of pictures with {', '.join(sorted(keys))}")
@@ -54,11 +55,13 @@ def _picture(folder: Path, entry: dict[str, Any]) -> Figure:
     if not isinstance(name, str) or Path(name).name != name or not name.endswith(".png"):
         raise CorruptionError(f"preview.json names {name!r}, which is no picture beside it")
     path = folder / name
-    if path.is_symlink() or path.stat().st_size > _LARGEST_BYTES:
-        raise CorruptionError(f"{name} is a link or larger than {_LARGEST_BYTES} bytes")
-    content = path.read_bytes()
+    if path.is_symlink():
+        raise CorruptionError(f"{name} is a link")
+    content = read_bytes(path, max_bytes=_LARGEST_BYTES)
     if not content.startswith(_PNG_SIGNATURE) or len(content) < _HEADER_BYTES:
         raise CorruptionError(f"{name} is not a PNG picture")
+    if sha256_bytes(content) != entry["sha256"]:
+        raise CorruptionError(f"{name} is altered: its SHA-256 is not the one in preview.json")
     width, height = struct.unpack(">II", content[16:_HEADER_BYTES])
     caption = str(entry["caption"])
     alt = f"{caption}, of an image of class {entry['class']}"

@@ -1,6 +1,5 @@
 """Everything a report needs of one run, read from its files; what is missing becomes a sentence, not an exception."""
 
-import json
 import typing
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -9,10 +8,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bandwise import atomic
 from bandwise.config import FusionRule, RunConfig
 from bandwise.errors import BandwiseError, CorruptionError
 from bandwise.runs import LogitsFile, Run, open_run, read_logits, read_summary
+from bandwise.sealing import read_document, read_rows
 
 _RULE_ORDER = typing.get_args(FusionRule)
 _NEEDED = ("name", "data", "crops", "n_eval", "n_total", "chance", "branches", "fused", "fusion", "rules", "reference")
@@ -110,13 +109,13 @@ def _results(run: Run, crops: int, problems: list[str]) -> dict[str, Any] | None
         problems.append(f"There are no results yet: run `bandwise evaluate {run.path}`.")
         return None
     try:
-        content = atomic.read_json(path)
+        content = read_document(path)
     except CorruptionError as error:
         problems.append(f"{error}.")
         return None
     missing = (
         [key for key in (*_NEEDED, *_NEEDED_TOO) if key not in content]
-        if isinstance(content, dict) and content.get("format") == "bandwise-results" and content.get("version") == 1
+        if content.get("format") == "bandwise-results" and content.get("version") == 1
         else ["a format that this program reads"]
     )
     if missing:
@@ -133,26 +132,23 @@ def _results(run: Run, crops: int, problems: list[str]) -> dict[str, Any] | None
 def _fused_again(path: Path, scored: Any) -> bool:
     """Say whether `fusion.json` holds another fusion than the one that was scored; without the file nobody can know."""
     try:
-        return path.exists() and atomic.read_json(path) != scored
+        return path.exists() and read_document(path) != scored
     except CorruptionError:
         return True
 
 
 def _curve(path: Path, problems: list[str]) -> list[dict[str, Any]]:
-    """Read one JSON object a line; a last line that is not complete belongs to a training that is still running."""
-    if not path.is_file():
+    """Read the rows of the finished epochs; a file of which a line is damaged has no curve."""
+    if not path.exists():
         return []
-    lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
-    rows = []
-    for number, line in enumerate(lines, start=1):
-        try:
-            row = json.loads(line)
-            rows.append({"epoch": row["epoch"], "train_loss": float(row["train_loss"]), "holdout": row.get("holdout")})
-        except (ValueError, KeyError, TypeError, RecursionError):
-            if number < len(lines):
-                problems.append(f"{path}: line {number} is not a row of metrics; the curve stops there.")
-            break
-    return rows
+    try:
+        return [
+            {"epoch": row["epoch"], "train_loss": float(row["train_loss"]), "holdout": row.get("holdout")}
+            for row in read_rows(path)
+        ]
+    except (CorruptionError, KeyError, TypeError, ValueError) as error:
+        problems.append(f"There is no curve of {path.parent.name}: {error}.")
+        return []
 
 
 def _answers(run: Run, results: dict[str, Any], problems: list[str]) -> Answers | None:

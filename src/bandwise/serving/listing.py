@@ -1,5 +1,6 @@
 """Turns files, folders and `-` into one list of things to classify, without opening any of them."""
 
+import codecs
 import os
 import stat
 import sys
@@ -33,7 +34,8 @@ def list_inputs(inputs: Iterable[str | bytes | os.PathLike[str]], stdin: BinaryI
 
     A file is taken whatever its name is. A folder is searched to its bottom, in the order of the bytes of the names;
     files whose extension is no picture's are listed as skipped, hidden names are not listed, links to folders are not
-    followed. `-` stands for the paths on the standard input: one a line, or separated by NUL if there is one.
+    followed. `-` stands for the paths on the standard input: one a line, with either line end and with or without a
+    byte-order mark, or separated by NUL if there is one.
 
     Args:
         inputs: paths.
@@ -59,8 +61,10 @@ def list_inputs(inputs: Iterable[str | bytes | os.PathLike[str]], stdin: BinaryI
 
 def _read_list(stream: BinaryIO) -> list[bytes]:
     content = stream.read()
-    separator = b"\0" if b"\0" in content else b"\n"
-    return [line for line in content.split(separator) if line]
+    if b"\0" in content:
+        return [name for name in content.split(b"\0") if name]
+    lines = content.removeprefix(codecs.BOM_UTF8).split(b"\n")
+    return [name for line in lines if (name := line.removesuffix(b"\r"))]
 
 
 def _expand(path: bytes) -> Iterator[Input]:

@@ -39,7 +39,7 @@ def read_file(path: bytes, *, offset: int = 0, count: int | None = None) -> byte
 
     Raises:
         IncompatibleError: the file is gone, shorter than asked for, or no regular file any more: the source has
-            changed since it was listed.
+            changed since it was listed. Or its size or time changed while it was read.
         UsageError: we may not read it.
         OSError: the storage fails, after the retries of `read_retrying`.
     """
@@ -56,11 +56,13 @@ def _read_once(path: bytes, offset: int, count: int | None) -> bytes:
     except PermissionError as error:
         raise UsageError(f"no permission to read {shown!r}; change its mode or owner") from error
     with open(descriptor, "rb", buffering=0) as stream:
-        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        before = os.fstat(descriptor)
+        if not stat.S_ISREG(before.st_mode):
             raise IncompatibleError(f"{shown!r} is no regular file any more: the source has changed; start again")
-        if count is None:
-            return stream.readall()
-        content = os.pread(descriptor, count, offset)
-    if len(content) != count:
+        content = stream.readall() if count is None else os.pread(descriptor, count, offset)
+        after = os.fstat(descriptor)
+    if (before.st_size, before.st_mtime_ns) != (after.st_size, after.st_mtime_ns):
+        raise IncompatibleError(f"{shown!r} changed while it was read: wait until it is written; then start again")
+    if count is not None and len(content) != count:
         raise IncompatibleError(f"{shown!r} ends before byte {offset + count}: the source has changed; start again")
     return content

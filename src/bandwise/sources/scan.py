@@ -15,6 +15,7 @@ _EXAMPLES = 5
 _REMEDIES = {
     "denied": "may not be read; change their mode or owner",
     "outside": "are links that lead out of the folder; copy what they name, or follow them with --follow-symlinks",
+    "repeated": "are links to a folder that is read already, so every picture in it would count twice; remove them",
     "irregular": "are dangling links or no regular files; remove them",
     "misplaced": "lie outside class folders or deeper inside; expected ROOT/train/CLASS/picture or ROOT/CLASS/picture",
 }
@@ -28,6 +29,7 @@ class Scan:
         self.follow_symlinks = follow_symlinks
         self.ignored: list[bytes] = []
         self._found: dict[str, list[bytes]] = defaultdict(list)
+        self._read: set[tuple[int, int]] = set()
 
     def class_folders(self, folder: bytes) -> list[bytes]:
         """Return the visible folders in `folder`, sorted; pictures beside them are misplaced."""
@@ -40,7 +42,13 @@ class Scan:
         return folders
 
     def pictures(self, folder: bytes) -> Iterator[tuple[bytes, int]]:
-        """Yield name and size in bytes of each picture of a class folder; folders in it are misplaced."""
+        """Yield name and size in bytes of each picture of a class folder; folders in it are misplaced.
+
+        A folder that was read already under another name, by a link, is a problem too.
+        """
+        if self._again(folder):
+            self._found["repeated"].append(folder)
+            return
         for path, name, kind, size in self._visible(folder):
             if kind == "folder":
                 self._found["misplaced"].append(path + b"/")
@@ -89,6 +97,16 @@ class Scan:
                 yield path, entry.name, "file", status.st_size
             else:
                 self._found["irregular"].append(path)
+
+    def _again(self, folder: bytes) -> bool:
+        try:
+            status = os.stat(self._absolute(folder))  # noqa: PTH116
+        except OSError:
+            return False
+        place = status.st_dev, status.st_ino
+        again = place in self._read
+        self._read.add(place)
+        return again
 
     def _absolute(self, path: bytes) -> bytes:
         return self.root + b"/" + path

@@ -5,7 +5,7 @@ Both yield what `loader.BatchStream` yields, with canvases in the place of bands
 
 import hashlib
 import struct
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, Literal, Protocol
 
 import numpy as np
@@ -19,6 +19,17 @@ from bandwise.store.format import Store
 from bandwise.store.layout import SPLITS, band_folder, format_bands
 from bandwise.store.loader import Batch, BatchStream
 from bandwise.store.reconstruct import canvas_of, require_source
+
+OpenSource = Callable[[], Source]
+
+
+def no_source() -> Source:
+    """Stand for a source where none is known.
+
+    Raises:
+        UsageError: always.
+    """
+    raise UsageError("none was given")
 
 
 class Canvases(Protocol):

@@ -8,9 +8,9 @@ from typing import Any
 
 from bandwise.errors import CorruptionError, UsageError
 from bandwise.groups import parse_bands
+from bandwise.sealing import read_sealed
 from bandwise.store.identity import Group, require_same
 from bandwise.store.layout import COMMITS_NAME, band_file, commit_file
-from bandwise.sealing import read_sealed
 
 _NAME = re.compile(r"(train|holdout|val)-(\d{5,})(?:\.bands-([0-9_-]+))?\.json")
 

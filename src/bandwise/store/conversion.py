@@ -21,6 +21,7 @@ from bandwise.config import SplitConfig
 from bandwise.errors import CorruptionError, TooManyBadInputs, UsageError
 from bandwise.groups import parse_bands
 from bandwise.progress import progress, say
+from bandwise.sealing import seal
 from bandwise.sources.samples import SampleList, Source
 from bandwise.store.card import build_card
 from bandwise.store.commits import Commits, Planned, scan_commits
@@ -40,7 +41,6 @@ from bandwise.store.layout import (
     band_folder,
 )
 from bandwise.store.manifest import build_manifest
-from bandwise.sealing import seal
 from bandwise.store.workers import run_jobs
 
 _MIN_MAX_BAD = 100

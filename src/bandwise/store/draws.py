@@ -31,6 +31,7 @@ class Purpose(enum.IntEnum):
     ERASE_LEFT = 11
     MIX_PARTNER = 12
     MIX_BATCH = 13
+    IMAGE = 14
 
 
 def hashes(seed: int, epoch: int, purpose: Purpose, counters: NDArray[np.int64]) -> NDArray[np.uint64]:

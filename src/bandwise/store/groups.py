@@ -13,6 +13,7 @@ import numpy as np
 from bandwise.atomic import replacing, write_json
 from bandwise.config import SplitConfig
 from bandwise.errors import BandwiseError, IncompatibleError, Preempted
+from bandwise.sealing import seal
 from bandwise.sources.decode import BadImage, decode_canvas
 from bandwise.sources.samples import Source
 from bandwise.store.bandfile import BandFileWriter
@@ -20,7 +21,6 @@ from bandwise.store.duplicates import content_hash, pack_hashes
 from bandwise.store.identity import Group
 from bandwise.store.layout import band_file
 from bandwise.store.records import RecordBlock
-from bandwise.sealing import seal
 
 Stage = Literal["read", "decode", "store"]
 CRASHED, TIMED_OUT = "decoder crashed", "decoder timed out"
@@ -124,9 +124,7 @@ def stopped(work: Work) -> Preempted:
     return Preempted(f"{work.out}: stopped; finished groups are kept, the same command continues")
 
 
-def _fill(
-    work: Work, job: Job, writers: list[BandFileWriter], step: Callable[[int, Stage], None]
-) -> dict[str, Any]:
+def _fill(work: Work, job: Job, writers: list[BandFileWriter], step: Callable[[int, Stage], None]) -> dict[str, Any]:
     block = RecordBlock(work.config, job.bands, work.source.channels)
     bad: list[dict[str, Any]] = []
     notes: Counter[str] = Counter()

@@ -6,9 +6,10 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from bandwise.atomic import replacing, write_json
+from bandwise.atomic import replacing, sha256_file
 from bandwise.bands.quantize import ZERO_LEVEL
 from bandwise.errors import UsageError
+from bandwise.sealing import write_document
 from bandwise.sources.samples import Source
 from bandwise.store.format import Store, open_store
 from bandwise.store.reconstruct import canvas_of, require_source
@@ -31,7 +32,7 @@ def write_preview(store_path: Path, source: Source, folder: Path, count: int = 4
         count: how many samples.
 
     Returns:
-        The content of preview.json: for each picture its file, sample, band (None for the canvas), class name, caption.
+        The content of preview.json: for each picture its file, sample, band (None for the canvas), class name, caption, hash.
 
     Raises:
         UsageError: `count` is below 1.
@@ -62,8 +63,9 @@ def write_preview(store_path: Path, source: Source, folder: Path, count: int = 4
         for band, name, shown, caption in pictures:
             with replacing(folder / name) as path:
                 Image.fromarray(shown[:, :, 0] if store.channels == 1 else shown).save(path, "PNG")
-            listed.append({"file": name, "sample": number, "band": band, "class": label, "caption": caption})
-    write_json(folder / "preview.json", listed)
+            about = {"file": name, "sample": number, "band": band, "class": label, "caption": caption}
+            listed.append({**about, "sha256": sha256_file(folder / name)})
+    write_document(folder / "preview.json", {"pictures": listed})
     return listed
 
 

@@ -13,6 +13,7 @@ from bandwise.bands.quantize import BandQuantizer, band_sums
 from bandwise.bands.transform import SubbandTransform
 from bandwise.config import SplitConfig
 from bandwise.errors import UsageError
+from bandwise.sources.decode import BadImage
 from bandwise.store.layout import ROW_GROUP, record_header
 
 FLOAT16_STEPS = 256
@@ -65,13 +66,20 @@ class RecordBlock:
         return self.rows == ROW_GROUP
 
     def add(self, sample: int, label: int, canvas: np.ndarray) -> None:
-        """Split one picture, uint8 (canvas, canvas, channels), and keep its bands."""
-        prefix = struct.pack("<qi", sample, label)
-        self._canvas_digest.update(prefix)
-        self._canvas_digest.update(np.ascontiguousarray(canvas).data)
+        """Split one picture, uint8 (canvas, canvas, channels), and keep its bands.
+
+        Raises:
+            BadImage: a value is not finite, or is too large for half precision; nothing of the picture is kept.
+        """
         stored = self._pixels[:, self.rows]
         if self._config.storage == "float16":
             stored[...] = self._quantizer.split_float16(canvas)
+            if not np.isfinite(stored).all():
+                raise BadImage("nonfinite", "its transform gives values that half precision cannot hold")
+        prefix = struct.pack("<qi", sample, label)
+        self._canvas_digest.update(prefix)
+        self._canvas_digest.update(np.ascontiguousarray(canvas).data)
+        if self._config.storage == "float16":
             steps = np.rint(stored.astype(np.float64) * FLOAT16_STEPS).astype(np.int64)
             self._add_sums(steps.sum(axis=(1, 2)), (steps * steps).sum(axis=(1, 2)), steps.shape[1] * steps.shape[2])
         else:

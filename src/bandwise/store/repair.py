@@ -9,6 +9,7 @@ from bandwise.configfile import merge
 from bandwise.errors import CorruptionError
 from bandwise.groups import parse_bands
 from bandwise.locks import folder_lock
+from bandwise.sealing import seal
 from bandwise.sources.samples import Source, freeze_samples
 from bandwise.store.checks import recorded_files
 from bandwise.store.commits import parse_record_name
@@ -16,7 +17,7 @@ from bandwise.store.conversion import Conversion
 from bandwise.store.documents import read_manifest, read_marker
 from bandwise.store.identity import require_same
 from bandwise.store.layout import COMMITS_NAME, MANIFEST_NAME, STORE_NAME, format_bands
-from bandwise.sealing import seal
+from bandwise.store.workers import DECODE_TIMEOUT_S
 
 
 def repair_store(path: Path, source: Source, broken: frozenset[str], *, workers: int = 1) -> None:
@@ -46,6 +47,8 @@ def repair_store(path: Path, source: Source, broken: frozenset[str], *, workers:
             workers=workers,
             max_bad=len(samples),
             stop=lambda: False,
+            # A picture that brings the decoder down does so again.
+            decode_timeout=DECODE_TIMEOUT_S,
             redo=_records_of(path, broken, config.stride**2),
             expected_files=recorded_files(path),
         )

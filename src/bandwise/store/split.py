@@ -1,6 +1,7 @@
 """The entry point of splitting: checks the request, takes the lock and runs the conversion."""
 
 import time
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ from bandwise.atomic import require_writable
 from bandwise.config import SplitConfig
 from bandwise.errors import UsageError
 from bandwise.locks import folder_lock
+from bandwise.progress import say
 from bandwise.sources.samples import Source, freeze_samples
 from bandwise.store.conversion import Conversion
 from bandwise.store.place import require_own_place
@@ -71,6 +73,25 @@ def split_dataset(
             workers=workers,
             max_bad=max_bad,
             stop=stop or (lambda: False),
+            decode_timeout=decode_timeout,
             allow_empty_class=allow_empty_class,
         )
-    return {**conversion.summary(written), "wall_s": round(time.monotonic() - started, 3)}
+    summary = conversion.summary(written)
+    if written:
+        _tell(summary)
+    return {**summary, "wall_s": round(time.monotonic() - started, 3)}
+
+
+def _tell(summary: dict[str, Any]) -> None:
+    """Say what a user should know of the pictures, whatever command split them."""
+    if bad := summary["bad"]:
+        reasons = Counter(sample["reason"] for sample in bad).most_common()
+        listed = ", ".join(f"{count} {reason}" for reason, count in reasons)
+        say(f"WARNING: {len(bad)} pictures were skipped, in every band: {listed}; the manifest names them")
+    twice = summary["duplicates"]
+    if twice and twice["pictures"]:
+        say(
+            f"WARNING: {twice['pictures']} pictures stand there more than once, in {twice['sets']} sets of equal files; "
+            f"{twice['across_splits']} sets lie across train, holdout and val, {twice['across_classes']} across "
+            f"classes; the first have the ids {twice['examples'][0]}. All are kept"
+        )

@@ -8,13 +8,12 @@ import torch
 from torch import Tensor, nn
 
 from bandwise.atomic import json_bytes, sha256_bytes
-from bandwise.checkpoints.branch import load_branch
+from bandwise.checkpoints.branch import TrainedBranch, load_branch
 from bandwise.checkpoints.folder import weights_digest
 from bandwise.config import RunConfig
 from bandwise.errors import BandwiseError, UsageError
 from bandwise.runs import LogitsFile, write_logits
-from bandwise.store.format import open_store
-from bandwise.store.loader import BatchStream
+from bandwise.store.format import Store, open_store
 from bandwise.training.description import (
     bands_of,
     describe_branch,
@@ -23,7 +22,7 @@ from bandwise.training.description import (
     require_same_store,
 )
 from bandwise.training.determinism import choose_device, reproducible
-from bandwise.training.views import Views
+from bandwise.training.testcrops import AUTO, CropsFrom, CropStream, CropViews, open_crops
 
 
 def write_branch_logits(
@@ -35,6 +34,7 @@ def write_branch_logits(
     *,
     split: str,
     crops: int = 1,
+    crops_from: CropsFrom = AUTO,
 ) -> None:
     """Predict every stored sample of a split in float32 and write the logits atomically.
 
@@ -47,10 +47,50 @@ def write_branch_logits(
         split: `holdout` or `val` (`train` works too).
         crops: 1 is the centre crop. 10 is the four corners and the centre, each also mirrored; their logits are
             averaged, so that the result is again logits and the fusion rules apply to it unchanged.
+        crops_from: where the pixels of the crops come from; the file says which it was.
 
     Raises:
-        UsageError: there is no such split or it is empty, the branch is not finished, or ten crops are not exact for
-            these bands.
+        UsageError: there is no such split or it is empty, the branch is not finished, or the crops cannot come from
+            where they are wanted.
+        IncompatibleError: branch, configuration, store and source do not belong together.
+        CorruptionError: checkpoint or store is damaged.
+    """
+    bands = bands_of(config, branch)
+    trained, store = open_branch(config, store_path, folder, branch)
+    if not store.rows(split):
+        raise UsageError(f"{store_path} has no {split} samples")
+    device = choose_device(config.training.device)
+    opened = open_crops(
+        store,
+        bands,
+        split,
+        crop=config.training.crop // config.split.stride,
+        crops=crops,
+        batch_size=config.training.batch_size,
+        device=device,
+        wanted=crops_from,
+    )
+    with reproducible(config.training, device):
+        ids, labels, logits = predict_split(trained.network.to(device), opened.stream, opened.views)
+    if not np.isfinite(logits).all():
+        raise BandwiseError(f"{folder} gives logits on {split} that are not finite; train it again with a lower --lr")
+    meta = {
+        "branch": str(branch),
+        "split": split,
+        "crops": str(crops),
+        "views": opened.origin,
+        "store": store.digest,
+        "weights": weights_digest(folder) or "",
+        "classes": sha256_bytes(json_bytes(list(store.classes))),
+    }
+    write_logits(out, LogitsFile(ids=ids, labels=labels, logits=logits, meta=meta))
+
+
+def open_branch(config: RunConfig, store_path: Path, folder: Path, branch: int) -> tuple[TrainedBranch, Store]:
+    """Load a trained branch and open its store, and check that both are those of the configuration.
+
+    Raises:
+        UsageError: the branch is not finished.
         IncompatibleError: branch, configuration and store do not belong together.
         CorruptionError: checkpoint or store is damaged.
     """
@@ -59,28 +99,11 @@ def write_branch_logits(
     require_same_branch(trained.state, describe_branch(config, branch), str(folder))
     store = open_store(store_path, bands)
     require_same_store(trained.state["store"], describe_store(store, bands), str(folder))
-    if not store.rows(split):
-        raise UsageError(f"{store_path} has no {split} samples")
-    device = choose_device(config.training.device)
-    views = Views(store, bands, config.training.crop // config.split.stride, crops, device)
-    with reproducible(config.training, device):
-        stream = BatchStream(store, bands, split, config.training.batch_size, cache="none")
-        ids, labels, logits = predict_split(trained.network.to(device), stream, views)
-    if not np.isfinite(logits).all():
-        raise BandwiseError(f"{folder} gives logits on {split} that are not finite; train it again with a lower --lr")
-    meta = {
-        "branch": str(branch),
-        "split": split,
-        "crops": str(crops),
-        "store": store.digest,
-        "weights": weights_digest(folder) or "",
-        "classes": sha256_bytes(json_bytes(list(store.classes))),
-    }
-    write_logits(out, LogitsFile(ids=ids, labels=labels, logits=logits, meta=meta))
+    return trained, store
 
 
 def predict_split(
-    network: nn.Module, stream: BatchStream, views: Views, *, check: Callable[[], None] = lambda: None
+    network: nn.Module, stream: CropStream, views: CropViews, *, check: Callable[[], None] = lambda: None
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Predict all samples of a stream in float32; none is padded, dropped or seen twice.
 

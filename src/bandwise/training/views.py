@@ -8,7 +8,7 @@ from torch import Tensor
 from bandwise.bands.algebra import flip_group
 from bandwise.config import AugmentConfig
 from bandwise.errors import UsageError
-from bandwise.evaluation.crops import center_box, ten_crop_boxes
+from bandwise.evaluation.crops import evaluation_boxes
 from bandwise.store.augment import BandAugment
 from bandwise.store.format import Store
 
@@ -30,18 +30,12 @@ class Views:
             UsageError: another number of crops, a crop that does not fit, or a group whose mirror image is no function
                 of its stored bands.
         """
-        if crops not in (1, 10):
-            raise UsageError(f"crops is {crops}; it must be 1 or 10")
-        if crops == 10 and not (
-            store.transform.invertible and flip_group(store.transform, bands, "horizontal") is not None
-        ):
+        self._boxes = evaluation_boxes(store.side, crop, crops)
+        if crops == 10 and (reason := why_no_mirror(store, bands)):
             raise UsageError(
-                f"ten crops need mirror images, and that of bands {list(bands)} under {store.config.transform} is no "
-                "function of these bands alone; use one crop, or split with dct2d or hadamard, or train one branch on "
-                "all bands"
+                f"{reason}; use one crop, take them from the source or a full store with --crops-from, split with "
+                "dct2d or hadamard, or train one branch on all bands"
             )
-        top, left = center_box(store.side, crop)
-        self._boxes = ((top, left, False),) if crops == 1 else ten_crop_boxes(store.side, crop)
         self._device = device
         self._cutter = BandAugment(
             AugmentConfig(hflip=0.0),
@@ -60,3 +54,13 @@ class Views:
         images = images.to(self._device)
         for top, left, mirrored in self._boxes:
             yield self._cutter.standardise_box(images, top, left, mirrored)
+
+
+def why_no_mirror(store: Store, bands: tuple[int, ...]) -> str | None:
+    """Say why the mirror image of a group of stored bands is no function of these bands; None where it is one."""
+    if store.transform.invertible and flip_group(store.transform, bands, "horizontal") is not None:
+        return None
+    return (
+        f"ten crops need mirror images, and that of bands {list(bands)} under {store.config.transform} is no function "
+        "of these bands alone"
+    )

@@ -1,0 +1,146 @@
+"""The split and the sums of its bands, compiled by numba; imported only through `kernels.compiled_kernels`.
+
+Every sum is an exact float32 integer over 2^16, see `quantize`, so the liberties that `fastmath` takes with the order
+change nothing.
+"""
+
+from typing import Any
+
+import numba
+import numpy as np
+from numpy.typing import NDArray
+
+_OPTIONS: dict[str, Any] = {"cache": True, "fastmath": True, "error_model": "numpy", "nogil": True}
+
+
+@numba.njit(**_OPTIONS)
+def split_folded(
+    rows: NDArray[np.uint8],
+    stride: int,
+    channels: int,
+    weights: NDArray[np.float32],
+    first: NDArray[np.int64],
+    added: NDArray[np.float32],
+    sums: NDArray[np.float32],
+    terms: NDArray[np.float32],
+    out: NDArray[np.uint8],
+    starts: NDArray[np.int64],
+) -> None:
+    """Write the stored bands of one picture.
+
+    Args:
+        rows: (H, W * channels), C-contiguous.
+        stride: even.
+        channels: of a pixel.
+        weights: (bands, stride**2 / 4), folded filters over 2^16, see `folding`.
+        first: (bands,), as in `folding.FoldedFilters`.
+        added: (bands,), the offset plus 1/2.
+        sums: (2, W * channels), scratch.
+        terms: (stride**2, W / stride * channels), scratch.
+        out: memory that holds all results.
+        starts: (bands,), where in `out` each band begins; its H / stride rows lie there one after another.
+    """
+    half, columns = stride // 2, terms.shape[1]
+    quarter = half * half
+    white = np.float32(255)
+    for block in range(rows.shape[0] // stride):
+        for r in range(half):
+            _fold_rows(rows[block * stride + r], rows[block * stride + stride - 1 - r], sums[0], sums[1])
+            for c in range(half):
+                place = r * half + c
+                mirrored = stride - 1 - c
+                for parity in range(2):
+                    even = terms[2 * parity * quarter + place]
+                    odd = terms[(2 * parity + 1) * quarter + place]
+                    if channels == 3:
+                        _fold_columns(sums[parity], 3, stride, c, mirrored, even, odd)
+                    else:
+                        _fold_columns(sums[parity], channels, stride, c, mirrored, even, odd)
+        for band in range(len(weights)):
+            w, t, offset = weights[band], first[band], added[band]
+            line = out[starts[band] + block * columns : starts[band] + (block + 1) * columns]
+            # Written out for the usual strides: sums that stay in registers are four times as fast.
+            if quarter == 1:
+                t0 = terms[t]
+                for x in range(columns):
+                    line[x] = np.uint8(np.int32(min(white, w[0] * t0[x] + offset)))
+            elif quarter == 4:
+                t0, t1, t2, t3 = terms[t], terms[t + 1], terms[t + 2], terms[t + 3]
+                for x in range(columns):
+                    value = w[0] * t0[x] + w[1] * t1[x] + w[2] * t2[x] + w[3] * t3[x] + offset
+                    line[x] = np.uint8(np.int32(min(white, value)))
+            elif quarter == 9:
+                t0, t1, t2, t3, t4 = terms[t], terms[t + 1], terms[t + 2], terms[t + 3], terms[t + 4]
+                t5, t6, t7, t8 = terms[t + 5], terms[t + 6], terms[t + 7], terms[t + 8]
+                for x in range(columns):
+                    value = w[0] * t0[x] + w[1] * t1[x] + w[2] * t2[x] + w[3] * t3[x] + w[4] * t4[x]
+                    value += w[5] * t5[x] + w[6] * t6[x] + w[7] * t7[x] + w[8] * t8[x] + offset
+                    line[x] = np.uint8(np.int32(min(white, value)))
+            else:
+                total = sums[0, :columns]
+                total[:] = offset
+                for place in range(quarter):
+                    weight, term = w[place], terms[t + place]
+                    for x in range(columns):
+                        total[x] += weight * term[x]
+                for x in range(columns):
+                    line[x] = np.uint8(np.int32(min(white, total[x])))
+
+
+@numba.njit(**_OPTIONS)
+def add_up(
+    out: NDArray[np.uint8],
+    starts: NDArray[np.int64],
+    height: int,
+    columns: int,
+    total: NDArray[np.uint32],
+    squares: NDArray[np.uint32],
+) -> None:
+    """Add up the columns of bands.
+
+    Args:
+        out: memory that holds all bands.
+        starts: (bands,), where each begins.
+        height: rows of a band, at most 65,536.
+        columns: width times channels.
+        total: (bands, columns), receives the sums.
+        squares: (bands, columns), receives the sums of squares.
+    """
+    for band in range(len(starts)):
+        sums, of_squares = total[band], squares[band]
+        for x in range(columns):
+            sums[x] = 0
+            of_squares[x] = 0
+        for y in range(height):
+            line = out[starts[band] + y * columns : starts[band] + (y + 1) * columns]
+            for x in range(columns):
+                value = np.uint32(line[x])
+                sums[x] += value
+                of_squares[x] += value * value
+
+
+@numba.njit(inline="always")
+def _fold_rows(
+    upper: NDArray[np.uint8], lower: NDArray[np.uint8], even: NDArray[np.float32], odd: NDArray[np.float32]
+) -> None:
+    for x in range(len(upper)):
+        above, below = np.float32(upper[x]), np.float32(lower[x])
+        even[x] = above + below
+        odd[x] = above - below
+
+
+@numba.njit(inline="always")
+def _fold_columns(
+    line: NDArray[np.float32],
+    channels: int,
+    stride: int,
+    column: int,
+    mirrored: int,
+    even: NDArray[np.float32],
+    odd: NDArray[np.float32],
+) -> None:
+    for x in range(len(even) // channels):
+        left, right = (x * stride + column) * channels, (x * stride + mirrored) * channels
+        for colour in range(channels):
+            even[x * channels + colour] = line[left + colour] + line[right + colour]
+            odd[x * channels + colour] = line[left + colour] - line[right + colour]

@@ -1,0 +1,201 @@
+"""Crops of whole images: against a plain loop over the pictures, against stored bands, and from a full store."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from tests.training.tiny import CONFIG, make_store
+
+from bandwise.bands.quantize import reference_split
+from bandwise.bands.transform import SubbandTransform
+from bandwise.config import AugmentConfig, RunConfig
+from bandwise.errors import IncompatibleError, UsageError
+from bandwise.runs import read_logits
+from bandwise.sources.folder import FolderSource
+from bandwise.store.canvases import SourceCanvases, StoreCanvases
+from bandwise.store.format import Store, open_store
+from bandwise.store.loader import BatchStream
+from bandwise.training.canvas_views import CanvasViews
+from bandwise.training.infer import write_branch_logits
+from bandwise.training.testcrops import CropsFrom, open_crops
+from bandwise.training.trainer import train_branch
+from bandwise.training.views import Views
+
+CPU = torch.device("cpu")
+CROP = 10
+ALL_TRANSFORMS = ("dct1d", "dct2d", "hadamard", "identity", "random", "refft")
+
+
+def config_of(transform: str, storage: str = "uint8", **changes) -> RunConfig:
+    split = replace(CONFIG.split, transform=transform, storage=storage)
+    return replace(CONFIG, split=split, augment=AugmentConfig(hflip=0.0), **changes)
+
+
+def source_of(store: Path) -> FolderSource:
+    return FolderSource(store.parent / "pictures")
+
+
+def all_views(stream, views) -> torch.Tensor:
+    """Return the views of a whole split, (crops, N, channels, side, side)."""
+    batches = [torch.stack(list(views(batch.images))) for batch in stream.batches()]
+    return torch.cat(batches, dim=1)
+
+
+def in_steps(views: torch.Tensor, store: Store, bands: tuple[int, ...]) -> torch.Tensor:
+    """Undo the standardisation."""
+    mean, std = (torch.tensor(values).float().view(-1, 1, 1) for values in (store.mean(bands), store.std(bands)))
+    return views * std + mean
+
+
+@pytest.mark.parametrize("storage", ["uint8", "float16"])
+@pytest.mark.parametrize("transform", ALL_TRANSFORMS)
+def test_one_crop_of_the_source_is_that_of_the_stored_bands_bit_for_bit(tmp_path, transform, storage):
+    path = make_store(tmp_path, config_of(transform, storage))
+    store, bands = open_store(path), (3, 1)
+    stored = all_views(BatchStream(store, bands, "val", 4), Views(store, bands, CROP, 1, CPU))
+    found = all_views(SourceCanvases(store, source_of(path), "val", 4), CanvasViews(store, bands, CROP, 1, CPU))
+    assert found.dtype == stored.dtype == torch.float32
+    assert torch.equal(found, stored)
+
+
+@pytest.mark.parametrize("transform", ALL_TRANSFORMS)
+def test_ten_crops_equal_a_plain_loop_over_the_pictures(tmp_path, transform):
+    """PNG pictures of the size of the canvas: the oracle needs Pillow and the integer definition, nothing else."""
+    path = make_store(tmp_path, config_of(transform))
+    store, band = open_store(path), 2
+    found = all_views(SourceCanvases(store, source_of(path), "val", 4), CanvasViews(store, (band,), CROP, 10, CPU))
+    pictures = [
+        np.asarray(Image.open(name).convert("RGB"))
+        for name in sorted((path.parent / "pictures").glob("val/*/*.png"), key=lambda name: str(name))
+    ]
+    far = 24 - 20
+    expected = []
+    for mirrored in (False, True):
+        for top, left in ((0, 0), (0, far), (far, 0), (far, far), (far // 2, far // 2)):
+            cuts = [picture[top : top + 20, left : left + 20] for picture in pictures]
+            cuts = [cut[:, ::-1] if mirrored else cut for cut in cuts]
+            transformed = [reference_split(cut, SubbandTransform(2, transform))[band] for cut in cuts]
+            expected.append(np.stack(transformed).transpose(0, 3, 1, 2))
+    torch.testing.assert_close(
+        in_steps(found, store, (band,)), torch.from_numpy(np.stack(expected)).float(), rtol=0, atol=1e-3
+    )
+
+
+@pytest.mark.parametrize(("storage", "tolerance"), [("float16", 1e-5), ("uint8", 0.05)])
+def test_ten_crop_logits_of_canvas_and_of_stored_bands_agree(tmp_path, storage, tolerance):
+    """In float16, which holds quarters of a step, they are equal; a byte rounds a half up before or after the mirror.
+
+    So unmirrored views are the same bits, and mirrored bytes differ by one step where a value lay halfway.
+    """
+    config = config_of("dct2d", storage)
+    path, folder = make_store(tmp_path, config), tmp_path / "branch"
+    train_branch(config, path, folder, 1)
+    logits = {}
+    for origin in ("bands", "source"):
+        wanted = CropsFrom(origin, lambda: source_of(path))
+        write_branch_logits(config, path, folder, 1, tmp_path / origin, split="val", crops=10, crops_from=wanted)
+        content = read_logits(tmp_path / origin)
+        assert content.meta["views"] == origin
+        assert content.meta["crops"] == "10"
+        logits[origin] = content.logits
+    np.testing.assert_allclose(logits["source"], logits["bands"], atol=tolerance)
+    store = open_store(path)
+    stored = all_views(BatchStream(store, (1,), "val", 4), Views(store, (1,), CROP, 10, CPU))
+    found = all_views(SourceCanvases(store, source_of(path), "val", 4), CanvasViews(store, (1,), CROP, 10, CPU))
+    assert torch.equal(found[:5], stored[:5])
+    steps = (in_steps(found, store, (1,)) - in_steps(stored, store, (1,)))[5:].abs()
+    assert steps.max() < (1.001 if storage == "uint8" else 1e-3)
+
+
+@pytest.mark.parametrize("stride", [2, 3])
+@pytest.mark.parametrize("transform", ["dct1d", "random"])
+def test_a_full_store_gives_the_views_of_the_source_to_rounding(tmp_path, transform, stride):
+    """Stored bytes are off by half a step each, pixels by half a level: at most (stride + 1) / 2 steps come back.
+
+    Both errors are vectors of n values a block, of length at most stride / 2 steps and stride / 2 grey levels, and the
+    split divides grey levels by the stride. The two roundings at the end make it a whole number of steps.
+    """
+    config = config_of(transform)
+    path = make_store(tmp_path, replace(config, split=replace(config.split, stride=stride)))
+    store, bands, crop = open_store(path), (1,), 18 // stride
+    views = CanvasViews(store, bands, crop, 10, CPU)
+    rebuilt = all_views(StoreCanvases(store, "val", 4), views)
+    found = all_views(SourceCanvases(store, source_of(path), "val", 4), views)
+    steps = in_steps(rebuilt, store, bands) - in_steps(found, store, bands)
+    assert steps.abs().max() <= np.ceil((stride + 1) / 2) + 1e-3
+    assert steps.square().mean().sqrt() < 0.6
+    assert steps.abs().max() > 0.5
+
+
+def test_ten_crop_logits_of_source_and_of_a_full_store_agree(tmp_path):
+    config = config_of("dct1d")
+    path, folder = make_store(tmp_path, config), tmp_path / "branch"
+    train_branch(config, path, folder, 1)
+    logits = {}
+    for origin in ("source", "store"):
+        wanted = CropsFrom(origin, lambda: source_of(path))
+        write_branch_logits(config, path, folder, 1, tmp_path / origin, split="val", crops=10, crops_from=wanted)
+        logits[origin] = read_logits(tmp_path / origin).logits
+    np.testing.assert_allclose(logits["source"], logits["store"], atol=0.05)
+    assert np.ptp(logits["source"]) > 0.5
+
+
+def test_auto_takes_bands_then_a_full_store_then_the_source(tmp_path):
+    path = make_store(tmp_path, config_of("dct1d"))
+
+    def origin(bands: tuple[int, ...], crops: int) -> str:
+        opened = open_crops(
+            open_store(path, bands),
+            bands,
+            "val",
+            crop=CROP,
+            crops=crops,
+            batch_size=4,
+            device=CPU,
+            wanted=CropsFrom("auto", lambda: source_of(path)),
+        )
+        return opened.origin
+
+    assert origin((1,), 1) == "bands"
+    assert origin((0, 1, 2, 3), 10) == "bands"
+    assert origin((1,), 10) == "store"
+    # A node that was sent one band with the manifest of the whole store.
+    (path / "band-00").rename(tmp_path / "elsewhere")
+    assert origin((1,), 10) == "source"
+
+
+def test_what_cannot_be_rebuilt_is_refused_by_name(tmp_path):
+    path = make_store(tmp_path, config_of("refft"))
+    with pytest.raises(UsageError, match="the refft transform of .* has no inverse"):
+        StoreCanvases(open_store(path), "val", 4)
+
+
+def altered(path: Path, name: Path) -> None:
+    """Change one pixel and keep the size of the file, as a careless tool would."""
+    size, pixels = name.stat().st_size, np.asarray(Image.open(name)).copy()
+    pixels[0, 0] ^= 1
+    Image.fromarray(pixels).save(name)
+    content = name.read_bytes()
+    assert len(content) <= size + 64
+    name.write_bytes(content[:size].ljust(size, b"\0"))
+
+
+def test_pictures_that_changed_are_refused(tmp_path):
+    """The sample list knows names and sizes; the digest of the pixels is what notices."""
+    path = make_store(tmp_path, config_of("dct1d"))
+    store, source = open_store(path), source_of(path)
+    for split in ("train", "holdout", "val"):
+        list(SourceCanvases(store, source, split, 4).batches())
+    names = sorted((path.parent / "pictures").glob("val/*/*.png"))
+    contents = [name.read_bytes() for name in names]
+    twins = [(a, b) for a in range(9) for b in range(a) if len(contents[a]) == len(contents[b])]
+    if twins:
+        first, second = (names[number] for number in twins[0])
+        one, other = first.read_bytes(), second.read_bytes()
+        first.write_bytes(other)
+        second.write_bytes(one)
+    with pytest.raises(IncompatibleError, match="do not give the pixels"):
+        list(SourceCanvases(store, source, "val", 4).batches())
