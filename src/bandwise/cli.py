@@ -28,6 +28,7 @@ VERBS = {
     "evaluate": "score every branch and the fusion on the reported set",
     "predict": "classify files and folders",
     "report": "write the HTML and Markdown report of one or more runs",
+    "bench": "measure this machine, ours beside its peers",
 }
 _EXIT_UNEXPECTED = 1
 _FULL = {errno.ENOSPC, errno.EDQUOT}

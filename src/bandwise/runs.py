@@ -25,6 +25,7 @@ from bandwise.provenance import environment
 from bandwise.sealing import read_document, write_document
 from bandwise.tensorfile import read_tensor_file
 
+RUN_NAME = "run.json"
 RUN_FORMAT = "bandwise-run"
 RUN_VERSION = 1
 _META_KEY = "bandwise"
@@ -61,6 +62,15 @@ class Run:
         """Return the file of the results."""
         return self.path / ("results.json" if crops == 1 else f"results-{crops}crop.json")
 
+    def features_path(self, split: str, branch: int) -> Path:
+        """Return the file of the features of one branch, which only a fusion head needs."""
+        return self.path / "features" / split / f"branch-{branch:02d}.safetensors"
+
+    @property
+    def head_logits_path(self) -> Path:
+        """The answers of a fusion head to the reported set, at temperature 1; a logits file."""
+        return self.path / "features" / "val" / "fused.safetensors"
+
     @property
     def preview_folder(self) -> Path:
         """The pictures of some samples and their bands, for the report."""
@@ -79,7 +89,7 @@ def create_run(path: Path, config: RunConfig, store_path: Path | None = None) ->
         UsageError: the folder holds something else.
         IncompatibleError: the folder is a run of another configuration; the message lists the fields that differ.
     """
-    marker = path / "run.json"
+    marker = path / RUN_NAME
     if marker.exists():
         run = open_run(path)
         changed = differences(to_dict(run.config), to_dict(config))
@@ -120,7 +130,7 @@ def open_run(path: Path) -> Run:
         CorruptionError: `run.json` is damaged.
         IncompatibleError: it was written by a newer version.
     """
-    marker = path / "run.json"
+    marker = path / RUN_NAME
     if not marker.exists():
         raise UsageError(f"{path} is no run (it has no run.json); make one with `bandwise run RECIPE --out {path}`")
     content = read_document(marker)

@@ -81,13 +81,13 @@ def finish(run: str, store: str, broken: str | None = None) -> None:
 
 
 def injected(
-    job: str, arguments: dict, root: str, operation: str, number: int, fault: str, lasting: bool = False
+    inner: str, arguments: dict, root: str, operation: str, number: int, fault: str, lasting: bool = False
 ) -> int:
     """Run a job in which the n-th operation of a kind below `root` fails."""
     shim = Shim(Path(root), operation, number, fault, lasting=lasting)
     shim.install()
     try:
-        return globals()[job](**arguments) or 0
+        return globals()[inner](**arguments) or 0
     finally:
         if not shim.reached:
             print(NOT_REACHED)

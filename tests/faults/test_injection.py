@@ -51,7 +51,7 @@ def inject(server: ForkServer, target: Target, base: Path, operation: str, fault
         arguments = {key: str(value) for key, value in target.prepare(root).items()}
         point = {"root": root / "out", "operation": operation, "number": number, "fault": fault}
         faulty = arguments if broken is None else {**arguments, "broken": broken}
-        ended = server.run("injected", job=target.job, arguments=faulty, **point)
+        ended = server.run("injected", inner=target.job, arguments=faulty, **point)
         assert ended.code != RETRIED, f"{point}: a file was trusted again after its fsync had failed"
         if NOT_REACHED in ended.log:
             assert ended.code == 0, ended.log

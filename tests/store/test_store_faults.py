@@ -17,22 +17,11 @@ from bandwise.config import SplitConfig
 from bandwise.errors import BandwiseError, IncompatibleError, NoSpaceError, UsageError
 from bandwise.store import bandfile, conversion
 from bandwise.store.split import split_dataset
-from bandwise.store.verify import verify_store
 
 SOURCE = RandomSource(train=300, val=6)
 CONFIG = SplitConfig(canvas=8, group_size=256, holdout=0.1)
 SMALL = RandomSource(train=6, val=3)
 SMALL_CONFIG = SplitConfig(canvas=8, holdout=0, bands="0,3")
-
-
-@dataclasses.dataclass(frozen=True)
-class DeadlySource(RandomSource):
-    """Its decoder brings the process down."""
-
-    def read(self, path: bytes) -> bytes | np.ndarray:
-        if path == b"train/00005":
-            os._exit(9)
-        return super().read(path)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -152,15 +141,6 @@ def test_a_read_only_disk_is_refused_before_any_picture_is_read(tmp_path, monkey
         subprocess.run(["mount", "-o", "remount,ro", disk], check=True)
         with pytest.raises(UsageError, match=r"cannot write in .*Read-only file system"):
             split_dataset(SMALL, SMALL_CONFIG, disk / "store")
-
-
-def test_a_dead_worker_is_reported_and_the_rest_is_kept(tmp_path):
-    source = DeadlySource(train=300, val=6)
-    with pytest.raises(BandwiseError, match=r"a worker process writing .* died"):
-        split_dataset(source, CONFIG, tmp_path / "store", workers=2)
-    assert not (tmp_path / "store" / "MANIFEST.json").exists()
-    split_dataset(SOURCE, CONFIG, tmp_path / "store")
-    verify_store(tmp_path / "store")
 
 
 def test_a_failing_disk_of_the_source_is_no_bad_picture(tmp_path, monkeypatch, whole):

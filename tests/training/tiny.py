@@ -40,7 +40,7 @@ class TinyNetwork(nn.Module):
         return self.classifier(self.stem(images))
 
 
-def tiny_network(model: str, *, num_classes: int, in_channels: int, input_size: int, stem: str = "stock") -> nn.Module:
+def tiny_network(model: str, *, num_classes: int, in_channels: int, input_size: int, **options: Any) -> nn.Module:
     """Stand in for `models.zoo.create_branch`."""
     network = TinyNetwork(in_channels, num_classes)
     network.eval()(torch.zeros(1, in_channels, input_size, input_size))

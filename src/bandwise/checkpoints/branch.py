@@ -59,6 +59,7 @@ def build_network(config: RunConfig, *, num_classes: int, bands: int, channels: 
         in_channels=bands * channels,
         input_size=config.training.crop // config.split.stride,
         stem=config.network.stem,
+        drop_path=config.network.drop_path,
     )
 
 

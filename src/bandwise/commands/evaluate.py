@@ -30,6 +30,8 @@ class Arguments:
     decoded again. auto takes the first of these, in this order, that can give the crops exactly or is there."""
     data: str | None = None
     """Where the source is now; where the run found it when left out."""
+    head: bool = False
+    """Train a fusion head too, and score it beside the other rules."""
     max_bad: int = 0
     """Images of the reported set that may have been unreadable before the exit code is 3."""
     record: Path | None = None
@@ -43,7 +45,7 @@ def main(argv: Sequence[str]) -> Outcome:
     arguments = parse(Arguments, argv, "evaluate")
     run = open_run(arguments.run)
     wanted = crops_from(run, arguments.crops_from, arguments.data)
-    results = evaluate_run(run, crops=arguments.crops, crops_from=wanted)
+    results = evaluate_run(run, crops=arguments.crops, crops_from=wanted, with_head=arguments.head)
     if arguments.record is not None:
         arguments.record.mkdir(parents=True, exist_ok=True)
         crops = "" if results["crops"] == 1 else f"-{results['crops']}crop"

@@ -11,6 +11,8 @@ from bandwise.commands.outcome import Outcome
 from bandwise.commands.parsing import parse
 from bandwise.commands.store_source import crops_from
 from bandwise.config import FusionRule
+from bandwise.fusion.fit_head import TrainedHead
+from bandwise.fusion.saved import head_record
 from bandwise.groups import parse_bands
 from bandwise.launch.evaluate import fuse_run
 from bandwise.runs import open_run
@@ -45,6 +47,12 @@ def main(argv: Sequence[str]) -> Outcome:
     use = None if arguments.use == "all" else parse_bands(arguments.use, len(run.groups))
     wanted = crops_from(run, arguments.crops_from, arguments.data)
     fusion = fuse_run(run, rule=arguments.rule, crops=arguments.crops, crops_from=wanted, use=use)
+    if isinstance(fusion, TrainedHead):
+        text = (
+            f"head trained on {fusion.n_train} images for {fusion.epochs} epochs, stopped on the holdout; temperature "
+            f"{fusion.temperature:.3f}"
+        )
+        return Outcome(head_record(fusion), text)
     weights = ", ".join(
         f"{branch}: {weight:.3f}" for branch, weight in zip(fusion.branches, fusion.weights, strict=True)
     )

@@ -7,7 +7,7 @@ import tyro
 
 from bandwise.config.checks import require_number
 
-FusionRule = Literal["mean", "geometric", "learned", "greedy"]
+FusionRule = Literal["mean", "geometric", "learned", "greedy", "head"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -15,7 +15,8 @@ class FusionConfig:
     """How the branches' predictions become one; fitted on the holdout only."""
 
     rule: Annotated[FusionRule, tyro.conf.arg(name="fusion")] = "learned"
-    """mean, geometric (weights p*(1-p)^rank), learned (convex weights and a temperature), or greedy."""
+    """mean, geometric (weights p*(1-p)^rank), learned (convex weights and a temperature), greedy, or head (a small
+    network on the features of the branches, trained on the training images and stopped on the holdout)."""
 
     p: Annotated[float, tyro.conf.arg(name="fusion-p")] = 0.3
     """Ratio of the geometric rule."""

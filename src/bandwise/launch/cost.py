@@ -4,8 +4,11 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
+import torch
+from torch import nn
+
 from bandwise.checkpoints.branch import build_network
-from bandwise.config import RunConfig
+from bandwise.config import RunConfig, SplitConfig, TrainingConfig
 from bandwise.models.cost import saved_activation_bytes
 from bandwise.models.zoo import counts, macs
 from bandwise.runs import Run
@@ -26,8 +29,6 @@ class BranchCost:
     """Bytes of the parameters over 2^20."""
     mib_with_buffers: float
     """The same with the buffers."""
-    activation_bytes: int
-    """Bytes of float32 values that a training step keeps for the backward pass, an image of the training crop."""
 
 
 def branch_cost(config: RunConfig, branch: int, *, channels: int, num_classes: int) -> BranchCost:
@@ -42,34 +43,58 @@ def branch_cost(config: RunConfig, branch: int, *, channels: int, num_classes: i
     Raises:
         UsageError: there is no such network, or it does not take that input size.
     """
-    return _count(config, len(config.groups()[branch]), channels, num_classes)
+    return _count(_network_only(config), len(config.groups()[branch]), channels, num_classes)
 
 
-# The branches of a run differ in their bands only, so up to 36 of them are counted once.
-@lru_cache(maxsize=256)
-def _count(config: RunConfig, bands: int, channels: int, num_classes: int) -> BranchCost:
-    import torch
+def activation_bytes(config: RunConfig, branch: int, *, channels: int, num_classes: int) -> int:
+    """Return the bytes of float32 values that a training step of one branch keeps for the backward pass, an image.
 
+    The image has the size of the training crop. Raises what `branch_cost` raises.
+    """
+    return _kept(_network_only(config), len(config.groups()[branch]), channels, num_classes)
+
+
+def train_crop(config: RunConfig) -> int:
+    """Return the side in pixels of the crops of training, before the split."""
+    return config.training.train_crop or config.training.crop
+
+
+def _network_only(config: RunConfig) -> RunConfig:
+    """Return what the network of a branch depends on, in pixels of the branch; equal for rows of the same network."""
     stride = config.split.stride
     side, train_side = config.training.crop // stride, train_crop(config) // stride
-    with torch.device("meta"):
-        model = build_network(config, num_classes=num_classes, bands=bands, channels=channels)
+    return RunConfig(
+        network=config.network,
+        training=TrainingConfig(crop=side, train_crop=train_side),
+        split=SplitConfig(stride=1, transform="identity", canvas=max(side, train_side)),
+    )
+
+
+@lru_cache(maxsize=256)
+def _count(config: RunConfig, bands: int, channels: int, num_classes: int) -> BranchCost:
+    model = _on_meta(config, bands, channels, num_classes)
     size = counts(model)
-    # Batch statistics need two images; what they keep besides is shared by the batch and hardly counts.
-    kept = saved_activation_bytes(model, (2, bands * channels, train_side, train_side))
+    side = config.training.crop
     return BranchCost(
         params=int(size["parameters"]),
         buffers=int(size["buffers"]),
         macs=macs(model, (1, bands * channels, side, side)),
         mib_parameters=size["mib_parameters"],
         mib_with_buffers=size["mib_with_buffers"],
-        activation_bytes=kept // 2,
     )
 
 
-def train_crop(config: RunConfig) -> int:
-    """Return the side in pixels of the crops of training, before the split."""
-    return config.training.train_crop or config.training.crop
+@lru_cache(maxsize=256)
+def _kept(config: RunConfig, bands: int, channels: int, num_classes: int) -> int:
+    model = _on_meta(config, bands, channels, num_classes)
+    side = train_crop(config)
+    # Batch statistics need two images; what they keep besides is shared by the batch and hardly counts.
+    return saved_activation_bytes(model, (2, bands * channels, side, side)) // 2
+
+
+def _on_meta(config: RunConfig, bands: int, channels: int, num_classes: int) -> nn.Module:
+    with torch.device("meta"):
+        return build_network(config, num_classes=num_classes, bands=bands, channels=channels)
 
 
 def total_cost(run: Run, store: Store, branches: list[dict[str, Any]]) -> dict[str, Any]:

@@ -7,16 +7,21 @@ from typing import Any
 import numpy as np
 import torch
 
+from bandwise.atomic import sha256_bytes
 from bandwise.checkpoints.folder import weights_digest
 from bandwise.config import to_dict
-from bandwise.errors import CorruptionError, UsageError
-from bandwise.evaluation.metrics import classification_metrics
+from bandwise.errors import UsageError
+from bandwise.evaluation.bitset import pack
+from bandwise.evaluation.metrics import Metrics, classification_metrics
+from bandwise.fusion.fit_head import TrainedHead
 from bandwise.fusion.leave_one_out import leave_one_out
 from bandwise.fusion.logits import BranchLogits, load_branches
 from bandwise.fusion.rules import RULES, Fusion, fit
-from bandwise.launch.cost import branch_cost, total_cost
+from bandwise.fusion.saved import HEAD_RULE, head_record, read_fusion, save_fusion
+from bandwise.launch.cost import activation_bytes, branch_cost, total_cost
+from bandwise.launch.head import score_head, train_head
 from bandwise.provenance import environment
-from bandwise.runs import Run, read_logits_meta, read_summary
+from bandwise.runs import RUN_NAME, Run, read_logits_meta, read_summary
 from bandwise.sealing import read_document, write_document
 from bandwise.store.format import Store, open_store
 from bandwise.training.infer import write_branch_logits
@@ -85,42 +90,67 @@ def fuse_run(
     crops: int = 1,
     crops_from: CropsFrom = AUTO,
     use: tuple[int, ...] | None = None,
-) -> Fusion:
-    """Fit one fusion rule on the holdout logits and write `fusion.json`.
+) -> Fusion | TrainedHead:
+    """Fit one fusion rule and write `fusion.json`: on the holdout logits, or for `head` on the training features.
 
     Raises:
-        UsageError: there is no holdout, or a branch is missing.
+        UsageError: there is no holdout, a branch is missing, or a head is asked for more than the centre crop.
     """
     chosen = trained_branches(run, use)
-    holdout = load_branches(ensure_logits(run, "holdout", crops, chosen, crops_from))
-    fusion = fit(rule or run.config.fusion.rule, holdout, p=run.config.fusion.p)
-    write_document(run.fusion_path(crops), fusion.to_dict())
+    rule = rule or run.config.fusion.rule
+    if rule == HEAD_RULE:
+        if crops != 1:
+            raise UsageError(f"a fusion head works on the centre crop, not on {crops} crops; choose another rule")
+        fusion: Fusion | TrainedHead = train_head(run, chosen)
+    else:
+        holdout = load_branches(ensure_logits(run, "holdout", crops, chosen, crops_from))
+        fusion = fit(rule, holdout, p=run.config.fusion.p)
+    save_fusion(run.fusion_path(crops), fusion)
     return fusion
 
 
-def evaluate_run(run: Run, *, crops: int = 1, crops_from: CropsFrom = AUTO) -> dict[str, Any]:
+def evaluate_run(run: Run, *, crops: int = 1, crops_from: CropsFrom = AUTO, with_head: bool = False) -> dict[str, Any]:
     """Score every branch and every fusion rule on the reported set and write `results.json`.
 
-    The rule of `fusion.json` is the result; the others stand beside it for comparison. All are fitted on the holdout.
+    The rule of `fusion.json` is the result; the others stand beside it for comparison. All are fitted on the holdout. A
+    head, which takes the features of all training images, is among them where it is the result or `with_head` is set.
 
     Raises:
         UsageError: nothing is fused yet, or the store has no reported set.
     """
+    if with_head and crops != 1:
+        raise UsageError(f"a fusion head works on the centre crop, not on {crops} crops; leave --head out")
     store = open_store(run.store_path)
     if not store.rows("val"):
         raise UsageError(f"{run.store_path} has no reported set; its source had neither val/ nor test/")
-    fusion = _read_fusion(run, crops, crops_from)
+    path = run.fusion_path(crops)
+    fusion = read_fusion(path) if path.exists() else fuse_run(run, crops=crops, crops_from=crops_from)
     chosen = tuple(fusion.branches)
     holdout = load_branches(ensure_logits(run, "holdout", crops, chosen, crops_from))
     paths = ensure_logits(run, "val", crops, chosen, crops_from)
     reported = load_branches(paths)
     branches = [_branch_entry(run, store, branch, index, holdout, reported) for index, branch in enumerate(chosen)]
+    rules = {name: _rule_entry(run, name, holdout, reported) for name in RULES}
+    right = {}
+    if isinstance(fusion, TrainedHead) or with_head:
+        head = fusion if isinstance(fusion, TrainedHead) else train_head(run, chosen)
+        rules[HEAD_RULE], right[HEAD_RULE] = score_head(run, head)
+    if isinstance(fusion, Fusion):
+        logits = fusion.apply(reported.logits)
+        fused, record = _score(logits, reported.labels), fusion.to_dict()
+        left_out = [dataclasses.asdict(value) for value in leave_one_out(fusion, reported)]
+        right["fused"] = logits.argmax(axis=1) == reported.labels
+    else:
+        fused = {key: rules[HEAD_RULE][key] for key in Metrics.__annotations__}
+        record, left_out = head_record(fusion), rules[HEAD_RULE]["leave_one_out"]
+        right["fused"] = right[HEAD_RULE]
     results = {
         "format": RESULTS_FORMAT,
         "version": RESULTS_VERSION,
         "name": run.config.name,
         "config": to_dict(run.config),
         "environment": environment(),
+        "trained_at": read_document(run.path / RUN_NAME)["made_by"]["commit"],
         "data": _data_entry(store),
         "crops": crops,
         "views": "+".join(sorted({_origin(read_logits_meta(path)) for path in paths})),
@@ -128,25 +158,19 @@ def evaluate_run(run: Run, *, crops: int = 1, crops_from: CropsFrom = AUTO) -> d
         "n_total": store.manifest["splits"]["val"]["samples"],
         "chance": float(np.bincount(reported.labels).max() / len(reported.labels)),
         "branches": branches,
-        "fused": _score(fusion.apply(reported.logits), reported.labels),
-        "fusion": fusion.to_dict(),
-        "rules": {name: _rule_entry(run, name, holdout, reported) for name in RULES},
+        "fused": fused,
+        "fusion": record,
+        "rules": rules,
         "reference": _reference(branches),
-        "leave_one_out": [dataclasses.asdict(value) for value in leave_one_out(fusion, reported)],
+        "leave_one_out": left_out,
+        "answers": {
+            "images": sha256_bytes(reported.ids.tobytes() + reported.labels.tobytes()),
+            "right": {name: pack(values) for name, values in right.items()},
+        },
         "cost": total_cost(run, store, branches),
     }
     write_document(run.results_path(crops), results)
     return results
-
-
-def _read_fusion(run: Run, crops: int, crops_from: CropsFrom) -> Fusion:
-    path = run.fusion_path(crops)
-    if not path.exists():
-        return fuse_run(run, crops=crops, crops_from=crops_from)
-    try:
-        return Fusion.from_dict(read_document(path))
-    except (UsageError, ValueError) as error:
-        raise CorruptionError(f"{path} is damaged: {error}") from error
 
 
 def _score(logits: np.ndarray, labels: np.ndarray) -> dict[str, Any]:
@@ -157,7 +181,8 @@ def _branch_entry(
     run: Run, store: Store, branch: int, index: int, holdout: BranchLogits, reported: BranchLogits
 ) -> dict[str, Any]:
     summary = read_summary(run.branch_folder(branch))
-    cost = branch_cost(run.config, branch, channels=store.channels, num_classes=len(store.classes))
+    size = {"channels": store.channels, "num_classes": len(store.classes)}
+    cost = branch_cost(run.config, branch, **size)
     bands = run.groups[branch]
     return {
         "branch": branch,
@@ -170,10 +195,11 @@ def _branch_entry(
         "buffers": cost.buffers,
         "macs": cost.macs,
         "gmacs": cost.macs / 1e9,
-        "activation_bytes_per_image": cost.activation_bytes,
+        "activation_bytes_per_image": activation_bytes(run.config, branch, **size),
         "wall_s": summary["wall_s"],
         "epochs": run.config.training.epochs,
         "store_bytes": sum(store.band_bytes(band) for band in bands),
+        "energy": float((store.std(bands) ** 2).sum()),
     }
 
 

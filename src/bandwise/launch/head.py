@@ -1,6 +1,5 @@
 """The fusion head of a run: writes the features of its branches where they are missing, trains the head, scores it."""
 
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,16 +13,11 @@ from bandwise.fusion.features import BranchFeatures, load_features
 from bandwise.fusion.fit_head import TrainedHead, fit_head
 from bandwise.fusion.saved import HEAD_RULE, head_record
 from bandwise.fusion.temperature import negative_log_likelihood
-from bandwise.runs import Run
+from bandwise.runs import LogitsFile, Run, write_logits
 from bandwise.store.format import open_store
 from bandwise.training.determinism import reproducible
 from bandwise.training.features import mirrors, write_branch_features
 from bandwise.training.seeds import seed_for
-
-
-def features_path(run: Run, split: str, branch: int) -> Path:
-    """Return the file of the features of one branch."""
-    return run.path / "features" / split / f"branch-{branch:02d}.safetensors"
 
 
 def ensure_features(run: Run, split: str, branches: tuple[int, ...]) -> BranchFeatures:
@@ -36,7 +30,7 @@ def ensure_features(run: Run, split: str, branches: tuple[int, ...]) -> BranchFe
     """
     store = open_store(run.store_path)
     mirrored = split == "train" and all(mirrors(run.config, store, branch) for branch in branches)
-    paths = [features_path(run, split, branch) for branch in branches]
+    paths = [run.features_path(split, branch) for branch in branches]
     for branch, path in zip(branches, paths, strict=True):
         folder = run.branch_folder(branch)
         wanted = {"weights": weights_digest(folder) or "", "views": "2" if mirrored else "1"}
@@ -63,14 +57,18 @@ def train_head(run: Run, branches: tuple[int, ...]) -> TrainedHead:
 def score_head(run: Run, trained: TrainedHead) -> tuple[dict[str, Any], np.ndarray]:
     """Score a head on the reported set, with all branches and without each.
 
+    The answers are left in `Run.head_logits_path` for the report.
+
     Returns:
         The entry of the results: scores, what the head is, `leave_one_out`, and `feature_bytes`, the bytes that the
-        branch with most features sends for all splits; and the fused logits (N, K).
+        branch with most features sends for all splits; and (N,) whether it is right.
     """
     reported = ensure_features(run, "val", trained.branches)
     logits = trained.apply(reported)
+    plain = (logits * trained.temperature).astype(np.float32)
+    write_logits(run.head_logits_path, LogitsFile(reported.ids, reported.labels, plain, {"branch": HEAD_RULE}))
     sent = [
-        sum(features_path(run, split, branch).stat().st_size for split in ("train", "holdout", "val"))
+        sum(run.features_path(split, branch).stat().st_size for split in ("train", "holdout", "val"))
         for branch in trained.branches
     ]
     scores = classification_metrics(torch.from_numpy(logits), torch.from_numpy(reported.labels))
@@ -81,7 +79,7 @@ def score_head(run: Run, trained: TrainedHead) -> tuple[dict[str, Any], np.ndarr
         "feature_bytes": max(sent),
         "feature_bytes_total": sum(sent),
     }
-    return entry, logits
+    return entry, logits.argmax(axis=1) == reported.labels
 
 
 def leave_one_out(trained: TrainedHead, data: BranchFeatures) -> list[dict[str, Any]]:

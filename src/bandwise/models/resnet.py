@@ -47,7 +47,7 @@ class BasicBlock(nn.Module):
 
     expansion = 1
 
-    def __init__(self, inputs: int, planes: int, stride: int) -> None:
+    def __init__(self, inputs: int, planes: int, stride: int, drop_path: float) -> None:
         super().__init__()
         self.conv1 = nn.Conv2d(inputs, planes, 3, stride=stride, padding=1, bias=False)
         self.bn1 = nn.BatchNorm2d(planes)
@@ -55,12 +55,13 @@ class BasicBlock(nn.Module):
         self.bn2 = nn.BatchNorm2d(planes)
         self.relu = nn.ReLU(inplace=True)
         self.downsample = _shortcut(inputs, planes, stride)
+        self.drop_path = _drop_path(drop_path)
         nn.init.zeros_(self.bn2.weight)
 
     def forward(self, x: Tensor) -> Tensor:
         """Return (B, planes, H / stride, W / stride) of (B, inputs, H, W)."""
         residual = self.relu(self.bn1(self.conv1(x)))
-        residual = self.bn2(self.conv2(residual))
+        residual = self.drop_path(self.bn2(self.conv2(residual)))
         return self.relu(residual + self.downsample(x))
 
 
@@ -69,7 +70,7 @@ class Bottleneck(nn.Module):
 
     expansion = 4
 
-    def __init__(self, inputs: int, planes: int, stride: int) -> None:
+    def __init__(self, inputs: int, planes: int, stride: int, drop_path: float) -> None:
         super().__init__()
         outputs = planes * self.expansion
         self.conv1 = nn.Conv2d(inputs, planes, 1, bias=False)
@@ -80,13 +81,14 @@ class Bottleneck(nn.Module):
         self.bn3 = nn.BatchNorm2d(outputs)
         self.relu = nn.ReLU(inplace=True)
         self.downsample = _shortcut(inputs, outputs, stride)
+        self.drop_path = _drop_path(drop_path)
         nn.init.zeros_(self.bn3.weight)
 
     def forward(self, x: Tensor) -> Tensor:
         """Return (B, 4 * planes, H / stride, W / stride) of (B, inputs, H, W)."""
         residual = self.relu(self.bn1(self.conv1(x)))
         residual = self.relu(self.bn2(self.conv2(residual)))
-        residual = self.bn3(self.conv3(residual))
+        residual = self.drop_path(self.bn3(self.conv3(residual)))
         return self.relu(residual + self.downsample(x))
 
 
@@ -104,6 +106,8 @@ class ResNet(nn.Module):
         in_channels: channels of an image.
         input_size: side of an image in pixels that the stem is chosen for.
         stem: see `choose_stem`.
+        drop_path: probability of skipping the last block in training; it grows linearly over the blocks from 0 at the
+            first (stochastic depth, Huang et al., 2016; the rates are timm's).
     """
 
     def __init__(
@@ -116,6 +120,7 @@ class ResNet(nn.Module):
         in_channels: int,
         input_size: int,
         stem: StemName,
+        drop_path: float = 0.0,
     ) -> None:
         super().__init__()
         assert len(depths) == len(widths)
@@ -126,13 +131,13 @@ class ResNet(nn.Module):
         self.bn1 = nn.BatchNorm2d(widths[0])
         self.relu = nn.ReLU(inplace=True)
         self.maxpool = nn.MaxPool2d(3, stride=design.pool_stride, padding=1) if design.pool_stride else nn.Identity()
-        inputs = widths[0]
+        inputs, placed, last = widths[0], 0, max(1, sum(depths) - 1)
         self.stages = tuple(f"layer{number}" for number in range(1, len(depths) + 1))
         for number, (name, depth, planes) in enumerate(zip(self.stages, depths, widths, strict=True)):
             blocks = nn.Sequential()
             for position in range(depth):
-                blocks.append(block(inputs, planes, 2 if number and not position else 1))
-                inputs = planes * block.expansion
+                blocks.append(block(inputs, planes, 2 if number and not position else 1, drop_path * placed / last))
+                inputs, placed = planes * block.expansion, placed + 1
             self.add_module(name, blocks)
         self.fc = nn.Linear(inputs, num_classes)
         initialise(self)
@@ -153,3 +158,12 @@ def _shortcut(inputs: int, outputs: int, stride: int) -> nn.Module:
     if stride == 1 and inputs == outputs:
         return nn.Identity()
     return nn.Sequential(nn.Conv2d(inputs, outputs, 1, stride=stride, bias=False), nn.BatchNorm2d(outputs))
+
+
+def _drop_path(rate: float) -> nn.Module:
+    if not rate:
+        return nn.Identity()
+    # Here, because it takes a second to import timm.
+    from timm.layers import DropPath  # pyright: ignore[reportPrivateImportUsage]
+
+    return DropPath(rate)

@@ -48,7 +48,9 @@ def names() -> tuple[str, ...]:
     return tuple(sorted(_WITHOUT_STEM | _WITH_STEM))
 
 
-def create_branch(model: str, *, num_classes: int, in_channels: int, input_size: int, stem: str = "stock") -> nn.Module:
+def create_branch(
+    model: str, *, num_classes: int, in_channels: int, input_size: int, stem: str = "stock", drop_path: float = 0.0
+) -> nn.Module:
     """Build the network of one branch, with weights drawn from torch's global generator.
 
     Seed that generator before the call (`torch.manual_seed`) for weights that can be had again. Inside
@@ -60,13 +62,15 @@ def create_branch(model: str, *, num_classes: int, in_channels: int, input_size:
         in_channels: channels of the branch's images: bands of its group times colours.
         input_size: side of the branch's images in pixels: crop divided by stride.
         stem: first layers of a ResNet, see `bandwise.models.resnet.choose_stem`; only `stock` for other networks.
+        drop_path: probability of skipping a block in training, for ResNets and models of timm that have it.
 
     Returns:
         A module from images (B, in_channels, input_size, input_size) float32 to logits (B, num_classes). Our own
         networks also have `features`: images to the vector before the last linear layer.
 
     Raises:
-        UsageError: (a ValueError) unknown name or stem, a number out of range, or a size that the network cannot take.
+        UsageError: (a ValueError) unknown name or stem, a number out of range, a size that the network cannot take, or
+            drop_path for a network without blocks to skip.
     """
     for key, value, least in (
         ("num_classes", num_classes, 2),
@@ -79,15 +83,20 @@ def create_branch(model: str, *, num_classes: int, in_channels: int, input_size:
         raise UsageError(f"stem is {stem!r}; it must be one of {', '.join(STEMS)}")
     sizes = {"num_classes": num_classes, "in_channels": in_channels, "input_size": input_size}
     if model in _WITH_STEM:
-        return _WITH_STEM[model](**sizes, stem=cast(StemName, stem))
+        return _WITH_STEM[model](**sizes, stem=cast(StemName, stem), drop_path=drop_path)
     if stem != "stock":
         raise UsageError(
             f"{model} has no choice of stem; leave it at stock (given: {stem}), or use one of {', '.join(_WITH_STEM)}"
         )
     if model.startswith(TIMM_PREFIX):
-        return create_timm_model(model.removeprefix(TIMM_PREFIX), **sizes)
+        return create_timm_model(model.removeprefix(TIMM_PREFIX), **sizes, drop_path=drop_path)
     if model not in _WITHOUT_STEM:
         near = difflib.get_close_matches(model, names(), n=1)
         hint = f"did you mean {near[0]}? " if near else ""
         raise UsageError(f"there is no network {model!r}; {hint}the networks are {', '.join(names())}, or timm:NAME")
+    if drop_path:
+        raise UsageError(
+            f"{model} has no blocks that could be skipped; leave drop_path at 0 (given: {drop_path:g}), or use one of "
+            f"{', '.join(_WITH_STEM)}"
+        )
     return _WITHOUT_STEM[model](**sizes)

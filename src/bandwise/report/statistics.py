@@ -43,9 +43,9 @@ class Difference:
     points: tuple[float, ...]
     """Differences of top-1 in percentage points, one a seed."""
     half_width: float | None
-    """Half of the 95 % interval of their mean over the choice of images, in points; None without image-by-image answers."""
+    """Half of the 95 % interval of their mean over the choice of images, in points; None without answers by image."""
     p_values: tuple[float, ...]
-    """Exact McNemar test, one a seed; empty without image-by-image answers."""
+    """Exact McNemar test, one a seed; empty without answers by image."""
 
     @property
     def mean(self) -> float:

@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from typing import Any
 
+from bandwise.atomic import TEMPORARY_PREFIX
 from bandwise.errors import BandwiseError
 from bandwise.sources.decode import BadImage, load_canvas
 from bandwise.store.groups import Job, Stage, Work, stopped, write_group
@@ -53,6 +54,7 @@ class Worker:
         """
         # Not fork: a forked copy of a process that has threads (BLAS, a progress bar) may hang.
         context = multiprocessing.get_context("spawn")
+        self._out = work.out
         self.connection, theirs = context.Pipe()
         self._place = context.Array("d", (_NONE, 0.0, 0.0), lock=False)
         self._process = context.Process(target=_serve, args=(theirs, work, halted, self._place), daemon=True)
@@ -85,7 +87,10 @@ class Worker:
         return None if sample == _NONE else int(sample)
 
     def end(self, *, now: bool = False) -> int:
-        """Wait for its end, or kill it, and return its exit code; minus the signal that killed it."""
+        """Wait for its end, or kill it, and return its exit code; minus the signal that killed it.
+
+        What it had not finished to write is removed.
+        """
         self.connection.close()
         if now:
             self._process.kill()
@@ -94,6 +99,9 @@ class Worker:
             self._process.kill()
             self._process.join()
         assert self._process.exitcode is not None
+        if self._process.exitcode:
+            for path in self._out.glob(f"*/{TEMPORARY_PREFIX}*.{self._process.pid}.*"):
+                path.unlink(missing_ok=True)
         return self._process.exitcode
 
 

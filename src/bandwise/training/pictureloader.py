@@ -96,7 +96,7 @@ class PictureLoader:
             shape = (_SLOTS, *self._shape)
             # Anonymous memory that the workers inherit: it has no name that could be left behind.
             memory = context.RawArray(ctypes.c_uint8, int(np.prod(shape)))
-            self._slots = np.frombuffer(memory, np.uint8).reshape(shape)
+            self._slots = np.ctypeslib.as_array(memory).reshape(shape)
             self._pool = ProcessPoolExecutor(self._workers, context, _start_worker, (self._recipe, memory, shape))
         return self._pool
 
@@ -107,7 +107,7 @@ def _start_worker(recipe: PictureRecipe, memory: Any, shape: tuple[int, ...]) ->
         signal.signal(number, signal.SIG_IGN)
     die_with_parent()
     torch.set_num_threads(1)
-    _worker.update(reader=PictureReader(recipe), slots=np.frombuffer(memory, np.uint8).reshape(shape))
+    _worker.update(reader=PictureReader(recipe), slots=np.ctypeslib.as_array(memory).reshape(shape))
 
 
 def _make(slot: int, first: int, draws: Sequence[Draw]) -> None:

@@ -19,7 +19,7 @@ from bandwise.store.format import Store
 from bandwise.store.layout import SAMPLES_NAME
 
 
-def open_origin(data: DataConfig, store: Store, folder: Path) -> tuple[Source, Names]:
+def open_training_source(data: DataConfig, store: Store, folder: Path) -> tuple[Source, Names]:
     """Open the source of a store, and find the names of its training images.
 
     Listing the images takes as much memory as the split did, for a moment; the names then lie in a file without a name
@@ -39,8 +39,11 @@ def open_origin(data: DataConfig, store: Store, folder: Path) -> tuple[Source, N
         NoSpaceError: the disk is full.
     """
     source = open_source(data)
-    facts = json.loads(json_bytes(source.fingerprint))
-    if changed := differences(store.manifest["source"], facts):
+    # The name of a folder changes where the folder moves; the sample list is compared anyway.
+    made_from, facts = (
+        {**each, "name": ""} for each in (store.manifest["source"], json.loads(json_bytes(source.fingerprint)))
+    )
+    if changed := differences(made_from, facts):
         raise IncompatibleError(
             f"{data.data} is not what the store {store.path} was made from:\n  "
             + "\n  ".join(changed)

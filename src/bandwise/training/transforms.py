@@ -4,11 +4,12 @@ import contextlib
 import random
 import re
 from collections.abc import Callable, Iterator
+from typing import cast
 
 import numpy as np
 import torch
 from PIL import Image, ImageOps
-from timm.data.auto_augment import auto_augment_transform, augment_and_mix_transform, rand_augment_transform
+from timm.data.auto_augment import augment_and_mix_transform, auto_augment_transform, rand_augment_transform
 from timm.data.constants import IMAGENET_DEFAULT_MEAN
 from timm.data.transforms import RandomResizedCropAndInterpolation, str_to_pil_interp
 from torchvision.transforms import ColorJitter, InterpolationMode, TrivialAugmentWide
@@ -51,9 +52,10 @@ class PictureAugment:
         """
         self.crop = crop
         self.resizes = config.random_crop
-        self._resize: Transform = RandomResizedCropAndInterpolation(
+        resize = RandomResizedCropAndInterpolation(
             crop, scale=(config.scale, 1.0), ratio=_RATIO, interpolation=config.interpolation
         )
+        self._resize = cast(Transform, resize)
         self._colours = [_policy(config, crop)] if config.aa else []
         if config.color_jitter:
             self._colours.append(ColorJitter(*[config.color_jitter] * 3))

@@ -1,0 +1,42 @@
+"""The benchmarks by name, each imported when it is run."""
+
+import importlib
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from bandwise.bench.figures import Figure
+from bandwise.bench.options import Options
+from bandwise.bench.threads import one_thread
+from bandwise.errors import UsageError
+
+BENCHES = {
+    "transform": "pictures into bands: the integer kernels against the FFT form",
+    "split": "photographs to a finished store, against decoding and resizing alone",
+    "size": "bytes of a record, by band",
+    "load": "batches for training, against JPEG folders, tar files and raw memory",
+}
+
+
+def run_bench(name: str, *, data: str = "photos", smallest: bool = False) -> dict[str, Any]:
+    """Run one benchmark.
+
+    Args:
+        name: one of `BENCHES`.
+        data: the pictures to use.
+        smallest: do the least that shows that it runs.
+
+    Returns:
+        The document that is printed and recorded.
+
+    Raises:
+        UsageError: no such benchmark, or the pictures cannot be used.
+    """
+    if name not in BENCHES:
+        raise UsageError(f"there is no benchmark {name!r}; choose one of {', '.join(BENCHES)}")
+    from bandwise.bench.documents import document
+
+    module = importlib.import_module(f"bandwise.bench.{name}")
+    with tempfile.TemporaryDirectory(prefix="bandwise-bench-") as scratch, one_thread():
+        figures: list[Figure] = module.measure(Options(data, smallest, Path(scratch)))
+    return document(name, data, smallest, figures)

@@ -1,0 +1,74 @@
+"""The table of the recorded benchmarks, generated from JSON files only."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from bandwise.atomic import write_text
+from bandwise.errors import UsageError
+from bandwise.report.tables import Table, to_markdown
+
+BEGIN, END = "<!-- benchmarks -->", "<!-- /benchmarks -->"
+_VERDICT = {True: "yes", False: "no", None: ""}
+
+
+def benchmarks_markdown(documents: Sequence[dict[str, Any]]) -> str:
+    """Return one Markdown table for every recorded benchmark."""
+    return "\n".join(to_markdown(_table(document)) for document in documents)
+
+
+def update_file(path: Path, text: str) -> None:
+    """Replace what stands between the marks of a Markdown file.
+
+    Raises:
+        UsageError: the marks are not there.
+    """
+    content = path.read_text(encoding="utf-8")
+    head, begin, rest = content.partition(BEGIN)
+    _, end, tail = rest.partition(END)
+    if not begin or not end:
+        raise UsageError(f"{path} has no {BEGIN} ... {END}; put them where the tables belong")
+    write_text(path, f"{head}{BEGIN}\n{text}{END}{tail}")
+
+
+def line_of(figure: dict[str, Any]) -> str:
+    """Write one figure as a line for a terminal."""
+    ours, *rest = _row(figure)
+    peers, ratio, of, reach, holds = rest[1:]
+    said = {"yes": "holds", "no": "MISSED", "": ""}[holds]
+    parts = [f"{ours}: {rest[0] or 'not measured'}", f"peers {peers}" if peers else "", f"{of} = {ratio}" if ratio else ""]
+    parts += [f"reach {reach}" if reach else "", said]
+    return "; ".join(part for part in parts if part)
+
+
+def _table(document: dict[str, Any]) -> Table:
+    environment = document["environment"]
+    hardware, versions = environment["hardware"], environment["versions"]
+    notes = list(dict.fromkeys(figure["note"] for figure in document["figures"] if figure["note"]))
+    machine = hardware["accelerator"] or f"one core of {hardware['processor']}"
+    made = ", ".join(f"{name} {versions[name]}" for name in ("torch", "numpy", "pyarrow", "pillow", "numba"))
+    return Table(
+        caption=f"bandwise bench {document['bench']}",
+        head=("figure", "ours", "peers", "ratio", "which is", "reach", "holds"),
+        rows=tuple(_row(figure) for figure in document["figures"]),
+        text_columns=frozenset({0, 2, 4}),
+        note=f"{machine}; {made}; commit {(environment['commit'] or 'unknown')[:12]}. " + ". ".join(notes),
+    )
+
+
+def _row(figure: dict[str, Any]) -> tuple[str, ...]:
+    unit, reach = figure["unit"], figure["reach"]
+    peers = (f"{name} {_number(value)}" for name, value in figure["peers"].items() if value is not None)
+    return (
+        figure["name"],
+        "" if figure["ours"] is None else f"{_number(figure['ours'])} {unit}",
+        ", ".join(peers),
+        "" if figure["ratio"] is None else _number(figure["ratio"]),
+        figure["ratio_of"],
+        "" if reach is None else f"{reach['op']} {_number(reach['value'])}",
+        _VERDICT[figure["holds"]],
+    )
+
+
+def _number(value: float) -> str:
+    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3g}"

@@ -1,0 +1,75 @@
+"""`bandwise bench NAME`: measure this machine, ours beside its peers in one run."""
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+import tyro
+
+from bandwise.commands.outcome import Outcome
+from bandwise.commands.parsing import parse
+from bandwise.errors import UsageError
+
+_THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Arguments:
+    """Run one benchmark, or all of them, or print the table of the recorded ones."""
+
+    name: Annotated[str, tyro.conf.Positional] = "list"
+    """A benchmark, `all`, `table` for the recorded figures, or `list`."""
+    data: str = "photos"
+    """The pictures to use: a folder or the name of a set."""
+    smallest: bool = False
+    """Do the least that shows that everything runs; the numbers mean nothing."""
+    record: Path | None = None
+    """Folder to write the figures to, or for `table` the one to read them from."""
+    into: tuple[Path, ...] = ()
+    """With `table`: write it between the marks of these Markdown files."""
+    json: bool = False
+    """Print one JSON object."""
+
+
+def main(argv: Sequence[str]) -> Outcome:
+    """Measure."""
+    # Before numpy is imported: its BLAS reads them once.
+    os.environ.update(dict.fromkeys(_THREADS, "1"))
+    arguments = parse(Arguments, argv, "bench")
+    from bandwise.bench.catalog import BENCHES, run_bench
+
+    if arguments.name == "list":
+        width = max(map(len, BENCHES))
+        return Outcome({"benches": BENCHES}, "\n".join(f"{name:<{width}}  {text}" for name, text in BENCHES.items()))
+    if arguments.name == "table":
+        return _table(arguments)
+    if arguments.into:
+        raise UsageError("--into belongs to `bandwise bench table`")
+    names = list(BENCHES) if arguments.name == "all" else [arguments.name]
+    documents = []
+    for name in names:
+        documents.append(run_bench(name, data=arguments.data, smallest=arguments.smallest))
+        if arguments.record is not None:
+            from bandwise.bench.documents import record
+
+            record(arguments.record, documents[-1])
+    result = documents[0] if arguments.name != "all" else {"benches": documents}
+    return Outcome(result, "\n\n".join(map(_lines, documents)))
+
+
+def _table(arguments: Arguments) -> Outcome:
+    from bandwise.bench.documents import read_documents
+    from bandwise.bench.table import benchmarks_markdown, update_file
+
+    text = benchmarks_markdown(read_documents(arguments.record or Path("benchmarks")))
+    for path in arguments.into:
+        update_file(path, text)
+    return Outcome({"table": text, "written": [str(path) for path in arguments.into]}, text)
+
+
+def _lines(document: dict[str, Any]) -> str:
+    from bandwise.bench.table import line_of
+
+    return "\n".join(line_of(figure) for figure in document["figures"])
