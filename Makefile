@@ -3,7 +3,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: install demo test check lint types docs tables clean
+.PHONY: install demo test recipes check lint types docs tables clean
 
 install: $(STAMP)
 
@@ -17,6 +17,9 @@ demo: install
 
 test: install
 	$(BIN)/pytest -n 2 --dist loadscope
+
+recipes: install
+	$(BIN)/pytest tests/rows -n 2 --dist load -m "rows or not rows"
 
 lint: install
 	$(BIN)/ruff format --check src tests docs

@@ -6,22 +6,25 @@ from pathlib import Path
 import pytest
 
 SOURCE = Path(__file__).parent.parent / "src" / "bandwise"
-LEAVES = {"errors", "version", "groups", "config", "configfile", "atomic", "sealing", "tensorfile", "locks", "progress"} | {
-    "signals",
+LEAVES = {"errors", "version", "groups", "config", "configfile", "atomic", "sealing", "tensorfile", "arrayfile"} | {
     "provenance",
+    "locks",
+    "progress",
+    "signals",
 }
 MAY_IMPORT = {
     "errors": set(),
     "version": set(),
     "groups": {"errors"},
     "progress": set(),
-    "signals": set(),
+    "signals": {"errors"},
     "torchvision_compat": set(),
     "config": {"errors", "groups"},
     "configfile": {"errors", "config"},
     "atomic": {"errors"},
     "sealing": {"errors", "atomic"},
     "tensorfile": {"errors", "atomic"},
+    "arrayfile": {"errors", "atomic", "tensorfile"},
     "provenance": {"version"},
     "locks": {"errors"},
     "runs": LEAVES,
@@ -31,7 +34,7 @@ MAY_IMPORT = {
     "sources": LEAVES,
     "store": LEAVES | {"sources", "bands"},
     "checkpoints": LEAVES | {"models"},
-    "training": LEAVES | {"store", "models", "checkpoints", "bands", "evaluation", "runs"},
+    "training": LEAVES | {"sources", "store", "models", "checkpoints", "bands", "evaluation", "runs"},
     "fusion": LEAVES | {"evaluation", "runs"},
     "launch": LEAVES | {"checkpoints", "store", "training", "fusion", "models", "evaluation", "runs"},
     "serving": LEAVES | {"bands", "checkpoints", "fusion", "evaluation", "sources", "runs"},

@@ -32,8 +32,8 @@ def write_arrays(path: Path, arrays: Mapping[str, NDArray[Any]], meta: Mapping[s
     write_bytes(path, save(solid, {_META_KEY: text}))
 
 
-def read_arrays(path: Path, names: Collection[str]) -> tuple[dict[str, NDArray[Any]], dict[str, str]]:
-    """Read what `write_arrays` wrote: the arrays, and what they belong to.
+def read_arrays(path: Path, names: Collection[str] | None = None) -> tuple[dict[str, NDArray[Any]], dict[str, str]]:
+    """Read what `write_arrays` wrote: the arrays, whatever they are called if `names` is None, and what they belong to.
 
     Raises:
         CorruptionError: the file is missing, damaged, altered, or does not hold exactly the arrays `names`.
@@ -47,7 +47,7 @@ def read_arrays(path: Path, names: Collection[str]) -> tuple[dict[str, NDArray[A
         arrays = load(content)
     except (SafetensorError, ValueError, KeyError, RecursionError) as error:
         raise CorruptionError(f"{path} is damaged: {error}") from error
-    if set(arrays) != set(names):
+    if names is not None and set(arrays) != set(names):
         raise CorruptionError(f"{path} holds {sorted(arrays)}; expected {sorted(names)}")
     written = meta.pop(_HASH_KEY, None)
     if written != _hash(arrays, meta):

@@ -19,6 +19,7 @@ VERBS = {
     "demo": "the main job on the embedded photographs, beside its controls",
     "run": "split, train, fuse, evaluate and report one recipe",
     "recipes": "list the recipes, with cost and expected result",
+    "plan": "say what a recipe will need: memory, batch, bytes, multiply-adds, hours",
     "data": "list or fetch the named data sets",
     "split": "write the sub-datasets of an image set",
     "verify": "check every byte of a store, and repair it from the source",

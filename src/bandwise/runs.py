@@ -9,27 +9,29 @@
 Stages talk through these files only.
 """
 
-import json
 import os
-from dataclasses import dataclass
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from bandwise import atomic
+from bandwise.arrayfile import read_arrays, write_arrays
 from bandwise.config import RunConfig, to_dict
 from bandwise.configfile import config_from_dict, differences
-from bandwise.errors import CorruptionError, IncompatibleError, UsageError
+from bandwise.errors import BandwiseError, CorruptionError, IncompatibleError, UsageError
+from bandwise.progress import say
 from bandwise.provenance import environment
 from bandwise.sealing import read_document, write_document
-from bandwise.tensorfile import read_tensor_file
 
 RUN_NAME = "run.json"
 RUN_FORMAT = "bandwise-run"
 RUN_VERSION = 1
-_META_KEY = "bandwise"
-_HASH_KEY = "sha256"
+FREE_TRAINING = ("threads", "device", "cache", "checkpoint_steps", "keep_checkpoints", "loader_workers")
+"""What may change from one call of a training to the next: no sample, order or draw depends on it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +87,9 @@ def create_run(path: Path, config: RunConfig, store_path: Path | None = None) ->
         config: the resolved configuration.
         store_path: a store shared with other runs; `path/store` when None.
 
+    Returns:
+        The run with the configuration asked for, which may differ from `run.json` in the fields of `FREE_TRAINING`.
+
     Raises:
         UsageError: the folder holds something else.
         IncompatibleError: the folder is a run of another configuration; the message lists the fields that differ.
@@ -92,7 +97,9 @@ def create_run(path: Path, config: RunConfig, store_path: Path | None = None) ->
     marker = path / RUN_NAME
     if marker.exists():
         run = open_run(path)
-        changed = differences(to_dict(run.config), to_dict(config))
+        free = {name: getattr(config.training, name) for name in FREE_TRAINING}
+        like_now = replace(run.config, training=replace(run.config.training, **free))
+        changed = differences(to_dict(like_now), to_dict(config))
         if changed:
             trained = any(path.glob("branch-*/*"))
             raise IncompatibleError(
@@ -103,10 +110,12 @@ def create_run(path: Path, config: RunConfig, store_path: Path | None = None) ->
             )
         if store_path is not None and store_path.resolve() != run.store_path.resolve():
             raise IncompatibleError(f"{path} uses the store {run.store_path}, not {store_path}; choose another --out")
-        return run
+        if other := differences(to_dict(run.config), to_dict(like_now)):
+            say(f"note: otherwise than in {marker}: {', '.join(other)}; threads and device change the last bits")
+        return replace(run, config=config)
     strangers = sorted(entry.name for entry in path.iterdir()) if path.is_dir() else []
-    # A store may be split into RUN/store before the run itself exists.
-    if [name for name in strangers if name != "store" and not name.startswith(".")]:
+    # Both may be made before the run itself: by a split into RUN/store, and by a run that was refused later.
+    if [name for name in strangers if name not in ("store", "preview") and not name.startswith(".")]:
         raise UsageError(f"{path} is not empty and is no run of ours (it holds {strangers[:5]}); choose another --out")
     atomic.require_writable(path)
     write_document(
@@ -120,6 +129,24 @@ def create_run(path: Path, config: RunConfig, store_path: Path | None = None) ->
         },
     )
     return open_run(path)
+
+
+@contextmanager
+def leaving_no_trace(path: Path) -> Iterator[None]:
+    """Take a run folder away again if the work in it is refused before anything of it is trained.
+
+    Otherwise the next try, with a configuration that is possible, would find a run of another one.
+    """
+    new = not (path / RUN_NAME).exists()
+    try:
+        yield
+    except BandwiseError as error:
+        if new and error.exit_code == UsageError.exit_code and not any(path.glob("branch-*/*")):
+            (path / RUN_NAME).unlink(missing_ok=True)
+            for folder in (*path.glob("branch-*"), path):
+                with suppress(OSError):
+                    folder.rmdir()
+        raise
 
 
 def open_run(path: Path) -> Run:
@@ -182,14 +209,8 @@ def write_logits(path: Path, content: LogitsFile) -> None:
     Raises:
         NoSpaceError: the disk is full.
     """
-    from safetensors.numpy import save
-
     assert content.ids.shape == content.labels.shape == content.logits.shape[:1]
-    arrays = {"ids": content.ids, "labels": content.labels, "logits": content.logits}
-    path.parent.mkdir(parents=True, exist_ok=True)
-    # safetensors writes several metadata keys in an order that changes from process to process; one key has one order.
-    meta = {_META_KEY: json.dumps({**content.meta, _HASH_KEY: _hash(content)}, sort_keys=True)}
-    atomic.write_bytes(path, save({key: np.ascontiguousarray(value) for key, value in arrays.items()}, meta))
+    write_arrays(path, {"ids": content.ids, "labels": content.labels, "logits": content.logits}, content.meta)
 
 
 def read_logits(path: Path) -> LogitsFile:
@@ -198,58 +219,14 @@ def read_logits(path: Path) -> LogitsFile:
     Raises:
         CorruptionError: the file is missing, damaged, has other arrays, repeats an id, or holds a non-finite logit.
     """
-    from safetensors import SafetensorError
-    from safetensors.numpy import load
-
     if not path.exists():
         raise CorruptionError(f"{path} is missing; run `bandwise evaluate` to write it")
-    content = read_tensor_file(path)
-    meta = _meta(path, content)
-    try:
-        arrays = load(content)
-    except (SafetensorError, ValueError, KeyError, RecursionError) as error:
-        raise CorruptionError(f"{path} is damaged: {error}") from error
-    if set(arrays) != {"ids", "labels", "logits"}:
-        raise CorruptionError(f"{path} holds {sorted(arrays)}; expected ids, labels and logits")
+    arrays, meta = read_arrays(path, ("ids", "labels", "logits"))
     ids, labels, logits = arrays["ids"], arrays["labels"], arrays["logits"]
     if logits.ndim != 2 or ids.shape != labels.shape or ids.shape != logits.shape[:1]:
         raise CorruptionError(f"{path}: shapes {ids.shape}, {labels.shape}, {logits.shape} do not belong together")
-    found = LogitsFile(
-        ids=ids, labels=labels, logits=logits, meta={key: value for key, value in meta.items() if key != _HASH_KEY}
-    )
-    if meta.get(_HASH_KEY) != _hash(found):
-        raise CorruptionError(
-            f"{path} is altered: its SHA-256 is not the one that was written; remove it to predict again"
-        )
     if not np.isfinite(logits).all():
         raise CorruptionError(f"{path} holds logits that are not finite")
     if (np.diff(ids) <= 0).any():
         raise CorruptionError(f"{path}: the sample ids do not increase")
-    return found
-
-
-def read_logits_meta(path: Path) -> dict[str, str]:
-    """Return what a logits file says of itself; the logits are not checked.
-
-    Raises:
-        CorruptionError: the file is missing, or its header is damaged.
-    """
-    return _meta(path, read_tensor_file(path))
-
-
-def _hash(content: LogitsFile) -> str:
-    arrays = [np.ascontiguousarray(array) for array in (content.ids, content.labels, content.logits)]
-    facts = [[array.dtype.str, list(array.shape)] for array in arrays]
-    head = json.dumps([content.meta, facts], sort_keys=True).encode("ascii")
-    return atomic.sha256_bytes(b"".join([head, *(array.tobytes() for array in arrays)]))
-
-
-def _meta(path: Path, content: bytes) -> dict[str, str]:
-    header = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])
-    text = header.get("__metadata__", {}).get(_META_KEY) if isinstance(header, dict) else None
-    if text is None:
-        raise CorruptionError(f"{path} is not a logits file of this version; remove it, and `bandwise fuse` writes it")
-    meta = atomic.parse_json(text.encode("utf-8"), path)
-    if not (isinstance(meta, dict) and all(isinstance(value, str) for value in meta.values())):
-        raise CorruptionError(f"{path} is damaged: what it says of itself is no mapping of texts")
-    return meta
+    return LogitsFile(ids=ids, labels=labels, logits=logits, meta=meta)

@@ -9,7 +9,10 @@ import threading
 from collections.abc import Callable, Iterator
 from types import FrameType
 
+from bandwise.errors import Preempted
+
 STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1)
+_LAUNCHED = "BANDWISE_LAUNCHED"
 
 
 @contextlib.contextmanager
@@ -41,6 +44,31 @@ def stop_requested() -> Iterator[Callable[[], signal.Signals | None]]:
     finally:
         for number, handler in previous.items():
             signal.signal(number, handler)
+
+
+def launched_environment() -> dict[str, str]:
+    """Return the environment of a process that is to call `follow_launcher`; its standard input must be a pipe."""
+    return {**os.environ, _LAUNCHED: "1"}
+
+
+def follow_launcher() -> None:
+    """Stop this process as for SIGTERM when the launcher that started it is gone, however it went.
+
+    The sign is the end of standard input, a pipe that only the launcher holds: it comes even if the launcher died before
+    this process began to look, and needs no process number, which another process may have by then. Does nothing in a
+    process that no launcher of ours started.
+    """
+    if os.environ.pop(_LAUNCHED, None) is not None:
+        threading.Thread(target=_wait_for_launcher, daemon=True).start()
+
+
+def _wait_for_launcher() -> None:
+    while os.read(0, 1):
+        pass
+    if signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
+        # Nothing is unsaved outside `stop_requested`, and every file of ours is whole at any moment.
+        os._exit(Preempted.exit_code)
+    os.kill(os.getpid(), signal.SIGTERM)
 
 
 def die_with_parent() -> None:

@@ -13,8 +13,10 @@ import resource
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 import traceback
+import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -66,7 +68,8 @@ class ForkServer:
     def __init__(self, logs: Path) -> None:
         self._logs, self._count = logs, 0
         logs.mkdir(parents=True, exist_ok=True)
-        environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'src'}", "PYTHONHASHSEED": "0"}
+        paths = f"{ROOT}{os.pathsep}{ROOT / 'src'}"
+        environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": paths}
         self._process = subprocess.Popen(
             [sys.executable, "-W", "error", "-m", "tests.faults.forkserver"],
             cwd=ROOT,
@@ -172,6 +175,13 @@ def main() -> None:
     os.dup2(2, 1)
     from tests.faults import jobs
 
+    # A pool that a library has started does not live on in the child, and none of them waits for one.
+    warnings.filterwarnings("ignore", message=".*multi-threaded, use of fork", category=DeprecationWarning)
+    with tempfile.TemporaryDirectory() as folder:
+        jobs.warm_up(Path(folder))
+    # A kill leaves what the kernel holds alone, so waiting for the disk would only take time. What is lost in a power
+    # cut is the subject of `powerloss`.
+    os.fsync = lambda descriptor: None  # type: ignore[assignment]
     for line in sys.stdin:
         question = json.loads(line)
         if "start" in question:

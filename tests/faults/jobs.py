@@ -26,6 +26,12 @@ from bandwise.training.trainer import train_branch
 __all__ = ["bandwise"]
 
 
+def warm_up(folder: Path) -> None:
+    """Load in the server what is loaded and compiled at the first use, so that no child has to."""
+    material.split_small(folder / "store")
+    material.make_run(folder)
+
+
 def split(out: str, workers: int = 1, broken: str | None = None, small: str = "") -> None:
     """Split the random pictures into `out`."""
     breaks.apply(broken)

@@ -19,7 +19,7 @@ RETRIED = 90
 """Exit code of a process that trusted a file again after its fsync had failed."""
 NOT_REACHED = "not reached"
 
-_REAL = {name: getattr(os, name) for name in ("open", "fsync", "rename", "replace", "mkdir", "unlink", "rmdir")}
+_REAL = {name: getattr(os, name) for name in ("open", "rename", "mkdir", "unlink", "rmdir")}
 _REAL_OPEN = io.open
 
 
@@ -32,6 +32,7 @@ class Shim:
         self._code = FAULTS[fault]
         self.seen = 0
         self._lost: set[int] = set()
+        self._real_fsync = os.fsync
 
     @property
     def reached(self) -> bool:
@@ -87,7 +88,7 @@ class Shim:
             if is_file:
                 self._lost.add(inode)
             raise
-        _REAL["fsync"](number)
+        self._real_fsync(number)
 
     def _mkdir(self, path: Any, mode: int = 0o777, *, dir_fd: int | None = None) -> None:
         self._check("mkdir", path, dir_fd)

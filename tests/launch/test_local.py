@@ -32,8 +32,8 @@ def children(monkeypatch, programs):
     """Start these programs instead of branches, in order; return those that ran."""
     started: list[subprocess.Popen[bytes]] = []
 
-    def start(run, branch):
-        started.append(subprocess.Popen([sys.executable, "-c", programs[branch]], start_new_session=True))
+    def start(task):
+        started.append(subprocess.Popen([sys.executable, "-c", programs[task.branch]], start_new_session=True))
         return started[-1]
 
     monkeypatch.setattr(local, "_start", start)

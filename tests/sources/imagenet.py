@@ -3,6 +3,7 @@
 import gzip
 import io
 import tarfile
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -31,23 +32,37 @@ NUMBERS = {wordnet_id: (5 * label + 2) % 8 + 1 for label, wordnet_id in enumerat
 CONFIG = SplitConfig(canvas=16, stride=2, holdout=0.2, holdout_min=1)
 
 
-def jpeg(label: int, index: int) -> bytes:
+def jpeg(label: int, index: int, side: int = 20) -> bytes:
     """Return one picture as JPEG."""
     stream = io.BytesIO()
-    Image.fromarray(make_picture(label, index, 20)).save(stream, "JPEG", quality=90)
+    Image.fromarray(make_picture(label, index, side)).save(stream, "JPEG", quality=90)
     return stream.getvalue()
 
 
-def make_folders(root: Path, *, train: int = 5, val: int = 2) -> Path:
-    """Write class folders with the names that ImageNet's pictures have, and return the root."""
-    for label, wordnet_id in enumerate(IDS):
-        files = {f"train/{wordnet_id}/{wordnet_id}_{37 * index + 1}.JPEG": index for index in range(train)}
-        # Validation pictures are numbered without regard to their class.
-        numbers = (8 * index + (3 * label) % 8 + 1 for index in range(val))
-        files |= {f"val/{wordnet_id}/ILSVRC2012_val_{number:08d}.JPEG": 1000 + number for number in numbers}
-        for name, index in files.items():
-            (root / name).parent.mkdir(parents=True, exist_ok=True)
-            (root / name).write_bytes(jpeg(label, index))
+def make_folders(root: Path, *, train: int | Sequence[int] = 5, val: int | Sequence[int] = 2, side: int = 20) -> Path:
+    """Write class folders with the names that ImageNet's pictures have, and return the root.
+
+    Args:
+        root: where to.
+        train: pictures of every class, or of each.
+        val: likewise.
+        side: of a picture, in pixels.
+    """
+    of_train, of_val = ([each] * len(IDS) if isinstance(each, int) else list(each) for each in (train, val))
+    # Validation pictures are numbered without regard to their class.
+    keys = sorted((8 * index + (3 * label) % 8, label) for label, count in enumerate(of_val) for index in range(count))
+    files = {
+        f"train/{IDS[label]}/{IDS[label]}_{37 * index + 1}.JPEG": (label, index)
+        for label, count in enumerate(of_train)
+        for index in range(count)
+    }
+    files |= {
+        f"val/{IDS[label]}/ILSVRC2012_val_{number:08d}.JPEG": (label, 1000 + number)
+        for number, (_, label) in enumerate(keys, start=1)
+    }
+    for name, (label, index) in files.items():
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).write_bytes(jpeg(label, index, side))
     return root
 
 

@@ -3,11 +3,11 @@
 import os
 import pickle
 import shutil
-import tempfile
 from pathlib import Path
 
 import pytest
 from PIL import Image
+from tests.unprivileged import unprivileged
 
 from bandwise.errors import IncompatibleError, UsageError
 from bandwise.sources.folder import FolderSource
@@ -208,37 +208,27 @@ def test_a_file_that_is_gone(tree):
 
 
 @pytest.fixture
-def unprivileged():
-    """Yield a folder that everybody may enter, as a user to whom file modes apply."""
-    with tempfile.TemporaryDirectory() as folder:
-        Path(folder).chmod(0o755)
-        root = os.getuid() == 0
-        if root:
-            os.chown(folder, 65534, 65534)
-            os.setresuid(65534, 65534, 0)
-        try:
-            yield Path(folder)
-        finally:
-            if root:
-                os.setresuid(0, 0, 0)
+def place():
+    with unprivileged() as folder:
+        yield folder
 
 
-def test_permission_denied_is_counted(unprivileged):
+def test_permission_denied_is_counted(place):
     for name in ("train/a/1.png", "train/a/2.png", "train/a/3.png", "train/b/1.png"):
-        path = unprivileged / name
+        path = place / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(b"x")
-    source = FolderSource(unprivileged)
-    (unprivileged / "train/a/1.png").chmod(0)
-    (unprivileged / "train/a/3.png").chmod(0)
+    source = FolderSource(place)
+    (place / "train/a/1.png").chmod(0)
+    (place / "train/a/3.png").chmod(0)
     with pytest.raises(UsageError, match=r"2 files .* may not be read; change .*'train/a/1.png', 'train/a/3.png'"):
         source.entries()
     with pytest.raises(UsageError, match=r"no permission to read .*train/a/1.png"):
         source.read(b"train/a/1.png")
-    (unprivileged / "train/b").chmod(0)
+    (place / "train/b").chmod(0)
     with pytest.raises(UsageError, match=r"3 files .* may not be read.*'train/b'"):
         source.entries()
-    (unprivileged / "train/b").chmod(0o755)
+    (place / "train/b").chmod(0o755)
 
 
 def test_a_source_travels_to_workers(tree):

@@ -1,13 +1,14 @@
 """Crops of whole images: against a plain loop over the pictures, against stored bands, and from a full store."""
 
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image
-from tests.training.tiny import CONFIG, make_store
+from tests.training.tiny import CONFIG, make_store, with_training
 
 from bandwise.bands.quantize import reference_split
 from bandwise.bands.transform import SubbandTransform
@@ -35,6 +36,12 @@ def config_of(transform: str, storage: str = "uint8", **changes) -> RunConfig:
     return replace(CONFIG, split=split, augment=AugmentConfig(hflip=0.0), **changes)
 
 
+@pytest.fixture(scope="module")
+def store_of(tmp_path_factory):
+    """Return the store of a configuration, made once; tests that alter one make their own."""
+    return cache(lambda config: make_store(tmp_path_factory.mktemp("store"), config))
+
+
 def source_of(store: Path) -> FolderSource:
     return FolderSource(store.parent / "pictures")
 
@@ -53,8 +60,8 @@ def in_steps(views: torch.Tensor, store: Store, bands: tuple[int, ...]) -> torch
 
 @pytest.mark.parametrize("storage", ["uint8", "float16"])
 @pytest.mark.parametrize("transform", ALL_TRANSFORMS)
-def test_one_crop_of_the_source_is_that_of_the_stored_bands_bit_for_bit(tmp_path, transform, storage):
-    path = make_store(tmp_path, config_of(transform, storage))
+def test_one_crop_of_the_source_is_that_of_the_stored_bands_bit_for_bit(store_of, transform, storage):
+    path = store_of(config_of(transform, storage))
     store, bands = open_store(path), (3, 1)
     stored = all_views(BatchStream(store, bands, "val", 4), Views(store, bands, CROP, 1, CPU))
     found = all_views(SourceCanvases(store, source_of(path), "val", 4), CanvasViews(store, bands, CROP, 1, CPU))
@@ -63,14 +70,13 @@ def test_one_crop_of_the_source_is_that_of_the_stored_bands_bit_for_bit(tmp_path
 
 
 @pytest.mark.parametrize("transform", ALL_TRANSFORMS)
-def test_ten_crops_equal_a_plain_loop_over_the_pictures(tmp_path, transform):
+def test_ten_crops_equal_a_plain_loop_over_the_pictures(store_of, transform):
     """PNG pictures of the size of the canvas: the oracle needs Pillow and the integer definition, nothing else."""
-    path = make_store(tmp_path, config_of(transform))
+    path = store_of(config_of(transform))
     store, band = open_store(path), 2
     found = all_views(SourceCanvases(store, source_of(path), "val", 4), CanvasViews(store, (band,), CROP, 10, CPU))
     pictures = [
-        np.asarray(Image.open(name).convert("RGB"))
-        for name in sorted((path.parent / "pictures").glob("val/*/*.png"))
+        np.asarray(Image.open(name).convert("RGB")) for name in sorted((path.parent / "pictures").glob("val/*/*.png"))
     ]
     far = 24 - 20
     expected = []
@@ -86,13 +92,13 @@ def test_ten_crops_equal_a_plain_loop_over_the_pictures(tmp_path, transform):
 
 
 @pytest.mark.parametrize(("storage", "tolerance"), [("float16", 1e-5), ("uint8", 0.05)])
-def test_ten_crop_logits_of_canvas_and_of_stored_bands_agree(tmp_path, storage, tolerance):
+def test_ten_crop_logits_of_canvas_and_of_stored_bands_agree(store_of, tmp_path, storage, tolerance):
     """In float16, which holds quarters of a step, they are equal; a byte rounds a half up before or after the mirror.
 
     So unmirrored views are the same bits, and mirrored bytes differ by one step where a value lay halfway.
     """
     config = config_of("dct2d", storage)
-    path, folder = make_store(tmp_path, config), tmp_path / "branch"
+    path, folder = store_of(config), tmp_path / "branch"
     train_branch(config, path, folder, 1)
     logits = {}
     for origin in ("bands", "source"):
@@ -113,14 +119,14 @@ def test_ten_crop_logits_of_canvas_and_of_stored_bands_agree(tmp_path, storage, 
 
 @pytest.mark.parametrize("stride", [2, 3])
 @pytest.mark.parametrize("transform", ["dct1d", "random"])
-def test_a_full_store_gives_the_views_of_the_source_to_rounding(tmp_path, transform, stride):
+def test_a_full_store_gives_the_views_of_the_source_to_rounding(store_of, transform, stride):
     """Stored bytes are off by half a step each, pixels by half a level: at most (stride + 1) / 2 steps come back.
 
     Both errors are vectors of n values a block, of length at most stride / 2 steps and stride / 2 grey levels, and the
     split divides grey levels by the stride. The two roundings at the end make it a whole number of steps.
     """
-    config = config_of(transform)
-    path = make_store(tmp_path, replace(config, split=replace(config.split, stride=stride)))
+    config = with_training(config_of(transform), crop=18)
+    path = store_of(replace(config, split=replace(config.split, stride=stride)))
     store, bands, crop = open_store(path), (1,), 18 // stride
     views = CanvasViews(store, bands, crop, 10, CPU)
     rebuilt = all_views(StoreCanvases(store, "val", 4), views)
@@ -131,15 +137,16 @@ def test_a_full_store_gives_the_views_of_the_source_to_rounding(tmp_path, transf
     assert steps.abs().max() > 0.5
 
 
-def test_ten_crop_logits_of_source_and_of_a_full_store_agree(tmp_path):
+def test_ten_crop_logits_of_source_and_of_a_full_store_agree(store_of, tmp_path):
     config = config_of("dct1d")
-    path, folder = make_store(tmp_path, config), tmp_path / "branch"
+    path, folder = store_of(config), tmp_path / "branch"
     train_branch(config, path, folder, 1)
     logits = {}
     for origin in ("source", "store"):
         wanted = CropsFrom(origin, lambda: source_of(path))
-        write_branch_logits(config, path, folder, 1, tmp_path / origin, split="val", crops=10, crops_from=wanted)
-        logits[origin] = read_logits(tmp_path / origin).logits
+        out = tmp_path / "logits" / origin
+        write_branch_logits(config, path, folder, 1, out, split="val", crops=10, crops_from=wanted)
+        logits[origin] = read_logits(out).logits
     np.testing.assert_allclose(logits["source"], logits["store"], atol=0.05)
     assert np.ptp(logits["source"]) > 0.5
 
@@ -168,16 +175,16 @@ def test_auto_takes_bands_then_a_full_store_then_the_source(tmp_path):
     assert origin((1,), 10) == "source"
 
 
-def test_what_cannot_be_rebuilt_is_refused_by_name(tmp_path):
-    path = make_store(tmp_path, config_of("refft"))
+def test_what_cannot_be_rebuilt_is_refused_by_name(store_of):
+    path = store_of(config_of("refft"))
     with pytest.raises(UsageError, match=r"the refft transform of .* has no inverse"):
         StoreCanvases(open_store(path), "val", 4)
 
 
 @pytest.mark.parametrize("split", ["train", "holdout", "val"])
-def test_a_picture_that_changed_is_refused(tmp_path, monkeypatch, split):
+def test_a_picture_that_changed_is_refused(store_of, monkeypatch, split):
     """The sample list knows names and sizes; the digest of the pixels is what notices."""
-    path = make_store(tmp_path, config_of("dct1d"))
+    path = store_of(config_of("dct1d"))
     store, source, read = open_store(path), source_of(path), FolderSource.read
     assert sum(len(batch.ids) for batch in SourceCanvases(store, source, split, 4).batches()) == store.rows(split)
     samples = freeze_samples(source, store.config)
@@ -193,5 +200,6 @@ def test_another_source_is_refused(tmp_path):
     (path.parent / "pictures" / "val" / "class-0" / "000.png").unlink()
     with pytest.raises(IncompatibleError, match="images were added, removed or changed in size"):
         SourceCanvases(open_store(path), source, "val", 4)
-    with pytest.raises(IncompatibleError, match=r"is read as .* but .* was made from"):
-        SourceCanvases(open_store(path), FolderSource(path.parent / "pictures", "test"), "val", 4)
+    (path.parent / "pictures" / "val").rename(path.parent / "pictures" / "test")
+    with pytest.raises(IncompatibleError, match=r"is read as .*'test'.* but .* was made from .*'val'"):
+        SourceCanvases(open_store(path), source_of(path), "val", 4)

@@ -18,6 +18,7 @@ from bandwise.sources.folder import FolderSource
 from bandwise.sources.samples import freeze_samples
 from bandwise.store.format import open_store
 from bandwise.training.infer import write_branch_logits
+from bandwise.training.testcrops import CropsFrom
 from bandwise.training.trainer import train_branch
 from bandwise.training.views import Views
 
@@ -60,17 +61,33 @@ def test_ten_crops_equal_crops_and_mirrors_of_the_pictures(tmp_path, storage, to
     assert (logits - logits.mean(0)).abs().max() > 0.1
 
 
-def test_a_mirror_of_a_lone_dct1d_band_is_refused_with_the_choices(tmp_path):
+def test_a_lone_dct1d_band_is_refused_with_all_reasons(tmp_path):
+    """A node that holds one band and no pictures has nothing to mirror."""
+    split = replace(CONFIG.split, transform="dct1d", bands="1")
+    config = replace(CONFIG, split=split, augment=AugmentConfig(hflip=0.0), branches="1")
+    store, folder, out = make_store(tmp_path, config), tmp_path / "branch", tmp_path / "a"
+    train_branch(config, store, folder, 0)
+    alone = r"bands \[1\] under dct1d is no function of these bands alone"
+    every = alone + r".*lacks bands 0,2-3 of 4.*source cannot be read: none was given\. Use one crop, or evaluate where"
+    with pytest.raises(UsageError, match=every):
+        write_branch_logits(config, store, folder, 0, out, split="val", crops=10)
+    for origin, why in (("bands", alone + ".*--crops-from"), ("store", "lacks bands"), ("source", "none was given")):
+        wanted = CropsFrom(origin)
+        with pytest.raises(UsageError, match=why):
+            write_branch_logits(config, store, folder, 0, out, split="val", crops=10, crops_from=wanted)
+    assert not out.exists()
+
+
+def test_a_branch_on_all_bands_mirrors_them_by_itself(tmp_path):
     config = replace(
-        CONFIG, split=replace(CONFIG.split, transform="dct1d"), augment=AugmentConfig(hflip=0.0), branches="1;0,1,2,3"
+        CONFIG, split=replace(CONFIG.split, transform="dct1d"), augment=AugmentConfig(hflip=0.0), branches="0,1,2,3"
     )
     store = make_store(tmp_path, config)
-    for branch in (0, 1):
-        train_branch(config, store, tmp_path / f"branch-{branch}", branch)
-    with pytest.raises(UsageError, match=r"bands \[1\] under dct1d is no function .* one crop, or split with dct2d"):
-        write_branch_logits(config, store, tmp_path / "branch-0", 0, tmp_path / "a", split="val", crops=10)
-    write_branch_logits(config, store, tmp_path / "branch-1", 1, tmp_path / "b", split="val", crops=10)
-    assert read_logits(tmp_path / "b").logits.shape == (9, 3)
+    train_branch(config, store, tmp_path / "branch", 0)
+    write_branch_logits(config, store, tmp_path / "branch", 0, tmp_path / "b", split="val", crops=10)
+    found = read_logits(tmp_path / "b")
+    assert found.logits.shape == (9, 3)
+    assert found.meta["views"] == "bands"
 
 
 def test_other_numbers_of_crops_are_refused(store_path):

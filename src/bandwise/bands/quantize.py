@@ -17,6 +17,11 @@ from bandwise.bands.transform import SubbandTransform, check_size, split_phases
 FRACTION_BITS = 16
 ZERO_LEVEL = 128
 
+# OpenBLAS starts threads for products of more multiplications than this: several times the cost for such thin matrices,
+# ruinous where every core has a worker already.
+_SINGLE_THREADED = 1 << 18
+_TILE = 32
+
 
 def integer_filters(transform: SubbandTransform) -> NDArray[np.int32]:
     """Return M, int32 (n, n): the filters in units of 2^-16; `identity` is not divided by the stride."""
@@ -175,7 +180,10 @@ class BandQuantizer:
         blocks = np.ascontiguousarray(image).view(pixel).reshape(h, stride, w, stride)
         np.copyto(self._pixels.view(pixel).reshape(stride, stride, h, w), blocks.transpose(1, 3, 0, 2))
         np.copyto(self._phases[:count], self._pixels.reshape(count, -1))
-        np.matmul(self._filters, self._phases, out=self._values)
+        step = max(_TILE, _SINGLE_THREADED // self._filters.size)
+        for start in range(0, self._phases.shape[1], step):
+            part = slice(start, start + step)
+            np.matmul(self._filters, self._phases[:, part], out=self._values[:, part])
         return self._values.reshape(-1, h, w, channels)
 
     def _allocate(self, shape: tuple[int, ...]) -> None:

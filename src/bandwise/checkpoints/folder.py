@@ -149,7 +149,7 @@ def newest_checkpoint(folder: Path) -> Checkpoint | None:
             problems.append((path, error))
             continue
         for damaged, error in problems:
-            say(f"WARNING: {error}; it is set aside as {_set_aside(damaged).name}, going on from {path.name}")
+            say(f"WARNING: {error}; it is set aside as {set_aside(damaged).name}, going on from {path.name}")
         return checkpoint
     if problems or any(folder.glob(f"{_DAMAGED}step-*")):
         reasons = "; ".join(str(error) for _, error in problems) or "all were set aside as damaged before"
@@ -229,7 +229,8 @@ def _check_files(path: Path) -> None:
             raise CorruptionError(f"{file} is altered: its SHA-256 is not the one in {COMMIT_NAME}")
 
 
-def _set_aside(path: Path) -> Path:
+def set_aside(path: Path) -> Path:
+    """Rename a damaged checkpoint so that it is kept and no longer used; the caller holds the lock of the folder."""
     target = path.with_name(f"{_DAMAGED}{path.name}")
     number = 1
     while target.exists():

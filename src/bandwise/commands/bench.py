@@ -1,6 +1,5 @@
 """`bandwise bench NAME`: measure this machine, ours beside its peers in one run."""
 
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,8 +10,6 @@ import tyro
 from bandwise.commands.outcome import Outcome
 from bandwise.commands.parsing import parse
 from bandwise.errors import UsageError
-
-_THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,10 +32,9 @@ class Arguments:
 
 def main(argv: Sequence[str]) -> Outcome:
     """Measure."""
-    # Before numpy is imported: its BLAS reads them once.
-    os.environ.update(dict.fromkeys(_THREADS, "1"))
     arguments = parse(Arguments, argv, "bench")
-    from bandwise.bench.catalog import BENCHES, run_bench
+    from bandwise.bench.catalog import BENCHES
+    from bandwise.bench.isolated import run_isolated
 
     if arguments.name == "list":
         width = max(map(len, BENCHES))
@@ -50,7 +46,7 @@ def main(argv: Sequence[str]) -> Outcome:
     names = list(BENCHES) if arguments.name == "all" else [arguments.name]
     documents = []
     for name in names:
-        documents.append(run_bench(name, data=arguments.data, smallest=arguments.smallest))
+        documents.append(run_isolated(name, data=arguments.data, smallest=arguments.smallest))
         if arguments.record is not None:
             from bandwise.bench.documents import record
 

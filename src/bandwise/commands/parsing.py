@@ -13,6 +13,7 @@ from bandwise.config import RunConfig
 from bandwise.configfile import merge, read_config_file
 from bandwise.errors import UsageError
 from bandwise.recipes.catalog import find_recipe
+from bandwise.recipes.sets import find_set
 from bandwise.runs import open_run
 
 Arguments = TypeVar("Arguments")
@@ -60,18 +61,24 @@ def take_recipe(argv: Sequence[str]) -> tuple[str | None, list[str]]:
 def value_of(flag: str, argv: Sequence[str]) -> str | None:
     """Return what the first pass needs of one flag, given as `--flag value` or `--flag=value`."""
     for index, token in enumerate(argv):
-        if token == flag and index + 1 < len(argv):
+        name, equals, value = token.partition("=")
+        # tyro takes `--recipe_set` for `--recipe-set`.
+        if name.replace("_", "-") != flag:
+            continue
+        if equals:
+            return value
+        if index + 1 < len(argv):
             return argv[index + 1]
-        if token.startswith(f"{flag}="):
-            return token.partition("=")[2]
     return None
 
 
 def base_config(recipe: str | None, argv: Sequence[str], *, resume_from: Path | None = None) -> RunConfig:
     """Return the configuration that the flags change: the recipe, else the run that exists, else the defaults.
 
+    `--recipe-set` changes that, and `--config FILE` is merged over both.
+
     Raises:
-        UsageError: no such recipe, or the file cannot be read.
+        UsageError: no such recipe or recipe set, or the file cannot be read.
     """
     if recipe is not None and recipe.endswith(_CONFIG_SUFFIXES):
         config = merge(RunConfig(name=Path(recipe).stem), read_config_file(Path(recipe)))
@@ -81,6 +88,9 @@ def base_config(recipe: str | None, argv: Sequence[str], *, resume_from: Path | 
         config = open_run(resume_from).config
     else:
         config = RunConfig()
+    name = value_of("--recipe-set", argv)
+    if name:
+        config = find_set(name).apply(config)
     file = value_of("--config", argv)
     return config if file is None else merge(config, read_config_file(Path(file)))
 

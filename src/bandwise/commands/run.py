@@ -14,7 +14,7 @@ from bandwise.launch.evaluate import evaluate_run, fuse_run
 from bandwise.launch.local import jobs_that_fit, train_branches
 from bandwise.progress import say
 from bandwise.report.html import render_report
-from bandwise.runs import Run, create_run
+from bandwise.runs import Run, create_run, leaving_no_trace
 from bandwise.signals import stop_requested
 from bandwise.sources.resolve import open_source
 from bandwise.store.place import require_apart
@@ -44,6 +44,8 @@ class Arguments:
     guard."""
     allow_empty_class: bool = False
     """Accept a class folder without images."""
+    recipe_set: str = ""
+    """Train by a published recipe in place of the row's own: seed, rsb-a1, rsb-a2, rsb-a3 or torchvision."""
     config: Path | None = None
     """YAML or JSON file, merged over the recipe."""
     dry_run: bool = False
@@ -106,9 +108,10 @@ def run_config(
         store_path = out / "store" if store is None else store.expanduser()
         plan = split_dataset(open_source(config.data), config.split, store_path, dry_run=True, **options)
         return {"config": to_dict(config), "split": plan}
-    run = prepare(config, out, store=store, **options)
-    say(f"{config.name}: training {len(run.groups)} branches, {jobs} at a time")
-    train_branches(run, jobs=jobs)
+    with leaving_no_trace(out):
+        run = prepare(config, out, store=store, **options)
+        say(f"{config.name}: training {len(run.groups)} branches, {jobs} at a time")
+        train_branches(run, jobs=jobs)
     return finish(run)
 
 

@@ -33,6 +33,8 @@ class Arguments:
     """Seconds for one picture; one that takes longer, or crashes the decoder, is skipped. 0 does not guard."""
     allow_empty_class: bool = False
     """Accept a class folder without images."""
+    recipe_set: str = ""
+    """Train by a published recipe in place of the row's own: seed, rsb-a1, rsb-a2, rsb-a3 or torchvision."""
     config: Path | None = None
     """YAML or JSON file, merged over the recipe."""
     dry_run: bool = False

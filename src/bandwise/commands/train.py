@@ -9,7 +9,8 @@ from bandwise.commands.parsing import base_config, parse, require_out, take_reci
 from bandwise.config import RunConfig, to_dict
 from bandwise.errors import UsageError
 from bandwise.launch.local import train_branches
-from bandwise.runs import Run, create_run, open_run, read_summary
+from bandwise.runs import Run, create_run, leaving_no_trace, open_run, read_summary
+from bandwise.signals import follow_launcher
 from bandwise.store.compatibility import require_same_split
 from bandwise.store.format import open_store
 
@@ -27,6 +28,8 @@ class Arguments:
     """Train only this branch; all of them, in turn, when left out."""
     jobs: int = 1
     """Branches trained at once, each in a process of its own."""
+    recipe_set: str = ""
+    """Train by a published recipe in place of the row's own: seed, rsb-a1, rsb-a2, rsb-a3 or torchvision."""
     config: Path | None = None
     """YAML or JSON file, merged over the recipe."""
     dry_run: bool = False
@@ -37,6 +40,7 @@ class Arguments:
 
 def main(argv: Sequence[str]) -> Outcome:
     """Train, or resume."""
+    follow_launcher()
     recipe, rest = take_recipe(argv)
     existing = value_of("--out", rest)
     resume_from = None if existing is None else Path(existing).expanduser()
@@ -56,8 +60,9 @@ def main(argv: Sequence[str]) -> Outcome:
     shared = None if arguments.store is None else arguments.store.expanduser()
     store_path = _store_of(out) if shared is None else shared
     require_same_split(open_store(store_path), arguments.settings.split)
-    run = create_run(out, arguments.settings, shared)
-    train_branches(run, branches, jobs=arguments.jobs)
+    with leaving_no_trace(out):
+        run = create_run(out, arguments.settings, shared)
+        train_branches(run, branches, jobs=arguments.jobs)
     return train_outcome(run, branches)
 
 

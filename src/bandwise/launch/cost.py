@@ -9,6 +9,7 @@ from torch import nn
 
 from bandwise.checkpoints.branch import build_network
 from bandwise.config import RunConfig, SplitConfig, TrainingConfig
+from bandwise.errors import UsageError
 from bandwise.models.cost import saved_activation_bytes
 from bandwise.models.zoo import counts, macs
 from bandwise.runs import Run
@@ -89,7 +90,13 @@ def _kept(config: RunConfig, bands: int, channels: int, num_classes: int) -> int
     model = _on_meta(config, bands, channels, num_classes)
     side = train_crop(config)
     # Batch statistics need two images; what they keep besides is shared by the batch and hardly counts.
-    return saved_activation_bytes(model, (2, bands * channels, side, side)) // 2
+    try:
+        return saved_activation_bytes(model, (2, bands * channels, side, side)) // 2
+    except RuntimeError as error:
+        raise UsageError(
+            f"{config.network.model} is built for {config.training.crop} px and does not take {side} px in training: "
+            f"{error}; leave --train-crop at 0"
+        ) from error
 
 
 def _on_meta(config: RunConfig, bands: int, channels: int, num_classes: int) -> nn.Module:

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from bandwise.arrayfile import read_arrays_meta
 from bandwise.atomic import sha256_bytes
 from bandwise.checkpoints.folder import weights_digest
 from bandwise.config import to_dict
@@ -21,7 +22,7 @@ from bandwise.fusion.saved import HEAD_RULE, head_record, read_fusion, save_fusi
 from bandwise.launch.cost import activation_bytes, branch_cost, total_cost
 from bandwise.launch.head import score_head, train_head
 from bandwise.provenance import environment
-from bandwise.runs import RUN_NAME, Run, read_logits_meta, read_summary
+from bandwise.runs import RUN_NAME, Run, read_summary
 from bandwise.sealing import read_document, write_document
 from bandwise.store.format import Store, open_store
 from bandwise.training.infer import write_branch_logits
@@ -45,7 +46,7 @@ def ensure_logits(
         folder = run.branch_folder(branch)
         # A node may have sent its logits without its weights: then there is nothing to compare with.
         weights = weights_digest(folder)
-        meta = read_logits_meta(path) if path.exists() else None
+        meta = read_arrays_meta(path) if path.exists() else None
         if meta is None or (weights is not None and meta.get("weights") != weights) or not _as_wanted(meta, crops_from):
             write_branch_logits(
                 run.config, run.store_path, folder, branch, path, split=split, crops=crops, crops_from=crops_from
@@ -153,7 +154,7 @@ def evaluate_run(run: Run, *, crops: int = 1, crops_from: CropsFrom = AUTO, with
         "trained_at": read_document(run.path / RUN_NAME)["made_by"]["commit"],
         "data": _data_entry(store),
         "crops": crops,
-        "views": "+".join(sorted({_origin(read_logits_meta(path)) for path in paths})),
+        "views": "+".join(sorted({_origin(read_arrays_meta(path)) for path in paths})),
         "n_eval": len(reported.ids),
         "n_total": store.manifest["splits"]["val"]["samples"],
         "chance": float(np.bincount(reported.labels).max() / len(reported.labels)),
@@ -188,7 +189,8 @@ def _branch_entry(
         "branch": branch,
         "bands": list(bands),
         "seed": run.config.training.seed,
-        "from_scratch": True,
+        "from_scratch": summary["from_scratch"],
+        "initial_checkpoint": summary.get("initial_checkpoint"),
         **_score(reported.logits[index], reported.labels),
         "holdout": _score(holdout.logits[index], holdout.labels),
         "params": cost.params,

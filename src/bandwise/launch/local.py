@@ -10,14 +10,13 @@ import sys
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 from bandwise.config import TrainingConfig
 from bandwise.errors import BandwiseError, Preempted
 from bandwise.launch.evaluate import ensure_logits
 from bandwise.progress import say
-from bandwise.runs import Run
-from bandwise.signals import stop_requested
+from bandwise.runs import FREE_TRAINING, Run
+from bandwise.signals import launched_environment, stop_requested
 from bandwise.store.format import open_store
 from bandwise.training.determinism import choose_device
 from bandwise.training.trainer import train_branch
@@ -122,7 +121,7 @@ def _in_processes(tasks: Sequence[Task], jobs: int) -> list[Failure]:
         while waiting or running:
             while waiting and len(running) < jobs:
                 task = waiting.pop(0)
-                running[task] = _start(task.run.path, task.branch)
+                running[task] = _start(task)
             time.sleep(_POLL_S)
             if received() is not None and not stopping:
                 stopping = True
@@ -134,6 +133,8 @@ def _in_processes(tasks: Sequence[Task], jobs: int) -> list[Failure]:
                 if code is None:
                     continue
                 del running[task]
+                if process.stdin is not None:
+                    process.stdin.close()
                 if code != 0 and not (stopping and code in _STOPPED):
                     reason = f"killed by signal {-code}" if code < 0 else f"exit code {code}, see its messages above"
                     failures.append(Failure(task, reason, code if code > 0 else 1))
@@ -142,7 +143,18 @@ def _in_processes(tasks: Sequence[Task], jobs: int) -> list[Failure]:
     return failures
 
 
-def _start(run: Path, branch: int) -> subprocess.Popen[bytes]:
-    command = [sys.executable, "-m", "bandwise", "train", "--out", os.fspath(run), "--branch", str(branch)]
-    # A session of its own: Ctrl-C reaches the launcher only, which then stops the branches in order.
-    return subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, start_new_session=True)
+def _start(task: Task) -> subprocess.Popen[bytes]:
+    command = [sys.executable, "-m", "bandwise", "train", "--out", os.fspath(task.run.path)]
+    command += ["--branch", str(task.branch)]
+    # They may have been given to this call and stand otherwise in run.json.
+    for name in FREE_TRAINING:
+        command += [f"--{name.replace('_', '-')}", str(getattr(task.run.config.training, name))]
+    # A session of its own: Ctrl-C reaches the launcher only, which then stops the branches in order. Nothing is ever
+    # written to the pipe; its end tells the branch that the launcher is gone.
+    return subprocess.Popen(
+        command,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        start_new_session=True,
+        env=launched_environment(),
+    )

@@ -27,7 +27,11 @@ def find_recipe(name: str) -> Recipe:
     if name in recipes:
         return recipes[name]
     close = difflib.get_close_matches(name, recipes, n=3, cutoff=0.4)
-    hint = f"did you mean {' or '.join(close)}?" if close else f"known recipes: {', '.join(recipes)}"
+    if close:
+        hint = f"did you mean {' or '.join(close)}?"
+    else:
+        nearest = difflib.get_close_matches(name, recipes, n=1, cutoff=0)
+        hint = f"the nearest of {len(recipes)} is {nearest[0]}; `bandwise recipes` lists them"
     raise UsageError(f"there is no recipe {name!r}; {hint}")
 
 

@@ -172,7 +172,7 @@ def _training(first: RunView, baseline: RunView | None) -> Section:
 
 def _fusion(first: RunView) -> Section:
     assert first.results is not None
-    rules = first.rules
+    rules = first.weighing_rules
     weights = np.array([entry["weights"] for entry in rules.values()])
     names = [f"branch {branch}" for branch in first.results["fusion"]["branches"]]
     calibration = calibration_table(first)

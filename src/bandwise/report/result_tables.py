@@ -64,7 +64,8 @@ def branch_table(view: RunView) -> Table:
     assert view.config is not None
     assert view.results is not None
     fusion = view.results["fusion"]
-    weights = dict(zip(fusion["branches"], fusion["weights"], strict=True))
+    # A head has no weights.
+    weights = dict(zip(fusion["branches"], fusion.get("weights", ()), strict=False))
     left_out = {entry["branch"]: entry for entry in view.results.get("leave_one_out", ())}
     worth = ("worth (points)",) if left_out else ()
     rows = []
@@ -76,7 +77,7 @@ def branch_table(view: RunView) -> Table:
                 branch_name(view.config, branch),
                 percent_with_error(entry["top1"], view.results["n_eval"]),
                 percent(entry["holdout"]["top1"]) if entry.get("holdout") else "–",
-                percent(weights[branch], 1) if branch in weights else "not fused",
+                _weight(branch, fusion, weights),
                 *(("–" if gain is None else points(gain),) if left_out else ()),
                 amount(entry["params"]),
                 amount(entry["macs"]),
@@ -92,6 +93,12 @@ def branch_table(view: RunView) -> Table:
         + ("Worth: fused accuracy with the branch minus without it. " if left_out else "")
         + "MACs: multiply-adds of one image, forward. Training: wall time. Data: bytes of the bands of the branch.",
     )
+
+
+def _weight(branch: int, fusion: Mapping[str, Any], weights: Mapping[int, float]) -> str:
+    if branch in weights:
+        return percent(weights[branch], 1)
+    return "in the head" if branch in fusion["branches"] else "not fused"
 
 
 def rules_table(view: RunView) -> Table:
@@ -123,7 +130,7 @@ def weights_table(view: RunView) -> Table:
     """The weight that each rule gives to each branch."""
     assert view.config is not None
     assert view.results is not None
-    rules = view.rules
+    rules = view.weighing_rules
     branches = view.results["fusion"]["branches"]
     rows = [
         (branch_name(view.config, branch), *(percent(entry["weights"][place], 1) for entry in rules.values()))

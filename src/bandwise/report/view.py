@@ -29,7 +29,7 @@ class Answers:
     logits: NDArray[np.float64]
     """(n, N, K)."""
     fused: NDArray[np.float64]
-    """(N, K), weighted logits at temperature 1."""
+    """(N, K), weighted logits, or those of a fusion head, at temperature 1."""
 
     @property
     def right(self) -> NDArray[np.bool_]:
@@ -72,6 +72,11 @@ class RunView:
         assert self.results is not None
         entries = self.results["rules"]
         return {rule: entries[rule] for rule in _RULE_ORDER if rule in entries}
+
+    @property
+    def weighing_rules(self) -> dict[str, dict[str, Any]]:
+        """The entries of the rules that are weights of the branches; a head is none."""
+        return {rule: entry for rule, entry in self.rules.items() if "weights" in entry}
 
     @property
     def name(self) -> str:
@@ -153,14 +158,20 @@ def _curve(path: Path, problems: list[str]) -> list[dict[str, Any]]:
 
 def _answers(run: Run, results: dict[str, Any], problems: list[str]) -> Answers | None:
     fusion = results["fusion"]
+    with_head = "weights" not in fusion
     try:
         files = [read_logits(run.logits_path("val", branch, 1)) for branch in fusion["branches"]]
+        if with_head:
+            files.append(read_logits(run.head_logits_path))
         _require_alike(files)
     except BandwiseError as error:
         problems.append(f"Images could not be compared one by one: {error}.")
         return None
     logits = np.stack([content.logits.astype(np.float64) for content in files])
-    fused = np.tensordot(np.asarray(fusion["weights"], dtype=np.float64), logits, axes=1)
+    if with_head:
+        logits, fused = logits[:-1], logits[-1]
+    else:
+        fused = np.tensordot(np.asarray(fusion["weights"], dtype=np.float64), logits, axes=1)
     answers = Answers(files[0].ids, files[0].labels, logits, fused)
     # Equal logits may be ordered differently by two libraries; more than that means other files.
     if abs(answers.right.mean() - results["fused"]["top1"]) * answers.ids.size > 1.5:

@@ -13,13 +13,16 @@ from bandwise.bands.module import BandSplit
 from bandwise.bands.quantize import offsets
 from bandwise.bands.transform import SubbandTransform
 from bandwise.checkpoints.branch import TrainedBranch, load_branch
+from bandwise.checkpoints.folder import weights_digest
+from bandwise.checkpoints.penultimate import as_stored, logits_and_features
 from bandwise.config import SplitConfig, to_dict
 from bandwise.configfile import differences
 from bandwise.errors import CorruptionError, IncompatibleError, UsageError
 from bandwise.evaluation.crops import center_box
 from bandwise.fusion.combination import Fusion
+from bandwise.fusion.fit_head import TrainedHead
+from bandwise.fusion.saved import read_fusion
 from bandwise.runs import Run, open_run
-from bandwise.sealing import read_document
 
 
 class SpectralEnsemble(nn.Module):
@@ -28,12 +31,12 @@ class SpectralEnsemble(nn.Module):
     Each branch sees the bytes that a store would hold, standardised as in training.
     """
 
-    def __init__(self, branches: Sequence[TrainedBranch], fusion: Fusion) -> None:
+    def __init__(self, branches: Sequence[TrainedBranch], fusion: Fusion | TrainedHead) -> None:
         """Join branches that were trained on one split of one data set.
 
         Args:
             branches: as many as the fusion has, in its order.
-            fusion: their weights and temperature.
+            fusion: their weights and temperature, or a head on their features.
 
         Raises:
             IncompatibleError: the branches differ in split, samples, classes or crop.
@@ -62,8 +65,10 @@ class SpectralEnsemble(nn.Module):
             for name, value in (("gain", gain), ("bias", bias)):
                 column = torch.from_numpy(value.astype(np.float32)).reshape(-1, 1, 1)
                 self.register_buffer(f"{name}_{index}", column)
-        weights = torch.tensor(fusion.weights, dtype=torch.float64) / fusion.temperature
-        self.register_buffer("weights", weights.float())
+        self.head = fusion.head if isinstance(fusion, TrainedHead) else None
+        if isinstance(fusion, Fusion):
+            weights = torch.tensor(fusion.weights, dtype=torch.float64) / fusion.temperature
+            self.register_buffer("weights", weights.float())
         self.eval()
 
     @classmethod
@@ -80,6 +85,8 @@ class SpectralEnsemble(nn.Module):
         branches = [load_branch(run.branch_folder(branch)) for branch in fusion.branches]
         for number, branch in zip(fusion.branches, branches, strict=True):
             _require_run(run, number, branch)
+        if isinstance(fusion, TrainedHead):
+            _require_weights(run, fusion)
         return cls(branches, fusion)
 
     @property
@@ -96,6 +103,11 @@ class SpectralEnsemble(nn.Module):
         Raises:
             ValueError: another shape.
         """
+        inputs = self._inputs(images)
+        return torch.stack([network(own).float() for network, own in zip(self.networks, inputs, strict=True)])
+
+    def _inputs(self, images: Tensor) -> list[Tensor]:
+        """Return what every branch sees, float32 (B, bands * C, crop / stride, crop / stride)."""
         side = self.canvas
         if images.ndim != 4 or tuple(images.shape[1:]) != (self.channels, side, side):
             raise ValueError(
@@ -107,12 +119,11 @@ class SpectralEnsemble(nn.Module):
         top, left = (stride * edge for edge in center_box(side // stride, self.crop // stride))
         stored = self.split(images[:, :, top : top + self.crop, left : left + self.crop])
         grouped = stored.unflatten(1, (len(self._bands), self.channels))
-        logits = []
-        for index, (network, places) in enumerate(zip(self.networks, self._places, strict=True)):
+        inputs = []
+        for index, places in enumerate(self._places):
             own = grouped[:, places].flatten(1, 2)
-            inputs = torch.addcmul(self.get_buffer(f"bias_{index}"), own, self.get_buffer(f"gain_{index}"))
-            logits.append(network(inputs).float())
-        return torch.stack(logits)
+            inputs.append(torch.addcmul(self.get_buffer(f"bias_{index}"), own, self.get_buffer(f"gain_{index}")))
+        return inputs
 
     def forward(self, images: Tensor) -> Tensor:
         """Return the fused logits, float32 (B, K); their softmax is the calibrated probability of each class.
@@ -123,20 +134,33 @@ class SpectralEnsemble(nn.Module):
         Raises:
             ValueError: another shape.
         """
-        return torch.einsum("n,nbk->bk", self.get_buffer("weights"), self.branch_logits(images))
+        if self.head is None:
+            return torch.einsum("n,nbk->bk", self.get_buffer("weights"), self.branch_logits(images))
+        inputs = self._inputs(images)
+        pairs = [logits_and_features(network, own) for network, own in zip(self.networks, inputs, strict=True)]
+        # Rounded as in the files that the head was trained on, so that it answers as it was scored.
+        return self.head([as_stored(features) for _, features in pairs]) / self.fusion.temperature
 
 
-def _read_fusion(run: Run) -> Fusion:
+def _read_fusion(run: Run) -> Fusion | TrainedHead:
     path = run.fusion_path()
     if not path.exists():
         raise UsageError(f"{run.path} is not fused yet; run `bandwise fuse {run.path}`")
-    try:
-        fusion = Fusion.from_dict(read_document(path))
-    except UsageError as error:
-        raise CorruptionError(f"{path} is damaged: {error}") from error
+    fusion = read_fusion(path)
     if max(fusion.branches) >= len(run.groups):
         raise CorruptionError(f"{path} fuses the branches {list(fusion.branches)}; the run has {len(run.groups)}")
+    if isinstance(fusion, TrainedHead):
+        return fusion
     return fusion.restrict([branch for branch, weight in zip(fusion.branches, fusion.weights, strict=True) if weight])
+
+
+def _require_weights(run: Run, head: TrainedHead) -> None:
+    for branch, digest in zip(head.branches, head.weights, strict=True):
+        if weights_digest(run.branch_folder(branch)) != digest:
+            raise IncompatibleError(
+                f"the fusion head of {run.path} was trained on other weights of branch {branch}; run `bandwise fuse "
+                f"{run.path} --fusion head` again"
+            )
 
 
 def _require_run(run: Run, number: int, branch: TrainedBranch) -> None:

@@ -141,7 +141,7 @@ def _finish(
 def _classify(ensemble: SpectralEnsemble, canvases: list[np.ndarray], top: int) -> list[tuple[ClassScore, ...]]:
     images = torch.from_numpy(np.stack(canvases)).permute(0, 3, 1, 2)
     with torch.inference_mode():
-        logits = ensemble(images.to(ensemble.get_buffer("weights").device))
+        logits = ensemble(images.to(ensemble.get_buffer("gain_0").device))
         best = torch.softmax(logits.double(), dim=1).topk(top, dim=1)
     return [
         tuple(ClassScore(ensemble.classes[index], value) for value, index in zip(values, indices, strict=True))

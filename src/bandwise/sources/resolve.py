@@ -17,6 +17,18 @@ from bandwise.sources.samples import Source
 from bandwise.sources.shards import split_of
 from bandwise.sources.webdataset import open_webdataset
 
+# Nobody may pass these archives on, so they cannot be fetched by name as the small sets are.
+_HOW_TO_GET = {
+    "imagenet1k": (
+        f"ImageNet-1K is not fetched: register with ImageNet, download {imagenet1k.TRAIN_ARCHIVE}, "
+        f"{imagenet1k.VAL_ARCHIVE} and ILSVRC2012_devkit_t12.tar.gz into one folder and give that folder with --data. "
+        "Nothing has to be unpacked"
+    ),
+    "imagenet21k": (
+        f"ImageNet-21K is not fetched: register with ImageNet, download {' or '.join(imagenet21k.OUTER_ARCHIVES)} and "
+        "give that file, or the folder that holds it, with --data. Nothing has to be unpacked"
+    ),
+}
 _EXPECTABLE = {"imagenet1k": ("ilsvrc2012",), "imagenet21k": tuple(PUBLISHED)}
 
 
@@ -37,6 +49,8 @@ def open_source(config: DataConfig) -> Source:
         raise UsageError(
             f"--expect {config.expect} is about --source {' or '.join(kinds)}; {config.data!r} is read as {kind}"
         )
+    if kind in _EXPECTABLE:
+        _require_there(config, path, kind)
     if kind in ("named", *_EXPECTABLE):
         _require_own_reported(config, "test" if kind == "named" else "val")
     openers: dict[str, Callable[[], Source]] = {
@@ -74,6 +88,14 @@ def _look(config: DataConfig, path: Path) -> str:
         if any(split_of(shard) == "train" for shard in shards):
             return kind
     return "folder"
+
+
+def _require_there(config: DataConfig, path: Path, kind: str) -> None:
+    if not path.exists():
+        raise UsageError(
+            f"--data {config.data!r} does not exist. {_HOW_TO_GET[kind]}; for Parquet or WebDataset shards, add "
+            "--source parquet or --source webdataset"
+        )
 
 
 def _require_own_reported(config: DataConfig, own: str) -> None:

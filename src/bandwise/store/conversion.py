@@ -119,18 +119,27 @@ class Conversion:
     def summary(self, written: int) -> dict[str, Any]:
         """Return what the finished store holds and how many groups this run wrote."""
         store = open_store(self.out, self._bands)
+        bad = store.manifest["bad"]
         return {
             "store": str(self.out),
             "bands": store.manifest["bands"],
             **{split: store.rows(split) for split in SPLITS},
-            "skipped": len(store.manifest["bad"]),
-            "bad": store.manifest["bad"],
+            "skipped": len(bad),
+            "bad": bad,
+            "worst_class": self._worst_class([sample["id"] for sample in bad]) if bad else None,
             "notes": store.manifest["notes"],
             "duplicates": store.manifest.get("duplicates"),
             "groups_written": written,
             "bytes": sum(store.band_bytes(band) for band in store.bands),
             "digest": store.digest,
         }
+
+    def _worst_class(self, bad: list[int]) -> tuple[str, int, int]:
+        """Return the class with the most skipped pictures, how many these are, and of how many."""
+        labels = self._samples.labels
+        skipped = np.bincount(labels[bad])
+        worst = int(skipped.argmax())
+        return self._samples.classes[worst], int(skipped[worst]), int(np.count_nonzero(labels == worst))
 
     def _complete(self) -> bool:
         try:

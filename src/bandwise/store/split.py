@@ -87,11 +87,15 @@ def _tell(summary: dict[str, Any]) -> None:
     if bad := summary["bad"]:
         reasons = Counter(sample["reason"] for sample in bad).most_common()
         listed = ", ".join(f"{count} {reason}" for reason, count in reasons)
-        say(f"WARNING: {len(bad)} pictures were skipped, in every band: {listed}; the manifest names them")
+        name, count, of = summary["worst_class"]
+        say(
+            f"WARNING: {len(bad)} pictures were skipped, in every band: {listed}; most in class {name!r} ({count} of "
+            f"{of}); the manifest names them"
+        )
     twice = summary["duplicates"]
     if twice and twice["pictures"]:
         say(
-            f"WARNING: {twice['pictures']} pictures stand there more than once, in {twice['sets']} sets of equal files; "
-            f"{twice['across_splits']} sets lie across train, holdout and val, {twice['across_classes']} across "
+            f"WARNING: {twice['pictures']} pictures stand there more than once, in {twice['sets']} sets of equal "
+            f"files; {twice['across_splits']} sets lie across train, holdout and val, {twice['across_classes']} across "
             f"classes; the first have the ids {twice['examples'][0]}. All are kept"
         )

@@ -9,10 +9,12 @@ from bandwise.config import RunConfig, to_dict
 from bandwise.configfile import differences
 from bandwise.errors import CorruptionError, IncompatibleError, UsageError
 from bandwise.provenance import environment
+from bandwise.runs import FREE_TRAINING
 from bandwise.store.format import Store
 
-_FREE_TRAINING = ("threads", "device", "cache", "checkpoint_steps", "keep_checkpoints")
 _FREE_SPLIT = ("bands", "group_size")
+# Compared by content, not by place: see `initial.require_same_start`.
+_FREE_NETWORK = ("initial_checkpoint",)
 
 
 def bands_of(config: RunConfig, branch: int) -> tuple[int, ...]:
@@ -67,7 +69,7 @@ def fingerprint(description: dict[str, Any]) -> str:
 def require_same_branch(saved: dict[str, Any], now: dict[str, Any], where: str) -> None:
     """Refuse to continue a branch under another configuration.
 
-    Threads, device, cache and checkpoint frequency may change; nothing else may.
+    The fields of `runs.FREE_TRAINING` and the place of the initial weights may change; nothing else may.
 
     Raises:
         IncompatibleError: the message lists the fields that differ.
@@ -100,7 +102,7 @@ def require_same_store(saved: dict[str, Any], now: dict[str, Any], where: str) -
 
 def _binding(description: dict[str, Any]) -> dict[str, Any]:
     config = description["config"]
-    free = {"training": _FREE_TRAINING, "split": _FREE_SPLIT}
+    free = {"training": FREE_TRAINING, "network": _FREE_NETWORK, "split": _FREE_SPLIT}
     kept = {
         section: {key: value for key, value in fields.items() if key not in free.get(section, ())}
         for section, fields in config.items()

@@ -18,14 +18,15 @@ from bandwise.errors import BandwiseError, NoSpaceError, Preempted
 from bandwise.evaluation.metrics import classification_metrics
 from bandwise.progress import Advance, progress, say
 from bandwise.sealing import write_document
-from bandwise.store.augment import BandAugment
 from bandwise.store.format import Store
 from bandwise.store.loader import Batch, BatchStream
+from bandwise.training.feed import open_feed, to_device
 from bandwise.training.infer import predict_split
+from bandwise.training.initial import InitialCheckpoint
 from bandwise.training.journal import Journal
 from bandwise.training.learner import Learner
 from bandwise.training.position import Position
-from bandwise.training.preflight import check_batch_norm
+from bandwise.training.preflight import check_network
 from bandwise.training.seeds import seed_for
 from bandwise.training.views import Views
 
@@ -50,6 +51,7 @@ class BranchLoop:
         description: dict[str, Any],
         device: torch.device,
         received: Callable[[], Signals | None],
+        initial: InitialCheckpoint | None,
     ) -> None:
         """Build the network and the data stream of the branch.
 
@@ -60,9 +62,12 @@ class BranchLoop:
             description: what goes into every checkpoint unchanged, see `description`.
             device: where to train.
             received: returns the signal that asks to stop, or None.
+            initial: weights to start from, or None.
 
         Raises:
             UsageError: network, optimiser, augmentation and store do not go together.
+            IncompatibleError: the source of `augment.at` image is not that of the store, or the initial weights do not
+                fit.
         """
         training = config.training
         self._training = training
@@ -70,10 +75,7 @@ class BranchLoop:
         self._branch: int = description["branch"]
         self._bands: tuple[int, ...] = tuple(description["bands"])
         self._device = device
-        self._stream = BatchStream(store, self._bands, "train", training.batch_size, cache=training.cache)
         self._holdout_stream = BatchStream(store, self._bands, "holdout", training.batch_size, cache=training.cache)
-        self._steps_per_epoch = self._stream.steps_per_epoch
-        self._total_steps = self._steps_per_epoch * training.epochs
         self._seeds = {
             "run": training.seed,
             "init": seed_for(training.seed, self._branch, "init"),
@@ -82,20 +84,11 @@ class BranchLoop:
             # Without the branch: all branches see the same crop of an image in the same epoch.
             "augment": seed_for(training.seed, None, "augment"),
         }
-        crop = training.crop // config.split.stride
-        self._views = Views(store, self._bands, crop, 1, device)
+        self._views = Views(store, self._bands, training.crop // config.split.stride, 1, device)
         self._mixes = config.augment.mixup > 0 or config.augment.cutmix > 0
-        self._augment = BandAugment(
-            config.augment,
-            transform=store.transform,
-            bands=self._bands,
-            channels=store.channels,
-            side=store.side,
-            crop_side=crop,
-            mean=store.mean(self._bands),
-            std=store.std(self._bands),
-            seed=self._seeds["augment"],
-        )
+        self._feed = open_feed(config, store, folder, self._bands, self._seeds, device)
+        self._steps_per_epoch = self._feed.steps_per_epoch
+        self._total_steps = self._steps_per_epoch * training.epochs
         self._learner = Learner(
             config,
             self._branch,
@@ -104,8 +97,9 @@ class BranchLoop:
             channels=store.channels,
             steps_per_epoch=self._steps_per_epoch,
             device=device,
+            initial=initial,
         )
-        check_batch_norm(self._learner.network, training.batch_size)
+        check_network(self._learner.network, config, len(self._bands) * store.channels)
         self._position = Position()
         self._holdout: dict[str, Any] | None = None
         self._saved_step = 0
@@ -135,18 +129,19 @@ class BranchLoop:
         images, batch = self._total_steps * self._training.batch_size, self._training.batch_size
         done = self._position.step * batch
         with progress(f"branch {self._branch}", images, "images", done=done) as advance:
-            while self._position.epoch < self._training.epochs:
-                self._train_epoch(on_step, advance)
-                self._close_epoch()
+            try:
+                while self._position.epoch < self._training.epochs:
+                    self._train_epoch(on_step, advance)
+                    self._close_epoch()
+            finally:
+                self._feed.close()
         return self._summarise()
 
     def _train_epoch(self, on_step: Callable[[int], None], advance: Advance) -> None:
         position = self._position
         self._learner.train_mode()
         started, first = time.monotonic(), position.step
-        for batch in self._stream.batches(
-            position.epoch, seed=self._seeds["order"], start=position.batches, drop_last=True
-        ):
+        for batch in self._feed.batches(position.epoch, start=position.batches):
             self._take_step(batch)
             at_end = position.batches == self._steps_per_epoch
             if at_end or position.step % self._training.checkpoint_steps == 0:
@@ -160,26 +155,23 @@ class BranchLoop:
 
     def _inputs(self, batch: Batch) -> tuple[Tensor, Tensor]:
         epoch = self._position.epoch
-        images = self._augment(batch.images.to(self._device), batch.ids, epoch)
-        labels = batch.labels.to(self._device)
+        images = self._feed.augment(self._feed.stored(batch), batch.ids, epoch)
+        labels = to_device(batch.labels, self._device)
         if not self._mixes:
             return images, labels
-        return self._augment.mix(
+        return self._feed.augment.mix(
             images, labels, len(self._store.classes), batch.ids, epoch, smoothing=self._training.smoothing
         )
 
     def _take_step(self, batch: Batch) -> None:
         position = self._position
-        loss = self._learner.loss(*self._inputs(batch))
-        value = loss.item()
+        value = self._learner.learn(*self._inputs(batch), position.step + 1)
         position.step += 1
         position.batches += 1
         position.lr = self._learner.schedule.lr
         if math.isfinite(value):
-            self._learner.update(loss, position.step)
             position.count_loss(value, len(batch.ids))
         else:
-            # Such a step would only spread the damage to all weights.
             position.bad_losses += 1
             if position.bad_losses >= _MAX_BAD_LOSSES:
                 raise DivergedError(self._why_diverged(f"the loss was not finite {position.bad_losses} times in a row"))
@@ -276,7 +268,8 @@ class BranchLoop:
             "peak_bytes": session["peak_bytes"],
             "seed": self._training.seed,
             "threads": self._training.threads,
-            "from_scratch": True,
+            "from_scratch": self._description["initial_checkpoint"] is None,
+            "initial_checkpoint": self._description["initial_checkpoint"],
             "versions": self._description["environment"]["versions"],
         }
         write_document(self._folder / SUMMARY_NAME, summary)

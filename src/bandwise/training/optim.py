@@ -1,12 +1,18 @@
 """The optimiser and the learning-rate schedule of one branch, both timm's, built from `TrainingConfig`."""
 
 import difflib
+import inspect
+from collections.abc import Sequence
 from typing import Any
 
 import torch
-from timm.optim import create_optimizer_v2, list_optimizers  # pyright: ignore[reportPrivateImportUsage]
+from timm.optim import (
+    create_optimizer_v2,  # pyright: ignore[reportPrivateImportUsage]
+    get_optimizer_class,  # pyright: ignore[reportPrivateImportUsage]
+    list_optimizers,  # pyright: ignore[reportPrivateImportUsage]
+)
 from timm.scheduler.scheduler_factory import create_scheduler_v2
-from torch import nn
+from torch import Tensor, nn
 
 from bandwise.config import TrainingConfig
 from bandwise.errors import UsageError
@@ -14,6 +20,9 @@ from bandwise.errors import UsageError
 
 def create_optimizer(model: nn.Module, config: TrainingConfig) -> torch.optim.Optimizer:
     """Build the optimiser; norm and bias parameters get no weight decay.
+
+    On CUDA it is torch's fused one where there is one, except at 16-mixed: that one scales gradients inside the step,
+    so they could not be clipped.
 
     Raises:
         UsageError: timm has no optimiser of that name, it refuses a value, or it needs second derivatives.
@@ -23,9 +32,10 @@ def create_optimizer(model: nn.Module, config: TrainingConfig) -> torch.optim.Op
         close = difflib.get_close_matches(config.opt.lower(), names, n=1, cutoff=0.5)
         hint = f"did you mean {close[0]}?" if close else "see timm.optim.list_optimizers()"
         raise UsageError(f"opt is {config.opt!r}, which is no optimiser of timm; {hint}")
+    fused: dict[str, Any] = {"fused": True} if _fuses(model, config) else {}
     try:
         optimizer = create_optimizer_v2(
-            model, opt=config.opt, lr=config.lr, weight_decay=config.weight_decay, momentum=config.momentum
+            model, opt=config.opt, lr=config.lr, weight_decay=config.weight_decay, momentum=config.momentum, **fused
         )
     except ValueError as error:
         raise UsageError(
@@ -37,6 +47,33 @@ def create_optimizer(model: nn.Module, config: TrainingConfig) -> torch.optim.Op
             f"opt is {config.opt!r}, which needs second derivatives; choose for example sgd, adamw or lamb"
         )
     return optimizer
+
+
+def as_parameters(optimizer: torch.optim.Optimizer, fused: Sequence[bool | None]) -> None:
+    """Lay out a restored state in memory as its parameters are, and keep the kind of step of this device.
+
+    A file has no memory layout. Without this, sums over a tensor (the norms of LAMB) would add in another order than
+    before the interruption, and differ in their last bits.
+
+    Args:
+        optimizer: its state has just been loaded.
+        fused: `fused` of each parameter group as it was built; None where it has none.
+    """
+    for parameter, state in optimizer.state.items():
+        for key, value in state.items():
+            if isinstance(value, Tensor) and value.shape == parameter.shape:
+                state[key] = torch.empty_like(parameter, dtype=value.dtype).copy_(value)
+    for group, kind in zip(optimizer.param_groups, fused, strict=True):
+        if "fused" in group:
+            group["fused"] = kind
+
+
+def _fuses(model: nn.Module, config: TrainingConfig) -> bool:
+    on_cuda = all(parameter.device.type == "cuda" for parameter in model.parameters())
+    if not on_cuda or config.precision == "16-mixed":
+        return False
+    kind = get_optimizer_class(config.opt.lower().removeprefix("lookahead_"), bind_defaults=False)
+    return "fused" in inspect.signature(kind).parameters
 
 
 class Schedule:

@@ -1,5 +1,6 @@
 """What must hold before the first step, checked with clear words instead of a failure in the middle of an epoch."""
 
+import torch
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
@@ -32,14 +33,40 @@ def check_store(store: Store, config: RunConfig) -> None:
             )
 
 
-def check_batch_norm(network: nn.Module, batch_size: int) -> None:
-    """Refuse batches of one image for a network that normalises over the batch.
+def check_network(network: nn.Module, config: RunConfig, in_channels: int) -> None:
+    """Refuse a network that cannot be trained on the parts and crops of this configuration.
+
+    Args:
+        network: in training mode, which it keeps.
+        config: the run.
+        in_channels: channels of an image of the branch.
 
     Raises:
-        UsageError: there is a batch-norm layer and `batch_size` is 1.
+        UsageError: batches of one image for a network that normalises over the batch, or crops of training of another
+            size than the network takes.
     """
-    if batch_size == 1 and any(isinstance(layer, _BatchNorm) for layer in network.modules()):
+    training = config.training
+    _check_batch_norm(network, training.batch_size, training.batch_size // training.grad_accum_steps)
+    if training.train_crop in (0, training.crop):
+        return
+    weight = next(network.parameters())
+    side = training.train_crop // config.split.stride
+    try:
+        with torch.no_grad():
+            network.eval()(torch.zeros(1, in_channels, side, side, device=weight.device))
+    except (RuntimeError, ValueError, AssertionError, IndexError) as error:
         raise UsageError(
-            f"batch_size is 1, and {type(network).__name__} has batch normalisation, which needs at least 2 images; "
-            "use --batch-size 2 or more, or a network without it"
+            f"train_crop is {training.train_crop}, and {config.network.model} takes only images of the size it was "
+            f"built for, crop {training.crop}: {str(error).partition(chr(10))[0]}; leave train_crop out, or use a "
+            "network that takes any size, such as a ResNet"
+        ) from error
+    finally:
+        network.train()
+
+
+def _check_batch_norm(network: nn.Module, batch_size: int, part: int) -> None:
+    if part == 1 and any(isinstance(layer, _BatchNorm) for layer in network.modules()):
+        raise UsageError(
+            f"batch_size is {batch_size}, and {type(network).__name__} has batch normalisation, which needs at least "
+            "2 images; use --batch-size 2 or more (for each of the --grad-accum-steps), or a network without it"
         )

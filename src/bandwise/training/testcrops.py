@@ -81,7 +81,7 @@ def open_crops(
         wanted: from where.
 
     Raises:
-        UsageError: the crops cannot come from where they are wanted or, on `auto`, from anywhere; all reasons are named.
+        UsageError: the crops cannot come from where they are wanted or, on `auto`, from anywhere; it says why.
         IncompatibleError: the source is not that of the store.
     """
     origin = _choose(store, bands, crops) if wanted.origin == "auto" else wanted.origin

@@ -27,6 +27,7 @@ from bandwise.training.description import (
     require_same_store,
 )
 from bandwise.training.determinism import choose_device, reproducible
+from bandwise.training.initial import find_initial, require_same_start
 from bandwise.training.loop import SUMMARY_NAME, BranchLoop
 from bandwise.training.preflight import check_store
 
@@ -56,7 +57,8 @@ def train_branch(
 
     Raises:
         UsageError: configuration and store cannot be trained with.
-        IncompatibleError: the folder or the store belongs to another configuration; the fields are listed.
+        IncompatibleError: the folder, the store, the source or the initial weights belong to another configuration;
+            what differs is listed.
         CorruptionError: the store is damaged, or there are checkpoints and none is valid.
         LockedError: another process trains this branch.
         NoSpaceError: checkpoints could not be written; the older ones are intact.
@@ -79,6 +81,9 @@ def train_branch(
             raise CorruptionError(
                 f"{folder} has a {SUMMARY_NAME} but no checkpoint; copy its checkpoints back, or remove the folder"
             )
+        initial = find_initial(config.network)
+        if checkpoint is not None:
+            require_same_start(checkpoint.state.get("initial_checkpoint"), initial, str(folder))
         store = open_store(store_path, bands)
         require_same_split(store, replace(config.split, bands=format_bands(bands)))
         check_store(store, config)
@@ -86,9 +91,10 @@ def train_branch(
             "config_sha256": fingerprint(description),
             "store": describe_store(store, bands),
             "environment": describe_environment(config, device),
+            "initial_checkpoint": initial and initial.to_dict(),
         }
         with reproducible(config.training, device):
-            loop = BranchLoop(config, store, folder, description, device, received)
+            loop = BranchLoop(config, store, folder, description, device, received, initial)
             if checkpoint is not None:
                 require_same_store(checkpoint.state["store"], description["store"], str(folder))
                 for note in inexact(checkpoint.state["environment"], description["environment"]):

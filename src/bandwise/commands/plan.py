@@ -1,0 +1,128 @@
+"""`bandwise plan ROW`: what a run will need, before any of its images is there."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from bandwise.commands.claims import claims_beside
+from bandwise.commands.outcome import Outcome
+from bandwise.commands.parsing import base_config, parse, take_recipe
+from bandwise.commands.plan_text import plan_text
+from bandwise.config import RunConfig
+from bandwise.errors import UsageError
+from bandwise.launch.plan import Plan, Setting, compare, make_plan
+from bandwise.launch.throughput import images_per_second
+from bandwise.progress import say
+from bandwise.recipes.catalog import find_recipe, full_image_of
+from bandwise.recipes.datasets import DatasetFacts, facts_of
+from bandwise.recipes.recipe import Recipe
+from bandwise.recipes.sets import find_set
+
+_CONFIG_SUFFIXES = (".yaml", ".yml", ".json")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Arguments:
+    """Say what a recipe will need: memory, batch, bytes a node, multiply-adds and hours, for one branch and for all."""
+
+    settings: RunConfig
+    gpu_memory_gb: float = 40.0
+    """Memory of one accelerator in GB of 10^9 bytes, for the largest batch."""
+    images_per_s: float | None = None
+    """Training images a second of one branch, for the hours."""
+    measure: bool = False
+    """Time a few steps on this machine in place of --images-per-s."""
+    measure_batch: int = 8
+    """Images of a step that is timed."""
+    images: int | None = None
+    """Images a node stores; those of the published data set when left out."""
+    classes: int | None = None
+    """Classes; those of the published data set when left out."""
+    recipe_set: str = ""
+    """Train by a published recipe in place of the row's own: seed, rsb-a1, rsb-a2, rsb-a3 or torchvision."""
+    config: Path | None = None
+    """YAML or JSON file, merged over the recipe."""
+    json: bool = False
+    """Print one JSON object."""
+
+
+def main(argv: Sequence[str]) -> Outcome:
+    """Plan."""
+    name, rest = take_recipe(argv)
+    if name is None and not {"-h", "--help"} & set(rest):
+        raise UsageError("name a recipe (see `bandwise recipes`) or a YAML file first: bandwise plan RECIPE")
+    arguments = parse(Arguments, rest, "plan", Arguments(settings=base_config(name, rest)))
+    _require_positive(arguments)
+    config = arguments.settings
+    recipe = None if name is None or name.endswith(_CONFIG_SUFFIXES) else find_recipe(name)
+    setting = _setting(arguments)
+    plan = make_plan(config, setting)
+    whole = None if recipe is None else _whole_image(recipe, config, setting)
+    result = {
+        **plan.facts,
+        "recipe_set": arguments.recipe_set or None,
+        "notes": list(find_set(arguments.recipe_set).notes_for(config)) if arguments.recipe_set else [],
+        "images_per_s_from": _rate_from(arguments),
+        "bytes_from": "raw pixels of the records, exact; with the codec by shares measured on photographs, an estimate",
+        "less_than_whole_image": None if whole is None else compare(plan, whole),
+        "claims": [] if whole is None else claims_beside(config, plan, whole),
+    }
+    return Outcome(result, plan_text(result))
+
+
+def _require_positive(arguments: Arguments) -> None:
+    for flag in ("gpu_memory_gb", "images_per_s", "images"):
+        value = getattr(arguments, flag)
+        if value is not None and not 0 < value < float("inf"):
+            raise UsageError(f"{flag} is {value}; it must be above 0")
+    if arguments.classes is not None and arguments.classes < 2:
+        raise UsageError(f"classes is {arguments.classes}; it must be at least 2")
+    if arguments.measure_batch < 2:
+        raise UsageError(f"measure_batch is {arguments.measure_batch}; it must be at least 2")
+    if arguments.measure and arguments.images_per_s is not None:
+        raise UsageError("--measure and --images-per-s are both given; choose one")
+
+
+def _setting(arguments: Arguments) -> Setting:
+    config = arguments.settings
+    known = facts_of(config.data)
+    if known is None and (arguments.classes is None or arguments.images is None):
+        raise UsageError(
+            f"how many classes and images {config.data.data!r} has is not known; give --classes and --images"
+        )
+    facts = known or DatasetFacts(arguments.classes or 0, 3, arguments.images or 0, arguments.images or 0)
+    classes = arguments.classes or facts.classes
+    images = arguments.images or facts.images
+    rate = arguments.images_per_s
+    if arguments.measure:
+        say(f"timing {arguments.measure_batch} images a step")
+        rate = images_per_second(config, 0, channels=facts.channels, num_classes=classes, batch=arguments.measure_batch)
+    return Setting(
+        classes=classes,
+        channels=facts.channels,
+        images=images,
+        train_images=round(images * facts.train_images / facts.images * (1 - config.split.holdout)),
+        gpu_memory_gb=arguments.gpu_memory_gb,
+        images_per_s=rate,
+    )
+
+
+def _whole_image(recipe: Recipe, config: RunConfig, setting: Setting) -> Plan | None:
+    """Plan the whole-image row of the same family, trained as this one and on the same images."""
+    full = full_image_of(recipe)
+    if full is None:
+        return None
+    crop, own = full.config.training.crop, config.training
+    training = replace(own, crop=crop, train_crop=own.train_crop * crop // own.crop)
+    network = replace(full.config.network, drop_path=config.network.drop_path)
+    whole = replace(full.config, training=training, network=network, augment=config.augment)
+    return make_plan(whole, replace(setting, images_per_s=None))
+
+
+def _rate_from(arguments: Arguments) -> str | None:
+    if arguments.measure:
+        return (
+            f"measured here with --threads {arguments.settings.training.threads}: steps of {arguments.measure_batch} "
+            "random images, without reading or augmenting"
+        )
+    return None if arguments.images_per_s is None else "given"

@@ -1,0 +1,21 @@
+"""Class folders in which one picture brings down, or holds up, the decoder."""
+
+from tests.store.traps import trap
+
+from bandwise.sources.folder import FolderSource
+
+
+class CrashingFolder(FolderSource):
+    """`trap.png` ends the process of its decoder."""
+
+    what = "segfault"
+
+    def read(self, path: bytes) -> bytes:
+        content = super().read(path)
+        return trap(content, self.what) if path.endswith(b"trap.png") else content
+
+
+class HangingFolder(CrashingFolder):
+    """`trap.png` is never decoded to its end."""
+
+    what = "hang"

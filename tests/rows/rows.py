@@ -1,0 +1,109 @@
+"""One row of the published tables, from archives of ImageNet's own structure to fused ten-crop results."""
+
+import functools
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.sources import imagenet
+
+from bandwise.cli import main
+from bandwise.groups import parse_bands
+from bandwise.recipes import imagenet1k, imagenet21k
+from bandwise.recipes.recipe import Recipe
+from bandwise.sources import resolve
+from bandwise.sources.imagenet21k import open_imagenet21k
+
+ROWS = {recipe.name: recipe for module in (imagenet1k, imagenet21k) for recipe in (b() for b in module.RECIPES)}
+
+# What `make test` runs: every network family with every stem, and every input size. The others differ from these in
+# the size of their input alone; `make recipes` runs them all.
+IN_CI = (
+    "alexnet",
+    "alexnet-sub4",
+    "alexnet-sub16",
+    "vgg16",
+    "vgg16-sub4",
+    "vgg16-sub16",
+    "resnet34",
+    "resnet34-sub4",
+    "resnet34-sub16",
+    "resnet34-sub4-lean",
+    "resnet50-sub4",
+    "in21k-resnet50-sub36-lean",
+)
+
+CLASSES, BATCH, BATCHES = 8, 4, 2
+REPORTED = 2
+# One training image a class, which makes two batches, and in two classes one more for the holdout: ten crops of many
+# images would take longer than all the training.
+IMAGES = [2, 1, 1, 1, 1, 2, 1, 1]
+FLAGS = ["--batch-size", str(BATCH), "--epochs", "1", "--warmup-epochs", "0", "--holdout", "0.3", "--holdout-min", "0"]
+FLAGS += ["--threads", "1", "--device", "cpu", "--loader-workers", "0", "--jobs", "1", "--workers", "1"]
+
+
+def parameters(wanted: Callable[[Recipe], bool]) -> list[Any]:
+    """Return the rows that a predicate takes, those beyond CI marked for `make recipes`."""
+    marks = {name: () if name in IN_CI else (pytest.mark.rows,) for name in ROWS}
+    return [pytest.param(name, marks=marks[name]) for name, row in ROWS.items() if wanted(row)]
+
+
+def first_middle_last(recipe: Recipe) -> str:
+    """Return at most three bands in the notation of `--bands`."""
+    last = recipe.config.split.stride**2 - 1
+    return ",".join(map(str, sorted({0, last // 2, last})))
+
+
+def make_imagenet1k(root: Path) -> Path:
+    """Write the three archives."""
+    folders = imagenet.make_folders(root / "folders", train=IMAGES, val=[1, 0, 0, 0, 0, 1, 0, 0], side=64)
+    return imagenet.make_imagenet1k(folders, root / "archives")
+
+
+def make_imagenet21k(root: Path) -> Path:
+    """Write a tar of class tars; one image more a class, since every class gives some to the reported set."""
+    folders = imagenet.make_folders(root / "folders", train=[count + 1 for count in IMAGES], val=0, side=64)
+    archive = root / "winter21_whole.tar"
+    archive.write_bytes(imagenet.tar_of(imagenet.class_tars(folders)))
+    return archive
+
+
+def run_row(name: str, root: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture) -> None:
+    """Split, train two batches, fuse and evaluate, with one crop and with ten, and check what must hold for any row."""
+    recipe = ROWS[name]
+    monkeypatch.setenv("BANDWISE_HOME", str(root / "home"))
+    if recipe.config.data.source == "imagenet21k":
+        data, reported = make_imagenet21k(root), CLASSES
+        # The published filter wants 500 images a class.
+        small = functools.partial(open_imagenet21k, min_images=2, val_images=1)
+        monkeypatch.setattr(resolve, "open_imagenet21k", small)
+    else:
+        data, reported = make_imagenet1k(root), REPORTED
+    bands = first_middle_last(recipe)
+    flags = [*FLAGS, "--bands", bands, "--branches", bands.replace(",", ";"), "--allow-empty-class"]
+    out = root / "run"
+
+    def call(*argv: str) -> dict[str, Any]:
+        assert main([*argv, "--json"]) == 0, capsys.readouterr().err
+        return json.loads(capsys.readouterr().out)
+
+    one = call("run", name, "--data", str(data), "--out", str(out), *flags)
+    ten = call("evaluate", str(out), "--crops", "10")
+    numbers = parse_bands(bands, recipe.config.split.stride**2)
+    for results in (one, ten):
+        assert [entry["bands"] for entry in results["branches"]] == [[band] for band in numbers]
+        assert results["n_eval"] == results["n_total"] == reported
+        assert len(results["data"]["classes"]) == CLASSES
+        assert results["config"]["training"]["crop"] == recipe.config.training.crop
+        assert results["config"]["augment"]["at"] == "image"
+        assert results["fusion"]["fitted_on"] == "holdout"
+    assert (one["crops"], one["views"]) == (1, "bands")
+    # Under dct1d band 0, the mean, is the only one whose mirror image is its own.
+    whole = recipe.config.split.stride == 1
+    assert (ten["crops"], ten["views"]) == (10, "bands" if whole else "bands+source")
+    assert ten["fused"]["nll"] != one["fused"]["nll"]
+    for branch in range(len(numbers)):
+        summary = json.loads((out / f"branch-{branch:02d}" / "summary.json").read_text())
+        assert (summary["steps"], summary["n_train"]) == (BATCHES, BATCH * BATCHES)

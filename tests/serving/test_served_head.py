@@ -1,0 +1,59 @@
+"""A run whose fusion is a head: evaluation and serving give the same answers, and what does not fit is refused."""
+
+import shutil
+from dataclasses import replace
+
+import pytest
+import torch
+from tests.serving.test_ensemble import canvases
+
+from bandwise.errors import IncompatibleError, UsageError
+from bandwise.fusion.fit_head import TrainedHead
+from bandwise.fusion.saved import save_fusion
+from bandwise.launch.evaluate import evaluate_run, fuse_run
+from bandwise.report.html import render_report
+from bandwise.runs import open_run, read_logits
+from bandwise.serving.ensemble import SpectralEnsemble
+
+
+def test_a_head_answers_as_it_was_scored(finished, tmp_path):
+    """Against the features in the files, and a plain sum of matrix products."""
+    shutil.copytree(finished, tmp_path / "run")
+    run = open_run(tmp_path / "run")
+    evaluated = evaluate_run(run, with_head=True)
+    assert "head" in evaluated["rules"]
+    assert evaluated["fusion"]["rule"] == "geometric"
+    head = fuse_run(run, rule="head")
+    assert isinstance(head, TrainedHead)
+    results = evaluate_run(run)
+    assert results["fusion"]["rule"] == "head"
+    assert results["fused"] == {key: evaluated["rules"]["head"][key] for key in results["fused"]}
+    assert [entry["branch"] for entry in results["leave_one_out"]] == [0, 1, 2]
+    assert results["rules"]["head"]["views"] == 2
+    answers = read_logits(run.head_logits_path)
+    ensemble = SpectralEnsemble.from_run(run.path)
+    with torch.inference_mode():
+        fused = ensemble(canvases(finished))
+    assert fused.std() > 1e-3
+    torch.testing.assert_close(fused * head.temperature, torch.from_numpy(answers.logits), rtol=1e-2, atol=1e-2)
+    page = render_report([run.path], tmp_path / "report.html").read_text(encoding="utf-8")
+    assert "in the head" in page
+    assert "fused by head" in page
+
+
+def test_a_head_for_other_weights_is_refused(finished, tmp_path):
+    shutil.copytree(finished, tmp_path / "run")
+    run = open_run(tmp_path / "run")
+    head = fuse_run(run, rule="head", use=(0, 2))
+    assert isinstance(head, TrainedHead)
+    save_fusion(run.fusion_path(), replace(head, weights=("0" * 64, head.weights[1])))
+    with pytest.raises(IncompatibleError, match="was trained on other weights of branch 0"):
+        SpectralEnsemble.from_run(run.path)
+
+
+def test_a_head_takes_the_centre_crop_only(finished):
+    run = open_run(finished)
+    with pytest.raises(UsageError, match="works on the centre crop, not on 10 crops"):
+        fuse_run(run, rule="head", crops=10)
+    with pytest.raises(UsageError, match="leave --head out"):
+        evaluate_run(run, crops=10, with_head=True)
