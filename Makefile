@@ -3,7 +3,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: install demo test recipes check lint types docs tables clean
+.PHONY: install demo test recipes check lint types docs tables reproduce clean
 
 install: $(STAMP)
 
@@ -32,7 +32,15 @@ docs: install
 	$(BIN)/sphinx-build -q -W -b html docs docs/_build/html
 
 tables: install
-	$(BIN)/bandwise report --results results --into README.md
+	$(BIN)/bandwise report --results results --table summary --into README.md
+	$(BIN)/bandwise report --results results --table evidence --into docs/evidence.md
+	$(BIN)/bandwise report --results results --table seed --into docs/recipes.md
+	$(BIN)/bandwise report --table sets --into docs/recipes.md
+
+# make reproduce NAME=cifar10-sub4 SEED=0
+SEED ?= 0
+reproduce: install
+	$(BIN)/bandwise reproduce results/$(NAME)-seed$(SEED).json --out runs/reproduce-$(NAME)-seed$(SEED)
 
 check: lint types test docs
 

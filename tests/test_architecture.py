@@ -36,7 +36,7 @@ MAY_IMPORT = {
     "checkpoints": LEAVES | {"models"},
     "training": LEAVES | {"sources", "store", "models", "checkpoints", "bands", "evaluation", "runs"},
     "fusion": LEAVES | {"evaluation", "runs"},
-    "launch": LEAVES | {"checkpoints", "store", "training", "fusion", "models", "evaluation", "runs"},
+    "launch": LEAVES | {"sources", "checkpoints", "store", "training", "fusion", "models", "evaluation", "runs"},
     "serving": LEAVES | {"bands", "checkpoints", "fusion", "evaluation", "sources", "runs"},
     "report": LEAVES | {"runs", "evaluation"},
     "recipes": {"config", "errors"},

@@ -1,10 +1,10 @@
 """One writer for a folder: an advisory lock that names its holder and dies with it.
 
-On one machine the kernel decides: it drops `flock` when the holder dies, however it dies, so a process number that is used
-again means nothing. Between machines it decides too where the file system passes `flock` on (NFS since Linux 2.6.12,
-Lustre mounted with `flock`). Where it does not (`local_lock=flock`, `localflock`), the sign of life does: the holder
-renews the time of its lock file, and the lock of another machine counts until it has been silent for a minute by the clock
-of the file system.
+On one machine the kernel decides: it drops `flock` when the holder dies, however it dies, so a process number that is
+used again means nothing. Between machines it decides too where the file system passes `flock` on (NFS since Linux
+2.6.12, Lustre mounted with `flock`). Where it does not (`local_lock=flock`, `localflock`), the sign of life does: the
+holder renews the time of its lock file, and the lock of another machine counts until it has been silent for a minute by
+the clock of the file system.
 """
 
 import contextlib

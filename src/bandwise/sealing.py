@@ -1,8 +1,8 @@
 """JSON documents that carry their own hash, so that an altered one is noticed when it is read.
 
 `self_sha256` is the SHA-256 of the canonical JSON of everything else. A document is read back only if its bytes are
-exactly the ones that were written, so no flipped bit, added blank or repeated key goes unseen. A file without the key was
-not written by this version and is refused: there is nothing to check it against.
+exactly the ones that were written, so no flipped bit, added blank or repeated key goes unseen. A file without the key
+was not written by this version and is refused: there is nothing to check it against.
 """
 
 import json

@@ -54,9 +54,9 @@ def launched_environment() -> dict[str, str]:
 def follow_launcher() -> None:
     """Stop this process as for SIGTERM when the launcher that started it is gone, however it went.
 
-    The sign is the end of standard input, a pipe that only the launcher holds: it comes even if the launcher died before
-    this process began to look, and needs no process number, which another process may have by then. Does nothing in a
-    process that no launcher of ours started.
+    The sign is the end of standard input, a pipe that only the launcher holds: it comes even if the launcher died
+    before this process began to look, and needs no process number, which another process may have by then. Does nothing
+    in a process that no launcher of ours started.
     """
     if os.environ.pop(_LAUNCHED, None) is not None:
         threading.Thread(target=_wait_for_launcher, daemon=True).start()

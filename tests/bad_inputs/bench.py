@@ -98,7 +98,7 @@ def check(cases: Sequence[Case], path: Path) -> None:
             said = bench.out + bench.err
             assert bench.code == case.code, said
             for words in case.words:
-                assert words in said
+                assert words in said, f"{words!r} is not in:\n{said}"
             assert "Traceback" not in said
             case.after(bench)
 

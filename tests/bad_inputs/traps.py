@@ -1,4 +1,6 @@
-"""Class folders in which one picture brings down, or holds up, the decoder."""
+"""What brings down, or holds up, the process that meets it."""
+
+import os
 
 from tests.store.traps import trap
 
@@ -19,3 +21,8 @@ class HangingFolder(CrashingFolder):
     """`trap.png` is never decoded to its end."""
 
     what = "hang"
+
+
+def end_process(*_: object) -> None:
+    """Stand in for a piece of work that takes its process down."""
+    os._exit(9)

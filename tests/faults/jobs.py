@@ -18,6 +18,8 @@ import bandwise.commands.split
 import bandwise.commands.train
 import bandwise.commands.verify
 from bandwise import cli
+from bandwise.atomic import read_json, write_text
+from bandwise.checkpoints.folder import steps
 from bandwise.config import RunConfig
 from bandwise.runs import open_run
 from bandwise.store.split import split_dataset
@@ -48,8 +50,19 @@ def train(
     broken: str | None = None,
     pause_s: float = 0.0,
     announce: str | None = None,
+    rates: str | None = None,
 ) -> None:
-    """Train branch 1 of the tiny network; with `announce`, a byte is added to that file after each step."""
+    """Train branch 1 of the tiny network.
+
+    Args:
+        store: the store.
+        out: the branch folder.
+        config: a key of `CONFIGS`.
+        broken: a name of `breaks`.
+        pause_s: seconds to wait after each step.
+        announce: a file that grows by a byte after each step.
+        rates: a folder for the learning rate of each step; a step trained again must have the same.
+    """
     breaks.apply(broken)
     material.use_tiny_network()
 
@@ -57,6 +70,10 @@ def train(
         if announce is not None:
             with open(announce, "ab") as stream:
                 stream.write(b".")
+        if rates is not None:
+            Path(rates).mkdir(exist_ok=True)
+            state = read_json(steps(Path(out))[0] / "state.json")
+            write_text(Path(rates) / str(step), repr(state["position"]["lr"]))
         time.sleep(pause_s)
 
     train_branch(CONFIGS[config], Path(store), Path(out), 1, on_step=on_step)
@@ -71,6 +88,17 @@ def train_steps(store: str, out: str, stop_after: int) -> None:
             os.kill(os.getpid(), signal.SIGTERM)
 
     train_branch(material.ONE_EPOCH, Path(store), Path(out), 1, on_step=on_step)
+
+
+def train_to(store: str, out: str, step: int) -> None:
+    """Train the tiny network up to one step of its two epochs and stop there, as on a signal."""
+    material.use_tiny_network()
+
+    def on_step(done: int) -> None:
+        if done == step:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    train_branch(material.EVERY_STEP, Path(store), Path(out), 1, on_step=on_step)
 
 
 def make_run(root: str) -> None:

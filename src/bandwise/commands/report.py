@@ -1,20 +1,20 @@
 """`bandwise report RUN...`: the HTML and Markdown report."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import tyro
 
 from bandwise.commands.outcome import Outcome
 from bandwise.commands.parsing import parse
 from bandwise.errors import UsageError
-from bandwise.report.evidence import evidence_markdown, read_results, update_between_marks
+from bandwise.report.evidence import Which, evidence_markdown, read_results, update_between_marks
 from bandwise.report.html import render_report
+from bandwise.report.seed_table import seed_entry, seed_markdown
+from bandwise.report.set_table import sets_markdown
 from bandwise.runs import open_run
-
-_COMPARISONS = (("photos-sub4", "photos-baseline"), ("photos-sub4", "photos-lowres4"))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,9 +26,13 @@ class Arguments:
     out: Path | None = None
     """The page; report.html in the first run when left out."""
     results: Path | None = None
-    """Instead of a page: print the table of all results recorded in this folder."""
+    """Instead of a page: print the tables of the results recorded in this folder."""
+    table: Which | Literal["seed", "sets"] = "summary"
+    """With --results: the short table of the README (summary), or all tables, comparisons and predictions (evidence).
+    seed: the published ImageNet tables with our columns beside them, from --results or `results/`. sets: the recipe
+    sets."""
     into: tuple[Path, ...] = ()
-    """With --results: write that table between the marks of these Markdown files."""
+    """With --results or --table: write that table between the marks of these Markdown files."""
     json: bool = False
     """Print one JSON object."""
 
@@ -36,8 +40,10 @@ class Arguments:
 def main(argv: Sequence[str]) -> Outcome:
     """Render."""
     arguments = parse(Arguments, argv, "report")
+    if arguments.table == "seed" or arguments.table == "sets":
+        return _published(arguments.table, arguments)
     if arguments.results is not None:
-        text = evidence_markdown(read_results(arguments.results), _COMPARISONS)
+        text = evidence_markdown(read_results(arguments.results), arguments.table)
         for path in arguments.into:
             update_between_marks(path, text)
         return Outcome({"table": text, "written": [str(path) for path in arguments.into]}, text)
@@ -48,3 +54,21 @@ def main(argv: Sequence[str]) -> Outcome:
     out = arguments.out or arguments.runs[0] / "report.html"
     page = render_report(arguments.runs, out)
     return Outcome({"report": str(page)}, f"wrote {page}")
+
+
+def _published(table: Literal["seed", "sets"], arguments: Arguments) -> Outcome:
+    """Print the published rows or the recipe sets; neither needs a run."""
+    # Here, because counting the networks needs torch and the other tables do not.
+    from bandwise.commands.published import EXAMPLE_ROW, recorded, seed_rows, set_columns
+
+    if table == "seed":
+        rows, results = seed_rows(), recorded(arguments.results)
+        text = seed_markdown(rows, results)
+        content = {"rows": [seed_entry(row, results) for row in rows]}
+    else:
+        columns = set_columns()
+        text = sets_markdown(EXAMPLE_ROW, columns)
+        content = {"sets": [asdict(column) for column in columns]}
+    for path in arguments.into:
+        update_between_marks(path, text, (f"<!-- {table} -->", f"<!-- /{table} -->"))
+    return Outcome({**content, "table": text, "written": [str(path) for path in arguments.into]}, text)

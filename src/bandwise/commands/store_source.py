@@ -10,7 +10,7 @@ from bandwise.runs import Run
 from bandwise.sources.named import available
 from bandwise.sources.resolve import open_source
 from bandwise.sources.samples import Source
-from bandwise.store.documents import read_marker
+from bandwise.store.format import read_source_facts
 from bandwise.training.testcrops import CropsFrom, WantedOrigin
 
 _KINDS_TO_NAME = ("imagenet1k", "imagenet21k", "parquet", "webdataset")
@@ -28,7 +28,7 @@ def source_of(store: Path, data: str | None, run_data: DataConfig | None = None)
         UsageError: the store was made from a folder and `data` does not say where that folder is now.
     """
     # STORE.json says it too, and a store that is to be repaired cannot be opened.
-    facts = read_marker(store)["source"]
+    facts = read_source_facts(store)
     base = DataConfig() if run_data is None else run_data
     name = data or facts["name"]
     if data is None and name not in available():

@@ -1,4 +1,4 @@
-"""`bandwise verify STORE`: check every byte, and repair what is broken."""
+"""`bandwise verify RUN|STORE`: check every byte, and mend what is broken."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,19 +10,23 @@ import tyro
 from bandwise.commands.outcome import Outcome
 from bandwise.commands.parsing import parse
 from bandwise.commands.store_source import source_of
+from bandwise.errors import CorruptionError, UsageError
+from bandwise.launch.verify import verify_run
+from bandwise.runs import RUN_NAME, open_run
+from bandwise.sources.samples import Source
 from bandwise.store.verify import verify_store
 
 
 @dataclass(frozen=True, kw_only=True)
 class Arguments:
-    """Check a store: hashes of all files, rows and ids of all bands. Exit code 4 names what is broken."""
+    """Check a run or a store: hashes of all files, rows and ids of all bands. Exit code 4 names what is broken."""
 
-    store: Annotated[Path, tyro.conf.Positional]
-    """Folder of the store."""
+    folder: Annotated[Path, tyro.conf.Positional]
+    """Run folder, or folder of a store."""
     repair: bool = False
-    """Compute broken groups again from the source."""
+    """Mend it: compute broken bands and logits again, set damaged checkpoints aside. What was done is said."""
     data: str | None = None
-    """Where the source is now; needed to repair a store made from a folder."""
+    """Where the images are now; needed to compute bands again that were made from a folder."""
     json: bool = False
     """Print one JSON object."""
 
@@ -30,6 +34,29 @@ class Arguments:
 def main(argv: Sequence[str]) -> Outcome:
     """Verify, and repair where asked."""
     arguments = parse(Arguments, argv, "verify")
-    source = source_of(arguments.store, arguments.data) if arguments.repair else None
-    result = verify_store(arguments.store, repair=arguments.repair, source=source)
-    return Outcome(result, "\n".join(f"{key:<12} {value}" for key, value in result.items()))
+    folder = arguments.folder.expanduser()
+    if (folder / RUN_NAME).exists():
+        source = _known_source(_store_of(folder), arguments.data) if arguments.repair else None
+        result = verify_run(folder, repair=arguments.repair, source=source)
+    else:
+        source = _known_source(folder, arguments.data) if arguments.repair else None
+        result = verify_store(folder, repair=arguments.repair, source=source)
+    shown = {key: "\n             ".join(value) if isinstance(value, list) else value for key, value in result.items()}
+    return Outcome(result, "\n".join(f"{key:<12} {value}" for key, value in shown.items()))
+
+
+def _store_of(run: Path) -> Path:
+    try:
+        return open_run(run).store_path
+    except CorruptionError:
+        return run / "store"
+
+
+def _known_source(store: Path, data: str | None) -> Source | None:
+    """Return the images of a store, or None where nothing says where they are: much is mended without them."""
+    if data is not None:
+        return source_of(store, data)
+    try:
+        return source_of(store, None)
+    except (UsageError, CorruptionError):
+        return None

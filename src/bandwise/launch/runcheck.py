@@ -21,6 +21,7 @@ from bandwise.store.format import Store, open_store
 from bandwise.training.description import describe_branch, require_same_branch
 
 SUMMARY_NAME, METRICS_NAME, PREVIEW_NAME = "summary.json", "metrics.jsonl", "preview.json"
+_KINDS = ("checkpoints", "logits", "documents", "others")
 _BRANCH = re.compile(r"branch-(\d{2,})")
 _LOGITS_FOLDER = re.compile(r"(train|holdout|val)(?:-(\d+)crop)?")
 
@@ -35,7 +36,7 @@ class Findings:
     """What is wrong, by file name relative to the store."""
     notes: list[str] = field(default_factory=list)
     """What is no damage, but good to know."""
-    checked: dict[str, int] = field(default_factory=lambda: {"checkpoints": 0, "logits": 0, "documents": 0, "others": 0})
+    checked: dict[str, int] = field(default_factory=lambda: dict.fromkeys(_KINDS, 0))
     """How many files of each kind were read."""
 
     @contextlib.contextmanager

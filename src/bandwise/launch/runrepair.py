@@ -12,7 +12,7 @@ from bandwise.launch.runcheck import METRICS_NAME, PREVIEW_NAME, SUMMARY_NAME, F
 from bandwise.locks import folder_lock
 from bandwise.progress import say
 from bandwise.runs import RUN_FORMAT, RUN_NAME, RUN_VERSION, Run, open_run
-from bandwise.sealing import read_document, write_document
+from bandwise.sealing import read_document, write_document, write_rows
 from bandwise.sources.samples import Source
 from bandwise.store.format import open_store
 from bandwise.store.preview import write_preview
@@ -81,20 +81,19 @@ def _repair_branch(run: Run, number: int, found: Findings, done: list[str]) -> N
         if newest is None:
             say(f"{folder.name} has no valid checkpoint: copy a good one there, or remove the folder to train it again")
             return
-        documents = [name for name in (SUMMARY_NAME, METRICS_NAME) if f"{folder.name}/{name}" in broken]
+        documents = [name for name in (METRICS_NAME, SUMMARY_NAME) if f"{folder.name}/{name}" in broken]
         if documents or not finished(newest):
-            # Training writes both again, with the last rows that no checkpoint holds.
-            for name in (SUMMARY_NAME, METRICS_NAME):
-                if (folder / name).exists():
-                    (folder / name).unlink()
-                    documents.append(name)
+            # Without it training looks at the checkpoint, closes the last epoch again and writes both documents.
+            (folder / SUMMARY_NAME).unlink(missing_ok=True)
+        if METRICS_NAME in documents:
+            write_rows(folder / METRICS_NAME, newest.state["position"]["history"])
     if not finished(newest):
         step, last = newest.state["position"]["step"], newest.state["total_steps"]
         done.append(f"{folder.name}: `bandwise train` goes on after step {step} of {last} and writes the rest again")
     elif documents:
         with _saying(folder.name):
             train_one(Task(run, number))
-            done.append(f"{folder.name}/{' and '.join(sorted(set(documents)))}: written again from the last checkpoint")
+            done.append(f"{folder.name}/{' and '.join(documents)}: written again from the last checkpoint")
 
 
 def _set_damaged_aside(folder: Path, broken: set[str], done: list[str]) -> Checkpoint | None:
@@ -103,8 +102,7 @@ def _set_damaged_aside(folder: Path, broken: set[str], done: list[str]) -> Check
     valid = [path for path in steps(folder) if path not in damaged]
     if not valid:
         return None
-    for path in damaged:
-        done.append(f"{folder.name}/{path.name}: set aside as {set_aside(path).name}; {valid[0].name} is valid")
+    done += [f"{folder.name}/{path.name}: set aside as {set_aside(path).name}" for path in damaged]
     return read_checkpoint(valid[0])
 
 

@@ -60,6 +60,8 @@ class SeedFigures:
     crops: Literal[1, 10] | None = None
     """Crops of the accuracy, by the logs or the text; None where neither says it."""
     claims: tuple[Claim, ...] = ()
+    evidence: str = "nothing"
+    """What logs and notes of the published work are there for the accuracy."""
 
 
 MEMORY_CLAIM = Claim("training memory of ResNet-34", 31, 10, "GB")

@@ -22,7 +22,7 @@ class RecipeSet:
     name: str
     summary: str
     sources: tuple[str, ...]
-    """Where the values were read, by name."""
+    """Where it was published, and where the values were checked, by name."""
     notes: tuple[str, ...]
     """How this differs from what was published."""
     change: Callable[[RunConfig], RunConfig]
@@ -72,15 +72,17 @@ def scaled_crop(crop_of_224: int, config: RunConfig) -> int:
     return max(1, round(crop_of_224 * config.training.crop / 224 / stride)) * stride
 
 
-_RSB_PAPER = "Wightman, Touvron, Jegou: ResNet strikes back (2021), section 4 and table 2"
-_RSB_CONFIGS = "mmpretrain, configs/resnet: resnet50_8xb256-rsb-a1-600e, -a2-300e, -a3-100e and their base files"
-_RSB_SIZE = "OpenMixup, configs/classification/imagenet: resnet50_rsb_a3_sz160_8xb256_ep100 (160 px, LAMB 0.008, 0.02)"
-_RSB_TARGETS = "the published command line of ML-Decoder for A2 (--bce-target-thresh 0.2, bicubic, 3 repeats)"
+_RSB_PAPER = "published in Wightman, Touvron, Jegou: ResNet strikes back (2021)"
+_RSB_CONFIGS = (
+    "checked in mmpretrain, configs/resnet: resnet50_8xb256-rsb-a1-600e, -a2-300e, -a3-100e and their base files"
+)
+_RSB_SIZE = "checked in OpenMixup, resnet50_rsb_a3_sz160_8xb256_ep100 (160 px, LAMB, rate 0.008, weight decay 0.02)"
+_RSB_TARGETS = "checked in the command line of ML-Decoder for A2 (threshold 0.2, bicubic, 3 repeats)"
 _RSB_NOTES = (
-    "The test crop was 0.95 of the image (224 of 236 px). A canvas of 256 px gives 0.875; `--canvas 236` (354 for the "
+    "The test crop was 0.95 of the image (224 of 236 px). A canvas of 256 px gives 0.875; --canvas 236 (354 for the "
     "rows of 36 bands) gives 0.95 and another store.",
-    "The batch of 2,048 is an optimiser step of one branch; `--grad-accum-steps` divides it where memory is short.",
-    "It was trained in mixed precision; here it is float32 unless `--precision` says otherwise.",
+    "The batch of 2,048 is an optimiser step of one branch; --grad-accum-steps divides it where memory is short.",
+    "It was trained in mixed precision; here it is float32 unless --precision says otherwise.",
     "timm's LAMB limits the norm of all gradients to 1 by itself; the paper's table says that nothing is clipped.",
     "The rate at the start of warm-up and at the end is that of mmpretrain; the paper does not give it.",
 )
@@ -99,7 +101,8 @@ RECIPE_SETS: dict[str, RecipeSet] = {
             ("the published tables of the ImageNet rows (April 2023)",),
             (
                 "The optimiser leaves norm and bias parameters out of weight decay; upstream's decayed them too.",
-                "Which augmentation was used is only in upstream's code: random resized crop and horizontal flip.",
+                "The augmentation was not published; random resized crop and horizontal flip are the defaults of the script "
+                "that upstream's was made from.",
                 "Several logs contradict this recipe (steps instead of cosine, 90 or 600 epochs, warm starts); each "
                 "row lists what is known.",
             ),
@@ -130,14 +133,14 @@ RECIPE_SETS: dict[str, RecipeSet] = {
             "torchvision",
             "torchvision's new recipe: SGD 0.9, TrivialAugment, 600 epochs, batch 1,024 (ResNet-50: 80.86 %)",
             (
-                "How to train state-of-the-art models using torchvision's latest primitives (PyTorch blog, 2021)",
-                "torchvision, references/classification: the command of ResNet-50 and the defaults of its train.py",
+                "published in Vryniotis: How to train state-of-the-art models using torchvision's latest primitives (2021)",
+                "checked in torchvision, references/classification: the command of ResNet-50, the defaults of train.py",
             ),
             (
-                "It was tested on 224 of 232 px. A canvas of 256 px gives 0.875; `--canvas 232` (348 for the rows of "
+                "It was tested on 224 of 232 px. A canvas of 256 px gives 0.875; --canvas 232 (348 for the rows of "
                 "36 bands) gives 0.966 and another store.",
                 "The batch of 1,024 was 128 on each of 8 GPUs; here it is a step of one branch, which "
-                "`--grad-accum-steps` divides where memory is short.",
+                "--grad-accum-steps divides where memory is short.",
                 "The moving average was 0.99998 an image-weighted step: with this batch, 32 steps between updates and "
                 "600 epochs its own formula gives the decay of an update used here. It was reset during warm-up.",
                 "Only norms were left out of weight decay; here biases are left out too.",

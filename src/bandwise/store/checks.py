@@ -11,6 +11,7 @@ import pyarrow.parquet as pq
 from bandwise.atomic import TEMPORARY_PREFIX, sha256_file
 from bandwise.errors import CorruptionError, IncompatibleError
 from bandwise.progress import progress
+from bandwise.sealing import read_sealed
 from bandwise.sources.samples import SampleList
 from bandwise.store.commits import parse_record_name, scan_commits
 from bandwise.store.documents import read_manifest, read_marker
@@ -19,7 +20,6 @@ from bandwise.store.identity import commit_key, plan_groups
 from bandwise.store.layout import COMMITS_NAME, MANIFEST_NAME, SAMPLES_NAME, SPLITS, STORE_NAME, inside
 from bandwise.store.manifest import build_manifest
 from bandwise.store.reading import naming_damage, open_band_file
-from bandwise.sealing import read_sealed
 
 FOREIGN = "not part of the store; move it away"
 
@@ -36,8 +36,12 @@ def find_problems(path: Path) -> dict[str, str]:
         IncompatibleError: a newer format.
     """
     problems: dict[str, str] = {}
-    with _noting(problems, STORE_NAME):
-        read_marker(path)
+    lost = not (path / STORE_NAME).exists()
+    if lost and (path / MANIFEST_NAME).exists():
+        problems[STORE_NAME] = "missing"
+    else:
+        with _noting(problems, STORE_NAME):
+            read_marker(path)
     if not (path / MANIFEST_NAME).exists():
         raise CorruptionError(f"{path}: conversion not finished: run split again with the same options to finish it")
     with _noting(problems, MANIFEST_NAME):
@@ -99,8 +103,10 @@ def _noting(problems: dict[str, str], name: str) -> Iterator[None]:
 
 def _check_file(path: Path, name: str, facts: dict[str, Any]) -> None:
     file = inside(path, name)
-    if not file.is_file():
+    if not file.exists():
         raise CorruptionError("missing")
+    if not file.is_file():
+        raise CorruptionError("no file, but a folder, pipe, socket or device")
     if file.stat().st_size != facts["bytes"]:
         raise CorruptionError(f"{file.stat().st_size} bytes instead of {facts['bytes']}")
     if sha256_file(file) != facts["sha256"]:

@@ -4,8 +4,8 @@ from pathlib import Path
 from typing import Any
 
 from bandwise.errors import CorruptionError, IncompatibleError, UsageError
-from bandwise.store.layout import FORMAT, MANIFEST_NAME, STORE_NAME, VERSION
 from bandwise.sealing import read_sealed
+from bandwise.store.layout import FORMAT, MANIFEST_NAME, STORE_NAME, VERSION
 
 
 def read_marker(path: Path) -> dict[str, Any]:

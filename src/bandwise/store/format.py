@@ -1,6 +1,7 @@
 """A finished store, opened for reading: its manifest checked, its sizes bounded, its statistics at hand."""
 
 import math
+import stat
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -191,7 +192,9 @@ def read_source_facts(path: Path) -> dict[str, Any]:
     """
     try:
         return read_marker(path)["source"]
-    except CorruptionError:
+    except (CorruptionError, UsageError):
+        if not (path / MANIFEST_NAME).exists():
+            raise
         return read_manifest(path)["source"]
 
 
@@ -240,9 +243,12 @@ def _check_files(store: Store) -> None:
 
 def _checked_size(path: Path, name: str, facts: dict[str, Any]) -> int:
     try:
-        size = inside(path, name).stat().st_size
+        status = inside(path, name).stat()
     except FileNotFoundError as error:
         raise CorruptionError(f"{path / name} is missing; run bandwise verify --repair") from error
+    if not stat.S_ISREG(status.st_mode):
+        raise CorruptionError(f"{path / name} is no file, but a folder, pipe or device; run bandwise verify --repair")
+    size = status.st_size
     if size != facts["bytes"]:
         raise CorruptionError(f"{path / name} has {size} bytes, not {facts['bytes']}; run bandwise verify --repair")
     return size

@@ -15,6 +15,8 @@ from bandwise.sources.samples import SampleList, Source
 from bandwise.store.layout import FORMAT, ROW_GROUP, SPLITS, VERSION
 
 MAX_GROUP = 8192
+IDENTITY_KEYS = ("format", "version", "config", "group_size", "classes", "channels", "samples", "source", "versions")
+"""What STORE.json holds beside its seal; the manifest repeats all of it."""
 _GROUPS_WANTED = 16
 
 
@@ -75,6 +77,7 @@ def make_identity(source: Source, samples: SampleList, config: SplitConfig) -> d
         "source": source.fingerprint,
         "versions": {**decoder_versions(), "pyarrow": pa.__version__},
     }
+    assert tuple(identity) == IDENTITY_KEYS
     # As it will be read back, so that tuples and lists compare equal.
     return json.loads(json_bytes(identity))
 

@@ -32,7 +32,7 @@ def write_preview(store_path: Path, source: Source, folder: Path, count: int = 4
         count: how many samples.
 
     Returns:
-        The content of preview.json: for each picture its file, sample, band (None for the canvas), class name, caption, hash.
+        For each picture its file, sample, band (None for the canvas), class name, caption and SHA-256.
 
     Raises:
         UsageError: `count` is below 1.

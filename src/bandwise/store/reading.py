@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from PIL import Image
 
+from bandwise.atomic import open_regular
 from bandwise.errors import CorruptionError
 from bandwise.store.format import Store
 from bandwise.store.layout import ROW_GROUP, inside, schema
@@ -27,7 +28,7 @@ def footer_crc32(path: Path) -> int:
     Raises:
         CorruptionError: the file has no footer.
     """
-    with open(path, "rb") as stream:
+    with open_regular(path) as stream:
         size = stream.seek(0, io.SEEK_END)
         stream.seek(max(0, size - _TAIL_BYTES))
         tail = stream.read()

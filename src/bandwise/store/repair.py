@@ -34,6 +34,8 @@ def repair_store(path: Path, source: Source, broken: frozenset[str], *, workers:
         IncompatibleError: the source or the libraries are not those of the store; nothing was replaced.
         LockedError, NoSpaceError: as `split_dataset`.
     """
+    if folders := sorted(name for name in broken if (path / name).is_dir()):
+        raise CorruptionError(f"{path}: in the place of {', '.join(folders)} there is a folder; move it away")
     identity, bands = _what_it_was(path, broken)
     config = merge(SplitConfig(), {**identity["config"], "bands": format_bands(bands)})
     samples = freeze_samples(source, config, allow_empty_class=True)

@@ -9,6 +9,7 @@ from bandwise.store.checks import FOREIGN, find_problems, unlisted_files
 from bandwise.store.format import open_store
 from bandwise.store.layout import SPLITS
 from bandwise.store.repair import repair_store
+from bandwise.store.restore import restore_documents
 
 _SHOWN = 20
 
@@ -18,25 +19,30 @@ def verify_store(path: Path, *, repair: bool = False, source: Source | None = No
 
     Args:
         path: the store.
-        repair: compute broken groups again; `source` must be the images it was made from.
-        source: the images.
+        repair: write broken documents again from the others, and compute broken groups again from the images.
+        source: the images; not needed where only STORE.json, README.md or MANIFEST.json is damaged.
 
     Returns:
         What was checked and what was repaired, ready for JSON.
 
     Raises:
-        UsageError: no store, or a repair without a source.
+        UsageError: no store, or a repair that needs the images and does not know them.
         CorruptionError: something is damaged, missing or foreign; each file is named.
         IncompatibleError: a repair with another source, or with other library versions, than those of the store.
     """
-    if repair and source is None:
-        raise UsageError("a repair needs the images that the store was made from: say where they are with --data")
     problems = find_problems(path)
     repaired: list[str] = []
-    if problems and repair and source is not None:
-        repaired = sorted(name for name, what in problems.items() if what != FOREIGN)
-        if repaired:
-            repair_store(path, source, frozenset(repaired))
+    if repair and (broken := _broken(problems)):
+        repaired = sorted(broken)
+        restore_documents(path, broken)
+        problems = find_problems(path)
+        if broken := _broken(problems):
+            if source is None:
+                raise UsageError(
+                    f"{path}: {', '.join(sorted(broken)[:_SHOWN])} can only be made again from the images that "
+                    "the store was made from: say where they are with --data"
+                )
+            repair_store(path, source, broken)
             problems = find_problems(path)
     if problems:
         lines = [f"{name}: {what}" for name, what in sorted(problems.items())]
@@ -57,3 +63,7 @@ def verify_store(path: Path, *, repair: bool = False, source: Source | None = No
         "unfinished": unlisted_files(path)[1],
         "repaired": repaired,
     }
+
+
+def _broken(problems: dict[str, str]) -> frozenset[str]:
+    return frozenset(name for name, what in problems.items() if what != FOREIGN)

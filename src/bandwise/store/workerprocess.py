@@ -60,7 +60,7 @@ class Worker:
         self._process = context.Process(target=_serve, args=(theirs, work, halted, self._place), daemon=True)
         self.job: Job | None = None
         self.suspect: Suspect | None = None
-        with _one_thread_each():
+        with one_thread_each():
             self._process.start()
         theirs.close()
 
@@ -106,7 +106,7 @@ class Worker:
 
 
 @contextlib.contextmanager
-def _one_thread_each() -> Iterator[None]:
+def one_thread_each() -> Iterator[None]:
     """Let processes that start now use one BLAS thread each: they are as many as the cores already."""
     before = {name: os.environ.get(name) for name in _THREAD_VARIABLES}
     os.environ.update(dict.fromkeys(_THREAD_VARIABLES, "1"))

@@ -1,0 +1,179 @@
+"""`bandwise bench split`: photographs to a finished store, against the same decoding and resizing with nothing after.
+
+Seconds are CPU seconds of one process that does everything; only the figure of two workers is by the clock on the wall.
+"""
+
+import itertools
+import os
+import shutil
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from bandwise.bench.figures import Figure, Reach, Spread
+from bandwise.bench.options import Options
+from bandwise.bench.pictures import Photograph, as_folder, imagenet_sized, photographs
+from bandwise.bench.stages import stage_milliseconds
+from bandwise.bench.timing import compare, race
+from bandwise.bench.upstream import write_band_images
+from bandwise.config import SplitConfig
+from bandwise.sources.decode import load_canvas
+from bandwise.sources.folder import FolderSource
+from bandwise.store.split import split_dataset
+
+SIZES = ((2, 256), (4, 256), (6, 384))
+_REACH = {
+    ("zstd", 2): 1.6,
+    ("zstd", 4): 1.6,
+    ("zstd", 6): 1.9,
+    ("webp", 2): 3.0,
+    ("webp", 4): 3.0,
+    ("webp", 6): 4.5,
+}
+_UPSTREAM, _TWO_WORKERS = Reach(">=", 3.0), Reach(">=", 1.8)
+_PICTURES, _FOR_WORKERS = 256, (512, 2560)
+_SIZED = "JPEGs of ImageNet's mean size, made from the photographs"
+_number = itertools.count()
+
+
+def measure(options: Options) -> list[Figure]:
+    """Measure both codecs at every size, the upstream chain, and two workers against one."""
+    small = photographs(options.data, options.amount(_PICTURES, 8))
+    large = imagenet_sized(small)
+    figures: list[Figure] = []
+    for stride, canvas in SIZES if not options.smallest else SIZES[:1]:
+        figures += _one_size(large, stride, canvas, "imagenet-sized", options)
+    for stride, canvas in () if options.smallest else SIZES:
+        figures += _one_size(small, stride, canvas, "photographs", options)
+    return [*figures, _two_workers(small if options.smallest else large, options)]
+
+
+def _one_size(
+    pictures: Sequence[Photograph], stride: int, canvas: int, kind: str, options: Options
+) -> list[Figure]:
+    folder = options.scratch / f"source-{next(_number)}"
+    source = as_folder(pictures, folder)
+    configs = {
+        codec: SplitConfig(
+            stride=stride, canvas=canvas, codec=codec, group_size=256, holdout=0, holdout_min=0
+        )
+        for codec in ("zstd", "webp")
+    }
+    some = pictures[: max(1, len(pictures) // 8)]
+    found = race(
+        {
+            "decode and resize": lambda: _decode_all(source, configs["zstd"]),
+            "zstd": lambda: _convert(source, configs["zstd"], options.scratch),
+            "webp": lambda: _convert(source, configs["webp"], options.scratch),
+            "upstream chain": lambda: _upstream(some, stride, canvas, options.scratch),
+        },
+        rounds=options.rounds(3),
+        warm_up=0 if options.smallest else 1,
+    )
+    # The chain is slow, so it works on an eighth of the pictures; from here on all are seconds for all pictures.
+    found.seconds["upstream chain"] = [each * len(pictures) / len(some) for each in found.seconds["upstream chain"]]
+    sized = kind == "imagenet-sized"
+    base = f"split/{kind}/s{stride}-{canvas}"
+    figures = [
+        compare(
+            found,
+            f"{base}/{codec}",
+            unit="ms a picture",
+            factor=1e3 / len(pictures),
+            ours=codec,
+            over=codec,
+            under="decode and resize",
+            peers=("decode and resize", "upstream chain"),
+            reach=Reach("<=", _REACH[codec, stride]) if sized else None,
+            ratio_of="ours / decode and resize",
+            note=_SIZED if sized else "the photographs themselves are small, so decoding them is cheap",
+        )
+        for codec in configs
+    ]
+    figures.append(
+        compare(
+            found,
+            f"{base}/rate over the upstream chain",
+            unit="ms a picture",
+            factor=1e3 / len(pictures),
+            ours="zstd",
+            over="upstream chain",
+            under="zstd",
+            peers=("upstream chain",),
+            reach=_UPSTREAM if sized else None,
+            ratio_of="upstream chain / ours",
+        )
+    )
+    if sized:
+        stages = stage_milliseconds(source, configs["zstd"], options.scratch)
+        total = found.spread("zstd", 1e3 / len(pictures)).median
+        stages["everything else"] = max(0.0, total - sum(stages.values()))
+        figures.append(Figure(f"{base}/zstd stages", "ms a picture", ours=total, peers=stages, note="each alone"))
+    shutil.rmtree(folder)
+    return figures
+
+
+def _convert(source: FolderSource, config: SplitConfig, scratch: Path, workers: int = 1) -> None:
+    out = scratch / f"store-{next(_number)}"
+    split_dataset(source, config, out, workers=workers, decode_timeout=0.0)
+    shutil.rmtree(out)
+
+
+def _decode_all(source: FolderSource, config: SplitConfig) -> None:
+    for entry in source.entries():
+        load_canvas(source, entry.path, config)
+
+
+def _upstream(pictures: Sequence[Photograph], stride: int, canvas: int, scratch: Path) -> None:
+    root = scratch / f"images-{next(_number)}"
+    write_band_images(pictures, stride, canvas, root)
+    shutil.rmtree(root)
+
+
+def _two_workers(pictures: Sequence[Photograph], options: Options) -> Figure:
+    """Time many pictures with one and two workers, less few with the same: starting a process is no conversion."""
+    reach = _TWO_WORKERS
+    if len(os.sched_getaffinity(0)) < 2:
+        return Figure("split/two workers", "pictures a second", reach=reach, note="one core here")
+    config = SplitConfig(stride=4, canvas=256, group_size=256, holdout=0, holdout_min=0)
+    counts = (16, 272) if options.smallest else _FOR_WORKERS
+    sources = {}
+    for count in counts:
+        repeated = [pictures[place % len(pictures)] for place in range(count)]
+        sources[count] = as_folder(repeated, options.scratch / f"workers-{count}")
+    found = race(
+        {
+            f"{workers} {count}": lambda workers=workers, count=count: _convert(
+                sources[count], config, options.scratch, workers
+            )
+            for workers in (1, 2)
+            for count in sources
+        },
+        rounds=options.rounds(2),
+        warm_up=0,
+        clock=time.perf_counter,
+    )
+    least, most = counts
+    rates = {
+        workers: Spread.of(
+            [
+                (most - least) / max(b - a, 1e-6)
+                for a, b in zip(found.seconds[f"{workers} {least}"], found.seconds[f"{workers} {most}"], strict=True)
+            ]
+        )
+        for workers in (1, 2)
+    }
+    for each in sources:
+        shutil.rmtree(options.scratch / f"workers-{each}")
+    return Figure(
+        "split/two workers",
+        "pictures a second",
+        ours=rates[2].median,
+        peers={"one worker": rates[1].median},
+        ratio=rates[2].median / rates[1].median,
+        ratio_of="two workers / one",
+        reach=reach,
+        spread={"ours": rates[2], "one worker": rates[1]},
+        note="two workers: by the wall clock, without the start of the processes; a machine that does other work cannot "
+        "show it",
+    )

@@ -1,0 +1,82 @@
+"""`bandwise reproduce RESULT.json`: repeat a recorded result from the configuration in it, and compare every figure."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+import tyro
+
+from bandwise.commands.outcome import Outcome, percent
+from bandwise.commands.parsing import parse, require_out
+from bandwise.commands.run import run_config
+from bandwise.configfile import config_from_dict
+from bandwise.errors import CorruptionError, UsageError
+from bandwise.launch.evaluate import RESULTS_FORMAT, evaluate_run
+from bandwise.runs import open_run
+from bandwise.sealing import read_document
+
+_EXIT_DIFFERENT = 1
+_COMPARED = ("n_eval", "chance", "branches", "fused", "fusion", "rules", "reference", "leave_one_out", "answers")
+# Time is never the same twice, and the bytes of a store may change with the version of the compressor.
+_LEFT_OUT = ("wall_s", "store_bytes", "feature_bytes", "feature_bytes_total")
+_SHOWN = 10
+
+
+@dataclass(frozen=True, kw_only=True)
+class Arguments:
+    """Repeat a recorded result and compare. On the same machine and versions a CPU gives the same digits."""
+
+    result: Annotated[Path, tyro.conf.Positional]
+    """A JSON of `results/`."""
+    out: Path | None = None
+    """Run folder of the repetition; an interrupted one continues."""
+    store: Path | None = None
+    """Store to share with other runs of the same split; OUT/store when left out."""
+    json: bool = False
+    """Print one JSON object."""
+
+
+def main(argv: Sequence[str]) -> Outcome:
+    """Repeat and compare."""
+    arguments = parse(Arguments, argv, "reproduce")
+    out = require_out(arguments.out)
+    recorded = read_document(arguments.result)
+    if recorded.get("format") != RESULTS_FORMAT or recorded.get("crops") != 1:
+        raise UsageError(f"{arguments.result} is no recorded result of the centre crop")
+    try:
+        config = config_from_dict(recorded["config"])
+    except UsageError as error:
+        raise CorruptionError(f"{arguments.result} does not hold a valid configuration: {error}") from error
+    found = run_config(config, out, store=arguments.store)
+    if "head" in recorded["rules"]:
+        found = evaluate_run(open_run(out), with_head=True)
+    changed = list(differing(recorded, found))
+    summary = {"recorded": recorded["fused"]["top1"], "repeated": found["fused"]["top1"], "different": changed}
+    top1 = f"top-1 recorded {percent(summary['recorded'])}, repeated {percent(summary['repeated'])}"
+    if not changed:
+        return Outcome(summary, f"{recorded['name']}: {top1}; every figure is equal to the last digit")
+    more = f"\n  and {len(changed) - _SHOWN} more" if len(changed) > _SHOWN else ""
+    text = f"{recorded['name']}: {top1}; {len(changed)} figures differ:\n  " + "\n  ".join(changed[:_SHOWN]) + more
+    return Outcome(summary, text, _EXIT_DIFFERENT)
+
+
+def differing(recorded: dict[str, Any], found: dict[str, Any]) -> Iterator[str]:
+    """Yield every figure of a recorded result that the repetition does not have exactly; sizes and times are left out.
+
+    A figure that only the repetition has is new in the program and no difference.
+    """
+    for key in _COMPARED:
+        if key in recorded:
+            yield from _differing(key, recorded[key], found.get(key))
+
+
+def _differing(where: str, recorded: Any, found: Any) -> Iterator[str]:
+    if isinstance(recorded, dict) and isinstance(found, dict):
+        for key in sorted(recorded.keys() - set(_LEFT_OUT)):
+            yield from _differing(f"{where}.{key}", recorded[key], found.get(key))
+    elif isinstance(recorded, list) and isinstance(found, list) and len(recorded) == len(found):
+        for place, (before, after) in enumerate(zip(recorded, found, strict=True)):
+            yield from _differing(f"{where}[{place}]", before, after)
+    elif recorded != found:
+        yield f"{where}: {recorded!r} -> {found!r}"

@@ -1,0 +1,225 @@
+"""The tables of recorded results: systems of equal cost side by side, and the comparisons that were planned."""
+
+import statistics
+from collections.abc import Sequence
+from typing import Any
+
+from bandwise.report.headlines import PAIRS, README_ROWS
+from bandwise.report.statistics import Results, difference, score_of, seed_of, spread
+from bandwise.report.tables import Table
+from bandwise.report.units import amount, seconds
+
+_SAME_COST = 1.25
+"""Systems whose multiply-adds differ by less than this factor stand in one group."""
+
+
+def summary_table(results: Results) -> Table:
+    """The rows of the README."""
+    named = {name: results[name] for name in README_ROWS if name in results}
+    rows = named or results
+    return Table(
+        caption="Recorded results",
+        head=(
+            "recipe",
+            "seeds",
+            "top-1",
+            "with a head",
+            "gain over the best branch",
+            "NLL",
+            "parameters",
+            "MACs, one branch",
+            "MACs, all",
+            "training, summed",
+            "data a node",
+        ),
+        rows=tuple(
+            (
+                name,
+                _seeds(runs),
+                _top1(runs, "fused"),
+                _top1(runs, "head"),
+                _gain(runs),
+                spread([run["fused"]["nll"] for run in runs], digits=3),
+                amount(runs[0]["cost"]["params_total"]),
+                amount(runs[0]["cost"]["macs_per_branch"]),
+                amount(runs[0]["cost"]["macs_total"]),
+                seconds(statistics.mean(run["cost"]["wall_s_sum"] for run in runs)),
+                amount(runs[0]["cost"]["store_bytes_per_branch"], "B"),
+            )
+            for name, runs in rows.items()
+        ),
+        note=_note(rows),
+    )
+
+
+def cost_tables(results: Results) -> list[Table]:
+    """One table for every group of systems on the same data at about equal multiply-adds in all, dearest first."""
+    tables = []
+    for data, group in _grouped(results, "macs_total"):
+        macs = [runs[0]["cost"]["macs_total"] for runs in group.values()]
+        tables.append(
+            Table(
+                caption=f"{data}, {_range(macs)} multiply-adds an image in all",
+                head=(
+                    "recipe",
+                    "seeds",
+                    "top-1",
+                    "with a head",
+                    "NLL",
+                    "ECE",
+                    "best branch",
+                    "gain over it",
+                    "parameters",
+                    "MACs, one",
+                    "MACs, all",
+                    "activations, one",
+                    "activations, all",
+                    "training, summed",
+                    "data a node",
+                ),
+                rows=tuple(_row(name, runs) for name, runs in group.items()),
+            )
+        )
+    return tables
+
+
+def branch_cost_tables(results: Results) -> list[Table]:
+    """The same systems in groups of about equal multiply-adds of one branch: what one node computes."""
+    tables = []
+    for data, group in _grouped(results, "macs_per_branch"):
+        macs = [runs[0]["cost"]["macs_per_branch"] for runs in group.values()]
+        rows = tuple(
+            (name, _seeds(runs), str(len(runs[0]["branches"])), _top1(runs, "fused"), _top1(runs, "head"))
+            for name, runs in group.items()
+        )
+        if len(rows) > 1:
+            caption = f"{data}, {_range(macs)} multiply-adds an image in one branch"
+            tables.append(
+                Table(caption=caption, head=("recipe", "seeds", "branches", "top-1", "with a head"), rows=rows)
+            )
+    return tables
+
+
+def comparison_table(results: Results) -> Table | None:
+    """Every planned comparison that the recorded results allow, seed by seed and image by image."""
+    rows = []
+    for pair in PAIRS:
+        found = difference(results, pair.first, pair.second)
+        if found is None:
+            continue
+        interval = "" if found.half_width is None else f"± {found.half_width:.2f}"
+        p_values = ", ".join(f"{value:.2g}" for value in found.p_values)
+        rows.append(
+            (pair.question, _system(pair.first), _system(pair.second), spread(found.points), interval, p_values)
+        )
+    if not rows:
+        return None
+    return Table(
+        caption="Comparisons that were planned",
+        head=("question", "first", "second", "difference in points", "95 % over images", "McNemar, by seed"),
+        rows=tuple(rows),
+        text_columns=frozenset({0, 1, 2}),
+        note="First minus second in points of top-1, mean ± standard deviation over the seeds that both have; the half "
+        "width of the 95 % interval of the mean over the choice of images; the p-value of the exact McNemar test on "
+        "the answers of every seed.",
+    )
+
+
+def sentences(results: Results, pairs: Sequence[tuple[str, str]]) -> list[str]:
+    """Say in one sentence each how recipes compare with their controls, seed by seed."""
+    found = []
+    for recipe, control in pairs:
+        measured = difference(results, (recipe, "fused"), (control, "fused"))
+        if measured is not None:
+            found.append(
+                f"{recipe} minus {control}: {spread(measured.points)} points over {len(measured.points)} seeds."
+            )
+    return found
+
+
+def _system(system: tuple[str, str]) -> str:
+    recipe, rule = system
+    return recipe if rule == "fused" else f"{recipe}, {rule}"
+
+
+def _grouped(results: Results, key: str) -> list[tuple[str, Results]]:
+    by_data: dict[str, Results] = {}
+    for name, runs in results.items():
+        by_data.setdefault(runs[0]["data"]["name"], {})[name] = runs
+    groups: list[tuple[str, Results]] = []
+    for data, rows in by_data.items():
+        ordered = sorted(rows.items(), key=lambda item: -item[1][0]["cost"][key])
+        group: Results = {}
+        for name, runs in ordered:
+            top = next(iter(group.values()), runs)[0]["cost"][key]
+            if top > _SAME_COST * runs[0]["cost"][key]:
+                groups.append((data, _best_first(group)))
+                group = {}
+            group[name] = runs
+        groups.append((data, _best_first(group)))
+    return groups
+
+
+def _best_first(group: Results) -> Results:
+    return dict(sorted(group.items(), key=lambda item: -statistics.mean(run["fused"]["top1"] for run in item[1])))
+
+
+def _range(values: Sequence[float]) -> str:
+    low, high = amount(min(values)), amount(max(values))
+    return low if low == high else f"{low} to {high}"
+
+
+def _row(name: str, runs: list[dict[str, Any]]) -> tuple[str, ...]:
+    cost = runs[0]["cost"]
+    several = len(runs[0]["branches"]) > 1
+    best = [100 * run["reference"]["best_branch"]["top1"] for run in runs]
+    kept = [cost.get(f"activation_bytes_per_image_{which}") for which in ("per_branch", "total")]
+    return (
+        name,
+        _seeds(runs),
+        _top1(runs, "fused"),
+        _top1(runs, "head"),
+        spread([run["fused"]["nll"] for run in runs], digits=3),
+        spread([run["fused"]["ece"] for run in runs], digits=3),
+        spread(best) if several else "",
+        _gain(runs),
+        amount(cost["params_total"]),
+        amount(cost["macs_per_branch"]),
+        amount(cost["macs_total"]),
+        *("" if value is None else amount(value, "B") for value in kept),
+        seconds(statistics.mean(run["cost"]["wall_s_sum"] for run in runs)),
+        amount(cost["store_bytes_per_branch"], "B"),
+    )
+
+
+def _seeds(runs: list[dict[str, Any]]) -> str:
+    return ", ".join(str(seed_of(run)) for run in runs)
+
+
+def _top1(runs: list[dict[str, Any]], system: str) -> str:
+    scores = [score_of(run, system) for run in runs]
+    known = [100 * score["top1"] for score in scores if score is not None]
+    # A mean over fewer seeds than the row claims would not be comparable with its neighbours.
+    return f"{spread(known)} %" if len(known) == len(runs) else ""
+
+
+def _gain(runs: list[dict[str, Any]]) -> str:
+    if len(runs[0]["branches"]) == 1:
+        return ""
+    return spread([100 * (run["fused"]["top1"] - run["reference"]["best_branch"]["top1"]) for run in runs])
+
+
+def _note(results: Results) -> str:
+    machines = sorted({_machine(run) for runs in results.values() for run in runs})
+    images = sorted({f"{run['data']['name']} {run['n_eval']}" for runs in results.values() for run in runs})
+    return (
+        f"Mean ± standard deviation over the seeds; reported images: {', '.join(images)}. A recipe with several "
+        "branches is fused by the rule of its configuration, fitted on the holdout; a head is a small network on the "
+        "features of the frozen branches, for the controls too; the best branch is the one that is best on the "
+        "holdout. Training: wall time of all branches, one core of: " + "; ".join(machines) + "."
+    )
+
+
+def _machine(run: dict[str, Any]) -> str:
+    hardware, versions = run["environment"]["hardware"], run["environment"]["versions"]
+    return f"{hardware['accelerator'] or hardware['processor']}, torch {versions['torch']}"

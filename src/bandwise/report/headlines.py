@@ -1,0 +1,61 @@
+"""Which recorded results are compared with which, and why: fixed before the figures were known."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """A system and its control, each a recipe and `fused` (the rule of its configuration) or another rule."""
+
+    question: str
+    first: tuple[str, str]
+    second: tuple[str, str]
+
+
+def _fused(question: str, first: str, second: str) -> Pair:
+    return Pair(question, (first, "fused"), (second, "fused"))
+
+
+README_ROWS = (
+    "photos-baseline",
+    "photos-lowres4",
+    "photos-sub4",
+    "cifar10-baseline",
+    "cifar10-lowres",
+    "cifar10-lowres4",
+    "cifar10-sub4",
+    "cifar10-context4",
+    "cifar10-ensemble4",
+    "cifar10-baseline-noflip",
+    "cifar10-sub4-noflip",
+    "cifar10-sub4-dct1d",
+    "cifar10-polyphase4",
+)
+
+PAIRS = (
+    _fused("bands against the whole image, equal cost in all", "photos-sub4", "photos-baseline"),
+    _fused("bands against four low-resolution networks", "photos-sub4", "photos-lowres4"),
+    _fused("bands against the whole image, equal cost in all", "cifar10-sub4", "cifar10-baseline"),
+    Pair("the same, both with a head", ("cifar10-sub4", "head"), ("cifar10-baseline", "head")),
+    _fused("bands against four low-resolution networks", "cifar10-sub4", "cifar10-lowres4"),
+    Pair("the same, both with a head", ("cifar10-sub4", "head"), ("cifar10-lowres4", "head")),
+    _fused("bands against one low-resolution network", "cifar10-sub4", "cifar10-lowres"),
+    _fused("the low band in every branch, against bands", "cifar10-context4", "cifar10-sub4"),
+    Pair("the same, both with a head", ("cifar10-context4", "head"), ("cifar10-sub4", "head")),
+    Pair("context and head against the whole image", ("cifar10-context4", "head"), ("cifar10-baseline", "fused")),
+    _fused("bands against a network as cheap as one branch", "cifar10-sub4", "cifar10-baseline-slim"),
+    _fused("bands against all bands in one wide network", "cifar10-sub4", "cifar10-joint4-wide"),
+    _fused("bands against the low band in one wide network", "cifar10-sub4", "cifar10-lowres-wide"),
+    _fused("bands against a deep ensemble of four times the cost", "cifar10-sub4", "cifar10-ensemble4"),
+    _fused("dct2d against dct1d, without mirroring", "cifar10-sub4-noflip", "cifar10-sub4-dct1d"),
+    _fused("dct2d against no transform, without mirroring", "cifar10-sub4-noflip", "cifar10-polyphase4"),
+    _fused("dct2d against a random transform, without mirroring", "cifar10-sub4-noflip", "cifar10-random4"),
+    _fused("bands against the whole image, without mirroring", "cifar10-sub4-noflip", "cifar10-baseline-noflip"),
+    _fused("exact mirroring against none, dct2d", "cifar10-sub4", "cifar10-sub4-noflip"),
+    _fused("inexact mirroring against none, dct1d", "cifar10-sub4-dct1d-inexact", "cifar10-sub4-dct1d"),
+    _fused("unrounded bands against bytes", "cifar10-sub4-float16", "cifar10-sub4"),
+    _fused("sixteen bands against four", "cifar10-sub16", "cifar10-sub4"),
+    _fused("bands against the whole image, stock stem", "cifar10-sub4-stock", "cifar10-baseline-stock"),
+    _fused("four bands against the whole image, eight layers", "mnist-fc8-sub4", "mnist-fc8"),
+    _fused("sixteen bands against the whole image, eight layers", "mnist-fc8-sub16", "mnist-fc8"),
+)

@@ -1,0 +1,99 @@
+"""What was predicted before it was measured, each beside what came out, whatever it is."""
+
+import statistics
+from typing import Any
+
+from bandwise.report.statistics import Results, difference, rank_correlation, spread
+from bandwise.report.tables import Table
+from bandwise.report.units import points
+
+_LEAST_BRANCHES = 4
+
+
+def predictions_table(results: Results) -> Table | None:
+    """Lay out every prediction that the recorded results can judge; None where they can judge none."""
+    rows = [
+        *(_energy(name, runs) for name, runs in results.items() if _has_bands(runs)),
+        *_learned(results),
+        *_gain_and_strength(results),
+        *_flips(results),
+        *_head(results),
+    ]
+    if not rows:
+        return None
+    return Table(
+        caption="Predictions",
+        head=("predicted", "measured on", "came out"),
+        rows=tuple(rows),
+        text_columns=frozenset({0, 1, 2}),
+        note="Predicted before the runs. Rank correlations are Spearman's, over branches within a run; mean ± standard "
+        "deviation over the seeds. Energy is the variance of the stored values of a band over the training images.",
+    )
+
+
+def _has_bands(runs: list[dict[str, Any]]) -> bool:
+    """Whether every branch of a run has one band of its own, and its energy is recorded."""
+    bands = [tuple(entry["bands"]) for entry in runs[0]["branches"]]
+    alone = all(len(group) == 1 for group in bands) and len(set(bands)) == len(bands) >= _LEAST_BRANCHES
+    return alone and all("energy" in entry for run in runs for entry in run["branches"])
+
+
+def _energy(name: str, runs: list[dict[str, Any]]) -> tuple[str, str, str]:
+    found = [
+        rank_correlation([e["energy"] for e in run["branches"]], [e["top1"] for e in run["branches"]]) for run in runs
+    ]
+    expected = "about 0.9" if len(runs[0]["branches"]) > _LEAST_BRANCHES else "positive"
+    return f"accuracy of a band follows its energy: {expected}", name, f"rank correlation {spread(found)}"
+
+
+def _learned(results: Results) -> list[tuple[str, str, str]]:
+    several = [run for runs in results.values() for run in runs if len(run["branches"]) > 1]
+    rows = []
+    for rule in ("geometric", "mean"):
+        gains = [run["rules"]["learned"]["top1"] - run["rules"][rule]["top1"] for run in several if "rules" in run]
+        if gains:
+            held = sum(gain >= 0 for gain in gains)
+            text = f"in {held} of {len(gains)} runs; mean difference {points(statistics.mean(gains))} points"
+            rows.append((f"learned weights are at least as good as {rule}", "all runs of several branches", text))
+    return rows
+
+
+def _gain_and_strength(results: Results) -> list[tuple[str, str, str]]:
+    by_data: dict[str, list[tuple[float, float]]] = {}
+    for runs in results.values():
+        if len(runs[0]["branches"]) > 1:
+            best = statistics.mean(run["reference"]["best_branch"]["top1"] for run in runs)
+            gain = statistics.mean(run["fused"]["top1"] for run in runs) - best
+            by_data.setdefault(runs[0]["data"]["name"], []).append((best, gain))
+    return [
+        (
+            "the gain of fusing shrinks as branches get stronger: negative",
+            f"{data}, {len(pairs)} systems",
+            f"rank correlation {rank_correlation(*zip(*pairs, strict=True)):.2f}",
+        )
+        for data, pairs in by_data.items()
+        if len(pairs) >= _LEAST_BRANCHES
+    ]
+
+
+def _flips(results: Results) -> list[tuple[str, str, str]]:
+    exact = difference(results, ("cifar10-sub4", "fused"), ("cifar10-sub4-noflip", "fused"))
+    inexact = difference(results, ("cifar10-sub4-dct1d-inexact", "fused"), ("cifar10-sub4-dct1d", "fused"))
+    if exact is None or inexact is None:
+        return []
+    text = f"exact {spread(exact.points)}, inexact {spread(inexact.points)} points over no mirroring"
+    return [("exact mirroring helps more than inexact", "cifar10, four bands", text)]
+
+
+def _head(results: Results) -> list[tuple[str, str, str]]:
+    gains = [
+        run["rules"]["head"]["top1"] - run["fused"]["top1"]
+        for runs in results.values()
+        for run in runs
+        if "head" in run.get("rules", {}) and len(run["branches"]) > 1
+    ]
+    if not gains:
+        return []
+    held = sum(gain > 0 for gain in gains)
+    text = f"in {held} of {len(gains)} runs; mean difference {points(statistics.mean(gains))} points"
+    return [("a head beats the rule of the configuration", "all runs of several branches with a head", text)]

@@ -1,0 +1,13 @@
+"""Rows of the catalogue of bad inputs that are about fuse, evaluate and predict."""
+
+import pytest
+from tests.bad_inputs.bench import check
+from tests.bad_inputs.rows_evaluate import rows
+
+IDS = [f"E{number}" for number in range(1, 15)]
+
+
+@pytest.mark.timeout(120)
+@pytest.mark.parametrize("row", IDS)
+def test_row(row, trained, tmp_path):
+    check(rows(trained)[row], tmp_path)

@@ -1,0 +1,183 @@
+"""Training on augmented images, interrupted and killed: the same bits as undisturbed, with and without processes."""
+
+import os
+import signal
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from tests.training.photos import image_config, make_image_store
+from tests.training.test_interruption import in_child, wait
+from tests.training.tiny import CrashError, crash_at, outcome
+
+from bandwise.checkpoints.folder import steps
+from bandwise.errors import BandwiseError
+from bandwise.store.draws import hashes
+from bandwise.training import feed
+from bandwise.training.trainer import train_branch
+
+EVERYTHING = {
+    "opt": "lamb",
+    "lr": 0.01,
+    "clip_grad": 1.0,
+    "bce_loss": True,
+    "bce_target_thresh": 0.2,
+    "grad_accum_steps": 2,
+    "model_ema_steps": 3,
+    "train_crop": 20,
+    "checkpoint_steps": 3,
+}
+STEPS = 8
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory):
+    root = tmp_path_factory.mktemp("photos")
+    make_image_store(root, image_config(root))
+    return root
+
+
+def everything(root: Path, **training):
+    """Every option of training and augmentation at once, and each image twice in an epoch of 4 steps."""
+    return image_config(root, training={**EVERYTHING, **training}, aug_repeats=2, color_jitter=0.3)
+
+
+@pytest.fixture(scope="module")
+def undisturbed(root, tmp_path_factory):
+    from tests.training.tiny import tiny_network
+
+    from bandwise.checkpoints import branch
+
+    folder = tmp_path_factory.mktemp("undisturbed")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(branch, "create_branch", tiny_network)
+        train_branch(everything(root), root / "store", folder, 1)
+    return outcome(folder)
+
+
+def result(folder: Path) -> dict:
+    """Return the outcome without the number of processes, which is free and stands in the description."""
+    found = outcome(folder)
+    found["state"]["config"]["training"]["loader_workers"] = 0
+    return found
+
+
+@pytest.mark.parametrize("at", [(1,), (2, 5, 7), (4,), (3, 6)])
+def test_interrupted_at_steps(root, tmp_path, undisturbed, at):
+    for step in at:
+        with pytest.raises(CrashError):
+            train_branch(everything(root), root / "store", tmp_path, 1, on_step=crash_at(step))
+    train_branch(everything(root), root / "store", tmp_path, 1)
+    assert outcome(tmp_path) == undisturbed
+
+
+def test_killed_with_processes_and_continued_with_others(root, tmp_path, undisturbed):
+    """kill -9 of the parent in the middle of an epoch; the processes that decode end by themselves."""
+    config = everything(root, loader_workers=2, checkpoint_steps=1)
+    pids = tmp_path / "pids"
+
+    def report(step: int) -> None:
+        if step == 2:
+            (tmp_path / "pids.part").write_text(" ".join(children(os.getpid())))
+            (tmp_path / "pids.part").rename(pids)
+            time.sleep(60)
+
+    child = in_child(lambda: train_branch(config, root / "store", tmp_path / "branch", 1, on_step=report))
+    until(pids.exists)
+    os.kill(child, signal.SIGKILL)
+    assert wait(child) == -signal.SIGKILL
+    workers = pids.read_text().split()
+    assert len(workers) == 2
+    until(lambda: not any(Path("/proc", pid).exists() for pid in workers))
+    assert steps(tmp_path / "branch")[0].name == "step-000000002"
+    train_branch(everything(root, loader_workers=1, checkpoint_steps=3), root / "store", tmp_path / "branch", 1)
+    found = result(tmp_path / "branch")
+    assert found["tensors"] == undisturbed["tensors"]
+    assert found["metrics"] == undisturbed["metrics"]
+
+
+def children(parent: int) -> list[str]:
+    """Return the ids of the processes that make images, children of a process."""
+    found = []
+    for status in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            fields = status.read_text().rpartition(")")[2].split()
+            spawned = b"spawn_main" in (status.parent / "cmdline").read_bytes()
+        except OSError:
+            continue
+        if int(fields[1]) == parent and spawned:
+            found.append(status.parent.name)
+    return found
+
+
+def until(holds) -> None:
+    """Wait for something that comes soon, but at any speed of the machine."""
+    for _ in range(2400):
+        if holds():
+            return
+        time.sleep(0.05)
+    raise AssertionError("it never came")
+
+
+def test_a_process_that_is_killed_stops_the_training_with_words(root, tmp_path):
+    config = everything(root, loader_workers=1, checkpoint_steps=1)
+
+    def kill(step: int) -> None:
+        if step == 1:
+            for pid in children(os.getpid()):
+                os.kill(int(pid), signal.SIGKILL)
+
+    with pytest.raises(BandwiseError, match="a process that decodes images died .*; the last checkpoint is intact"):
+        train_branch(
+            replace(config, training=replace(config.training, epochs=40)), root / "store", tmp_path, 1, on_step=kill
+        )
+    assert steps(tmp_path)
+
+
+def test_a_signal_to_all_processes_of_a_job_loses_nothing(root, tmp_path, undisturbed):
+    """SLURM sends SIGTERM to every process; those that decode leave it to the parent."""
+    config = everything(root, loader_workers=1)
+    sent = []
+
+    def term(step: int) -> None:
+        if step == 2 and not sent:
+            sent.append(step)
+            for pid in (*children(os.getpid()), os.getpid()):
+                os.kill(int(pid), signal.SIGTERM)
+
+    with pytest.raises(BandwiseError, match="stopped by SIGTERM after step 2 of 8, all is saved"):
+        train_branch(config, root / "store", tmp_path, 1, on_step=term)
+    train_branch(everything(root), root / "store", tmp_path, 1)
+    assert result(tmp_path)["tensors"] == undisturbed["tensors"]
+
+
+def test_the_comparison_fails_where_draws_depend_on_the_call(root, tmp_path, undisturbed, monkeypatch):
+    """Negative control: the state of an image as a generator that runs on would have it."""
+    calls = []
+
+    def running_on(seed, epoch, purpose, counters):
+        calls.append(1)
+        return hashes(seed + len(calls), epoch, purpose, counters)
+
+    with pytest.raises(CrashError):
+        train_branch(everything(root), root / "store", tmp_path, 1, on_step=crash_at(5))
+    monkeypatch.setattr(feed, "hashes", running_on)
+    train_branch(everything(root), root / "store", tmp_path, 1)
+    assert outcome(tmp_path)["tensors"] != undisturbed["tensors"]
+
+
+def test_the_comparison_fails_where_the_start_in_an_epoch_is_forgotten(root, tmp_path, undisturbed, monkeypatch):
+    """Negative control: the images from the start of the epoch, for the steps that are left of it."""
+    with pytest.raises(CrashError):
+        train_branch(everything(root), root / "store", tmp_path, 1, on_step=crash_at(3))
+    real = feed.ImageFeed._chosen
+
+    def from_the_start(self, epoch, start):
+        batches = real(self, epoch, 0)
+        for _ in range(self.steps_per_epoch - start):
+            yield next(batches)
+
+    monkeypatch.setattr(feed.ImageFeed, "_chosen", from_the_start)
+    train_branch(everything(root), root / "store", tmp_path, 1)
+    assert outcome(tmp_path)["tensors"] != undisturbed["tensors"]
