@@ -10,15 +10,16 @@ from bandwise.configfile import config_from_dict
 from bandwise.errors import UsageError
 from bandwise.launch.cost import branch_cost
 from bandwise.recipes.catalog import all_recipes, find_recipe
+from bandwise.recipes.datasets import DATASETS
 from bandwise.store.augment import BandAugment
 
 RECIPES = all_recipes()
-CHANNELS = {"mnist": 1, "fashion-mnist": 1}
-CLASSES = {"photos": 14}
+CHANNELS = {name: facts.channels for name, facts in DATASETS.items()}
+AT_BAND = [name for name, recipe in RECIPES.items() if recipe.config.augment.at == "band"]
 
 
 def test_the_number_of_recipes_is_known():
-    assert len(RECIPES) == 41
+    assert len(RECIPES) == 65
 
 
 @pytest.mark.parametrize("name", RECIPES)
@@ -31,14 +32,14 @@ def test_a_recipe_survives_json(name):
 @pytest.mark.parametrize("name", RECIPES)
 def test_every_branch_of_a_recipe_can_be_built(name):
     config = RECIPES[name].config
-    channels, classes = CHANNELS.get(config.data.data, 3), CLASSES.get(config.data.data, 10)
+    facts = DATASETS[config.data.data]
     for branch in range(len(config.groups())):
-        cost = branch_cost(config, branch, channels=channels, num_classes=classes)
+        cost = branch_cost(config, branch, channels=facts.channels, num_classes=facts.classes)
         assert cost.params > 5_000
         assert cost.macs > 5_000
 
 
-@pytest.mark.parametrize("name", RECIPES)
+@pytest.mark.parametrize("name", AT_BAND)
 def test_the_augmentation_of_a_recipe_is_exact(name):
     """A flip that is not exact would be refused when training starts; here it is found without data."""
     import numpy as np
@@ -46,7 +47,7 @@ def test_the_augmentation_of_a_recipe_is_exact(name):
     from bandwise.bands.transform import SubbandTransform
 
     config = RECIPES[name].config
-    channels = CHANNELS.get(config.data.data, 3)
+    channels = CHANNELS[config.data.data]
     assert config.augment.inexact_flip == name.endswith("-inexact")
     for bands in config.groups():
         shape = (len(bands), channels)

@@ -236,8 +236,8 @@ def rows(trained: Trained) -> Rows:
         "E7": (
             Case(
                 predicting(state(lambda found: found["config"].update(network=network))),
-                4,
-                ["does not describe a branch", "os.system"],
+                2,
+                ["there is no network 'os.system'; the networks are"],
             ),
             Case(predicting(state(lambda found: found["config"]["split"].update(stride=10**9))), 4, ["stride"]),
             Case(

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 from tests.bad_inputs.bench import Bench, Case
-from tests.bad_inputs.trained import Trained, newest, weights_of
+from tests.bad_inputs.trained import Trained, change_json, newest, weights_of
 from tests.bad_inputs.traps import end_process
 from tests.pictures import make_folder
 

@@ -7,7 +7,7 @@ from tests.bad_inputs.rows_config import rows
 IDS = [f"C{number}" for number in range(1, 7)]
 
 
-@pytest.mark.timeout(60)
+@pytest.mark.timeout(180)
 @pytest.mark.parametrize("row", IDS)
 def test_row(row, trained, tmp_path):
     check(rows(trained)[row], tmp_path)

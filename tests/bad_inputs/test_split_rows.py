@@ -7,7 +7,7 @@ from tests.bad_inputs.bench import check
 ROWS = {**rows_pictures.ROWS, **rows_folders.ROWS, **rows_split.ROWS}
 
 
-@pytest.mark.timeout(60)
+@pytest.mark.timeout(180)
 @pytest.mark.parametrize("row", sorted(ROWS))
 def test_row(row, tmp_path):
     check(ROWS[row], tmp_path)

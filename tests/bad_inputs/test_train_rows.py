@@ -7,7 +7,7 @@ from tests.bad_inputs.rows_train import rows
 IDS = [f"T{number}" for number in range(1, 21)]
 
 
-@pytest.mark.timeout(120)
+@pytest.mark.timeout(180)
 @pytest.mark.parametrize("row", IDS)
 def test_row(row, trained, tmp_path):
     check(rows(trained)[row], tmp_path)

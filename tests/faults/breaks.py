@@ -17,6 +17,7 @@ from tests.faults.forkserver import NOT_BROKEN
 from bandwise import atomic, runs, sealing
 from bandwise.atomic import json_bytes
 from bandwise.checkpoints import folder as checkpoint_folder
+from bandwise.checkpoints import tensors
 from bandwise.store import checks, conversion, groups
 from bandwise.store.commits import Commits
 from bandwise.training import learner, loop, optim, trainer
@@ -182,6 +183,15 @@ def no_checksum() -> None:
     _put(runs, "_hash", lambda content: _Anything())
     _put(sealing, "seal", lambda content: {**content, sealing.SEAL: _Anything()})
     _put(sealing, "_line", lambda row, seal_of_line: _Anything())
+
+
+def errors_untranslated() -> None:
+    """Let the errors of a library out."""
+
+    class Unheard(Exception):
+        pass
+
+    _put(tensors, "SafetensorError", Unheard)
 
 
 def pickles_welcome() -> None:

@@ -1,6 +1,7 @@
 """A small disk of our own, where the machine lets us mount one."""
 
 import contextlib
+import os
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,15 +19,15 @@ def can_mount(folder: Path) -> bool:
 
 
 @contextlib.contextmanager
-def small_disk(folder: Path, pages: int, inodes: int = 0) -> Iterator[Path]:
+def small_disk(folder: Path, pages: int) -> Iterator[Path]:
     """Mount a disk of some pages of 4 KiB on `folder`.
 
     Raises:
         PermissionError: this process may not mount.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    options = f"size={pages * PAGE}" + (f",nr_inodes={inodes}" if inodes else "")
-    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", options, "tmpfs", folder], capture_output=True, check=False)
+    command = ["mount", "-t", "tmpfs", "-o", f"size={pages * PAGE}", "tmpfs", folder]
+    mounted = subprocess.run(command, capture_output=True, check=False)
     if mounted.returncode:
         raise PermissionError(mounted.stderr.decode())
     try:
@@ -35,6 +36,12 @@ def small_disk(folder: Path, pages: int, inodes: int = 0) -> Iterator[Path]:
         subprocess.run(["umount", "-l", folder], check=True)
 
 
-def grow(folder: Path) -> None:
-    """Make the disk large enough for everything."""
-    subprocess.run(["mount", "-o", "remount,size=64m,nr_inodes=100000", folder], check=True)
+def used_pages(folder: Path) -> int:
+    """Return how many pages of the disk are taken."""
+    facts = os.statvfs(folder)
+    return (facts.f_blocks - facts.f_bfree) * facts.f_frsize // PAGE
+
+
+def resize(folder: Path, pages: int) -> None:
+    """Give the disk another size; what lies on it stays."""
+    subprocess.run(["mount", "-o", f"remount,size={pages * PAGE}", folder], check=True)

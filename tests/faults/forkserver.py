@@ -78,6 +78,8 @@ class ForkServer:
             stdout=subprocess.PIPE,
             text=True,
         )
+        # The imports take seconds, which no test may take for the time of its own work.
+        self.ask({"ready": True})
 
     def ask(self, question: dict[str, Any]) -> dict[str, Any]:
         """Send one line and return the answer."""
@@ -186,6 +188,8 @@ def main() -> None:
         question = json.loads(line)
         if "start" in question:
             answer = {"pid": _start(question, jobs)}
+        elif "ready" in question:
+            answer = {"ready": True}
         elif "running" in question:
             answer = {"running": os.waitid(os.P_PID, question["running"], os.WEXITED | os.WNOHANG | os.WNOWAIT) is None}
         else:

@@ -6,9 +6,11 @@ import signal
 import time
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
-from tests.faults import breaks, material
+from tests.faults import breaks, flips, fuzz, material
 from tests.faults.shim import NOT_REACHED, Shim
+from tests.store.arrays import RandomSource
 from tests.training import tiny
 
 import bandwise.commands.evaluate
@@ -22,6 +24,7 @@ from bandwise.atomic import read_json, write_text
 from bandwise.checkpoints.folder import steps
 from bandwise.config import RunConfig
 from bandwise.runs import open_run
+from bandwise.store import conversion
 from bandwise.store.split import split_dataset
 from bandwise.training.trainer import train_branch
 
@@ -125,6 +128,47 @@ def injected(
     finally:
         if not shim.reached:
             print(NOT_REACHED)
+
+
+def without_preflight(inner: str, arguments: dict) -> int:
+    """Run a job that does not ask before it starts whether the space will do."""
+    conversion.require_space = lambda *_, **__: None
+    return globals()[inner](**arguments) or 0
+
+
+def split_held(out: str, marks: str, go: str, broken: str | None = None) -> None:
+    """Split the nine pictures; before the first one leave a mark and wait until the file `go` is there."""
+    breaks.apply(broken)
+    real, waited = RandomSource.read, []
+
+    def read(self: RandomSource, path: bytes) -> Any:
+        if not waited:
+            waited.append(True)
+            (Path(marks) / str(os.getpid())).touch()
+            while not Path(go).exists():
+                time.sleep(0.002)
+        return real(self, path)
+
+    RandomSource.read = read  # type: ignore[method-assign]
+    material.split_small(Path(out))
+
+
+def flip(run: str, name: str, count: int, seed: int, broken: str | None = None) -> int:
+    """Flip bits in one class of file; print what was missed, and return 3 if something was."""
+    breaks.apply(broken)
+    missed = flips.flip_bits(Path(run), name, count, seed)
+    print("\n".join(missed))
+    return 3 if missed else 0
+
+
+def fuzz_target(name: str, folder: str, count: int, seed: int, broken: str | None = None) -> int:
+    """Fuzz one reader; print what went wrong, and return 3 if something did."""
+    breaks.apply(broken)
+    target = fuzz.make_targets(Path(folder))[name]()
+    refused, wrong = fuzz.fuzz(target, count, seed, Path(folder) / "input")
+    print(f"{refused} of {count} refused", *wrong[:10], sep="\n")
+    assert refused > count / 10
+    return 3 if wrong else 0
 
 
 def command(argv: list[str], broken: str | None = None) -> int:

@@ -20,8 +20,6 @@ KILLS = share(200, 24)
 @pytest.fixture(scope="module")
 def undisturbed_s(server, tmp_path_factory) -> float:
     """How long a split takes here and now; only the times of the kills follow from it."""
-    # The first one waits for the imports of the server.
-    assert server.run("split", out=tmp_path_factory.mktemp("warm") / "store").code == 0
     started = time.monotonic()
     assert server.run("split", out=tmp_path_factory.mktemp("timed") / "store").code == 0
     return time.monotonic() - started

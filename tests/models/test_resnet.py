@@ -3,6 +3,7 @@
 import pytest
 import timm
 import torch
+from timm.layers import DropPath
 from torch import nn
 
 from bandwise.models.resnet import ResNet, Stem, choose_stem
@@ -92,3 +93,35 @@ def test_start():
 def test_any_size_passes(side):
     network = create_branch("resnet10", num_classes=5, in_channels=2, input_size=side, stem="dense").eval()
     assert network(torch.randn(1, 2, side, side)).isfinite().all()
+
+
+def test_drop_path_grows_linearly_and_acts_only_in_training():
+    """The rates are those of timm's own ResNet; the weights are as without it."""
+    torch.manual_seed(3)
+    plain = create_branch("resnet34", num_classes=5, in_channels=3, input_size=32)
+    torch.manual_seed(3)
+    dropping = create_branch("resnet34", num_classes=5, in_channels=3, input_size=32, drop_path=0.3)
+    reference = timm.create_model("resnet34", drop_path_rate=0.3)
+    rates, expected = (
+        [layer.drop_prob for layer in network.modules() if isinstance(layer, DropPath) and layer.drop_prob]
+        for network in (dropping, reference)
+    )
+    assert rates == pytest.approx(expected)
+    assert rates == pytest.approx([0.3 * block / 15 for block in range(1, 16)])
+    for name, value in plain.state_dict().items():
+        assert torch.equal(value, dropping.state_dict()[name])
+    images = torch.randn(2, 3, 32, 32)
+    with torch.no_grad():
+        assert torch.equal(plain.eval()(images), dropping.eval()(images))
+
+
+@pytest.mark.parametrize("name", ["resnet10", "resnet50"])
+def test_a_dropped_block_is_its_shortcut(name):
+    network = create_branch(name, num_classes=5, in_channels=3, input_size=32, drop_path=0.5)
+    block = network.get_submodule("layer4.0").train()
+    inner = block.get_submodule("drop_path")
+    assert isinstance(inner, DropPath)
+    inner.drop_prob = 1 - 1e-12
+    images = torch.rand(4, 128 if name == "resnet10" else 1024, 6, 6)
+    with torch.no_grad():
+        assert torch.equal(block(images), block.get_submodule("downsample")(images).relu())

@@ -50,3 +50,18 @@ def test_a_size_that_does_not_fit(name, channels, side):
     message = re.escape(f"timm:{name} cannot take images of {channels}x{side}x{side}: ")
     with pytest.raises(UsageError, match=message + ".*choose another crop"):
         create_branch(f"timm:{name}", num_classes=6, in_channels=channels, input_size=side)
+
+
+def test_drop_path_goes_to_models_that_have_it():
+    from timm.layers import DropPath
+
+    network = create_branch("timm:convnext_atto", num_classes=3, in_channels=3, input_size=32, drop_path=0.1)
+    rates = [layer.drop_prob for layer in network.modules() if isinstance(layer, DropPath)]
+    assert max(rates) == pytest.approx(0.1)
+
+
+@pytest.mark.parametrize("model", ["timm:vgg11", "alexnet", "fc4"])
+def test_drop_path_is_refused_where_there_is_nothing_to_skip(model):
+    side = 224 if model == "alexnet" else 32
+    with pytest.raises(UsageError, match="has no blocks that could be skipped; leave drop_path at 0"):
+        create_branch(model, num_classes=3, in_channels=3, input_size=side, drop_path=0.1)

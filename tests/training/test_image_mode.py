@@ -19,7 +19,6 @@ from bandwise.sources.folder import FolderSource
 from bandwise.store.format import open_store
 from bandwise.store.split import split_dataset
 from bandwise.training.feed import COPY_SHIFT, BandFeed, ImageFeed, open_feed
-from bandwise.training.pictureloader import PictureLoader
 from bandwise.training.seeds import seed_for
 from bandwise.training.trainer import train_branch
 from bandwise.training.trainingsource import open_training_source
@@ -136,12 +135,16 @@ def test_workers_change_nothing(root):
     whole = None
     for workers in (0, 1, 2):
         config = image_config(root, training={"loader_workers": workers, "batch_size": 5})
-        found = epoch_of(feed_of(config, root, (1,)), epoch=2) + epoch_of(feed_of(config, root, (1,)), epoch=2, start=3)
+        feed = feed_of(config, root, (1,))
+        assert isinstance(feed, ImageFeed)
+        found = epoch_of(feed, epoch=2)
         whole = whole or found
         assert [ids for ids, _, _ in found] == [ids for ids, _, _ in whole]
         assert all(torch.equal(one[2], other[2]) for one, other in zip(found, whole, strict=True))
-    assert len(whole) == 4 + 1
-    assert torch.equal(whole[4][2], whole[3][2])
+        if workers:
+            # Three batches are held, whatever the length of the epoch.
+            assert feed._loader._slots.shape == (3, 5, 20, 20, 3)
+    assert len(whole) == 4
 
 
 def test_an_image_depends_on_seed_epoch_and_id_but_not_on_its_batch(root):
@@ -165,7 +168,7 @@ def test_an_image_depends_on_seed_epoch_and_id_but_not_on_its_batch(root):
 
 
 def test_repeated_augmentation(root):
-    """Each chosen image comes three times in a row, each time other; an epoch keeps its length (Hoffer et al., 2020)."""
+    """Each chosen image comes three times in a row, each time other; an epoch keeps its length (Hoffer et al.)."""
     plain = epoch_of(feed_of(image_config(root), root, (0,)))
     repeated = epoch_of(feed_of(image_config(root, aug_repeats=3), root, (0,)))
     assert len(plain) == len(repeated) == 4
@@ -193,8 +196,8 @@ def test_a_smaller_crop_of_training(root):
         assert feed.augment(feed.stored(batch), batch.ids, 0).shape == (6, 3, 8, 8)
 
 
-def test_from_start_to_end_with_workers(root, tmp_path):
-    config = image_config(root, training={"loader_workers": 2, "epochs": 1}, aug_repeats=2)
+def test_from_start_to_end(root, tmp_path):
+    config = image_config(root, training={"epochs": 1, "warmup_epochs": 0}, aug_repeats=2)
     summary = train_branch(config, root / "store", tmp_path, 1)
     assert (summary["steps"], summary["n_train"], summary["from_scratch"]) == (4, 24, True)
     assert summary["holdout"]["n"] == 9
@@ -233,7 +236,7 @@ def changed(root, tmp_path, change) -> RunConfig:
             r"1 images are new, for example 'train/class-2/new.jpg'",
         ),
         (
-            lambda top: os.replace(top / "train/class-0/000.jpg", top / "train/class-0/zzz.jpg"),
+            lambda top: (top / "train/class-0/000.jpg").rename(top / "train/class-0/zzz.jpg"),
             r"1 images are gone, for example 'train/class-0/000.jpg' and 1 images are new",
         ),
         (
@@ -260,7 +263,7 @@ def test_another_source_is_refused(root, tmp_path):
             open_training_source(config.data, open_store(root / "store"), tmp_path)
 
 
-@pytest.mark.parametrize("workers", [0, 2])
+@pytest.mark.parametrize("workers", [0, 1])
 def test_an_image_that_has_become_unreadable_is_named(root, tmp_path, workers):
     """Its size is the same, so only reading it can tell."""
     store = open_store(root / "store")
@@ -304,14 +307,3 @@ def test_images_that_the_store_left_out_are_left_out(tmp_path):
 def test_a_policy_that_does_not_exist_is_refused(root, tmp_path):
     with pytest.raises(UsageError, match="aa is 'rand-x'"):
         train_branch(image_config(root, aa="rand-x"), root / "store", tmp_path, 1)
-
-
-def test_the_pool_does_not_grow_with_the_images(root):
-    """Three batches are held, whatever the length of the epoch."""
-    config = image_config(root, training={"loader_workers": 1, "batch_size": 2})
-    feed = feed_of(config, root, (0,))
-    assert isinstance(feed, ImageFeed)
-    loader = feed._loader
-    assert isinstance(loader, PictureLoader)
-    epoch_of(feed)
-    assert loader._slots.shape == (3, 2, 20, 20, 3)

@@ -91,7 +91,7 @@ def test_killed_with_processes_and_continued_with_others(root, tmp_path, undistu
     assert len(workers) == 2
     until(lambda: not any(Path("/proc", pid).exists() for pid in workers))
     assert steps(tmp_path / "branch")[0].name == "step-000000002"
-    train_branch(everything(root, loader_workers=1, checkpoint_steps=3), root / "store", tmp_path / "branch", 1)
+    train_branch(everything(root, checkpoint_steps=3), root / "store", tmp_path / "branch", 1)
     found = result(tmp_path / "branch")
     assert found["tensors"] == undisturbed["tensors"]
     assert found["metrics"] == undisturbed["metrics"]
@@ -128,7 +128,7 @@ def test_a_process_that_is_killed_stops_the_training_with_words(root, tmp_path):
             for pid in children(os.getpid()):
                 os.kill(int(pid), signal.SIGKILL)
 
-    with pytest.raises(BandwiseError, match="a process that decodes images died .*; the last checkpoint is intact"):
+    with pytest.raises(BandwiseError, match=r"a process that decodes images died .*; the last checkpoint is intact"):
         train_branch(
             replace(config, training=replace(config.training, epochs=40)), root / "store", tmp_path, 1, on_step=kill
         )

@@ -133,3 +133,119 @@ def test_the_first_step_of_a_branch_is_gradient_descent_by_hand(store_path, tmp_
         expected = value.detach() - config.training.lr * (value.grad + decay)
         torch.testing.assert_close(found[name], expected, rtol=1e-4, atol=1e-6)
     assert math.isfinite(loss.item())
+
+
+class Plain(torch.nn.Module):
+    """Without batch statistics or dropout, so that a batch in parts is the batch."""
+
+    def __init__(self, in_channels: int, num_classes: int) -> None:
+        super().__init__()
+        self.layers = torch.nn.Sequential(
+            torch.nn.Conv2d(in_channels, 5, 3), torch.nn.GELU(), torch.nn.Flatten(), torch.nn.Linear(320, num_classes)
+        )
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        return self.layers(images)
+
+
+@pytest.fixture
+def plain_network(monkeypatch):
+    from bandwise.checkpoints import branch
+
+    def create(model, *, num_classes, in_channels, **options):
+        return Plain(in_channels, num_classes)
+
+    monkeypatch.setattr(branch, "create_branch", create)
+
+
+@pytest.mark.parametrize("parts", [2, 3, 6])
+@pytest.mark.parametrize("recipe", [{}, {"bce_loss": True, "bce_target_thresh": 0.2}, {"clip_grad": 0.05}])
+def test_a_batch_in_parts_is_the_whole_batch(plain_network, parts, recipe):
+    options = {"opt": "momentum", "lr": 0.5, "warmup_epochs": 0, "model_ema": False, **recipe}
+    whole, split = build(**options), build(grad_accum_steps=parts, **options)
+    for step in (1, 2, 3):
+        loss = whole.learn(*batch(), step)
+        assert split.learn(*batch(), step) == pytest.approx(loss, rel=1e-5)
+        for one, other in zip(whole.network.parameters(), split.network.parameters(), strict=True):
+            torch.testing.assert_close(other.grad, one.grad, rtol=1e-4, atol=1e-6)
+            torch.testing.assert_close(other, one, rtol=1e-4, atol=1e-6)
+
+
+def test_parts_pass_one_after_another():
+    learner = build(grad_accum_steps=3)
+    seen = []
+    learner.network.register_forward_pre_hook(lambda module, inputs: seen.append(len(inputs[0])))
+    learner.learn(*batch(), 1)
+    assert seen == [2, 2, 2]
+
+
+@pytest.mark.parametrize("threshold", [0.0, 0.3])
+@pytest.mark.parametrize("soft", [False, True])
+def test_binary_loss_is_the_formula(threshold, soft):
+    """The mean over images and classes of -t log p - (1 - t) log(1 - p), with p the logistic function."""
+    learner = build(bce_loss=True, bce_target_thresh=threshold, smoothing=0.3)
+    learner.network.eval()
+    images, labels = batch()
+    targets = torch.full((6, 3), 0.1)
+    targets[torch.arange(6), labels] = 0.8
+    given = targets * 0.5 + 0.5 / 3 if soft else labels
+    wanted = (given if soft else targets).double()
+    if threshold:
+        wanted = (wanted > threshold).double()
+    p = learner.network(images).double().sigmoid()
+    expected = -(wanted * p.log() + (1 - wanted) * (1 - p).log()).mean()
+    assert learner.loss(images, given).item() == pytest.approx(expected.item(), rel=1e-5)
+
+
+@pytest.mark.parametrize("parts", [1, 2])
+@pytest.mark.parametrize("opt", ["sgd", "lamb", "adamw"])
+def test_a_loss_that_is_not_finite_changes_nothing(opt, parts):
+    """Neither weights nor running statistics nor the optimiser; one image of the last part is enough."""
+    learner = build(opt=opt, lr=0.01, grad_accum_steps=parts)
+    learner.learn(*batch(), 1)
+    images, labels = batch()
+    before = {name: value.clone() for name, value in learner.tensors()[0].items()}
+    others = {name: value.clone() for name, value in learner.tensors()[1].items() if not name.startswith("random")}
+    images[5] = float("inf")
+    assert not math.isfinite(learner.learn(images, labels, 2))
+    for name, value in learner.tensors()[0].items():
+        assert torch.equal(value, before[name]) or name.endswith("num_batches_tracked"), name
+    assert all(torch.equal(learner.tensors()[1][name], value) for name, value in others.items())
+    assert math.isfinite(learner.learn(*batch(), 3))
+
+
+def test_an_average_every_few_steps_is_that_of_those_weights(store_path, tmp_path):
+    config = with_training(checkpoint_steps=1, keep_checkpoints=99, model_ema_decay=0.7, model_ema_steps=3)
+    train_branch(config, store_path, tmp_path, 1)
+    average: dict[str, torch.Tensor] = {}
+    for index, path in enumerate(reversed(steps(tmp_path))):
+        found = read_checkpoint(path)
+        if index % 3 == 0:
+            updates = index // 3
+            decay = min(0.7, 1 - (1 + updates) ** (-2 / 3)) if updates else 0.0
+            for name, value in found.model.items():
+                old = average.get(name, torch.zeros_like(value, dtype=torch.float64))
+                average[name] = decay * old + (1 - decay) * value.double()
+        for name in ("stem.0.weight", "classifier.2.bias"):
+            torch.testing.assert_close(found.optim[AVERAGE_PREFIX + name].double(), average[name], rtol=1e-5, atol=1e-6)
+
+
+def test_a_network_of_a_fixed_size_takes_no_other_training_crop(store_path, tmp_path):
+    from bandwise.errors import UsageError
+
+    with pytest.raises(
+        UsageError, match="train_crop is 16, and resnet10 takes only images of the size it was built for"
+    ):
+        train_branch(with_training(train_crop=16), store_path, tmp_path, 1)
+
+
+def test_a_network_of_any_size_takes_another_training_crop(store_path, tmp_path, monkeypatch):
+    from bandwise.checkpoints import branch
+    from bandwise.models.zoo import create_branch
+
+    monkeypatch.setattr(branch, "create_branch", create_branch)
+    config = replace(
+        with_training(train_crop=16, epochs=1, warmup_epochs=0),
+        network=replace(CONFIG.network, model="resnet8", drop_path=0.2),
+    )
+    assert train_branch(config, store_path, tmp_path, 1)["steps"] == 6

@@ -3,6 +3,7 @@
 Seconds are CPU seconds of one process that does everything; only the figure of two workers is by the clock on the wall.
 """
 
+import dataclasses
 import itertools
 import os
 import shutil
@@ -31,8 +32,10 @@ _REACH = {
     ("webp", 6): 4.5,
 }
 _UPSTREAM, _TWO_WORKERS = Reach(">=", 3.0), Reach(">=", 1.8)
-_PICTURES, _FOR_WORKERS = 256, (512, 2560)
+_PICTURES, _FOR_WORKERS = 128, (512, 1536)
 _SIZED = "JPEGs of ImageNet's mean size, made from the photographs"
+_PEER, _CHAIN, _UNIT = "decode and resize", "upstream chain", "ms a picture"
+_CHAIN_PART = 8
 _number = itertools.count()
 
 
@@ -40,77 +43,99 @@ def measure(options: Options) -> list[Figure]:
     """Measure both codecs at every size, the upstream chain, and two workers against one."""
     small = photographs(options.data, options.amount(_PICTURES, 8))
     large = imagenet_sized(small)
+    if options.smallest:
+        return [*_sized_figures(small, 2, 32, options), _two_workers(small, options)]
     figures: list[Figure] = []
-    for stride, canvas in SIZES if not options.smallest else SIZES[:1]:
-        figures += _one_size(large, stride, canvas, "imagenet-sized", options)
-    for stride, canvas in () if options.smallest else SIZES:
-        figures += _one_size(small, stride, canvas, "photographs", options)
-    return [*figures, _two_workers(small if options.smallest else large, options)]
+    for stride, canvas in SIZES:
+        figures += _sized_figures(large, stride, canvas, options)
+    figures += [_small_figure(small, stride, canvas, options) for stride, canvas in SIZES]
+    return [*figures, _two_workers(large, options)]
 
 
-def _one_size(
-    pictures: Sequence[Photograph], stride: int, canvas: int, kind: str, options: Options
-) -> list[Figure]:
-    folder = options.scratch / f"source-{next(_number)}"
-    source = as_folder(pictures, folder)
-    configs = {
-        codec: SplitConfig(
-            stride=stride, canvas=canvas, codec=codec, group_size=256, holdout=0, holdout_min=0
-        )
-        for codec in ("zstd", "webp")
-    }
-    some = pictures[: max(1, len(pictures) // 8)]
+def _sized_figures(pictures: Sequence[Photograph], stride: int, canvas: int, options: Options) -> list[Figure]:
+    """Both codecs, the upstream chain and the stages, on pictures for which a reach is promised."""
+    source, configs = _prepare(pictures, stride, canvas, options)
+    some = pictures[: max(1, len(pictures) // _CHAIN_PART)]
     found = race(
         {
-            "decode and resize": lambda: _decode_all(source, configs["zstd"]),
+            _PEER: lambda: _decode_all(source, configs["zstd"]),
             "zstd": lambda: _convert(source, configs["zstd"], options.scratch),
             "webp": lambda: _convert(source, configs["webp"], options.scratch),
-            "upstream chain": lambda: _upstream(some, stride, canvas, options.scratch),
+            _CHAIN: lambda: _upstream(some, stride, canvas, options.scratch),
         },
         rounds=options.rounds(3),
         warm_up=0 if options.smallest else 1,
     )
-    # The chain is slow, so it works on an eighth of the pictures; from here on all are seconds for all pictures.
-    found.seconds["upstream chain"] = [each * len(pictures) / len(some) for each in found.seconds["upstream chain"]]
-    sized = kind == "imagenet-sized"
-    base = f"split/{kind}/s{stride}-{canvas}"
+    # The chain is slow, so it has fewer pictures; from here on all are seconds for all pictures.
+    found.seconds[_CHAIN] = [each * len(pictures) / len(some) for each in found.seconds[_CHAIN]]
+    base, factor = f"split/imagenet-sized/s{stride}-{canvas}", 1e3 / len(pictures)
     figures = [
         compare(
             found,
             f"{base}/{codec}",
-            unit="ms a picture",
-            factor=1e3 / len(pictures),
+            unit=_UNIT,
+            factor=factor,
             ours=codec,
             over=codec,
-            under="decode and resize",
-            peers=("decode and resize", "upstream chain"),
-            reach=Reach("<=", _REACH[codec, stride]) if sized else None,
-            ratio_of="ours / decode and resize",
-            note=_SIZED if sized else "the photographs themselves are small, so decoding them is cheap",
+            under=_PEER,
+            peers=(_PEER, _CHAIN),
+            reach=Reach("<=", _REACH[codec, stride]),
+            ratio_of=f"ours / {_PEER}",
+            note=_SIZED,
         )
         for codec in configs
     ]
     figures.append(
         compare(
             found,
-            f"{base}/rate over the upstream chain",
-            unit="ms a picture",
-            factor=1e3 / len(pictures),
+            f"{base}/rate",
+            unit=_UNIT,
+            factor=factor,
             ours="zstd",
-            over="upstream chain",
+            over=_CHAIN,
             under="zstd",
-            peers=("upstream chain",),
-            reach=_UPSTREAM if sized else None,
-            ratio_of="upstream chain / ours",
+            peers=(_CHAIN,),
+            reach=_UPSTREAM,
+            ratio_of=f"{_CHAIN} / ours",
         )
     )
-    if sized:
-        stages = stage_milliseconds(source, configs["zstd"], options.scratch)
-        total = found.spread("zstd", 1e3 / len(pictures)).median
-        stages["everything else"] = max(0.0, total - sum(stages.values()))
-        figures.append(Figure(f"{base}/zstd stages", "ms a picture", ours=total, peers=stages, note="each alone"))
-    shutil.rmtree(folder)
-    return figures
+    stages = stage_milliseconds(source, configs["zstd"], options.scratch)
+    total = found.spread("zstd", factor).median
+    stages["everything else"] = max(0.0, total - sum(stages.values()))
+    return [*figures, Figure(f"{base}/stages", _UNIT, ours=total, peers=stages, note="stages: each alone, zstd")]
+
+
+def _small_figure(pictures: Sequence[Photograph], stride: int, canvas: int, options: Options) -> Figure:
+    """The same ratio on the photographs as they are; nothing is promised for it."""
+    source, configs = _prepare(pictures, stride, canvas, options)
+    found = race(
+        {
+            _PEER: lambda: _decode_all(source, configs["zstd"]),
+            "zstd": lambda: _convert(source, configs["zstd"], options.scratch),
+        },
+        rounds=options.rounds(3),
+    )
+    return compare(
+        found,
+        f"split/photographs/s{stride}-{canvas}/zstd",
+        unit=_UNIT,
+        factor=1e3 / len(pictures),
+        ours="zstd",
+        over="zstd",
+        under=_PEER,
+        peers=(_PEER,),
+        reach=None,
+        ratio_of=f"ours / {_PEER}",
+        note="photographs: as they are, small, so that decoding them costs half as much",
+    )
+
+
+def _prepare(
+    pictures: Sequence[Photograph], stride: int, canvas: int, options: Options
+) -> tuple[FolderSource, dict[str, SplitConfig]]:
+    source = as_folder(pictures, options.scratch / f"source-{next(_number)}")
+    shared = SplitConfig(stride=stride, canvas=canvas, group_size=256, holdout=0, holdout_min=0)
+    return source, {codec: dataclasses.replace(shared, codec=codec) for codec in ("zstd", "webp")}
 
 
 def _convert(source: FolderSource, config: SplitConfig, scratch: Path, workers: int = 1) -> None:

@@ -10,6 +10,7 @@ from bandwise.commands.outcome import Outcome
 from bandwise.commands.parsing import base_config, core_count, parse, require_out, take_recipe
 from bandwise.config import RunConfig, to_dict
 from bandwise.errors import UsageError
+from bandwise.launch.cost import require_networks
 from bandwise.launch.evaluate import evaluate_run, fuse_run
 from bandwise.launch.local import jobs_that_fit, train_branches
 from bandwise.progress import say
@@ -126,6 +127,7 @@ def prepare(config: RunConfig, out: Path, *, store: Path | None = None, **option
     """
     source = open_source(config.data)
     require_apart(source, out)
+    require_networks(config, channels=source.channels, num_classes=len(source.classes))
     run = create_run(out, config, None if store is None else store.expanduser())
     say(f"{config.name}: splitting {source.name} into {config.split.stride**2} bands in {run.store_path}")
     with stop_requested() as received:

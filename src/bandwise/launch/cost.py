@@ -55,6 +55,16 @@ def activation_bytes(config: RunConfig, branch: int, *, channels: int, num_class
     return _kept(_network_only(config), len(config.groups()[branch]), channels, num_classes)
 
 
+def require_networks(config: RunConfig, *, channels: int, num_classes: int) -> None:
+    """Check that the network of every branch can be built and takes its input, before hours of splitting.
+
+    Raises:
+        UsageError: as `branch_cost`; one error for all branches.
+    """
+    for branch in range(len(config.groups())):
+        branch_cost(config, branch, channels=channels, num_classes=num_classes)
+
+
 def train_crop(config: RunConfig) -> int:
     """Return the side in pixels of the crops of training, before the split."""
     return config.training.train_crop or config.training.crop

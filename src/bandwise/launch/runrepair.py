@@ -8,7 +8,7 @@ from pathlib import Path
 from bandwise.checkpoints.folder import Checkpoint, read_checkpoint, set_aside, steps
 from bandwise.errors import CorruptionError, IncompatibleError, UsageError
 from bandwise.launch.local import Task, train_one
-from bandwise.launch.runcheck import METRICS_NAME, PREVIEW_NAME, SUMMARY_NAME, Findings, finished
+from bandwise.launch.runcheck import METRICS_NAME, SUMMARY_NAME, Findings, finished
 from bandwise.locks import folder_lock
 from bandwise.progress import say
 from bandwise.runs import RUN_FORMAT, RUN_NAME, RUN_VERSION, Run, open_run
@@ -54,9 +54,10 @@ def repair_run(path: Path, found: Findings, source: Source | None) -> list[str]:
     for name in sorted(found.problems):
         _repair_logits(run, name, done)
     _delete_derived(run, found, done)
-    if any(name.startswith("preview/") for name in found.problems) and source is not None:
+    pictures = sorted(name for name in found.problems if name.startswith("preview/"))
+    if pictures and source is not None:
         write_preview(run.store_path, source, run.preview_folder)
-        done.append(f"preview/{PREVIEW_NAME}: drawn again")
+        done.append(f"{', '.join(pictures)}: drawn again")
     return done
 
 

@@ -101,8 +101,8 @@ RECIPE_SETS: dict[str, RecipeSet] = {
             ("the published tables of the ImageNet rows (April 2023)",),
             (
                 "The optimiser leaves norm and bias parameters out of weight decay; upstream's decayed them too.",
-                "The augmentation was not published; random resized crop and horizontal flip are the defaults of the script "
-                "that upstream's was made from.",
+                "The augmentation was not published; random resized crop and horizontal flip are the defaults of the "
+                "script that upstream's was made from.",
                 "Several logs contradict this recipe (steps instead of cosine, 90 or 600 epochs, warm starts); each "
                 "row lists what is known.",
             ),
@@ -133,7 +133,7 @@ RECIPE_SETS: dict[str, RecipeSet] = {
             "torchvision",
             "torchvision's new recipe: SGD 0.9, TrivialAugment, 600 epochs, batch 1,024 (ResNet-50: 80.86 %)",
             (
-                "published in Vryniotis: How to train state-of-the-art models using torchvision's latest primitives (2021)",
+                "published in Vryniotis: How to train models using torchvision's latest primitives (PyTorch, 2021)",
                 "checked in torchvision, references/classification: the command of ResNet-50, the defaults of train.py",
             ),
             (

@@ -64,8 +64,9 @@ def _manifest(path: Path) -> None:
     count = identity["config"]["stride"] ** 2
     groups = plan_groups(samples, identity["group_size"])
     commits = scan_commits(path, commit_key(identity), groups, count)
+    finished = commits.finished_bands(groups, count)
     try:
-        manifest = build_manifest(path, identity, groups, commits, commits.finished_bands(groups, count))
+        manifest = build_manifest(path, identity, samples, groups, commits, finished)
     except (LookupError, StopIteration, CorruptionError, IncompatibleError):
         return
     write_bytes(path / MANIFEST_NAME, json_bytes(manifest))

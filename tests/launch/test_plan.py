@@ -1,0 +1,163 @@
+"""Plans against arithmetic by hand, and the published claims beside them."""
+
+import json
+
+import pytest
+import torch
+
+from bandwise import cli
+from bandwise.commands.plan import main
+from bandwise.launch.cost import activation_bytes, branch_cost
+from bandwise.launch.memory import CONTEXT_BYTES, StepMemory, state_values_a_parameter, step_memory
+from bandwise.recipes.catalog import find_recipe
+from bandwise.training.optim import create_optimizer
+
+PARAMETERS = 21_797_672
+
+
+def plan(*argv: str) -> dict:
+    result = main([*argv, "--json"]).result
+    json.dumps(result, allow_nan=False)
+    return result
+
+
+def test_the_lean_row_saves_what_was_published():
+    result = plan("resnet34-sub4-lean")
+    assert result["less_than_whole_image"]["row"] == "resnet34"
+    assert result["less_than_whole_image"]["activation_bytes_per_image"] >= 3.9
+    assert 0.9 < result["less_than_whole_image"]["activation_bytes_per_image_all"] < 1
+    assert result["gmacs"] == pytest.approx(0.965, abs=0.001)
+    assert result["gmacs_all"] == pytest.approx(4 * result["gmacs"])
+    memory, batch = [claim["this_design"]["ratio"] for claim in result["claims"]]
+    assert memory > 3.1
+    assert batch > 3.9
+
+
+def test_the_dense_row_does_not(capsys):
+    result = plan("resnet34-sub16")
+    assert round(result["less_than_whole_image"]["activation_bytes_per_image"], 1) == 1.3
+    assert cli.main(["plan", "resnet34-sub16"]) == 0
+    text = capsys.readouterr().out
+    assert "what one branch needs: activations 1.3, MACs 1.0" in text
+    assert "31 to 10 GB (3.1 times)" in text
+
+
+def test_memory_and_ceiling_by_hand():
+    result = plan("resnet34", "--gpu-memory-gb", "20")
+    memory, one = result["memory"], result["activation_bytes_per_image"]
+    # Plain momentum keeps one value a parameter.
+    assert memory["optimizer_bytes"] == memory["gradients_bytes"] == memory["parameters_bytes"] == 4 * PARAMETERS
+    fixed = 3 * 4 * PARAMETERS + 4 * result["buffers"] + CONTEXT_BYTES
+    assert memory["fixed_bytes"] == fixed
+    assert memory["peak_bytes"] == fixed + 256 * one
+    assert result["batch_ceiling"] == int((20e9 - fixed) / one)
+
+
+def test_a_ceiling_is_the_last_batch_that_fits():
+    memory = StepMemory(100, 10, 100, 100, 0, 1000, activations=7)
+    ceiling = memory.batch_ceiling(2000)
+    assert memory.peak(ceiling) <= 2000 < memory.peak(ceiling + 1)
+    assert memory.batch_ceiling(500) == 0
+
+
+@pytest.mark.parametrize(("flags", "values"), [((), 1), (("--opt", "adamw"), 2), (("--momentum", "0"), 0)])
+def test_state_of_the_optimiser(flags, values):
+    from bandwise.commands.parsing import base_config, parse
+    from bandwise.commands.train import Arguments
+
+    base = Arguments(settings=base_config("resnet34", []))
+    config = parse(Arguments, list(flags), "train", base).settings
+    assert state_values_a_parameter(config) == values
+    # A step on a real network of our own, counted by hand.
+    network = torch.nn.Linear(40, 30)
+    optimizer = create_optimizer(network, config.training)
+    network(torch.ones(2, 40)).sum().backward()
+    optimizer.step()
+    kept = sum(
+        value.numel()
+        for state in optimizer.state.values()
+        for value in state.values()
+        if isinstance(value, torch.Tensor) and value.numel() > 1
+    )
+    assert kept == values * 30 * 41
+
+
+def test_a_moving_average_takes_the_weights_once_more():
+    config = find_recipe("resnet34").config
+    from bandwise.recipes.sets import find_set
+
+    without = step_memory(config, parameters=1000, buffers=10, activations=1)
+    averaged = step_memory(find_set("torchvision").apply(config), parameters=1000, buffers=10, activations=1)
+    assert averaged.fixed - without.fixed == 4 * 1010
+
+
+def test_bytes_of_imagenet_by_hand():
+    result = plan("resnet34-sub4")
+    assert result["bytes_per_node"] == 1_281_167 * 128 * 128 * 3
+    assert result["bytes_all"] == 1_281_167 * 256 * 256 * 3
+    assert result["stored_bytes_per_node_estimated"] < result["bytes_per_node"]
+    assert result["trains_from"] == "source images"
+    result = plan("in21k-resnet34-sub36-lean")
+    assert result["bytes_per_node"] == 12_358_684 * 64 * 64 * 3
+    storage = result["claims"][-1]
+    assert storage["published"]["after"] == 27.27
+    assert storage["this_design"]["after"] == pytest.approx(151.9, abs=0.1)
+
+
+def test_hours_by_hand():
+    assert plan("resnet34-sub4")["hours"] is None
+    hours = plan("resnet34-sub4", "--images-per-s", "500", "--epochs", "10")["hours"]
+    assert hours["per_branch"] == pytest.approx(10 * round(1_281_167 * 0.98) / 500 / 3600)
+    assert hours["summed"] == pytest.approx(4 * hours["per_branch"])
+
+
+def test_a_small_recipe_and_a_measurement():
+    result = plan("photos-sub4", "--measure", "--measure-batch", "2")
+    assert result["hours"]["images_per_s"] > 0
+    assert result["images_per_s_from"].startswith("measured here")
+    assert result["less_than_whole_image"]["row"] == "photos-baseline"
+    assert result["claims"] == []
+    assert result["trains_from"] == "stored bands"
+
+
+@pytest.mark.parametrize("row", ["alexnet-sub16", "vgg16-sub16"])
+def test_networks_without_norms_in_every_layer_count_too(row):
+    config = find_recipe(row).config
+    assert activation_bytes(config, 0, channels=3, num_classes=1000) > 3 * 56 * 56 * 4
+    assert branch_cost(config, 15, channels=3, num_classes=1000) == branch_cost(config, 0, channels=3, num_classes=1000)
+
+
+def test_activations_are_of_the_training_crop_and_macs_of_the_test_crop():
+    whole, smaller = plan("resnet34-sub4-lean"), plan("resnet34-sub4-lean", "--recipe-set", "rsb-a3")
+    assert smaller["train_px"] == 80
+    ratio = whole["activation_bytes_per_image"] / smaller["activation_bytes_per_image"]
+    assert ratio == pytest.approx((112 / 80) ** 2, rel=0.1)
+    assert whole["gmacs"] == smaller["gmacs"]
+    # The whole-image row is trained by the same set, so the ratio stays one of designs.
+    assert smaller["less_than_whole_image"]["activation_bytes_per_image"] > 3.7
+
+
+def test_branches_of_several_bands():
+    result = plan("resnet34-sub4", "--branches", "0;0,1")
+    assert result["branches"] == 2
+    assert result["bytes_per_node"] == 2 * 1_281_167 * 128 * 128 * 3
+
+
+@pytest.mark.parametrize(
+    ("argv", "message"),
+    [
+        (["nope"], "the nearest of"),
+        ([], "name a recipe"),
+        (["resnet34", "--gpu-memory-gb", "0"], "gpu_memory_gb is 0"),
+        (["resnet34", "--gpu-memory-gb", "nan"], "gpu_memory_gb is nan"),
+        (["resnet34", "--images-per-s", "-1"], "images_per_s is -1"),
+        (["resnet34", "--classes", "1"], "classes is 1"),
+        (["resnet34", "--measure", "--images-per-s", "5"], "choose one"),
+        (["resnet34", "--data", "./mine", "--source", "folder"], "give --classes and --images"),
+        (["mnist-fc8", "--train-crop", "14"], "leave --train-crop at 0"),
+        (["resnet34", "--wrong"], ""),
+    ],
+)
+def test_bad_input_exits_2(capsys, argv, message):
+    assert cli.main(["plan", *argv]) == 2
+    assert message in capsys.readouterr().err

@@ -1,0 +1,229 @@
+"""A run that is not as it was written is noticed, the file is named, and what can be mended comes back the same."""
+
+import os
+import random
+import shutil
+import socket
+from pathlib import Path
+
+import pytest
+from tests.store.trees import tree
+
+from bandwise import sealing
+from bandwise.errors import CorruptionError
+from bandwise.launch.evaluate import evaluate_run, fuse_run
+from bandwise.launch.local import train_branches
+from bandwise.launch.runcheck import check_run
+from bandwise.launch.verify import verify_run
+from bandwise.runs import open_run
+from bandwise.sealing import SEAL
+from bandwise.sources.folder import FolderSource
+
+FREE = ("report.html", "timing.jsonl")
+"""Nobody relies on them: the one is rendered again, the other is a log."""
+
+
+@pytest.fixture
+def run(finished, tmp_path) -> Path:
+    return Path(shutil.copytree(finished, tmp_path / "run"))
+
+
+def flip(path: Path, position: int, bit: int = 3) -> None:
+    content = bytearray(path.read_bytes())
+    content[position % len(content)] ^= 1 << bit
+    path.write_bytes(content)
+
+
+def last_step(run: Path, branch: int) -> str:
+    return sorted(path.name for path in (run / f"branch-{branch:02d}").glob("step-*"))[-1]
+
+
+def test_a_sound_run_passes(finished):
+    report = verify_run(finished)
+    assert report["ok"]
+    assert (report["checkpoints"], report["logits"], report["documents"]) == (4, 4, 8)
+    assert report["notes"] == report["repaired"] == []
+
+
+def damaged(run: Path) -> set[str]:
+    found = check_run(run)
+    return {*found.problems, *(f"store/{name}" for name in found.store_problems)}
+
+
+def test_a_flipped_bit_in_any_file_is_found_and_named(run):
+    draw = random.Random(5)
+    names = [name for name in tree(run) if not name.endswith(FREE) and not name.startswith("store/")]
+    assert len(names) > 20
+    for name in names:
+        good = (run / name).read_bytes()
+        for _ in range(2):
+            flip(run / name, draw.randrange(len(good)), draw.randrange(8))
+            found = damaged(run)
+            assert any(name == hit or name.startswith(f"{hit}/") for hit in found), name
+            (run / name).write_bytes(good)
+    assert damaged(run) == set()
+
+
+def test_without_the_comparison_of_hashes_flips_go_unseen(run, monkeypatch):
+    """Negative control: the test above fails if documents are only parsed."""
+
+    def only_parsed(path):
+        return sealing.parse_json(path.read_bytes(), path)
+
+    path = run / "branch-00" / "summary.json"
+    path.write_text(path.read_text().replace('"epochs": 2', '"epochs": 3'))
+    assert "branch-00/summary.json" in damaged(run)
+    monkeypatch.setattr(sealing, "read_sealed", only_parsed)
+    assert "branch-00/summary.json" not in damaged(run)
+
+
+@pytest.mark.parametrize("kind", ["newline", "cut", "empty", "no hash"])
+def test_other_damage_of_a_document_is_found(run, kind):
+    path = run / "fusion.json"
+    content = path.read_bytes()
+    changed = {
+        "newline": content + b"\n",
+        "cut": content[:-2],
+        "empty": b"",
+        "no hash": content.replace(SEAL.encode(), b"self_sha257"),
+    }
+    path.write_bytes(changed[kind])
+    with pytest.raises(CorruptionError, match=r"1 files are not as they were written:\n  fusion\.json: "):
+        verify_run(run)
+
+
+@pytest.mark.timeout(120)
+@pytest.mark.parametrize("kind", ["pipe", "socket", "folder", "device"])
+def test_what_is_no_file_is_found_and_nothing_waits_for_it(run, kind):
+    names = [name for name in tree(run) if not name.endswith(FREE) and not name.startswith("store/band-")]
+    keep = run.with_name("keep")
+    for name in names:
+        path = run / name
+        path.rename(keep)
+        with socket.socket(socket.AF_UNIX) as stream:
+            if kind == "pipe":
+                os.mkfifo(path)
+            elif kind == "folder":
+                path.mkdir()
+            elif kind == "device":
+                path.symlink_to("/dev/zero")
+            else:
+                # Names of sockets are short.
+                stream.bind(f"/proc/self/fd/{(fd := os.open(path.parent, os.O_PATH))}/{path.name}")
+                os.close(fd)
+            found = damaged(run)
+        assert any(name == hit or name.startswith(f"{hit}/") for hit in found), name
+        if kind == "folder":
+            path.rmdir()
+        else:
+            path.unlink()
+        keep.rename(path)
+
+
+def test_a_missing_store_is_a_note(run):
+    shutil.rmtree(run / "store")
+    assert "is not here" in verify_run(run)["notes"][0]
+
+
+def test_a_branch_without_weights_is_a_note(run):
+    for path in (run / "branch-01").glob("step-*"):
+        shutil.rmtree(path)
+    assert verify_run(run)["notes"] == ["branch-01 has a summary.json and no checkpoint: its weights are elsewhere"]
+
+
+def test_files_of_another_run_are_named(run):
+    """Each is whole in itself, and in the wrong place."""
+    (run / "logits" / "val" / "branch-01.safetensors").write_bytes(
+        (run / "logits" / "val" / "branch-00.safetensors").read_bytes()
+    )
+    shutil.copy(run / "branch-00" / "summary.json", run / "branch-01" / "summary.json")
+    found = check_run(run).problems
+    assert "says that it is of branch 0" in found["logits/val/branch-01.safetensors"]
+    assert "is that of branch 0" in found["branch-01/summary.json"]
+
+
+def test_an_older_state_of_the_metrics_is_noticed(run):
+    path = run / "branch-00" / "metrics.jsonl"
+    path.write_bytes(path.read_bytes().splitlines(keepends=True)[0])
+    assert "has 1 rows, which are not those of the training" in check_run(run).problems["branch-00/metrics.jsonl"]
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "logits/val/branch-01.safetensors",
+        "logits/holdout/branch-00.safetensors",
+        "branch-00/metrics.jsonl",
+        "branch-01/summary.json",
+        "preview/sample-0.png",
+        "preview/preview.json",
+        "store/STORE.json",
+        "store/README.md",
+        "store/MANIFEST.json",
+        "store/samples.parquet",
+        "store/band-03/train-00000-of-00001.parquet",
+    ],
+)
+def test_what_can_be_computed_again_comes_back(run, finished, pictures, name):
+    before = tree(run)
+    flip(run / name, 60)
+    with pytest.raises(CorruptionError, match=name.split("/")[-1]):
+        verify_run(run)
+    report = verify_run(run, repair=True, source=FolderSource(pictures))
+    assert any(Path(name).name in done for done in report["repaired"])
+    after = tree(run)
+    # Only wall time and peak memory, which the summary holds, differ from call to call.
+    for free in ("branch-00", "branch-01"):
+        for tail in ("summary.json", "timing.jsonl"):
+            before.pop(f"{free}/{tail}", None)
+            after.pop(f"{free}/{tail}", None)
+    assert after == before
+
+
+def test_a_damaged_checkpoint_is_set_aside_and_training_brings_it_back(run):
+    step = last_step(run, 1)
+    weights = (run / "branch-01" / step / "model.safetensors").read_bytes()
+    flip(run / "branch-01" / step / "model.safetensors", -5)
+    report = verify_run(run, repair=True)
+    assert report["repaired"][0] == f"branch-01/{step}: set aside as damaged-{step}"
+    assert "`bandwise train` goes on after step" in report["repaired"][1]
+    assert f"branch-01/damaged-{step} was set aside before" in report["notes"]
+    train_branches(open_run(run))
+    assert (run / "branch-01" / step / "model.safetensors").read_bytes() == weights
+    assert verify_run(run)["repaired"] == []
+
+
+def test_a_branch_without_a_valid_checkpoint_is_left_and_named(run):
+    for path in (run / "branch-01").glob("step-*"):
+        flip(path / "state.json", 40)
+    before = tree(run)
+    with pytest.raises(CorruptionError, match=r"could not be mended: copy good files there") as caught:
+        verify_run(run, repair=True)
+    assert str(caught.value).count("branch-01/step-") >= 2
+    assert tree(run) == before
+
+
+def test_fusion_and_results_are_deleted_and_written_again(run):
+    good = {name: (run / name).read_bytes() for name in ("fusion.json", "results.json")}
+    for name in good:
+        flip(run / name, 30)
+    report = verify_run(run, repair=True)
+    assert [done.split(":")[0] for done in report["repaired"]] == ["fusion.json", "results.json"]
+    fuse_run(open_run(run))
+    evaluate_run(open_run(run))
+    assert (run / "fusion.json").read_bytes() == good["fusion.json"]
+
+
+def test_the_description_of_a_run_is_taken_out_of_its_results(run):
+    before = open_run(run)
+    flip(run / "run.json", 200)
+    with pytest.raises(CorruptionError, match=r"run\.json"):
+        open_run(run)
+    assert verify_run(run, repair=True)["repaired"] == ["run.json: written again from results.json"]
+    assert open_run(run) == before
+
+
+def test_a_copied_branch_is_as_good_as_a_local_one(run, finished):
+    shutil.rmtree(run / "branch-01")
+    shutil.copytree(finished / "branch-01", run / "branch-01")
+    assert verify_run(run)["ok"]
