@@ -39,9 +39,10 @@ MAY_IMPORT = {
     "launch": LEAVES | {"sources", "checkpoints", "store", "training", "fusion", "models", "evaluation", "runs"},
     "serving": LEAVES | {"bands", "checkpoints", "fusion", "evaluation", "sources", "runs"},
     "report": LEAVES | {"runs", "evaluation"},
+    "doctor": LEAVES | {"sources", "store", "checkpoints", "training"},
     "recipes": {"config", "errors"},
     "commands": LEAVES
-    | {"sources", "bands", "store", "models", "training", "fusion", "evaluation", "launch", "serving", "report"}
+    | {"sources", "bands", "store", "models", "training", "fusion", "evaluation", "launch", "serving", "report", "doctor"}
     | {"recipes", "runs"},
     "cli": {"commands", "errors", "version"},
     "__main__": {"cli"},

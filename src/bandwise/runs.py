@@ -4,6 +4,7 @@
     RUN/store/                 the sub-datasets (or anywhere else, shared by runs with the same split)
     RUN/branch-00/             checkpoints, metrics.jsonl, summary.json
     RUN/logits/<split>/        branch-00.safetensors: ids, labels, logits
+    RUN/features/<split>/      branch-00.safetensors, only where a fusion head was asked for
     RUN/fusion.json  RUN/results.json  RUN/report.html  RUN/preview/
 
 Stages talk through these files only.

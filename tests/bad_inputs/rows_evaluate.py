@@ -14,8 +14,8 @@ from typing import Any
 import torch
 from safetensors.torch import load, save
 from tests.bad_inputs.bench import Bench, Case, encoded, picture, png
-from tests.bad_inputs.rows_split import Canary
 from tests.bad_inputs.trained import Trained, change_state, newest, rewrite
+from tests.bad_inputs.traps import Canary
 
 from bandwise import atomic
 from bandwise.runs import LogitsFile, read_logits, write_logits

@@ -1,6 +1,5 @@
 """Rows T1 to T20: a store, a disk, a signal or a number that goes wrong while a branch is trained."""
 
-import errno
 import json
 import os
 import shutil
@@ -10,9 +9,9 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from tests.bad_inputs.bench import Bench, Case
 from tests.bad_inputs.trained import Trained, change_json, newest, weights_of
+from tests.bad_inputs.training_faults import bad_losses, full_disk, newest_step, with_signal
 from tests.bad_inputs.traps import end_process
 from tests.pictures import make_folder
 
@@ -21,8 +20,7 @@ from bandwise.checkpoints.folder import steps
 from bandwise.launch import local
 from bandwise.locks import folder_lock
 from bandwise.sealing import read_sealed
-from bandwise.training import loop, pictureloader
-from bandwise.training.learner import Learner
+from bandwise.training import pictureloader
 
 Rows = dict[str, Sequence[Case]]
 
@@ -326,48 +324,3 @@ def rows(trained: Trained) -> Rows:
         "T19": (Case(resumed(clocks), 0, ["continuing after step 7"], undisturbed),),
         "T20": (Case(resumed(half_a_row), 0, (), undisturbed),),
     }
-
-
-def newest_step(run: Path) -> int:
-    return int(newest(run).name.removeprefix("step-"))
-
-
-def with_signal(bench: Bench, step: int, number: signal.Signals) -> None:
-    """Send a signal to this process when a step is done and saved."""
-    real = loop.BranchLoop._stop_if_asked
-
-    def stop_if_asked(self) -> None:
-        if self._position.step == step:
-            os.kill(os.getpid(), number)
-        real(self)
-
-    bench.patch.setattr(loop.BranchLoop, "_stop_if_asked", stop_if_asked)
-
-
-def bad_losses(bench: Bench, calls: Sequence[int]) -> None:
-    """Make the loss infinite at certain calls, counted from 1."""
-    real, count = Learner.loss, [0]
-
-    def loss(self, *given):
-        count[0] += 1
-        value = real(self, *given)
-        return value * np.inf if count[0] in calls else value
-
-    bench.patch.setattr(Learner, "loss", loss)
-
-
-def full_disk(bench: Bench, failing: Sequence[int] | set[int]) -> None:
-    """Let the writing of the checkpoints of certain steps meet a full disk."""
-    save, serialise, full = loop.save_checkpoint, checkpoints.to_bytes, [False]
-
-    def save_checkpoint(folder, step, **content):
-        full[0] = step in failing
-        return save(folder, step, **content)
-
-    def to_bytes(tensors):
-        if full[0]:
-            raise OSError(errno.ENOSPC, "No space left on device")
-        return serialise(tensors)
-
-    bench.patch.setattr(loop, "save_checkpoint", save_checkpoint)
-    bench.patch.setattr(checkpoints, "to_bytes", to_bytes)

@@ -1,10 +1,10 @@
 """Rows of the catalogue of bad inputs that are about `bandwise split`."""
 
 import pytest
-from tests.bad_inputs import rows_folders, rows_pictures, rows_split
+from tests.bad_inputs import rows_archives, rows_folders, rows_pictures, rows_split
 from tests.bad_inputs.bench import check
 
-ROWS = {**rows_pictures.ROWS, **rows_folders.ROWS, **rows_split.ROWS}
+ROWS = {**rows_archives.ROWS, **rows_pictures.ROWS, **rows_folders.ROWS, **rows_split.ROWS}
 
 
 @pytest.mark.timeout(180)

@@ -1,6 +1,7 @@
 """What brings down, or holds up, the process that meets it."""
 
 import os
+from pathlib import Path
 
 from tests.store.traps import trap
 
@@ -26,3 +27,13 @@ class HangingFolder(CrashingFolder):
 def end_process(*_: object) -> None:
     """Stand in for a piece of work that takes its process down."""
     os._exit(9)
+
+
+class Canary:
+    """Makes a file when it is unpickled."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __reduce__(self):
+        return Path.touch, (self.path,)

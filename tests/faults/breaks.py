@@ -14,7 +14,7 @@ from typing import Any
 
 from tests.faults.forkserver import NOT_BROKEN
 
-from bandwise import atomic, runs, sealing
+from bandwise import arrayfile, atomic, sealing
 from bandwise.atomic import json_bytes
 from bandwise.checkpoints import folder as checkpoint_folder
 from bandwise.checkpoints import tensors
@@ -23,10 +23,13 @@ from bandwise.store.commits import Commits
 from bandwise.training import learner, loop, optim, trainer
 
 
+_setter: list[Callable[[Any, str, Any], None]] = [setattr]
+
+
 def _put(owner: Any, name: str, value: Any) -> None:
     """Replace what is there, and only what is there."""
     getattr(owner, name)
-    setattr(owner, name, value)
+    _setter[0](owner, name, value)
 
 
 @contextlib.contextmanager
@@ -180,7 +183,7 @@ def no_checksum() -> None:
     """Believe every byte that is read."""
     for module in (checks, checkpoint_folder):
         _put(module, "sha256_file", lambda path: _Anything())
-    _put(runs, "_hash", lambda content: _Anything())
+    _put(arrayfile, "_hash", lambda arrays, meta: _Anything())
     _put(sealing, "seal", lambda content: {**content, sealing.SEAL: _Anything()})
     _put(sealing, "_line", lambda row, seal_of_line: _Anything())
 
@@ -200,9 +203,22 @@ def pickles_welcome() -> None:
     _put(checkpoint_folder, "_check_files", lambda path: None)
 
 
-def apply(name: str | None) -> None:
-    """Break the named line of this process; None breaks nothing."""
+def apply(name: str | None, put: Callable[[Any, str, Any], None] | None = None) -> None:
+    """Break the named line of this process; None breaks nothing.
+
+    Args:
+        name: a function of this file.
+        put: what replaces an attribute, for example `monkeypatch.setattr`; without it the process stays broken, and
+            ends with `NOT_BROKEN` where the line is not there any more.
+    """
     if name is None:
+        return
+    if put is not None:
+        _setter[0] = put
+        try:
+            globals()[name]()
+        finally:
+            _setter[0] = setattr
         return
     try:
         globals()[name]()

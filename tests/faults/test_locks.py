@@ -1,6 +1,7 @@
 """F10: one writer for a folder. Two starts at the same time have one winner; a dead holder is taken over."""
 
 import json
+import os
 import signal
 import socket
 import time
@@ -11,7 +12,7 @@ from tests.faults import material
 from tests.faults.forkserver import Child, ForkServer
 from tests.faults.scale import share
 
-from bandwise.locks import LOCK_NAME
+from bandwise.locks import LOCK_NAME, SILENT_S
 
 pytestmark = pytest.mark.timeout(900)
 
@@ -82,16 +83,29 @@ def test_a_dead_holder_is_taken_over(server, held_reference, tmp_path, figure):
         b"",
         b"{",
         b"\xff" * 5000,
-        json.dumps({"host": "another-host", "pid": 1, "started": "2020-01-01T00:00:00+0000"}).encode(),
         json.dumps({"host": socket.gethostname(), "pid": 1, "started": "2020-01-01T00:00:00+0000"}).encode(),
     ],
-    ids=["empty", "cut off", "rubbish", "another host", "number in use again"],
+    ids=["empty", "cut off", "rubbish", "number in use again"],
 )
 def test_what_a_left_lock_file_says_does_not_matter(server, held_reference, tmp_path, content):
     """Only the kernel knows whether its holder lives: numbers of processes are given out again."""
     out = tmp_path / "store"
     out.mkdir()
     (out / LOCK_NAME).write_bytes(content)
+    assert server.run("split", out=out, small="yes").code == 0
+    assert material.tree(out) == held_reference
+
+
+def test_the_lock_of_another_host_counts_until_it_is_silent(server, held_reference, tmp_path):
+    out = tmp_path / "store"
+    out.mkdir()
+    holder = {"host": "another-host", "pid": 1, "started": "2020-01-01T00:00:00+0000"}
+    (out / LOCK_NAME).write_text(json.dumps(holder))
+    refused = server.run("split", out=out, small="yes")
+    assert refused.code == 5
+    assert "is being written by process 1 on another-host, started 2020" in refused.log
+    long_ago = time.time() - 2 * SILENT_S
+    os.utime(out / LOCK_NAME, (long_ago, long_ago))
     assert server.run("split", out=out, small="yes").code == 0
     assert material.tree(out) == held_reference
 

@@ -15,7 +15,7 @@ from bandwise.checkpoints.penultimate import as_stored, logits_and_features
 from bandwise.errors import CorruptionError, IncompatibleError, UsageError
 from bandwise.fusion import fit_head as fitting
 from bandwise.fusion.features import BranchFeatures, load_features
-from bandwise.fusion.fit_head import fit_head
+from bandwise.fusion.fit_head import TrainedHead, fit_head
 from bandwise.fusion.head import BRANCH_DROPOUT, FusionHead, hide_branches
 from bandwise.fusion.saved import HEAD_NAME, read_fusion, save_fusion
 from bandwise.models.zoo import create_branch
@@ -159,6 +159,7 @@ def test_a_head_survives_the_disk(trained, tmp_path):
     path = tmp_path / "fusion.json"
     save_fusion(path, trained)
     again, reported = read_fusion(path), imagine("val", 50)
+    assert isinstance(again, TrainedHead)
     assert again.branches == (0, 1, 3)
     assert np.array_equal(again.apply(reported), trained.apply(reported))
     assert json.loads(path.read_text())["rule"] == "head"

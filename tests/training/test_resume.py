@@ -7,6 +7,7 @@ import torch
 from tests.training.tiny import CONFIG, CrashError, crash_at, outcome, with_training
 
 from bandwise.checkpoints.folder import steps
+from bandwise.sealing import read_rows
 from bandwise.training import learner, loop
 from bandwise.training.optim import Schedule
 from bandwise.training.position import Position
@@ -153,7 +154,7 @@ def test_metrics_are_rewound_and_repaired(store_path, tmp_path, undisturbed):
 
 def test_metrics_hold_no_time_and_timings_are_elsewhere(store_path, tmp_path):
     train_branch(CONFIG, store_path, tmp_path, 1)
-    rows = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
+    rows = read_rows(tmp_path / "metrics.jsonl")
     assert [row["epoch"] for row in rows] == [1, 2]
     assert [row["step"] for row in rows] == [6, 12]
     assert all(row.keys() == {"epoch", "step", "lr", "train_loss", "holdout"} for row in rows)

@@ -7,17 +7,17 @@ import pytest
 import torch
 from tests.training.tiny import CONFIG, CrashError, crash_at, make_store, outcome, with_training
 
-from bandwise.atomic import read_json
 from bandwise.checkpoints.folder import steps
 from bandwise.errors import CorruptionError, IncompatibleError, LockedError, UsageError
 from bandwise.locks import folder_lock
+from bandwise.sealing import read_document
 from bandwise.store.format import Store
 from bandwise.training.trainer import train_branch
 
 
 def test_the_summary_says_what_was_trained(store_path, tmp_path):
     summary = train_branch(CONFIG, store_path, tmp_path, 2)
-    assert summary == read_json(tmp_path / "summary.json")
+    assert summary == read_document(tmp_path / "summary.json")
     row = json.loads((tmp_path / "metrics.jsonl").read_text().splitlines()[-1])
     assert summary["branch"] == 2
     assert summary["bands"] == [2]
@@ -30,6 +30,7 @@ def test_the_summary_says_what_was_trained(store_path, tmp_path):
     assert summary["peak_bytes"] > 10_000_000
     assert summary["wall_s"] > 0
     assert summary["from_scratch"] is True
+    assert summary["initial_checkpoint"] is None
     assert (summary["seed"], summary["threads"]) == (0, 1)
     assert summary["versions"]["torch"] == torch.__version__
 

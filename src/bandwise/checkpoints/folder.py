@@ -247,4 +247,6 @@ def _discard(path: Path) -> None:
     with contextlib.suppress(FileNotFoundError):
         shutil.rmtree(trash)
     path.rename(trash)
+    # Else a power cut could keep the deletions and undo the new name.
+    fsync_folder(path.parent)
     shutil.rmtree(trash)

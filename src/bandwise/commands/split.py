@@ -70,8 +70,10 @@ def split_text(result: dict[str, Any]) -> str:
     lines = [f"{key:<14} {value}" for key, value in result.items() if not isinstance(value, list | dict | None)]
     for reason, count in Counter(sample["reason"] for sample in result.get("bad", ())).most_common():
         lines.append(f"{f'skipped, {reason}':<32} {count}")
-    for sample in result.get("bad", ())[:_SHOWN]:
-        lines.append(f"  id {sample['id']}, {sample['path']!r}: {sample['reason']}, {sample['detail']}")
+    lines += [
+        f"  id {sample['id']}, {sample['path']!r}: {sample['reason']}, {sample['detail']}"
+        for sample in result.get("bad", ())[:_SHOWN]
+    ]
     if (more := len(result.get("bad", ())) - _SHOWN) > 0:
         lines.append(f'  and {more} more, in the manifest under "bad"')
     lines += [f"{f'note: {note}':<62} {count}" for note, count in result.get("notes", {}).items()]

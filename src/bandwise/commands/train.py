@@ -8,6 +8,7 @@ from bandwise.commands.outcome import Outcome
 from bandwise.commands.parsing import base_config, parse, require_out, take_recipe, value_of
 from bandwise.config import RunConfig, to_dict
 from bandwise.errors import UsageError
+from bandwise.launch.cost import require_networks
 from bandwise.launch.local import train_branches
 from bandwise.runs import Run, create_run, leaving_no_trace, open_run, read_summary
 from bandwise.signals import follow_launcher
@@ -59,7 +60,9 @@ def main(argv: Sequence[str]) -> Outcome:
         )
     shared = None if arguments.store is None else arguments.store.expanduser()
     store_path = _store_of(out) if shared is None else shared
-    require_same_split(open_store(store_path), arguments.settings.split)
+    opened = open_store(store_path)
+    require_same_split(opened, arguments.settings.split)
+    require_networks(arguments.settings, channels=opened.channels, num_classes=len(opened.classes))
     with leaving_no_trace(out):
         run = create_run(out, arguments.settings, shared)
         train_branches(run, branches, jobs=arguments.jobs)

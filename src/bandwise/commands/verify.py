@@ -41,7 +41,10 @@ def main(argv: Sequence[str]) -> Outcome:
     else:
         source = _known_source(folder, arguments.data) if arguments.repair else None
         result = verify_store(folder, repair=arguments.repair, source=source)
-    shown = {key: "\n             ".join(value) if isinstance(value, list) else value for key, value in result.items()}
+    shown = {
+        key: "\n             ".join(map(str, value)) if isinstance(value, list) else value
+        for key, value in result.items()
+    }
     return Outcome(result, "\n".join(f"{key:<12} {value}" for key, value in shown.items()))
 
 

@@ -75,7 +75,7 @@ def rehearse(folder: Path, device: Literal["cpu", "cuda"]) -> dict[str, bool]:
 
     Returns:
         `resume_exact`: killed after two steps and started again, it ends as one that was never killed. `repeatable`:
-        so does a second one. On the CPU also `same_on_two_threads`: weights and optimiser state are those of one thread.
+        so does a second one. On the CPU also `same_on_two_threads`: weights and optimiser state are as on one thread.
 
     Raises:
         RehearsalError: a training failed.

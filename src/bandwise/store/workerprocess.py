@@ -6,11 +6,9 @@ to know at which picture; so every process keeps that in memory which it shares 
 
 import contextlib
 import multiprocessing
-import multiprocessing.connection
 import os
 import resource
 import signal
-import threading
 import time
 import traceback
 from collections.abc import Iterator
@@ -20,6 +18,7 @@ from typing import Any
 
 from bandwise.atomic import TEMPORARY_PREFIX
 from bandwise.errors import BandwiseError
+from bandwise.signals import die_with_parent
 from bandwise.sources.decode import BadImage, load_canvas
 from bandwise.store.groups import Job, Stage, Work, stopped, write_group
 
@@ -125,7 +124,7 @@ def _serve(connection: Connection, work: Work, halted: Any, place: Any) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     # A decoder that crashes shall not leave a memory image in the current folder.
     resource.setrlimit(resource.RLIMIT_CORE, (0, resource.getrlimit(resource.RLIMIT_CORE)[1]))
-    threading.Thread(target=_die_with_parent, daemon=True).start()
+    die_with_parent()
 
     def step(sample: int, stage: Stage) -> None:
         if halted.is_set():
@@ -158,10 +157,3 @@ def _perform(work: Work, task: Task, step: Any) -> Answer:
     except Exception as error:
         error.add_note(f"in a worker process:\n{traceback.format_exc()}")
         return error
-
-
-def _die_with_parent() -> None:
-    parent = multiprocessing.parent_process()
-    assert parent is not None
-    multiprocessing.connection.wait([parent.sentinel])
-    os._exit(1)

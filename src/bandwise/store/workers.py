@@ -188,4 +188,5 @@ def _named(suspect: Suspect) -> str:
 
 
 def _ending(code: int) -> str:
-    return f"ended with {signal.Signals(-code).name}" if code < 0 else f"ended its process with code {code}"
+    names = {number.value: number.name for number in signal.Signals}
+    return f"ended with {names.get(-code, f'signal {-code}')}" if code < 0 else f"ended its process with code {code}"

@@ -1,0 +1,38 @@
+"""The rows can fail: with one line of detection broken, the row that is about it does."""
+
+import os
+
+import pytest
+from PIL import ImageFile
+from tests.bad_inputs import rows_evaluate, rows_train
+from tests.bad_inputs.bench import check
+from tests.bad_inputs.test_split_rows import ROWS
+
+BROKEN = {
+    "S7": ("PIL.ImageFile.LOAD_TRUNCATED_IMAGES", True),
+    "S8": ("bandwise.sources.jpeg.missing_part", lambda encoded: ""),
+    "S18": ("bandwise.sources.decode._require_size", lambda width, height, most: None),
+    "S21": ("bandwise.sources.scan.Scan._again", lambda self, folder: False),
+    "S22": ("os.access", lambda path, mode: True),
+    "S23": ("bandwise.store.groups._read", lambda work, path, size: work.source.read(path)),
+    "S24": ("bandwise.store.groups.content_hash", lambda encoded: os.urandom(8)),
+    "S32": ("bandwise.store.split.require_own_place", lambda source, out: None),
+    "S34": ("fcntl.flock", lambda descriptor, operation: None),
+    "S35": ("bandwise.store.conversion.require_same", lambda what, stored, wanted: None),
+    "S36": ("bandwise.store.commits._files_present", lambda out, record, group, bands: True),
+    "S40": ("bandwise.store.split.require_writable", lambda folder: folder.mkdir(exist_ok=True)),
+    "T7": ("bandwise.checkpoints.folder._check_files", lambda path: None),
+    "T18": ("bandwise.training.trainer.check_store", lambda store, config: None),
+    "E8": ("bandwise.serving.ensemble._require_run", lambda run, number, branch: None),
+    "E9": ("bandwise.checkpoints.folder._check_files", lambda path: None),
+}
+
+
+@pytest.mark.timeout(180)
+@pytest.mark.parametrize("row", BROKEN)
+def test_a_row_fails_when_what_it_is_about_is_broken(row, trained, tmp_path, monkeypatch):
+    assert not ImageFile.LOAD_TRUNCATED_IMAGES
+    rows = {**ROWS, **rows_train.rows(trained), **rows_evaluate.rows(trained)}
+    monkeypatch.setattr(*BROKEN[row])
+    with pytest.raises((AssertionError, KeyError)):
+        check(rows[row], tmp_path)

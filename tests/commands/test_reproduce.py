@@ -1,0 +1,68 @@
+"""A recorded result is repeated from its own configuration, to the last digit, and a changed figure is found."""
+
+import pytest
+from tests.pictures import make_folder
+
+from bandwise.commands.reproduce import differing, main
+from bandwise.commands.run import run_config
+from bandwise.config import AugmentConfig, DataConfig, NetworkConfig, RunConfig, SplitConfig, TrainingConfig
+from bandwise.errors import UsageError
+from bandwise.launch.evaluate import evaluate_run
+from bandwise.runs import open_run
+from bandwise.sealing import read_document, write_document
+
+
+@pytest.fixture(scope="module")
+def recorded(tmp_path_factory):
+    """The results of a run of two branches, with a head."""
+    root = tmp_path_factory.mktemp("reproduce")
+    pictures = make_folder(root / "pictures", classes=3, train=10, val=4, side=20)
+    config = RunConfig(
+        name="tiny",
+        data=DataConfig(data=str(pictures)),
+        split=SplitConfig(stride=2, canvas=16, holdout=0.2),
+        branches="0;1",
+        network=NetworkConfig(model="resnet8-slim", stem="dense"),
+        training=TrainingConfig(crop=16, epochs=1, batch_size=6, seed=4),
+        augment=AugmentConfig(hflip=0.5),
+    )
+    run_config(config, root / "run")
+    evaluate_run(open_run(root / "run"), with_head=True)
+    return root / "run" / "results.json"
+
+
+def test_a_repetition_is_equal_to_the_last_digit(recorded, tmp_path):
+    outcome = main([str(recorded), "--out", str(tmp_path / "again")])
+    assert outcome.exit_code == 0, outcome.text
+    assert "every figure is equal to the last digit" in outcome.text
+    assert "head" in read_document(tmp_path / "again" / "results.json")["rules"]
+
+
+def test_a_changed_figure_is_found(recorded, tmp_path):
+    content = read_document(recorded)
+    content["branches"][1]["nll"] += 1e-15
+    content["rules"]["head"]["top1"] += 0.25
+    write_document(tmp_path / "changed.json", content)
+    outcome = main([str(tmp_path / "changed.json"), "--out", str(tmp_path / "again")])
+    assert outcome.exit_code == 1
+    assert "2 figures differ" in outcome.text
+    assert "branches[1].nll: " in outcome.text
+
+
+def test_time_and_sizes_are_not_compared(recorded):
+    content = read_document(recorded)
+    other = read_document(recorded)
+    other["branches"][0]["wall_s"] = 1e9
+    other["cost"]["wall_s_sum"] = 1e9
+    other["new figure"] = other["branches"][0]["new"] = 1
+    assert list(differing(content, other)) == []
+    del other["branches"][0]["nll"]
+    assert [line.partition(":")[0] for line in differing(content, other)] == ["branches[0].nll"]
+
+
+def test_what_is_no_result_is_refused(recorded, tmp_path):
+    with pytest.raises(UsageError, match="is no recorded result of the centre crop"):
+        main([str(recorded.with_name("run.json")), "--out", str(tmp_path / "again")])
+    write_document(tmp_path / "ten.json", {**read_document(recorded), "crops": 10})
+    with pytest.raises(UsageError, match="is no recorded result of the centre crop"):
+        main([str(tmp_path / "ten.json"), "--out", str(tmp_path / "again")])

@@ -1,0 +1,355 @@
+"""Files from a stranger, each as a case for the command line: what to lay out, what to run, and how it may end."""
+
+import copy
+import io
+import json
+import os
+import shutil
+import struct
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from bandwise.atomic import json_bytes, sha256_bytes
+from bandwise.sealing import seal
+
+REFUSED = frozenset((2, 4, 7))
+DEEP = 200_000
+
+
+@dataclass(frozen=True)
+class Case:
+    """One hostile file."""
+
+    name: str
+    build: Callable[[Path], list[str]]
+    """Lays it out in an empty folder and returns the command line."""
+    codes: frozenset[int] = REFUSED
+
+
+NOT_JSON: dict[str, bytes] = {
+    "empty": b"",
+    "noise": bytes(range(256)) * 4,
+    "deep lists": b"[" * DEEP,
+    "deep objects": b'{"a":' * DEEP,
+    "a key twice": b'{"format": "bandwise-store", "format": "bandwise-store"}',
+    "NaN": b'{"version": NaN}',
+    "a huge number": b'{"version": 1' + b"0" * 10_000 + b"}",
+    "a list": b"[1, 2]",
+    "null": b"null",
+    "UTF-16": '{"version": 1}'.encode("utf-16"),
+    "a BOM": b"\xef\xbb\xbf{}",
+    "lone surrogate": b'{"a": "\\ud800"}',
+    "zeros": bytes(5000),
+}
+
+
+def special_files(path: Path) -> dict[str, Callable[[], object]]:
+    """Return what may stand in the place of a file without being one; none may make us wait or read without end."""
+    return {
+        "a pipe": lambda: os.mkfifo(path),
+        "a folder": lambda: path.mkdir(),
+        "a link to nothing": lambda: path.symlink_to("nothing"),
+        "a link to itself": lambda: path.symlink_to(path.name),
+        "a link to endless zeros": lambda: path.symlink_to("/dev/zero"),
+        "a link to the passwords": lambda: path.symlink_to("/etc/passwd"),
+        "300 MB of nothing": lambda: _sparse(path, 300 << 20),
+    }
+
+
+def _sparse(path: Path, size: int) -> None:
+    with open(path, "wb") as stream:
+        stream.truncate(size)
+
+
+def _paths(value: object, place: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
+    yield place
+    items = value.items() if isinstance(value, dict) else enumerate(value[:1]) if isinstance(value, list) else ()
+    for key, part in items:
+        yield from _paths(part, (*place, key))
+
+
+def _replaced(document: Any, place: tuple[Any, ...], value: object) -> Any:
+    changed = copy.deepcopy(document)
+    inner = changed
+    for key in place[:-1]:
+        inner = inner[key]
+    inner[place[-1]] = value
+    return changed
+
+
+def stores(small: Path) -> list[Case]:
+    """Stores that are verified: a manifest with a right seal and wrong content, and damaged or strange files."""
+    manifest = json.loads((small / "MANIFEST.json").read_text())
+    del manifest["self_sha256"]
+    cases = []
+
+    def case(name: str, change: Callable[[Path], object]) -> None:
+        def build(folder: Path) -> list[str]:
+            shutil.copytree(small, folder / "store")
+            change(folder / "store")
+            return ["verify", str(folder / "store"), "--json"]
+
+        cases.append(Case(f"store: {name}", build))
+
+    def sealed(content: Any) -> Callable[[Path], object]:
+        return lambda store: (store / "MANIFEST.json").write_bytes(json_bytes(seal(content)))
+
+    skipped = {"versions", "source", "pixels", "notes"}
+    places = [place for place in _paths(manifest) if place and place[0] not in skipped and len(place) <= 4]
+    for number, place in enumerate(places):
+        bad: tuple[object, ...] = (None, -1, 2**62, "../../etc/passwd", [], {}, 1e300)
+        case(f"{place} changed", sealed(_replaced(manifest, place, bad[number % len(bad)])))
+    for name in ("../outside", "/etc/passwd", "band-00/../../outside", "a\0b", "BAND", "x" * 5000):
+        facts = {**manifest["files"], name: {"bytes": 1, "sha256": "0" * 64}}
+        case(f"names {name[:20]!r}", sealed({**manifest, "files": facts}))
+    for target in ("MANIFEST.json", "STORE.json"):
+        for name, content in NOT_JSON.items():
+            case(f"{target} is {name}", lambda store, t=target, c=content: (store / t).write_bytes(c))
+    parquet = "band-00/train-00000-of-00001.parquet"
+    content = (small / parquet).read_bytes()
+    for cut in (0, 1, 4, 11, 12, len(content) // 2, len(content) - 9, len(content) - 1):
+        case(f"a band cut at {cut}", lambda store, c=cut: (store / parquet).write_bytes(content[:c]))
+    for length in (0, 2**31 - 1, 2**32 - 1):
+        tail = content[:-8] + struct.pack("<I", length) + b"PAR1"
+        case(f"a footer of {length} bytes", lambda store, t=tail: (store / parquet).write_bytes(t))
+    for target in ("MANIFEST.json", "STORE.json", "samples.parquet", parquet, "commits/val-00000.bands-0_3.json"):
+        for name in special_files(small / "x"):
+
+            def put(store: Path, target: str = target, name: str = name) -> None:
+                (store / target).unlink()
+                special_files(store / target)[name]()
+
+            case(f"{target} is {name}", put)
+    return cases
+
+
+def _commit_again(step: Path) -> None:
+    """Write the record of a checkpoint for the files that are there now, as a stranger would."""
+    names = ("model.safetensors", "optim.safetensors", "state.json")
+    facts = {
+        name: {"bytes": (step / name).stat().st_size, "sha256": sha256_bytes((step / name).read_bytes())} for name in names
+    }
+    commit = json.loads((step / "COMMIT.json").read_text())
+    (step / "COMMIT.json").write_bytes(json_bytes({**commit, "files": facts}))
+
+
+def _tensors(header: bytes, length: int | None = None, data: bytes = b"") -> bytes:
+    return struct.pack("<Q", len(header) if length is None else length) + header + data
+
+
+HEADERS: dict[str, bytes] = {
+    "empty": b"",
+    "seven bytes": bytes(7),
+    "a header of 2^63 bytes": _tensors(b"{}", 2**63),
+    "a header of 100 MB": _tensors(b"{}", 100 << 20),
+    "a header longer than the file": _tensors(b"{}", 3),
+    "no object": _tensors(b"[]"),
+    "deep lists": _tensors(b"[" * DEEP),
+    "deep objects": _tensors(b'{"a":' * DEEP),
+    "not UTF-8": _tensors(b"\xff\xfe{}"),
+    "no tensors": _tensors(b"{}"),
+    "a name twice": _tensors(b'{"a":{"dtype":"U8","shape":[1],"data_offsets":[0,1]},' * 2 + b"}", None, b"x"),
+    **{
+        f"{dtype} {shape} at {offsets}": _tensors(
+            json.dumps({"a": {"dtype": dtype, "shape": shape, "data_offsets": offsets}}).encode(), None, bytes(16)
+        )
+        for dtype, shape, offsets in (
+            ("F32", [4], [0, 2**62]),
+            ("F32", [4], [16, 0]),
+            ("F32", [-4], [0, 16]),
+            ("F32", [2**62, 2**62], [0, 16]),
+            ("F32", [2**34], [0, 16]),
+            ("F32", [4], [1, 17]),
+            ("F32", [3], [0, 12]),
+            ("F99", [4], [0, 16]),
+            ("F32", "4", [0, 16]),
+            ("F32", [4.0], [0, 16]),
+            ("F32", [4], [0]),
+            ("F64", [4], [0, 16]),
+            ("U8", [16], [0, 16]),
+            ("BOOL", [16], [0, 16]),
+        )
+    },
+}
+
+
+def checkpoints(run: Path, picture: Path) -> list[Case]:
+    """Runs of a stranger that a picture is classified with; their records have right hashes."""
+    cases = []
+
+    def case(name: str, change: Callable[[Path], object], *, commit: bool = True) -> None:
+        def build(folder: Path) -> list[str]:
+            shutil.copytree(run, folder / "run", ignore=shutil.ignore_patterns("store", "preview", "logits"))
+            step = max((folder / "run" / "branch-00").glob("step-*"))
+            change(step)
+            if commit:
+                _commit_again(step)
+            return ["predict", str(folder / "run"), str(picture)]
+
+        cases.append(Case(f"checkpoint: {name}", build))
+
+    for name, content in HEADERS.items():
+        case(f"weights are {name}", lambda step, c=content: (step / "model.safetensors").write_bytes(c))
+    for name, content in NOT_JSON.items():
+        case(f"state is {name}", lambda step, c=content: (step / "state.json").write_bytes(c))
+        case(f"record is {name}", lambda step, c=content: (step / "COMMIT.json").write_bytes(c), commit=False)
+    state = json.loads((max((run / "branch-00").glob("step-*")) / "state.json").read_text())
+    for place, value in (
+        (("version",), 99),
+        (("version",), "1"),
+        (("bands",), [0] * 1000),
+        (("bands",), [-1]),
+        (("bands",), "../.."),
+        (("store", "channels"), 10**9),
+        (("store", "classes"), ["a"] * 10**6),
+        (("store", "classes"), None),
+        (("store", "mean"), [[1e308] * 3]),
+        (("store", "mean"), [["x"]]),
+        (("store", "std"), [[-1.0] * 3]),
+        (("config", "network", "model"), "os.system"),
+        (("config", "network", "model"), "../../etc/passwd"),
+        (("config", "network", "model"), "timm:hf-hub:stranger/model"),
+        (("config", "network", "model"), "resnet152"),
+        (("config", "split", "stride"), 10**9),
+        (("config", "split", "canvas"), 10**9),
+        (("config", "training", "crop"), 10**9),
+        (("config", "training", "opt"), "eval"),
+        (("config",), {}),
+        (("position",), {}),
+        (("total_steps",), None),
+    ):
+        changed = json_bytes(_replaced(state, place, value))
+        case(f"state says {place} {str(value)[:20]}", lambda step, c=changed: (step / "state.json").write_bytes(c))
+    for target in ("model.safetensors", "state.json", "COMMIT.json"):
+        for name in special_files(run / "x"):
+
+            def put(step: Path, target: str = target, name: str = name) -> None:
+                (step / target).unlink()
+                special_files(step / target)[name]()
+
+            case(f"{target} is {name}", put, commit=False)
+    return cases
+
+
+CONFIGS: dict[str, bytes] = {
+    "a constructor": b"split: !!python/object/apply:os.system [touch CANARY]\n",
+    "a name": b"split: !!python/name:os.system\n",
+    "a module": b"!!python/module:os\n",
+    "a tuple": b"split: !!python/tuple [1]\n",
+    "laughs": b"a: &a [x,x]\nb: &b [*a,*a]\nc: &c [*b,*b]\nsplit: *c\n",
+    "itself": b"&a [*a]\n",
+    "a key twice": b"split: {}\nsplit: {}\n",
+    "a merge key": b"split:\n  <<: {stride: 2}\n",
+    "deep": b"[" * 5000,
+    "2 MB": b"#" * (2 << 20),
+    "binary": bytes(range(256)),
+    "unknown key": b"splitt: {}\n",
+    "a list": b"- 1\n",
+    "a number": b"7\n",
+    "two documents": b"split: {}\n---\nsplit: {}\n",
+    "stride 0": b"split: {stride: 0}\n",
+    "stride -1": b"split: {stride: -1}\n",
+    "stride huge": b"split: {stride: 99999999999999999999}\n",
+    "stride text": b"split: {stride: '2'}\n",
+    "stride true": b"split: {stride: true}\n",
+    "stride float": b"split: {stride: 2.0}\n",
+    "lr nan": b"training: {lr: .nan}\n",
+    "lr inf": b"training: {lr: .inf}\n",
+    "lr text": b"training: {lr: 1e-3}\n",
+    "epochs huge": b"training: {epochs: 1000000000000}\n",
+    "threads": b"training: {threads: -4}\n",
+    "model": b"network: {model: __import__('os').system('touch CANARY')}\n",
+    "model path": b"network: {model: ../../etc/passwd}\n",
+    "pth": b"network: {initial_checkpoint: stranger.pth}\n",
+    "branches": b"branches: '0;99'\n",
+    "branches many": b"branches: '" + b"0;" * 5000 + b"0'\n",
+    "transform": b"split: {transform: 'lambda x: x'}\n",
+    "null section": b"split: null\n",
+    "date": b"split: {stride: 2020-01-01}\n",
+    "sexagesimal": b"split: {stride: 1:30}\n",
+    "a set": b"split: !!set {stride}\n",
+    "binary tag": b"split: !!binary aGVsbG8=\n",
+}
+
+
+def configs(store: Path) -> list[Case]:
+    """Configuration files of a stranger."""
+
+    def build_for(content: bytes) -> Callable[[Path], list[str]]:
+        def build(folder: Path) -> list[str]:
+            (folder / "c.yaml").write_bytes(content)
+            out = ["--out", str(folder / "out"), "--store", str(store)]
+            return ["train", "--config", str(folder / "c.yaml"), *out]
+
+        return build
+
+    return [Case(f"configuration: {name}", build_for(content)) for name, content in CONFIGS.items()]
+
+
+def tars() -> list[Case]:
+    """Shards of a stranger; nothing of them may be unpacked anywhere."""
+    import tarfile
+
+    picture = io.BytesIO()
+    Image.fromarray(np.zeros((16, 16, 3), np.uint8)).save(picture, "PNG")
+    png = picture.getvalue()
+
+    def archive(*facts: tarfile.TarInfo) -> bytes:
+        stream = io.BytesIO()
+        with tarfile.open(fileobj=stream, mode="w") as tar:
+            for one in facts:
+                one.size = len(png) if one.isreg() else 0
+                tar.addfile(one, io.BytesIO(png) if one.isreg() else None)
+        return stream.getvalue()
+
+    def named(name: str, kind: bytes = tarfile.REGTYPE, link: str = "") -> tarfile.TarInfo:
+        facts = tarfile.TarInfo(name)
+        facts.type, facts.linkname = kind, link
+        return facts
+
+    good = archive(named("0.png"), named("0.cls"))
+    contents = {
+        "parent": archive(named("../outside.png")),
+        "absolute": archive(named("/tmp/outside.png")),
+        "parent inside": archive(named("a/../../outside.png")),
+        "long name": archive(named("x" * 5000 + ".png")),
+        "empty name": archive(named("")),
+        "link": archive(named("a.png", tarfile.SYMTYPE, "/etc/passwd")),
+        "hard link": archive(named("a.png", tarfile.LNKTYPE, "../../etc/passwd")),
+        "pipe": archive(named("a.png", tarfile.FIFOTYPE)),
+        "device": archive(named("a.png", tarfile.CHRTYPE)),
+        "sparse": archive(named("a.png", tarfile.GNUTYPE_SPARSE)),
+        "cut": good[:700],
+        "cut in a header": good[:100],
+        "empty": b"",
+        "zeros": bytes(10240),
+        "noise": bytes(range(256)) * 40,
+        "gzip": b"\x1f\x8b\x08" + bytes(100),
+        "joined": good + good,
+        "huge size": good[:124] + b"77777777777\0" + good[136:],
+        "negative size": good[:124] + b"\xff" * 12 + good[136:],
+        "wrong checksum": good[:148] + b"0000000\0" + good[156:],
+        "no label": archive(named("0.png")),
+        "label is a picture": good,
+        "twice": archive(named("0.png"), named("0.png"), named("0.cls")),
+        "newline": archive(named("a\nb.png")),
+        "not UTF-8": archive(named("a\udcff.png")),
+    }
+
+    def build_for(content: bytes) -> Callable[[Path], list[str]]:
+        def build(folder: Path) -> list[str]:
+            (folder / "data").mkdir()
+            for split in ("train", "val"):
+                (folder / "data" / f"{split}-000000.tar").write_bytes(content)
+            out = ["--out", str(folder / "out"), "--canvas", "16", "--stride", "2"]
+            return ["split", "--source", "webdataset", "--data", str(folder / "data"), *out]
+
+        return build
+
+    codes = frozenset((2, 3))
+    return [Case(f"tar: {name}", build_for(content), codes) for name, content in contents.items()]
