@@ -3,7 +3,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: install demo test recipes check lint types docs tables reproduce clean
+.PHONY: install demo test bench recipes check lint types docs tables reproduce clean
 
 install: $(STAMP)
 
@@ -30,6 +30,10 @@ types: install
 
 docs: install
 	$(BIN)/sphinx-build -q -W -b html docs docs/_build/html
+
+bench: install
+	$(BIN)/bandwise bench all --record benchmarks
+	$(BIN)/bandwise bench table --record benchmarks --into benchmarks/README.md
 
 tables: install
 	$(BIN)/bandwise report --results results --table summary --into README.md

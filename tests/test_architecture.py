@@ -41,9 +41,12 @@ MAY_IMPORT = {
     "report": LEAVES | {"runs", "evaluation"},
     "doctor": LEAVES | {"sources", "store", "checkpoints", "training"},
     "recipes": {"config", "errors"},
+    "bench": LEAVES
+    | {"sources", "bands", "store", "models", "training", "fusion", "evaluation", "launch", "serving", "report"}
+    | {"checkpoints", "recipes", "runs", "torchvision_compat"},
     "commands": LEAVES
     | {"sources", "bands", "store", "models", "training", "fusion", "evaluation", "launch", "serving", "report", "doctor"}
-    | {"recipes", "runs"},
+    | {"recipes", "runs", "bench"},
     "cli": {"commands", "errors", "version"},
     "__main__": {"cli"},
 }

@@ -10,12 +10,25 @@ from pathlib import Path
 from typing import Any
 
 from tests.bad_inputs.bench import Bench, Case
-from tests.bad_inputs.trained import Trained, change_json, newest, weights_of
-from tests.bad_inputs.training_faults import bad_losses, full_disk, newest_step, with_signal
+from tests.bad_inputs.trained import Trained, change_json, weights_of
+from tests.bad_inputs.training_faults import (
+    bad_losses,
+    band_file,
+    clocks,
+    flip,
+    flip_all,
+    flip_newest,
+    full_disk,
+    half_a_row,
+    label_out_of_range,
+    last_finite,
+    not_started_again,
+    other_branch_is_finished,
+    with_signal,
+)
 from tests.bad_inputs.traps import end_process
 from tests.pictures import make_folder
 
-from bandwise.checkpoints import folder as checkpoints
 from bandwise.checkpoints.folder import steps
 from bandwise.launch import local
 from bandwise.locks import folder_lock
@@ -149,53 +162,9 @@ def rows(trained: Trained) -> Rows:
         assert bench.call(*bench.split("--canvas", "16", "--holdout", "0.2")).code == 0, bench.err
         return trained.fresh(bench, "--branch", "0", store=bench.store)
 
-    def label_out_of_range(store: Path) -> None:
-        change_json(store / "MANIFEST.json", classes=["class-0", "class-1"])
-
-    def band_file(store: Path) -> Path:
-        return next(store.glob("band-00/train-*.parquet"))
-
-    def flip(path: Path) -> None:
-        content = bytearray(path.read_bytes())
-        content[len(content) // 2] ^= 1
-        path.write_bytes(content)
-
-    def flip_newest(run: Path) -> None:
-        flip(newest(run) / "model.safetensors")
-
-    def flip_all(run: Path) -> None:
-        for path in steps(run / "branch-00"):
-            flip(path / "model.safetensors")
-
     def set_aside(bench: Bench) -> None:
         undisturbed(bench)
         assert (bench.path / "run" / "branch-00" / "damaged-step-000000007").is_dir()
-
-    def not_started_again(bench: Bench) -> None:
-        assert {path.name for path in (bench.path / "run" / "branch-00").glob("*step-*")} != set()
-        assert newest_step(bench.path / "run") <= 7
-
-    def clocks(run: Path) -> None:
-        """Turn the order of the times round, and let one lie before 1970."""
-        for number, path in enumerate(steps(run / "branch-00")):
-            for each in (path, *path.iterdir()):
-                os.utime(each, ns=(-(10**9) + 10**12 * number,) * 2)
-
-    def half_a_row(run: Path) -> None:
-        with open(run / "branch-00" / "metrics.jsonl", "ab") as stream:
-            stream.write(b'{"epoch": 2, "train_lo')
-
-    def last_finite(bench: Bench) -> None:
-        branch = bench.path / "run" / "branch-00"
-        assert newest_step(bench.path / "run") < 6
-        assert checkpoints.read_checkpoint(steps(branch)[0]).state["position"]["bad_losses"] < 3
-
-    def other_branch_is_finished(bench: Bench) -> None:
-        assert not (bench.path / "run" / "branch-00" / "summary.json").exists()
-        assert (bench.path / "run" / "branch-01" / "summary.json").exists()
-        bench.call("fuse", bench.path / "run")
-        assert bench.code == 2
-        assert "branches [0] of" in bench.err
 
     return {
         "T1": (
@@ -318,7 +287,7 @@ def rows(trained: Trained) -> Rows:
                 ["has 27 training samples, fewer than one batch of 28; use --batch-size 27"],
             ),
             Case(fresh("--batch-size", "1"), 2, ["batch_size is 1", "has batch normalisation"]),
-            Case(one_class, 2, ["has 1 class; a classifier needs at least 2"]),
+            Case(one_class, 2, ["is 1; it must be at least 2"]),
             Case(damaged_store(label_out_of_range), 4, ["labels"]),
         ),
         "T19": (Case(resumed(clocks), 0, ["continuing after step 7"], undisturbed),),

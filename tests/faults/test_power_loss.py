@@ -42,10 +42,10 @@ def watched_split(out: Path, monkeypatch: pytest.MonkeyPatch) -> Watch:
     return watch
 
 
-def check_split(watch: Watch, scratch: Path, reference: dict[str, bytes]) -> int:
+def check_split(watch: Watch, scratch: Path, reference: dict[str, bytes], most: int = STATES) -> int:
     """Look at what may be left of a split; return how many states were looked at."""
     rng, count = random.Random(1), 0
-    states = list(watch.states(rng, STATES))
+    states = list(watch.states(rng, most))
     resumed = set(rng.sample(range(len(states)), min(RESUMED, len(states))))
     for count, (moment, disk) in enumerate(states):
         for name in moment.promised:
@@ -90,10 +90,10 @@ def watched_training(store: Path, out: Path, monkeypatch: pytest.MonkeyPatch) ->
     return watch
 
 
-def check_training(watch: Watch, scratch: Path) -> int:
+def check_training(watch: Watch, scratch: Path, most: int = STATES) -> int:
     """The newest promised checkpoint, or a newer one, is there and whole; nothing else is taken for a checkpoint."""
     count = 0
-    for count, (moment, disk) in enumerate(watch.states(random.Random(2), STATES)):
+    for count, (moment, disk) in enumerate(watch.states(random.Random(2), most)):
         folder = build(disk, scratch / str(count))
         for path in steps(folder):
             try:
@@ -121,7 +121,7 @@ def test_a_split_without_that_line_loses_something(small, tmp_path, monkeypatch,
         breaks.apply(broken, patch.setattr)
         watch = watched_split(tmp_path / "store", monkeypatch)
     with pytest.raises(AssertionError, match="promised|complete"):
-        check_split(watch, tmp_path, contents(small))
+        check_split(watch, tmp_path, contents(small), 24)
     control()
 
 
@@ -131,5 +131,5 @@ def test_a_training_without_that_line_loses_something(train_store, tmp_path, mon
         breaks.apply(broken, patch.setattr)
         watch = watched_training(train_store, tmp_path / "branch", monkeypatch)
     with pytest.raises(AssertionError, match="promised|complete"):
-        check_training(watch, tmp_path)
+        check_training(watch, tmp_path, 24)
     control()

@@ -76,7 +76,7 @@ class BandQuantizer:
         self._offset = offsets(transform)[chosen].astype(np.float32)
         self._scale = scales(transform)[chosen].astype(np.float32)
         self._filters = np.concatenate([filters, self._offset[:, None] + np.float32(0.5)], axis=1)
-        self._folded = fold(filters, transform.stride)
+        self._folded = fold(filters.astype(np.float32), transform.stride)
         self._compiled = compiled_kernels(kernel) if self._folded is not None else None
         self._shape = (0, 0, 0)
         self._pixels = np.empty(0, np.uint8)
@@ -231,7 +231,9 @@ def reference_split(image: NDArray[np.uint8], transform: SubbandTransform) -> ND
     return np.ascontiguousarray(np.clip(result, 0, 255).transpose(0, 2, 3, 1))
 
 
-def band_sums(stored: NDArray[np.uint8], *, kernel: Kernel = "auto") -> tuple[NDArray[np.int64], NDArray[np.int64], int]:
+def band_sums(
+    stored: NDArray[np.uint8], *, kernel: Kernel = "auto"
+) -> tuple[NDArray[np.int64], NDArray[np.int64], int]:
     """Add up one picture's stored bands; integer sums of many pictures can be added in any order.
 
     Args:

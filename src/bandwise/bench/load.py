@@ -1,4 +1,4 @@
-"""`bandwise bench load`: batches of 256 for training, augmented and normalised, one core, in CPU microseconds a record."""
+"""`bandwise bench load`: batches of 256 for training, augmented and normalised, in CPU microseconds a record."""
 
 import dataclasses
 from collections.abc import Callable, Sequence
@@ -120,9 +120,7 @@ def _augment(store: Store, bands: Sequence[int]) -> Callable[[Tensor, NDArray[np
 
 
 def _epochs(store: Store, bands: Sequence[int], cache: Cache, batch: int) -> Callable[[], object]:
-    streams = [
-        (BatchStream(store, (band,), "train", batch, cache=cache), _augment(store, (band,))) for band in bands
-    ]
+    streams = [(BatchStream(store, (band,), "train", batch, cache=cache), _augment(store, (band,))) for band in bands]
 
     def run() -> None:
         for stream, use in streams:

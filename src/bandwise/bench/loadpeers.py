@@ -1,5 +1,6 @@
-"""What others do to get batches: JPEG files through Pillow and timm, a tar file of PNGs, a raw array in the page cache."""
+"""What others do to get batches: JPEG files with Pillow and timm, a tar file of PNGs, a raw array in the page cache."""
 
+import importlib
 import importlib.util
 import io
 import random
@@ -30,7 +31,7 @@ def image_folder(source: FolderSource, batch_size: int) -> Callable[[], int]:
     ensure_torchvision()
     from timm.data.transforms_factory import create_transform
 
-    made: Any = create_transform(CROP, is_training=True, color_jitter=None, interpolation="bilinear")
+    made: Any = create_transform(CROP, is_training=True, color_jitter=0.0, interpolation="bilinear")
     paths = [source.root / entry.path.decode() for entry in source.entries()]
 
     def one(path: Path) -> Tensor:
@@ -78,16 +79,20 @@ def webdataset_loop(path: Path, crop: int, batch_size: int) -> Callable[[], int]
     """Return an epoch with the `webdataset` package, with its shuffle buffer; None where it is not installed."""
     if importlib.util.find_spec("webdataset") is None:
         return None
-    import webdataset
+    webdataset: Any = importlib.import_module("webdataset")
 
     def epoch() -> int:
-        samples = webdataset.WebDataset(str(path), shardshuffle=False).shuffle(1000).decode("rgb8").to_tuple("png", "cls")
+        samples = (
+            webdataset.WebDataset(str(path), shardshuffle=False).shuffle(1000).decode("rgb8").to_tuple("png", "cls")
+        )
         return _batched((_augmented(pixels, crop) for pixels, _ in samples), batch_size)
 
     return epoch
 
 
-def memory_map(path: Path, shape: Sequence[int], batch_size: int, use: Callable[[Tensor, NDArray], object]) -> Callable[[], int]:
+def memory_map(
+    path: Path, shape: Sequence[int], batch_size: int, use: Callable[[Tensor, NDArray], object]
+) -> Callable[[], int]:
     """Return an epoch over a raw uint8 array in a file: a random gather into memory that is allocated once.
 
     Args:

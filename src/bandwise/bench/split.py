@@ -199,6 +199,5 @@ def _two_workers(pictures: Sequence[Photograph], options: Options) -> Figure:
         ratio_of="two workers / one",
         reach=reach,
         spread={"ours": rates[2], "one worker": rates[1]},
-        note="two workers: by the wall clock, without the start of the processes; a machine that does other work cannot "
-        "show it",
+        note="two workers: by the wall clock, without the start of the processes; a busy machine cannot show it",
     )

@@ -39,15 +39,16 @@ def stage_milliseconds(source: FolderSource, config: SplitConfig, scratch: Path)
     clock(
         "decode",
         lambda: pictures.extend(
-            decode(each, channels=3, background=255, exif="ignore", max_pixels=config.max_pixels)[0]
-            for each in encoded
+            decode(each, channels=3, background=255, exif="ignore", max_pixels=config.max_pixels)[0] for each in encoded
         ),
     )
     images: list[np.ndarray] = []
     clock("resize", lambda: images.extend(to_canvas(each, config.canvas) for each in pictures))
     transform = SubbandTransform(config.stride, config.transform)
     quantizer = BandQuantizer(transform)
-    stored = np.empty((count, transform.count, config.canvas // config.stride, config.canvas // config.stride, 3), np.uint8)
+    stored = np.empty(
+        (count, transform.count, config.canvas // config.stride, config.canvas // config.stride, 3), np.uint8
+    )
     clock("transform", lambda: [quantizer.split(image, out=out) for image, out in zip(images, stored, strict=True)])
     clock("sums", lambda: [band_sums(each) for each in stored])
     clock("sha256", lambda: [hashlib.sha256(each).digest() for each in encoded])

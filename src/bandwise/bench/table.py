@@ -36,7 +36,11 @@ def line_of(figure: dict[str, Any]) -> str:
     ours, *rest = _row(figure)
     peers, ratio, of, reach, holds = rest[1:]
     said = {"yes": "holds", "no": "MISSED", "": ""}[holds]
-    parts = [f"{ours}: {rest[0] or 'not measured'}", f"peers {peers}" if peers else "", f"{of} = {ratio}" if ratio else ""]
+    parts = [
+        f"{ours}: {rest[0] or 'not measured'}",
+        f"peers {peers}" if peers else "",
+        f"{of} = {ratio}" if ratio else "",
+    ]
     parts += [f"reach {reach}" if reach else "", said]
     return "; ".join(part for part in parts if part)
 

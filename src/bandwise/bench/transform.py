@@ -99,7 +99,7 @@ def _scipy(images: list[np.ndarray], stride: int) -> Callable[[], object]:
     def one(image: np.ndarray) -> Any:
         phases = split_phases(image.transpose(2, 0, 1).astype(np.float32), stride)
         blocks = phases.reshape(stride, stride, *phases.shape[1:])
-        values = scipy.fft.dctn(blocks, axes=(0, 1), norm="ortho")
+        values: Any = scipy.fft.dctn(blocks, axes=(0, 1), norm="ortho")
         return np.rint(values / stride + 128).clip(0, 255).astype(np.uint8)
 
     return lambda: [one(image) for image in images]

@@ -3,8 +3,9 @@
     bandwise run cifar10-sub4 --out runs/cifar10-sub4
 
 One family of networks throughout, the three-stage ResNet with a dense stem and one block a stage. The whole image (28
-px of 32) through `resnet8-narrow` costs 9.57 million multiply-adds, a band of 14 px through the same network 2.61, so four
-branches cost 1.09 times the one network on the whole image. Wider and narrower members fill the groups of equal cost:
+px of 32) through `resnet8-narrow` costs 9.57 million multiply-adds, a band of 14 px through the same network 2.61, so
+four branches cost 1.09 times the one network on the whole image. Wider and narrower members fill the groups of equal
+cost:
 
     9.6 to 10.6 million in all     baseline; every four-branch system; `joint4-wide` and `lowres-wide` (double width)
     2.4 to 2.7 million in all      `lowres`, `joint4`, `baseline-slim` (half width)
@@ -118,6 +119,17 @@ def baseline_stock() -> Recipe:
     return _control("baseline-stock", summary, stride=1, transform="identity", stem="stock")
 
 
+def sub4_image() -> Recipe:
+    """Augmentation before the split: random resized crops, which stored bands cannot do."""
+    return _at_image(_control("sub4-image", "Four dct2d bands of images augmented before the split."))
+
+
+def baseline_image() -> Recipe:
+    """The baseline with the augmentation of `cifar10-sub4-image`."""
+    summary = "One network on the whole image, with random resized crops."
+    return _at_image(_control("baseline-image", summary, stride=1, transform="identity"))
+
+
 def joint4_wide() -> Recipe:
     """All bands in one network of the cost of four branches."""
     return _control("joint4-wide", "All four bands in one network of double width.", "0,1,2,3", model="resnet8")
@@ -155,6 +167,11 @@ def smoke() -> Recipe:
         cost="under 3 min on two cores",
         expected="it finishes; accuracy after one epoch means nothing",
     )
+
+
+def _at_image(recipe: Recipe) -> Recipe:
+    augment = replace(recipe.config.augment, at="image", scale=0.5)
+    return replace(recipe, config=replace(recipe.config, augment=augment))
 
 
 _COST = "about 5 core-minutes of an AMD EPYC, all branches"
@@ -200,6 +217,8 @@ RECIPES = (
     sub4_float16,
     sub4_stock,
     baseline_stock,
+    sub4_image,
+    baseline_image,
     joint4_wide,
     lowres_wide,
     baseline_slim,

@@ -53,6 +53,8 @@ PAIRS = (
     _fused("bands against the whole image, without mirroring", "cifar10-sub4-noflip", "cifar10-baseline-noflip"),
     _fused("exact mirroring against none, dct2d", "cifar10-sub4", "cifar10-sub4-noflip"),
     _fused("inexact mirroring against none, dct1d", "cifar10-sub4-dct1d-inexact", "cifar10-sub4-dct1d"),
+    _fused("augmentation of the image against that of its bands", "cifar10-sub4-image", "cifar10-sub4"),
+    _fused("the same for the whole image", "cifar10-baseline-image", "cifar10-baseline"),
     _fused("unrounded bands against bytes", "cifar10-sub4-float16", "cifar10-sub4"),
     _fused("sixteen bands against four", "cifar10-sub16", "cifar10-sub4"),
     _fused("bands against the whole image, stock stem", "cifar10-sub4-stock", "cifar10-baseline-stock"),

@@ -11,10 +11,9 @@ from bandwise.groups import parse_bands
 from bandwise.sealing import read_sealed
 from bandwise.store.identity import Group, require_same
 from bandwise.store.layout import COMMITS_NAME, band_file, commit_file
+from bandwise.store.recordcheck import well_formed
 
 _NAME = re.compile(r"(train|holdout|val)-(\d{5,})(?:\.bands-([0-9_-]+))?\.json")
-
-_CONTENT = frozenset(("files", "bands", "rows", "bad", "notes", "digests", "canvas_digest", "statistics"))
 
 Planned = tuple[str, Group, tuple[int, ...]]
 
@@ -123,12 +122,12 @@ def _read_record(path: Path, key: dict[str, Any]) -> dict[str, Any] | None:
     except CorruptionError:
         return None
     require_same(str(path), {part: record.get(part) for part in key}, key)
-    return record if record.keys() >= _CONTENT else None
+    return record
 
 
 def _files_present(out: Path, record: dict[str, Any], group: Group, bands: tuple[int, ...]) -> bool:
     names = {band_file(band, group.split, group.index, group.count) for band in bands}
-    if set(record["files"]) != names or tuple(record["bands"]) != bands:
+    if not well_formed(record, group, bands, names):
         return False
     for name, facts in record["files"].items():
         path = out / name

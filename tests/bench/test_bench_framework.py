@@ -1,0 +1,128 @@
+"""Timing, figures and the generated table; nothing here is judged by time."""
+
+import itertools
+import json
+from pathlib import Path
+
+import pytest
+
+from bandwise.bench.documents import read_documents, record
+from bandwise.bench.figures import Figure, Reach, Spread
+from bandwise.bench.table import BEGIN, END, benchmarks_markdown, update_file
+from bandwise.bench.timing import Race, compare, race
+from bandwise.errors import CorruptionError, UsageError
+
+ROOT = Path(__file__).parent.parent.parent
+
+
+def test_contestants_take_turns_and_the_warm_up_is_not_counted():
+    order: list[str] = []
+    clock = itertools.count()
+    found = race(
+        {"a": lambda: order.append("a"), "b": lambda: order.append("b"), "c": lambda: order.append("c")},
+        rounds=3,
+        warm_up=1,
+        clock=lambda: float(next(clock)),
+    )
+    assert [order[i : i + 3] for i in range(0, 12, 3)] == [list("cab"), list("abc"), list("bca"), list("cab")]
+    assert found.seconds == {name: [1.0] * 3 for name in "abc"}
+
+
+def test_the_ratio_is_taken_round_by_round():
+    """A disturbance that slows a whole round down leaves the ratio alone, unlike the ratio of the medians."""
+    found = Race({"peer": [2.0, 2.0, 20.0, 22.0, 24.0], "ours": [1.0, 1.0, 10.0, 11.0, 12.0]})
+    assert found.ratio("peer", "ours") == Spread(2.0, 2.0, 2.0, 5)
+    figure = compare(
+        found,
+        "x",
+        unit="ms",
+        factor=1e3,
+        ours="ours",
+        over="peer",
+        under="ours",
+        peers=("peer",),
+        reach=Reach(">=", 2.0),
+        ratio_of="peer / ours",
+    )
+    assert (figure.ours, figure.peers, figure.ratio, figure.holds) == (10_000.0, {"peer": 20_000.0}, 2.0, True)
+
+
+def test_spread_is_that_of_numpy():
+    import numpy as np
+
+    values = [5.0, 1.0, 4.0, 2.0, 3.5, 9.0, 7.25]
+    assert Spread.of(values) == Spread(np.median(values), *np.percentile(values, [10, 90]), 7)
+    assert Spread.of([3.0]) == Spread(3.0, 3.0, 3.0, 1)
+
+
+@pytest.mark.parametrize(("op", "ratio", "holds"), [(">=", 1.9, False), (">=", 2.0, True), ("<=", 2.1, False)])
+def test_a_reach_is_kept_or_missed(op, ratio, holds):
+    assert Figure("x", "s", ours=1.0, ratio=ratio, reach=Reach(op, 2.0)).holds is holds
+
+
+def test_what_was_not_measured_is_null():
+    found = Figure("x", "GB/s", reach=Reach(">=", 0.6)).to_dict()
+    assert [found[key] for key in ("ours", "ratio", "holds")] == [None, None, None]
+    assert found["reach"] == {"op": ">=", "value": 0.6}
+
+
+def content(**changes):
+    figure = Figure("a|b/<i>", "ms", ours=1.23456, peers={"peer": 4.0}, ratio=3.24, reach=Reach(">=", 3.0))
+    document = {
+        "format": "bandwise-bench",
+        "bench": "transform",
+        "data": "photos",
+        "smallest": False,
+        "figures": [figure.to_dict(), Figure("gone", "GB/s", reach=Reach(">=", 0.6)).to_dict()],
+        "environment": {
+            "versions": dict.fromkeys(("torch", "numpy", "pyarrow", "pillow", "numba"), "1"),
+            "hardware": {"accelerator": None, "processor": "a processor"},
+            "commit": "0123456789abcdef",
+        },
+    }
+    return {**document, **changes}
+
+
+def test_records_come_back_and_become_a_table(tmp_path):
+    path = record(tmp_path, content())
+    assert path.name == "transform.json"
+    assert read_documents(tmp_path) == [content()]
+    text = benchmarks_markdown(read_documents(tmp_path))
+    rows = [line for line in text.splitlines() if line.startswith("| ")]
+    assert rows[1:] == [
+        "| a\\|b/&lt;i&gt; | 1.24 ms | peer 4 | 3.24 |  | &gt;= 3 | yes |",
+        "| gone |  |  |  |  | &gt;= 0.6 |  |",
+    ]
+    assert "one core of a processor" in text
+
+
+def test_only_figures_that_mean_something_are_recorded(tmp_path):
+    with pytest.raises(UsageError, match="--smallest measures is no figure"):
+        record(tmp_path, content(smallest=True))
+    with pytest.raises(UsageError, match="holds no benchmarks"):
+        read_documents(tmp_path)
+    (tmp_path / "other.json").write_text("{}")
+    with pytest.raises(CorruptionError, match="is no recorded benchmark"):
+        read_documents(tmp_path)
+
+
+def test_the_table_goes_between_its_marks(tmp_path):
+    page = tmp_path / "page.md"
+    page.write_text(f"before\n{BEGIN}\nold\n{END}\nafter\n")
+    update_file(page, "new\n")
+    assert page.read_text() == f"before\n{BEGIN}\nnew\n{END}\nafter\n"
+    page.write_text("no marks")
+    with pytest.raises(UsageError, match="has no <!-- benchmarks -->"):
+        update_file(page, "new\n")
+
+
+def test_the_published_table_is_that_of_the_recorded_figures():
+    page = (ROOT / "benchmarks" / "README.md").read_text(encoding="utf-8")
+    if not list((ROOT / "benchmarks").glob("*.json")):
+        assert page.count(BEGIN) == page.count(END) == 1
+        return
+    between = page.partition(f"{BEGIN}\n")[2].partition(END)[0]
+    assert between == benchmarks_markdown(read_documents(ROOT / "benchmarks"))
+    for document in read_documents(ROOT / "benchmarks"):
+        assert json.dumps(document)
+        assert not document["smallest"]

@@ -1,0 +1,96 @@
+"""`bandwise train` on a run that exists and on one that is refused; `bandwise verify` of runs and stores."""
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+from bandwise.cli import main
+from bandwise.runs import open_run
+
+FLAGS = [
+    "--stride",
+    "2",
+    "--canvas",
+    "24",
+    "--crop",
+    "24",
+    "--model",
+    "resnet8",
+    "--stem",
+    "dense",
+    "--branches",
+    "0;3",
+]
+
+
+@pytest.fixture
+def run(finished, tmp_path) -> Path:
+    return Path(shutil.copytree(finished, tmp_path / "run"))
+
+
+def resumed(run: Path, *flags: str) -> None:
+    """Take the last checkpoint of branch 1 away, and train it again."""
+    folder = run / "branch-01"
+    shutil.rmtree(sorted(folder.glob("step-*"))[-1])
+    assert main(["train", "--out", str(run), "--json", *flags]) == 0
+
+
+@pytest.mark.parametrize("jobs", ["1", "2"])
+def test_other_threads_are_accepted_and_said(run, capfd, jobs):
+    resumed(run, "--threads", "2", "--jobs", jobs)
+    said = capfd.readouterr().err
+    assert "training.threads: 1 -> 2" in said
+    assert "resumed branch 1 is not bit-exact: threads 1 -> 2" in said
+    assert json.loads((run / "branch-01" / "summary.json").read_text())["threads"] == 2
+    assert open_run(run).config.training.threads == 1
+
+
+def test_the_same_threads_are_bit_exact_and_nothing_is_said(run, finished, capfd):
+    resumed(run)
+    said = capfd.readouterr().err
+    assert "not bit-exact" not in said
+    name = f"branch-01/{sorted(path.name for path in (run / 'branch-01').glob('step-*'))[-1]}/model.safetensors"
+    assert (run / name).read_bytes() == (finished / name).read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"), [(["--batch-size", "999"], "--batch-size"), (["--opt", "no-such"], "no-such")]
+)
+def test_a_refused_configuration_leaves_nothing(finished, tmp_path, capsys, flags, message):
+    out = tmp_path / "new"
+    store = ["--store", str(finished / "store"), "--holdout", "0.25"]
+    assert main(["train", "--out", str(out), *store, *FLAGS, *flags]) == 2
+    assert message in capsys.readouterr().err
+    assert not out.exists()
+
+
+def test_verify_knows_a_run_from_a_store(run, capsys):
+    assert main(["verify", str(run), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["logits"] == 4
+    assert main(["verify", str(run / "store"), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["train"] == 27
+
+
+def test_a_damaged_marker_is_mended_without_saying_where_the_images_are(run, capsys):
+    path = run / "store" / "STORE.json"
+    good = path.read_bytes()
+    path.write_bytes(good[:50] + b"x" + good[51:])
+    assert main(["verify", str(run / "store"), "--json"]) == 4
+    assert "STORE.json" in json.loads(capsys.readouterr().out)["error"]["message"]
+    assert main(["verify", str(run / "store"), "--repair"]) == 0
+    assert path.read_bytes() == good
+
+
+def test_a_damaged_run_exits_with_4_and_is_mended(run, capsys):
+    path = run / "logits" / "val" / "branch-01.safetensors"
+    good = path.read_bytes()
+    path.write_bytes(good[:-1])
+    assert main(["verify", str(run), "--json"]) == 4
+    error = json.loads(capsys.readouterr().out)["error"]
+    assert error["exit_code"] == 4
+    assert "logits/val/branch-01.safetensors" in error["message"]
+    assert main(["verify", str(run), "--repair"]) == 0
+    assert "logits/val/branch-01.safetensors: predicted again" in capsys.readouterr().out
+    assert path.read_bytes() == good

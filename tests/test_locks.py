@@ -1,0 +1,121 @@
+"""One writer: exactly one of two starts wins, other machines count, and nothing in the place of a lock file harms."""
+
+import json
+import os
+import time
+from pathlib import Path
+
+import pytest
+
+from bandwise import locks
+from bandwise.errors import LockedError, UsageError
+from bandwise.locks import LOCK_NAME, SILENT_S, folder_lock
+
+STARTS = 50
+
+
+def start(folder: Path, go: Path, tried: Path) -> int:
+    """Fork a process that waits for `go`, tries the lock, and holds it until both have tried; 0 won, 5 lost."""
+    child = os.fork()
+    if child:
+        return child
+    code = 1
+    try:
+        while not go.exists():
+            pass
+        try:
+            with folder_lock(folder):
+                (tried / str(os.getpid())).touch()
+                code = 0
+                while len(list(tried.iterdir())) < 2:
+                    time.sleep(0.001)
+        except LockedError as error:
+            (tried / str(os.getpid())).touch()
+            code = 5 if "process " in str(error) and "started 2" in str(error) else 6
+    finally:
+        os._exit(code)
+
+
+def double_starts(tmp_path: Path, count: int) -> list[list[int]]:
+    outcomes = []
+    for number in range(count):
+        folder, tried, go = (tmp_path / f"{name}-{number}" for name in ("folder", "tried", "go"))
+        folder.mkdir()
+        tried.mkdir()
+        children = [start(folder, go, tried) for _ in range(2)]
+        go.touch()
+        outcomes.append(sorted(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) for child in children))
+    return outcomes
+
+
+def test_of_two_starts_exactly_one_wins_and_the_other_names_it(tmp_path):
+    assert double_starts(tmp_path, STARTS) == [[0, 5]] * STARTS
+
+
+def test_without_the_lock_both_win(tmp_path, monkeypatch):
+    """Negative control."""
+    monkeypatch.setattr("fcntl.flock", lambda *_: None)
+    assert double_starts(tmp_path, 3) == [[0, 0]] * 3
+
+
+def left_behind(folder: Path, *, host: str, age_s: float) -> Path:
+    path = folder / LOCK_NAME
+    path.write_text(json.dumps({"host": host, "pid": 4711, "started": "2026-01-01T00:00:00+0000"}))
+    then = time.time() - age_s
+    os.utime(path, (then, then))
+    return path
+
+
+def test_the_fresh_lock_of_another_machine_counts(tmp_path):
+    path = left_behind(tmp_path, host="elsewhere", age_s=5)
+    with (
+        pytest.raises(LockedError, match=r"process 4711 on elsewhere, started 2026.* lapses after 60 s") as caught,
+        folder_lock(tmp_path),
+    ):
+        pass
+    assert caught.value.exit_code == 5
+    assert os.listdir(tmp_path) == [path.name]  # noqa: PTH208
+
+
+def test_a_silent_one_is_taken_over(tmp_path):
+    left_behind(tmp_path, host="elsewhere", age_s=SILENT_S + 5)
+    with folder_lock(tmp_path):
+        assert json.loads((tmp_path / LOCK_NAME).read_text())["pid"] == os.getpid()
+
+
+def test_the_lock_of_a_dead_process_of_this_machine_is_taken_over_at_once(tmp_path):
+    """Also if another process has its number by now: this one."""
+    path = left_behind(tmp_path, host=os.uname().nodename, age_s=1)
+    path.write_text(path.read_text().replace("4711", str(os.getpid())))
+    with folder_lock(tmp_path):
+        pass
+    assert not path.exists()
+
+
+def test_a_holder_gives_signs_of_life(tmp_path, monkeypatch):
+    monkeypatch.setattr(locks, "RENEWED_S", 0.01)
+    path = tmp_path / LOCK_NAME
+    with folder_lock(tmp_path):
+        os.utime(path, (0, 0))
+        deadline = time.monotonic() + 30
+        while path.stat().st_mtime == 0 and time.monotonic() < deadline:
+            time.sleep(0.01)
+        assert time.time() - path.stat().st_mtime < SILENT_S
+
+
+def test_a_link_in_the_place_of_the_lock_is_not_followed(tmp_path):
+    target = tmp_path / "precious"
+    target.write_text("content")
+    (tmp_path / LOCK_NAME).symlink_to(target)
+    with pytest.raises(UsageError, match="is no lock file"), folder_lock(tmp_path):
+        pass
+    assert target.read_text() == "content"
+
+
+@pytest.mark.timeout(20)
+@pytest.mark.parametrize("kind", ["pipe", "folder"])
+def test_what_is_no_lock_file_is_refused(tmp_path, kind):
+    path = tmp_path / LOCK_NAME
+    os.mkfifo(path) if kind == "pipe" else path.mkdir()
+    with pytest.raises(UsageError, match="is no lock file"), folder_lock(tmp_path):
+        pass

@@ -1,0 +1,130 @@
+"""The run folder: what may change between two calls, what a refused configuration leaves, and the logits files."""
+
+import json
+import os
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from bandwise.config import RunConfig, TrainingConfig
+from bandwise.errors import BandwiseError, CorruptionError, IncompatibleError, UsageError
+from bandwise.runs import (
+    FREE_TRAINING,
+    LogitsFile,
+    create_run,
+    leaving_no_trace,
+    open_run,
+    read_logits,
+    write_logits,
+)
+
+CONFIG = RunConfig(training=TrainingConfig(epochs=2))
+OTHER: dict[str, Any] = {
+    "threads": 2,
+    "device": "cpu",
+    "cache": "none",
+    "checkpoint_steps": 7,
+    "keep_checkpoints": 3,
+    "loader_workers": 1,
+}
+META = {"branch": "0", "split": "val", "crops": "1", "store": "s", "classes": "c"}
+
+
+def with_training(**changes: Any) -> RunConfig:
+    return replace(CONFIG, training=replace(CONFIG.training, **changes))
+
+
+def test_the_free_fields_are_those_of_this_test():
+    assert set(OTHER) == set(FREE_TRAINING)
+
+
+@pytest.mark.parametrize("name", OTHER)
+def test_a_free_field_may_change_and_is_said(tmp_path, capsys, name):
+    create_run(tmp_path / "run", CONFIG)
+    before = (tmp_path / "run" / "run.json").read_bytes()
+    run = create_run(tmp_path / "run", with_training(**{name: OTHER[name]}))
+    assert getattr(run.config.training, name) == OTHER[name]
+    assert f"training.{name}: " in capsys.readouterr().err
+    assert (tmp_path / "run" / "run.json").read_bytes() == before
+
+
+def test_another_field_may_not(tmp_path):
+    create_run(tmp_path / "run", CONFIG)
+    with pytest.raises(IncompatibleError, match=r"training\.lr: 0\.05 -> 0\.1") as caught:
+        create_run(tmp_path / "run", with_training(lr=0.1, threads=2))
+    assert "threads" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("error", "gone"), [(UsageError("no"), True), (IncompatibleError("no"), False), (CorruptionError("no"), False)]
+)
+def test_a_refused_configuration_leaves_no_run(tmp_path, error, gone):
+    path = tmp_path / "run"
+
+    def refused() -> None:
+        with leaving_no_trace(path):
+            create_run(path, CONFIG).branch_folder(0).mkdir()
+            raise error
+
+    with pytest.raises(BandwiseError, match="no"):
+        refused()
+    assert path.exists() != gone
+
+
+def test_a_run_that_was_there_or_that_holds_a_training_is_kept(tmp_path):
+    path = tmp_path / "run"
+
+    def refused() -> None:
+        with leaving_no_trace(path):
+            folder = create_run(path, CONFIG).branch_folder(0)
+            folder.mkdir(exist_ok=True)
+            (folder / "step").touch()
+            raise UsageError("no")
+
+    with pytest.raises(UsageError, match="no"):
+        refused()
+    (path / "branch-00" / "step").unlink()
+    with pytest.raises(UsageError, match="no"):
+        refused()
+    assert open_run(path).config == CONFIG
+
+
+def logits() -> LogitsFile:
+    draw = np.random.default_rng(0)
+    return LogitsFile(np.arange(4), np.array([0, 1, 2, 0]), draw.normal(size=(4, 3)).astype(np.float32), META)
+
+
+def test_every_flipped_bit_of_a_logits_file_is_found(tmp_path):
+    path = tmp_path / "branch-00.safetensors"
+    write_logits(path, logits())
+    good = path.read_bytes()
+    assert len(good) < 1000
+    for position in range(len(good)):
+        for bit in range(8):
+            changed = bytearray(good)
+            changed[position] ^= 1 << bit
+            path.write_bytes(changed)
+            with pytest.raises(CorruptionError, match=r"branch-00\.safetensors"):
+                read_logits(path)
+
+
+def test_a_name_that_stands_twice_in_the_header_is_refused(tmp_path):
+    path = tmp_path / "branch-00.safetensors"
+    write_logits(path, logits())
+    good = path.read_bytes()
+    length = int.from_bytes(good[:8], "little")
+    header = json.loads(good[8 : 8 + length])
+    twice = json.dumps(header)[:-1] + ', "ids": ' + json.dumps(header["ids"]) + "}"
+    padded = twice.encode() + b" " * (-len(twice) % 8)
+    path.write_bytes(len(padded).to_bytes(8, "little") + padded + good[8 + length :])
+    with pytest.raises(CorruptionError, match="a name stands twice in its header"):
+        read_logits(path)
+
+
+@pytest.mark.timeout(10)
+def test_a_pipe_in_the_place_of_logits_is_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "branch-00.safetensors")
+    with pytest.raises(CorruptionError, match="is no file"):
+        read_logits(tmp_path / "branch-00.safetensors")
