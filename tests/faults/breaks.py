@@ -22,7 +22,6 @@ from bandwise.store import checks, conversion, groups
 from bandwise.store.commits import Commits
 from bandwise.training import learner, loop, optim, trainer
 
-
 _setter: list[Callable[[Any, str, Any], None]] = [setattr]
 
 

@@ -1,8 +1,8 @@
 """Processes that start in milliseconds: a server imports everything once and forks one child for each trial.
 
 The client (`ForkServer`, in the test process) and the server (`main`, started with `-m`) talk in lines of JSON. A child
-runs one function of `tests.faults.jobs` in a process group of its own and ends with the exit code that the command line would
-give for what the function raised.
+runs one function of `tests.faults.jobs` in a process group of its own and ends with the exit code that the command line
+would give for what the function raised.
 """
 
 import contextlib

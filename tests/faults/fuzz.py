@@ -36,7 +36,18 @@ from bandwise.store.verify import verify_store
 
 SECONDS = 10
 _NUMBERS = (b"0", b"-1", b"1e400", b"NaN", b"18446744073709551616", b"null", b"[]", b"{}", b'""', b"true", b'"../.."')
-_WORDS = (b"\x00" * 8, b"\xff" * 8, b"\xff\xff\xff\x7f", b"..", b"/", b'"', b"{", b"[", b"\n", b"!!python/name:os.system ")
+_WORDS = (
+    b"\x00" * 8,
+    b"\xff" * 8,
+    b"\xff\xff\xff\x7f",
+    b"..",
+    b"/",
+    b'"',
+    b"{",
+    b"[",
+    b"\n",
+    b"!!python/name:os.system ",
+)
 
 
 @dataclass(frozen=True)
@@ -209,7 +220,9 @@ def make_targets(folder: Path) -> dict[str, Callable[[], Target]]:
     def manifest() -> Target:
         material.split_small(store)
         path = store / "MANIFEST.json"
-        return Target(_sealed_again(path, lambda: open_store(store).ids("train")), (BandwiseError,), (path.read_bytes(),))
+        return Target(
+            _sealed_again(path, lambda: open_store(store).ids("train")), (BandwiseError,), (path.read_bytes(),)
+        )
 
     def commits() -> Target:
         material.split_small(store)

@@ -51,7 +51,8 @@ def write_pictures(folder: Path, mutations: int) -> int:
         "jpeg-only-start": b"\xff\xd8\xff\xe0",
         "jpeg-zeros": _good("JPEG")[:400] + bytes(2000),
         "webp-length": b"RIFF\xff\xff\xff\xffWEBPVP8 \xff\xff\xff\xff",
-        "bmp-huge": b"BM" + struct.pack("<IHHIIiiHHIIiiII", 99, 0, 0, 54, 40, 2**31 - 1, -(2**31), 1, 24, 0, 0, 0, 0, 0, 0),
+        "bmp-huge": b"BM"
+        + struct.pack("<IHHIIiiHHIIiiII", 99, 0, 0, 54, 40, 2**31 - 1, -(2**31), 1, 24, 0, 0, 0, 0, 0, 0),
     }
     rng = random.Random(4)
     for number in range(mutations):

@@ -1,6 +1,9 @@
 """What a forked child does; every argument is a plain JSON value, every return value an exit code or None."""
 
+import contextlib
+import io
 import os
+import pickle
 import random
 import signal
 import time
@@ -8,6 +11,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import torch
 from tests.faults import breaks, flips, fuzz, material
 from tests.faults.shim import NOT_REACHED, Shim
 from tests.store.arrays import RandomSource
@@ -169,6 +174,18 @@ def fuzz_target(name: str, folder: str, count: int, seed: int, broken: str | Non
     print(f"{refused} of {count} refused", *wrong[:10], sep="\n")
     assert refused >= count * target.refused
     return 3 if wrong else 0
+
+
+def load_carelessly(path: str) -> None:
+    """Load a file with each loader that would execute it."""
+    content = Path(path).read_bytes()
+    for load in (
+        pickle.loads,
+        lambda raw: np.load(io.BytesIO(raw), allow_pickle=True),
+        lambda raw: torch.load(io.BytesIO(raw), weights_only=False),
+    ):
+        with contextlib.suppress(Exception):
+            load(content)
 
 
 def command(argv: list[str], cwd: str, broken: str | None = None) -> int:

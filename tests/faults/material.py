@@ -92,5 +92,7 @@ def tree(folder: Path) -> dict[str, str]:
 
 def final_names(files: dict[str, str]) -> dict[str, str]:
     """Leave out the lock, temporary files, and what is being deleted."""
-    parts = {name: [part for part in name.split("/") if part.startswith((".tmp-", ".trash-", ".lock"))] for name in files}
+    parts = {
+        name: [part for part in name.split("/") if part.startswith((".tmp-", ".trash-", ".lock"))] for name in files
+    }
     return {name: digest for name, digest in files.items() if not parts[name]}

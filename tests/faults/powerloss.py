@@ -90,14 +90,16 @@ class Watch:
         """Compare the folder with what it was; new names and new contents are not safe yet."""
         names: dict[int, dict[str, int]] = {}
         for place, folders, files in os.walk(self.root):
-            here = os.stat(place).st_ino
-            names[here] = {name: os.lstat(os.path.join(place, name)).st_ino for name in (*folders, *files)}
+            here = Path(place).stat().st_ino
+            names[here] = {name: Path(place, name).lstat().st_ino for name in (*folders, *files)}
             self._folders |= {here, *(names[here][name] for name in folders)}
             for name in files:
                 self._content[names[here][name]] = Path(place, name).read_bytes()
         for folder, entries in names.items():
             before = self._names.get(folder, {})
-            changed = [(name, entries.get(name)) for name in {*before, *entries} if before.get(name) != entries.get(name)]
+            changed = [
+                (name, entries.get(name)) for name in {*before, *entries} if before.get(name) != entries.get(name)
+            ]
             if changed:
                 self._safe_names.setdefault(folder, {})
                 self._pending.setdefault(folder, []).append(tuple(sorted(changed, key=lambda change: change[0])))

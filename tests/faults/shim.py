@@ -67,7 +67,7 @@ class Shim:
         return path == self._root or path.startswith(self._root + "/")
 
     def _check(self, operation: str, path: Any, dir_fd: int | None = None) -> None:
-        text = os.path.abspath(os.fspath(path)) if dir_fd is None else f"{_name_of(dir_fd)}/{os.fspath(path)}"
+        text = _absolute(path) if dir_fd is None else f"{_name_of(dir_fd)}/{os.fspath(path)}"
         if self.count(operation, text):
             raise self.error(text)
 
@@ -79,7 +79,7 @@ class Shim:
     def _fsync(self, descriptor: Any) -> None:
         number = descriptor if isinstance(descriptor, int) else descriptor.fileno()
         inode = os.fstat(number).st_ino
-        is_file = os.path.isfile(_name_of(number))
+        is_file = Path(_name_of(number)).is_file()
         if inode in self._lost:
             os._exit(RETRIED)
         try:
@@ -96,7 +96,7 @@ class Shim:
 
     def _rename(self, source: Any, target: Any, **folders: Any) -> None:
         with contextlib.suppress(FileNotFoundError):
-            if os.stat(source).st_ino in self._lost:
+            if Path(source).stat().st_ino in self._lost:
                 os._exit(RETRIED)
         self._check("rename", target)
         _REAL["rename"](source, target, **folders)
@@ -112,9 +112,9 @@ class Shim:
         return delete
 
     def _open_stream(self, file: Any, mode: str = "r", buffering: int = -1, *rest: Any, **named: Any) -> Any:
-        if isinstance(file, int) or not set(mode) & set("wxa+") or not self._below(os.path.abspath(os.fspath(file))):
+        if isinstance(file, int) or not set(mode) & set("wxa+") or not self._below(_absolute(file)):
             return _REAL_OPEN(file, mode, buffering, *rest, **named)
-        path = os.path.abspath(os.fspath(file))
+        path = _absolute(file)
         if self.count("open", path):
             raise self.error(path)
         raw = _FailingFile(path, mode.replace("b", "").replace("t", ""), self)
@@ -144,4 +144,9 @@ class _FailingFile(io.FileIO):
 
 
 def _name_of(descriptor: int) -> str:
-    return os.readlink(f"/proc/self/fd/{descriptor}")
+    return os.fspath(Path(f"/proc/self/fd/{descriptor}").readlink())
+
+
+def _absolute(path: Any) -> str:
+    # Links stay as they are: what counts is the name that the program uses.
+    return os.path.abspath(os.fspath(path))  # noqa: PTH100

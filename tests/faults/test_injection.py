@@ -44,7 +44,9 @@ class Target:
     finished: Callable[[Path], None]
 
 
-def inject(server: ForkServer, target: Target, base: Path, operation: str, fault: str, broken: str | None = None) -> int:
+def inject(
+    server: ForkServer, target: Target, base: Path, operation: str, fault: str, broken: str | None = None
+) -> int:
     """Go through all points of one operation and fault; return how many there were."""
     number, passed = 1 - STRIDE, 0
     while True:

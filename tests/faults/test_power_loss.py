@@ -120,7 +120,7 @@ def test_a_split_without_that_line_loses_something(small, tmp_path, monkeypatch,
     with monkeypatch.context() as patch:
         breaks.apply(broken, patch.setattr)
         watch = watched_split(tmp_path / "store", monkeypatch)
-    with pytest.raises(AssertionError, match="promised|complete"):
+    with pytest.raises(AssertionError, match=r"promised|complete"):
         check_split(watch, tmp_path, contents(small), 24)
     control()
 
@@ -130,6 +130,6 @@ def test_a_training_without_that_line_loses_something(train_store, tmp_path, mon
     with monkeypatch.context() as patch:
         breaks.apply(broken, patch.setattr)
         watch = watched_training(train_store, tmp_path / "branch", monkeypatch)
-    with pytest.raises(AssertionError, match="promised|complete"):
+    with pytest.raises(AssertionError, match=r"promised|complete"):
         check_training(watch, tmp_path, 24)
     control()

@@ -1,4 +1,7 @@
-"""F7: a training that is killed at random times ends with the same bits: weights, optimiser, metrics, learning rates."""
+"""F7 to F9: a training that is killed or stopped at any time ends with the same bits.
+
+Compared are weights, optimiser state, random numbers, metrics and learning rates.
+"""
 
 import random
 import signal
@@ -102,7 +105,7 @@ def test_resumed_at_every_step_the_order_of_the_data_is_the_same(server, train_s
     passed = 0
     for step in range(1, 13):
         out = tmp_path / str(step)
-        for wanted in ((step,) if step % 3 else tuple(range(1, step + 1))):
+        for wanted in (step,) if step % 3 else tuple(range(1, step + 1)):
             code = server.run("train_to", store=train_store, out=out, step=wanted).code
             assert code in (75, 0)
         assert server.run("train", store=train_store, out=out).code == 0

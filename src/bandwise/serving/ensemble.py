@@ -1,6 +1,6 @@
 """One module from pictures to fused logits: crop, split, standardise, one network per branch, fusion."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,14 @@ from bandwise.fusion.combination import Fusion
 from bandwise.fusion.fit_head import TrainedHead
 from bandwise.fusion.saved import read_fusion
 from bandwise.runs import Run, open_run
+from bandwise.serving.modes import (
+    Mode,
+    StackedNetworks,
+    Use,
+    check_mode,
+    one_after_the_other,
+    side_by_side,
+)
 
 
 class SpectralEnsemble(nn.Module):
@@ -31,18 +39,24 @@ class SpectralEnsemble(nn.Module):
     Each branch sees the bytes that a store would hold, standardised as in training.
     """
 
-    def __init__(self, branches: Sequence[TrainedBranch], fusion: Fusion | TrainedHead) -> None:
+    def __init__(
+        self, branches: Sequence[TrainedBranch], fusion: Fusion | TrainedHead, mode: Mode = "sequential"
+    ) -> None:
         """Join branches that were trained on one split of one data set.
 
         Args:
             branches: as many as the fusion has, in its order.
             fusion: their weights and temperature, or a head on their features.
+            mode: `sequential` runs one branch after the other, in the memory of one; `concurrent` several at a time, with
+                the same bits; `stacked` joins equal networks into one whose layers run once for all branches, which
+                pays where a single branch leaves the device idle, and changes the last bits.
 
         Raises:
             IncompatibleError: the branches differ in split, samples, classes or crop.
-            UsageError: not as many branches as the fusion has.
+            UsageError: not as many branches as the fusion has, no such mode, or `stacked` for different networks.
         """
         super().__init__()
+        check_mode(mode)
         if len(branches) != len(fusion.branches):
             raise UsageError(f"{len(branches)} branches were given; the fusion has {list(fusion.branches)}")
         for branch in branches[1:]:
@@ -56,7 +70,11 @@ class SpectralEnsemble(nn.Module):
         split = self.split_config
         transform = SubbandTransform(split.stride, split.transform, split.transform_seed)
         self.split = BandSplit(transform, self._bands, storage=split.storage)
-        self.networks = nn.ModuleList(branch.network for branch in branches)
+        networks = [branch.network for branch in branches]
+        self.mode: Mode = mode
+        self.stacked = StackedNetworks(networks) if mode == "stacked" else None
+        # Stacked weights take the place of these: both would be twice the memory.
+        self.networks = nn.ModuleList(() if self.stacked else networks)
         for index, branch in enumerate(branches):
             # The formula of the training data, so that the float32 constants are the same.
             zero = offsets(transform)[list(branch.bands), None] if split.storage == "uint8" else 0.0
@@ -72,14 +90,19 @@ class SpectralEnsemble(nn.Module):
         self.eval()
 
     @classmethod
-    def from_run(cls, run_path: Path | str) -> "SpectralEnsemble":
+    def from_run(cls, run_path: Path | str, mode: Mode = "sequential") -> "SpectralEnsemble":
         """Load the fused classifier of a run; neither its store nor its data are needed, nor branches of weight 0.
 
+        Args:
+            run_path: the run folder.
+            mode: how the branches run, see `SpectralEnsemble`.
+
         Raises:
-            UsageError: there is no run, nothing is fused, or a branch is not trained to its end.
+            UsageError: there is no run, nothing is fused, a branch is not trained to its end, or the mode is not possible.
             CorruptionError: a file is missing, altered or damaged.
             IncompatibleError: the branches were not trained by this run, or not on the same data.
         """
+        check_mode(mode)
         run = open_run(Path(run_path))
         fusion = _read_fusion(run)
         branches = [load_branch(run.branch_folder(branch)) for branch in fusion.branches]
@@ -87,7 +110,12 @@ class SpectralEnsemble(nn.Module):
             _require_run(run, number, branch)
         if isinstance(fusion, TrainedHead):
             _require_weights(run, fusion)
-        return cls(branches, fusion)
+        return cls(branches, fusion, mode)
+
+    @property
+    def device(self) -> torch.device:
+        """Where it computes."""
+        return self.get_buffer("gain_0").device
 
     @property
     def canvas(self) -> int:
@@ -103,11 +131,24 @@ class SpectralEnsemble(nn.Module):
         Raises:
             ValueError: another shape.
         """
-        inputs = self._inputs(images)
-        return torch.stack([network(own).float() for network, own in zip(self.networks, inputs, strict=True)])
+        return torch.stack([logits for (logits,) in self._run(self.inputs(images), _logits)])
 
-    def _inputs(self, images: Tensor) -> list[Tensor]:
-        """Return what every branch sees, float32 (B, bands * C, crop / stride, crop / stride)."""
+    def _run(self, inputs: Iterator[Tensor], use: Use) -> tuple[tuple[Tensor, ...], ...]:
+        if self.stacked is not None:
+            return self.stacked.run(inputs, use)
+        if self.mode == "concurrent":
+            return side_by_side(list(self.networks), inputs, use)
+        return one_after_the_other(self.networks, inputs, use)
+
+    def inputs(self, images: Tensor) -> Iterator[Tensor]:
+        """Yield what every branch sees, float32 (B, bands * C, crop / stride, crop / stride), made when it is asked for.
+
+        Args:
+            images: as in `branch_logits`.
+
+        Raises:
+            ValueError: another shape; at the first of them.
+        """
         side = self.canvas
         if images.ndim != 4 or tuple(images.shape[1:]) != (self.channels, side, side):
             raise ValueError(
@@ -119,11 +160,9 @@ class SpectralEnsemble(nn.Module):
         top, left = (stride * edge for edge in center_box(side // stride, self.crop // stride))
         stored = self.split(images[:, :, top : top + self.crop, left : left + self.crop])
         grouped = stored.unflatten(1, (len(self._bands), self.channels))
-        inputs = []
         for index, places in enumerate(self._places):
             own = grouped[:, places].flatten(1, 2)
-            inputs.append(torch.addcmul(self.get_buffer(f"bias_{index}"), own, self.get_buffer(f"gain_{index}")))
-        return inputs
+            yield torch.addcmul(self.get_buffer(f"bias_{index}"), own, self.get_buffer(f"gain_{index}"))
 
     def forward(self, images: Tensor) -> Tensor:
         """Return the fused logits, float32 (B, K); their softmax is the calibrated probability of each class.
@@ -136,10 +175,13 @@ class SpectralEnsemble(nn.Module):
         """
         if self.head is None:
             return torch.einsum("n,nbk->bk", self.get_buffer("weights"), self.branch_logits(images))
-        inputs = self._inputs(images)
-        pairs = [logits_and_features(network, own) for network, own in zip(self.networks, inputs, strict=True)]
+        pairs = self._run(self.inputs(images), logits_and_features)
         # Rounded as in the files that the head was trained on, so that it answers as it was scored.
         return self.head([as_stored(features) for _, features in pairs]) / self.fusion.temperature
+
+
+def _logits(network: nn.Module, images: Tensor) -> tuple[Tensor]:
+    return (network(images).float(),)
 
 
 def _read_fusion(run: Run) -> Fusion | TrainedHead:

@@ -52,8 +52,6 @@ def side_by_side(
         return one_after_the_other(networks, (own for _, own in pairs), use)
     modes = torch.is_grad_enabled(), torch.is_inference_mode_enabled()
     autocast = torch.is_autocast_enabled("cpu"), torch.get_autocast_dtype("cpu")
-    if any(network.training for network in networks):
-        raise UsageError("networks run at the same time only in evaluation mode; call eval() first")
 
     def run(pair: tuple[nn.Module, Tensor]) -> tuple[Tensor, ...]:
         # These are kept for each thread by torch, so a new thread starts without them.
@@ -132,15 +130,17 @@ def _in_streams(
     pairs: Sequence[tuple[nn.Module, Tensor]], use: Use, device: torch.device
 ) -> tuple[tuple[Tensor, ...], ...]:
     current = torch.cuda.current_stream(device)
+    streams = [torch.cuda.Stream(device) for _ in pairs]
     found = []
-    for network, own in pairs:
-        stream = torch.cuda.Stream(device)
+    for stream, (network, own) in zip(streams, pairs, strict=True):
         stream.wait_stream(current)
         own.record_stream(stream)
         with torch.cuda.stream(stream):
             found.append(use(network, own))
+    # Only now: a wait between two of them would make the second one wait for the first.
+    for stream, values in zip(streams, found, strict=True):
         current.wait_stream(stream)
-        for value in found[-1]:
+        for value in values:
             value.record_stream(current)
     return tuple(found)
 

@@ -1,0 +1,149 @@
+"""The portable and the compiled kernel: equal bytes on every picture, and one replaces the other without a word."""
+
+import subprocess
+import sys
+from types import ModuleType
+
+import numpy as np
+import pytest
+
+from bandwise.bands import kernels
+from bandwise.bands.folding import fold
+from bandwise.bands.kernels import compiled_kernels, flat_memory
+from bandwise.bands.quantize import BandQuantizer, band_sums, integer_filters, reference_split
+from bandwise.bands.transform import SubbandTransform
+
+BOTH = ("portable", "compiled")
+
+
+def noise(*shape, seed=0):
+    return np.random.default_rng(seed).integers(0, 256, shape, dtype=np.uint8)
+
+
+@pytest.fixture
+def without_numba(monkeypatch):
+    kernels._load.cache_clear()
+    monkeypatch.setitem(sys.modules, "bandwise.bands.compiled", None)
+    yield
+    kernels._load.cache_clear()
+
+
+def test_numba_is_among_the_tested_packages():
+    """Otherwise the comparisons below compare the portable kernel with itself."""
+    assert isinstance(compiled_kernels("compiled"), ModuleType)
+    assert compiled_kernels("portable") is None
+    assert compiled_kernels("auto") is compiled_kernels("compiled")
+
+
+@pytest.mark.parametrize("kernel", BOTH)
+def test_every_kernel_gives_the_bytes_of_the_reference(transform, hard_images, kernel):
+    quantizer = BandQuantizer(transform, kernel=kernel)
+    for image in hard_images:
+        assert np.array_equal(quantizer.split(image), reference_split(image, transform))
+
+
+@pytest.mark.parametrize("kernel", BOTH)
+def test_one_to_nine_blocks_and_some_bands_into_given_memory(separable, kernel):
+    bands = range(separable.count)[:: -1 if separable.count == 1 else -3]
+    quantizer = BandQuantizer(separable, list(bands), kernel=kernel)
+    for blocks in range(1, 10):
+        image = noise(blocks * separable.stride, (10 - blocks) * separable.stride, 3, seed=blocks)
+        expected = reference_split(image, separable)[list(bands)]
+        records = np.zeros((len(bands), 2, 16 + expected[0].size + 5), np.uint8)
+        inside = records[:, 1, 16:-5].reshape(expected.shape)
+        assert np.shares_memory(inside, records)
+        assert quantizer.split(image, out=inside) is inside
+        assert np.array_equal(inside, expected)
+        assert not records[:, 0].any()
+        assert not records[:, 1, :16].any()
+        assert not records[:, 1, -5:].any()
+
+
+def test_results_that_do_not_lie_in_one_piece_are_written_too():
+    transform, image = SubbandTransform(4, "dct2d"), noise(16, 24, 3)
+    for out in (
+        np.zeros((16, 6, 4, 3), np.uint8).transpose(0, 2, 1, 3),
+        np.zeros((16, 4, 6, 4), np.uint8)[..., :3],
+        np.zeros((16, 4, 6, 3), np.uint8)[::-1],
+    ):
+        assert flat_memory(out) is None
+        BandQuantizer(transform, kernel="compiled").split(image, out=out)
+        assert np.array_equal(out, reference_split(image, transform))
+
+
+def test_read_only_and_strided_pictures():
+    transform, image = SubbandTransform(2, "hadamard"), noise(8, 12, 3)
+    image.flags.writeable = False
+    for view in (image, image[::-1, ::-1], image[:, 2:10]):
+        stored = BandQuantizer(transform, kernel="compiled").split(view)
+        assert np.array_equal(stored, reference_split(view.copy(), transform))
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_sums_of_both_kernels_are_equal(channels):
+    whole = noise(5, 7, 9, channels + 1)
+    for stored in (np.ascontiguousarray(whole[..., :channels]), whole[..., :channels], whole[:1, :, :, :channels]):
+        expected, found = (band_sums(stored, kernel=kernel) for kernel in BOTH)
+        assert found[0].tolist() == expected[0].tolist() == stored.sum(axis=(1, 2), dtype=int).tolist()
+        assert found[1].tolist() == expected[1].tolist() == (stored.astype(int) ** 2).sum(axis=(1, 2)).tolist()
+    tall = np.full((1, 1 << 16, 1, 1), 255, np.uint8)
+    assert band_sums(tall, kernel="compiled")[1].item() == (1 << 16) * 255**2
+
+
+def test_folded_filters_unfold_to_the_filters(transform):
+    filters = integer_filters(transform)
+    folded = fold(filters.astype(np.float32), transform.stride)
+    if folded is None:
+        symmetric = transform.kind in ("dct2d", "hadamard") and transform.stride % 2 == 0
+        assert not symmetric
+        return
+    half = transform.stride // 2
+    for row, weights, first in zip(filters, folded.weights, folded.first, strict=True):
+        down, across = (-1 if first // half**2 & bit else 1 for bit in (2, 1))
+        quarter = weights.reshape(half, half)
+        upper = np.concatenate([quarter, across * quarter[:, ::-1]], axis=1)
+        assert np.array_equal(np.concatenate([upper, down * upper[::-1]]).ravel(), row)
+
+
+def test_one_filter_without_symmetry_is_not_folded():
+    filters = integer_filters(SubbandTransform(4, "dct2d")).astype(np.float32)
+    assert fold(filters, 4) is not None
+    filters[7, 3] += 1
+    assert fold(filters, 4) is None
+
+
+def test_without_numba_the_portable_kernel_takes_over(without_numba):
+    assert compiled_kernels("auto") is None
+    transform, image = SubbandTransform(2, "dct2d"), noise(4, 6, 3)
+    assert np.array_equal(BandQuantizer(transform).split(image), reference_split(image, transform))
+    with pytest.raises(ValueError, match=r"needs numba .*install bandwise\[fast\]"):
+        BandQuantizer(transform, kernel="compiled")
+
+
+def test_another_word_is_refused():
+    with pytest.raises(ValueError, match="kernel is 'cuda'; choose auto, portable or compiled"):
+        compiled_kernels("cuda")
+
+
+def test_the_portable_kernel_never_starts_threads():
+    """Products of thin matrices cost a multiple when a BLAS shares them out; CPU time shows it, on any machine."""
+    code = (
+        "import time, numpy as np\n"
+        "from bandwise.bands.quantize import BandQuantizer\n"
+        "from bandwise.bands.transform import SubbandTransform\n"
+        "import threading, os\n"
+        "quantizer = BandQuantizer(SubbandTransform(6, 'dct2d'), kernel='portable')\n"
+        "image = np.zeros((384, 384, 3), np.uint8)\n"
+        "quantizer.split(image)\n"
+        "for _ in range(3): quantizer.split(image)\n"
+        "spent = [int(open(f'/proc/self/task/{t}/stat').read().rsplit(') ', 1)[1].split()[11]) "
+        "for t in os.listdir('/proc/self/task') if int(t) != os.getpid()]\n"
+        "before = sum(spent)\n"
+        "for _ in range(200): quantizer.split(image)\n"
+        "after = sum(int(open(f'/proc/self/task/{t}/stat').read().rsplit(') ', 1)[1].split()[11]) "
+        "for t in os.listdir('/proc/self/task') if int(t) != os.getpid())\n"
+        "print(after - before)\n"
+    )
+    environment = {"PATH": "/usr/bin:/bin", "OPENBLAS_NUM_THREADS": "2", "OMP_NUM_THREADS": "2"}
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=environment)
+    assert int(done.stdout) <= 5, "hundredths of a second that other threads worked"
