@@ -21,6 +21,9 @@ test: install
 recipes: install
 	$(BIN)/pytest tests/rows -n 2 --dist load -m "rows or not rows"
 
+faults: install
+	BANDWISE_FAULTS=full nice $(BIN)/pytest tests/faults -n 2 --dist worksteal -p no:cacheprovider
+
 lint: install
 	$(BIN)/ruff format --check src tests docs
 	$(BIN)/ruff check src tests docs

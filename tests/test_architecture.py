@@ -45,8 +45,8 @@ MAY_IMPORT = {
     | {"sources", "bands", "store", "models", "training", "fusion", "evaluation", "launch", "serving", "report"}
     | {"checkpoints", "recipes", "runs", "torchvision_compat"},
     "commands": LEAVES
-    | {"sources", "bands", "store", "models", "training", "fusion", "evaluation", "launch", "serving", "report", "doctor"}
-    | {"recipes", "runs", "bench"},
+    | {"sources", "bands", "store", "models", "training", "fusion", "evaluation", "launch", "serving", "report"}
+    | {"recipes", "runs", "bench", "doctor"},
     "cli": {"commands", "errors", "version"},
     "__main__": {"cli"},
 }

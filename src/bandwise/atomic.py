@@ -159,8 +159,8 @@ def open_regular(path: Path) -> BinaryIO:
     except FileNotFoundError as error:
         raise CorruptionError(f"{path} is missing") from error
     except OSError as error:
-        if error.errno == errno.ENXIO:
-            raise CorruptionError(f"{path} is no file, but a socket or device") from error
+        if error.errno in (errno.ENXIO, errno.ELOOP):
+            raise CorruptionError(f"{path} is no file, but a socket, a device or a link to itself") from error
         raise
     if not stat.S_ISREG(os.fstat(descriptor).st_mode):
         os.close(descriptor)

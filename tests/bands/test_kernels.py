@@ -86,6 +86,8 @@ def test_sums_of_both_kernels_are_equal(channels):
         expected, found = (band_sums(stored, kernel=kernel) for kernel in BOTH)
         assert found[0].tolist() == expected[0].tolist() == stored.sum(axis=(1, 2), dtype=int).tolist()
         assert found[1].tolist() == expected[1].tolist() == (stored.astype(int) ** 2).sum(axis=(1, 2)).tolist()
+    whole.flags.writeable = False
+    assert band_sums(whole)[0].tolist() == whole.sum(axis=(1, 2), dtype=int).tolist()
     tall = np.full((1, 1 << 16, 1, 1), 255, np.uint8)
     assert band_sums(tall, kernel="compiled")[1].item() == (1 << 16) * 255**2
 

@@ -1,6 +1,7 @@
 """Ten crops through the command line: from a full store, from the source, and on a node that has neither."""
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -48,6 +49,11 @@ def test_a_full_store_and_the_source_give_the_same_figures(tmp_path, pictures, c
     assert json.loads((run / "results-10crop.json").read_text())["views"] == "source"
     error = call(capsys, "evaluate", run, "--crops", "10", "--crops-from", "bands", code=2)["error"]
     assert "is no function of these bands alone" in error["message"]
+    for folder in (run / "branch-00").glob("step-*"):
+        shutil.rmtree(folder)
+    assert call(capsys, "evaluate", run, "--crops", "10")["views"] == "source"
+    error = call(capsys, "evaluate", run, "--crops", "10", "--crops-from", "store", code=2)["error"]
+    assert "the weights of branch 0 are not here to make it from store; leave --crops-from out" in error["message"]
 
 
 def test_a_node_with_one_band_needs_the_pictures(tmp_path, pictures, capsys):

@@ -162,7 +162,6 @@ def checkpoints(run: Path, picture: Path) -> list[Case]:
         (("config", "split", "stride"), 10**9),
         (("config", "split", "canvas"), 10**9),
         (("config", "training", "crop"), 10**9),
-        (("config", "training", "opt"), "eval"),
         (("config",), {}),
         (("position",), {}),
         (("total_steps",), None),

@@ -9,20 +9,7 @@ import pytest
 from bandwise.cli import main
 from bandwise.runs import open_run
 
-FLAGS = [
-    "--stride",
-    "2",
-    "--canvas",
-    "24",
-    "--crop",
-    "24",
-    "--model",
-    "resnet8",
-    "--stem",
-    "dense",
-    "--branches",
-    "0;3",
-]
+FLAGS = ["--stride", "2", "--canvas", "24", "--crop", "24", "--model", "resnet8", "--stem", "dense"]
 
 
 @pytest.fixture
@@ -56,7 +43,8 @@ def test_the_same_threads_are_bit_exact_and_nothing_is_said(run, finished, capfd
 
 
 @pytest.mark.parametrize(
-    ("flags", "message"), [(["--batch-size", "999"], "--batch-size"), (["--opt", "no-such"], "no-such")]
+    ("flags", "message"),
+    [(["--batch-size", "999"], "--batch-size"), (["--opt", "no-such", "--batch-size", "8"], "no-such")],
 )
 def test_a_refused_configuration_leaves_nothing(finished, tmp_path, capsys, flags, message):
     out = tmp_path / "new"

@@ -1,5 +1,7 @@
 """Batches: every row once, in an order that is a function of seed and epoch, the same from disk and from memory."""
 
+import itertools
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -17,7 +19,7 @@ from bandwise.store import loader, reading
 from bandwise.store.format import Store
 from bandwise.store.loader import BatchStream
 from bandwise.store.memory import available_bytes
-from bandwise.store.order import epoch_order
+from bandwise.store.order import epoch_order, shuffled_windows
 from bandwise.store.rowgroups import RowGroupReader
 
 BROKEN = frozenset({b"train/00003", b"train/00500", b"train/00777", b"val/00001"})
@@ -261,3 +263,53 @@ def test_files_that_hold_other_samples_are_refused(tmp_path: Path) -> None:
         with pytest.raises(CorruptionError, match=rf"{one} does not hold the samples"):
             collect(BatchStream(swapped, (0, 1), "train", 64, cache=cache))  # type: ignore[arg-type]
     assert len(collect(BatchStream(swapped, (0, 2), "train", 64))[2]) == 1024
+
+
+def test_a_window_is_read_while_the_one_before_is_given_out(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One window ahead and no further, in one thread, in the order of the windows."""
+    read: list[int] = []
+    threads: set[int] = set()
+    second_is_read = threading.Event()
+    original = RowGroupReader.read
+
+    def noted(self: RowGroupReader, group: int, out: NDArray[np.generic]) -> None:
+        original(self, group, out)
+        threads.add(threading.get_ident())
+        read.append(group)
+        if len(read) == 2:
+            second_is_read.set()
+
+    monkeypatch.setattr(RowGroupReader, "read", noted)
+    batches = BatchStream(store, (0,), "train", 16, cache="none", window=1).batches(0)
+    first = next(batches).ids.tolist()
+    assert second_is_read.wait(30), "nobody asked for a batch of the second window"
+    for _ in range(3):
+        next(batches)
+    assert len(read) == 2, "and nothing was read of the third"
+    batches.close()
+    assert threading.get_ident() not in threads
+    assert len(threads) == 1
+    assert (
+        first == store.ids("train")[epoch_order([256, 254, 256, 256, 256, 19], seed=0, epoch=0, window=1)][:16].tolist()
+    )
+    assert not [thread for thread in threading.enumerate() if thread.name.startswith("bandwise-read-ahead")]
+
+
+def test_an_error_of_the_thread_comes_with_its_window(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    original, count = RowGroupReader.read, itertools.count()
+
+    def broken(self: RowGroupReader, group: int, out: NDArray[np.generic]) -> None:
+        if next(count) == 2:
+            raise CorruptionError("the third row group is damaged")
+        original(self, group, out)
+
+    monkeypatch.setattr(RowGroupReader, "read", broken)
+    stream = BatchStream(store, (0,), "train", 32, cache="none", window=1)
+    given = 0
+    with pytest.raises(CorruptionError, match="the third row group is damaged"):
+        for batch in stream.batches(0):
+            given += len(batch.ids)
+    windows = shuffled_windows(stream.reader.sizes, seed=0, epoch=0, window=1)
+    whole = sum(len(window.rows) for window in itertools.islice(windows, 2))
+    assert given == whole // 32 * 32, "every whole batch before the damage was given out"
+    assert not [thread for thread in threading.enumerate() if thread.name.startswith("bandwise-read-ahead")]

@@ -35,11 +35,11 @@ def compiled_kernels(kernel: Kernel) -> ModuleType | None:
 def flat_memory(bands: NDArray[np.uint8]) -> tuple[NDArray[np.uint8], NDArray[np.int64]] | None:
     """Return the memory of bands (nb, h, w, C) as one line of bytes, and where in it each band begins, int64 (nb,).
 
-    None where a band does not lie in one piece, or the bands not one after another.
+    None where a band does not lie in one piece, the bands not one after another, or where the memory is read-only.
     """
     size = bands[0].size
     step = bands.strides[0] if len(bands) > 1 else size
-    if not bands[0].flags.c_contiguous or step < size:
+    if not bands[0].flags.c_contiguous or step < size or not bands.flags.writeable:
         return None
     line = as_strided(bands, ((len(bands) - 1) * step + size,), (1,))
     return line, np.arange(0, len(bands) * step, step)

@@ -150,8 +150,10 @@ class BandQuantizer:
         line, starts = memory or (stored.reshape(-1), np.arange(len(stored)) * stored[0].size)
         assert self._folded is not None
         assert self._compiled is not None
+        ready = image.flags.c_contiguous and image.flags.writeable
         self._compiled.split_folded(
-            np.ascontiguousarray(image).reshape(height, width * channels),
+            # Read-only memory is another type to the compiler, which would take seconds for another version.
+            (image if ready else image.copy()).reshape(height, width * channels),
             stride,
             channels,
             self._folded.weights,

@@ -16,6 +16,9 @@ from bandwise.configfile import merge
 from bandwise.errors import CorruptionError, UsageError
 from bandwise.models.zoo import create_branch
 
+_LARGEST, _LEAST = 65504.0, 1e-30
+"""The largest stored value there is, that of float16, and a spread below that of any real band."""
+
 
 class NotFinishedError(UsageError):
     """The branch is not trained to its end, so its predictions would not be those of the experiment."""
@@ -113,8 +116,10 @@ def _described(config: RunConfig, state: dict[str, Any]) -> dict[str, Any]:
     mean, std = (np.array(store[key], dtype=np.float64) for key in ("mean", "std"))
     if mean.shape != (len(bands), channels) or std.shape != mean.shape:
         raise ValueError(f"mean and std have the shapes {mean.shape} and {std.shape}")
-    if not (np.isfinite(mean).all() and np.isfinite(std).all() and (std >= 0).all()):
-        raise ValueError("mean or std is not finite, or a std is negative")
+    possible = (np.abs(mean) <= _LARGEST).all() and (std <= _LARGEST).all() and ((std == 0) | (std >= _LEAST)).all()
+    if not possible:
+        # Also where one is not a number.
+        raise ValueError("mean or std is not finite or beyond what a store can hold, or a std is negative")
     return {
         "bands": bands,
         "split": config.split,

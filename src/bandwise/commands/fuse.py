@@ -3,19 +3,20 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import tyro
 
-from bandwise.commands.outcome import Outcome
+from bandwise.commands.outcome import Outcome, percent
 from bandwise.commands.parsing import parse
 from bandwise.commands.store_source import crops_from
 from bandwise.config import FusionRule
+from bandwise.errors import UsageError
 from bandwise.fusion.fit_head import TrainedHead
 from bandwise.fusion.saved import head_record
 from bandwise.groups import parse_bands
 from bandwise.launch.evaluate import fuse_run
-from bandwise.runs import open_run
+from bandwise.runs import Run, open_run
 from bandwise.training.testcrops import WantedOrigin
 
 
@@ -36,6 +37,8 @@ class Arguments:
     decoded again. auto takes the first of these, in this order, that can give the crops exactly or is there."""
     data: str | None = None
     """Where the source is now; where the run found it when left out."""
+    cascade: float | None = None
+    """Say too what asking branches one after another saves, when this share of the holdout accuracy is kept."""
     json: bool = False
     """Print one JSON object."""
 
@@ -44,6 +47,8 @@ def main(argv: Sequence[str]) -> Outcome:
     """Fuse."""
     arguments = parse(Arguments, argv, "fuse")
     run = open_run(arguments.run)
+    if arguments.cascade is not None and arguments.crops != 1:
+        raise UsageError("--cascade works on the centre crop; leave --crops at 1")
     use = None if arguments.use == "all" else parse_bands(arguments.use, len(run.groups))
     wanted = crops_from(run, arguments.crops_from, arguments.data)
     fusion = fuse_run(run, rule=arguments.rule, crops=arguments.crops, crops_from=wanted, use=use)
@@ -57,4 +62,21 @@ def main(argv: Sequence[str]) -> Outcome:
         f"{branch}: {weight:.3f}" for branch, weight in zip(fusion.branches, fusion.weights, strict=True)
     )
     text = f"{fusion.rule} fitted on the holdout; weights {weights}; temperature {fusion.temperature:.3f}"
-    return Outcome(fusion.to_dict(), text)
+    if arguments.cascade is None:
+        return Outcome(fusion.to_dict(), text)
+    cascade, told = _cascade(run, arguments.cascade)
+    return Outcome({**fusion.to_dict(), "cascade": cascade}, f"{text}\n{told}")
+
+
+def _cascade(run: Run, target: float) -> tuple[dict[str, Any], str]:
+    from bandwise.serving.cascade import cascade_report
+
+    report = cascade_report(run, target)
+    lines = [f"cascade: branches {', '.join(map(str, report['order']))}; stops above {report['threshold']:.4f}"]
+    for split, point in report["chosen"].items():
+        whole = report["curves"][split][-1]
+        lines.append(
+            f"  {split}: {percent(point['accuracy'])} at {percent(point['cost'])} of the cost of all branches, which "
+            f"reach {percent(whole['accuracy'])}"
+        )
+    return report, "\n".join(lines)

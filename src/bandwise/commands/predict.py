@@ -6,13 +6,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
+import torch
 import tyro
 
 from bandwise.commands.outcome import Outcome, percent
 from bandwise.commands.parsing import parse
 from bandwise.errors import TooManyBadInputs, UsageError
+from bandwise.serving.cascade import CascadedEnsemble
 from bandwise.serving.ensemble import SpectralEnsemble
-from bandwise.serving.predict import Prediction, predict_paths, printable
+from bandwise.serving.modes import Mode
+from bandwise.serving.predict import Classifier, Prediction, predict_paths, printable
 from bandwise.serving.table import write_csv
 
 
@@ -28,6 +31,10 @@ class Arguments:
     """Classes to name for each picture."""
     batch_size: int = 32
     """Pictures at a time."""
+    mode: Mode = "sequential"
+    """How the branches run: one after the other, several at a time with a core each, or equal networks stacked."""
+    cascade: float | None = None
+    """Stop asking branches once the answer is sure enough to keep this share of the holdout accuracy, such as 0.99."""
     csv: Path | None = None
     """Write the rows to this file too, safe to open in a spreadsheet."""
     max_bad: int = 0
@@ -41,7 +48,7 @@ def main(argv: Sequence[str]) -> Outcome:
     arguments = parse(Arguments, argv, "predict")
     if not arguments.paths:
         raise UsageError("name the pictures or folders to classify, or - to read their names from the standard input")
-    ensemble = SpectralEnsemble.from_run(arguments.run)
+    ensemble = _classifier(arguments)
     options = {"batch_size": arguments.batch_size, "top": arguments.top, "stdin": sys.stdin.buffer}
     rows = list(predict_paths(ensemble, arguments.paths, **options))
     if arguments.csv is not None:
@@ -50,6 +57,16 @@ def main(argv: Sequence[str]) -> Outcome:
     result = {"n": len(rows), "n_failed": failed, "predictions": [row.to_dict() for row in rows]}
     code = TooManyBadInputs.exit_code if failed > arguments.max_bad else 0
     return Outcome(result, "\n".join(_line(row) for row in rows), code)
+
+
+def _classifier(arguments: Arguments) -> Classifier:
+    if arguments.cascade is not None:
+        if arguments.mode != "sequential":
+            raise UsageError("--cascade asks the branches in turn; leave --mode out")
+        return CascadedEnsemble.from_run(arguments.run, arguments.cascade)
+    if arguments.mode == "concurrent":
+        torch.set_num_threads(1)
+    return SpectralEnsemble.from_run(arguments.run, arguments.mode)
 
 
 def _line(row: Prediction) -> str:

@@ -47,16 +47,18 @@ def ensure_logits(
         # A node may have sent its logits without its weights: then there is nothing to compare with.
         weights = weights_digest(folder)
         meta = read_arrays_meta(path) if path.exists() else None
-        if meta is None or (weights is not None and meta.get("weights") != weights) or not _as_wanted(meta, crops_from):
+        as_wanted = meta is not None and crops_from.origin in ("auto", _origin(meta))
+        if meta is not None and weights is None and not as_wanted:
+            raise UsageError(
+                f"{path} was made from {_origin(meta)}, and the weights of branch {branch} are not here to make it "
+                f"from {crops_from.origin}; leave --crops-from out"
+            )
+        if meta is None or not as_wanted or (weights is not None and meta.get("weights") != weights):
             write_branch_logits(
                 run.config, run.store_path, folder, branch, path, split=split, crops=crops, crops_from=crops_from
             )
         paths.append(path)
     return paths
-
-
-def _as_wanted(meta: dict[str, str], crops_from: CropsFrom) -> bool:
-    return crops_from.origin in ("auto", _origin(meta))
 
 
 def _origin(meta: dict[str, str]) -> str:

@@ -3,16 +3,34 @@
 import os
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any, BinaryIO, Literal, cast
+from typing import Any, BinaryIO, Literal, Protocol, cast
 
 import numpy as np
 import torch
+from torch import Tensor
 
+from bandwise.config import SplitConfig
 from bandwise.errors import IncompatibleError, UsageError
-from bandwise.serving.ensemble import SpectralEnsemble
 from bandwise.serving.listing import Input, list_inputs
 from bandwise.sources.decode import BadImage, decode, to_canvas
 from bandwise.sources.reading import read_file
+
+
+class Classifier(Protocol):
+    """What `SpectralEnsemble` and `CascadedEnsemble` have in common."""
+
+    classes: tuple[str, ...]
+    channels: int
+    split_config: SplitConfig
+
+    @property
+    def device(self) -> torch.device:
+        """Where it computes."""
+        ...
+
+    def __call__(self, images: Tensor) -> Tensor:
+        """Return logits (B, K) for pictures (B, C, canvas, canvas)."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +77,7 @@ def printable(text: str) -> str:
 
 
 def predict_paths(
-    ensemble: SpectralEnsemble,
+    ensemble: Classifier,
     inputs: Iterable[str | bytes | os.PathLike[str]],
     *,
     batch_size: int = 32,
@@ -90,7 +108,7 @@ def predict_paths(
     return _predict(ensemble, list_inputs(inputs, stdin), batch_size, min(top, len(ensemble.classes)))
 
 
-def _predict(ensemble: SpectralEnsemble, inputs: list[Input], batch_size: int, top: int) -> Iterator[Prediction]:
+def _predict(ensemble: Classifier, inputs: list[Input], batch_size: int, top: int) -> Iterator[Prediction]:
     waiting: list[Prediction] = []
     canvases: list[np.ndarray] = []
     for item in inputs:
@@ -104,7 +122,7 @@ def _predict(ensemble: SpectralEnsemble, inputs: list[Input], batch_size: int, t
     yield from _finish(ensemble, waiting, canvases, top)
 
 
-def _load(ensemble: SpectralEnsemble, item: Input) -> tuple[Prediction, np.ndarray | None]:
+def _load(ensemble: Classifier, item: Input) -> tuple[Prediction, np.ndarray | None]:
     path = os.fsdecode(item.path)
     if item.status != "ok":
         return Prediction(path, item.status, item.reason, item.detail), None
@@ -127,7 +145,7 @@ def _load(ensemble: SpectralEnsemble, item: Input) -> tuple[Prediction, np.ndarr
 
 
 def _finish(
-    ensemble: SpectralEnsemble, waiting: list[Prediction], canvases: list[np.ndarray], top: int
+    ensemble: Classifier, waiting: list[Prediction], canvases: list[np.ndarray], top: int
 ) -> Iterator[Prediction]:
     """Yield the rows that wait, with the classes of those that have a canvas."""
     scores = iter(_classify(ensemble, canvases, top) if canvases else ())
@@ -138,10 +156,10 @@ def _finish(
             yield row
 
 
-def _classify(ensemble: SpectralEnsemble, canvases: list[np.ndarray], top: int) -> list[tuple[ClassScore, ...]]:
+def _classify(ensemble: Classifier, canvases: list[np.ndarray], top: int) -> list[tuple[ClassScore, ...]]:
     images = torch.from_numpy(np.stack(canvases)).permute(0, 3, 1, 2)
     with torch.inference_mode():
-        logits = ensemble(images.to(ensemble.get_buffer("gain_0").device))
+        logits = ensemble(images.to(ensemble.device))
         best = torch.softmax(logits.double(), dim=1).topk(top, dim=1)
     return [
         tuple(ClassScore(ensemble.classes[index], value) for value, index in zip(values, indices, strict=True))

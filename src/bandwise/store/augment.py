@@ -11,11 +11,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from bandwise.bands.kernels import Kernel
 from bandwise.bands.transform import SubbandTransform
 from bandwise.config import AugmentConfig
 from bandwise.errors import UsageError
 from bandwise.store import mixing
-from bandwise.store.crop import crop_and_mirror
+from bandwise.store.crop import compiled_cut, crop_and_mirror
 from bandwise.store.draws import Purpose, uniform
 from bandwise.store.erase import erase
 from bandwise.store.flips import GroupFlips, combine_bands
@@ -42,6 +43,8 @@ class BandAugment:
         mean: NDArray[np.float64],
         std: NDArray[np.float64],
         seed: int,
+        kernel: Kernel = "auto",
+        reuse: bool = False,
     ) -> None:
         """Prepare for one branch.
 
@@ -55,8 +58,12 @@ class BandAugment:
             mean: float64 (nb, C) of the stored values.
             std: float64 (nb, C) of the stored values.
             seed: 0 to 2^64 - 1; the same for all branches of a run.
+            kernel: which code cuts bytes on a CPU; the values are equal.
+            reuse: whether a result may be overwritten by the next call. Fresh memory for every batch costs more than
+                the arithmetic. Only the compiled kernel makes use of it.
 
         Raises:
+            ValueError: the kernel cannot be had.
             UsageError: a flip is asked for that the group cannot do exactly, or the crop is larger than the record.
         """
         if not 1 <= crop_side <= side:
@@ -68,6 +75,9 @@ class BandAugment:
         self._bands, self._channels = len(bands), channels
         self._side, self._crop_side = side, crop_side
         self._standardise = BandStandardiser(transform, bands, mean, std)
+        self._compiled = compiled_cut(kernel)
+        self._reuse = reuse
+        self._kept: Tensor | None = None
         self._flips = GroupFlips(transform, bands, inexact=config.inexact_flip)
         self._flips.matrix(horizontal=config.hflip > 0, vertical=config.vflip > 0)
 
@@ -155,15 +165,8 @@ class BandAugment:
     ) -> Tensor:
         expected = (len(top), self._bands * self._channels, self._side, self._side)
         assert images.shape == expected, (images.shape, expected)
-        values = crop_and_mirror(
-            images,
-            torch.from_numpy(top),
-            torch.from_numpy(left),
-            self._crop_side,
-            horizontal=torch.from_numpy(horizontal),
-            vertical=torch.from_numpy(vertical),
-        )
         signs = np.ones((len(top), self._bands))
+        combined: list[tuple[NDArray[np.int64], NDArray[np.float64]]] = []
         for across, down in ((True, False), (False, True), (True, True)):
             chosen = np.flatnonzero((horizontal == across) & (vertical == down))
             if not len(chosen):
@@ -172,8 +175,56 @@ class BandAugment:
             diagonal = np.diagonal(matrix)
             if np.array_equal(matrix, np.diag(diagonal)):
                 signs[chosen] = diagonal
-                continue
+            else:
+                combined.append((chosen, matrix))
+        if self._compiled is not None and images.dtype == torch.uint8 and not (images.is_cuda or combined):
+            return self._cut_compiled(images, top, left, horizontal, vertical, signs)
+        values = crop_and_mirror(
+            images,
+            torch.from_numpy(top),
+            torch.from_numpy(left),
+            self._crop_side,
+            horizontal=torch.from_numpy(horizontal),
+            vertical=torch.from_numpy(vertical),
+        )
+        for chosen, matrix in combined:
             values = values if values.dtype == torch.float64 else values.float()
             where = torch.from_numpy(chosen).to(values.device)
             values[where] = combine_bands(values[where], matrix, self._standardise.offsets(images.dtype))
         return self._standardise(values, signs, images.dtype)
+
+    def _cut_compiled(
+        self,
+        images: Tensor,
+        top: NDArray[np.int64],
+        left: NDArray[np.int64],
+        horizontal: NDArray[np.bool_],
+        vertical: NDArray[np.bool_],
+        signs: NDArray[np.float64],
+    ) -> Tensor:
+        """As crop, mirror and standardise one after another, in one pass and with the same bits."""
+        assert self._compiled is not None
+        batch, channels, height, width = images.shape
+        gain, bias = self._standardise.gain_and_bias(signs, images.dtype)
+        records = images.permute(0, 2, 3, 1).contiguous().view(batch, height, width * channels)
+        result = self._result(batch, channels)
+        self._compiled.cut_and_standardise(
+            records.numpy(),
+            channels,
+            top,
+            left,
+            horizontal,
+            vertical,
+            gain.astype(np.float32),
+            bias.astype(np.float32),
+            result.view(batch, self._crop_side, -1).numpy(),
+        )
+        return result.permute(0, 3, 1, 2)
+
+    def _result(self, batch: int, channels: int) -> Tensor:
+        shape = batch, self._crop_side, self._crop_side, channels
+        if not self._reuse:
+            return torch.empty(shape)
+        if self._kept is None or self._kept.shape != shape:
+            self._kept = torch.empty(shape)
+        return self._kept

@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow.parquet as pq
 
 from bandwise.atomic import TEMPORARY_PREFIX, sha256_file
-from bandwise.errors import CorruptionError, IncompatibleError
+from bandwise.errors import BandwiseError, CorruptionError, IncompatibleError
 from bandwise.progress import progress
 from bandwise.sealing import read_sealed
 from bandwise.sources.samples import SampleList
@@ -115,7 +115,22 @@ def _check_file(path: Path, name: str, facts: dict[str, Any]) -> None:
 
 def _check_derivation(path: Path) -> None:
     """Compare the manifest with what its parts say, so that a wrong one is noticed even if its own hash fits."""
-    identity, manifest = read_marker(path), read_manifest(path)
+    manifest = read_manifest(path)
+    try:
+        derived = _derive(path, tuple(manifest["bands"]))
+    except (LookupError, StopIteration, IncompatibleError) as error:
+        raise CorruptionError(f"the commit records do not cover its bands: {error}") from error
+    except (AttributeError, OverflowError, TypeError, ValueError) as error:
+        if isinstance(error, BandwiseError):
+            raise
+        raise CorruptionError(f"{STORE_NAME} does not describe a store: {error}") from error
+    if derived != manifest:
+        changed = sorted(key for key in derived.keys() | manifest.keys() if derived.get(key) != manifest.get(key))
+        raise CorruptionError(f"does not follow from the commit records: {', '.join(changed)}")
+
+
+def _derive(path: Path, bands: tuple[int, ...]) -> dict[str, Any]:
+    identity = read_marker(path)
     with naming_damage(path / SAMPLES_NAME):
         table = pq.read_table(path / SAMPLES_NAME, page_checksum_verification=True)
     samples = SampleList.from_table(table, identity["classes"])
@@ -123,13 +138,7 @@ def _check_derivation(path: Path) -> None:
         raise CorruptionError(f"{SAMPLES_NAME} is another sample list than {STORE_NAME} names")
     groups = plan_groups(samples, identity["group_size"])
     commits = scan_commits(path, commit_key(identity), groups, identity["config"]["stride"] ** 2)
-    try:
-        derived = build_manifest(path, identity, samples, groups, commits, tuple(manifest["bands"]))
-    except (LookupError, StopIteration, IncompatibleError) as error:
-        raise CorruptionError(f"the commit records do not cover its bands: {error}") from error
-    if derived != manifest:
-        changed = sorted(key for key in derived.keys() | manifest.keys() if derived.get(key) != manifest.get(key))
-        raise CorruptionError(f"does not follow from the commit records: {', '.join(changed)}")
+    return build_manifest(path, identity, samples, groups, commits, bands)
 
 
 def _check_rows(path: Path, problems: dict[str, str]) -> None:

@@ -25,10 +25,19 @@ def read_manifest(path: Path) -> dict[str, Any]:
     """Return MANIFEST.json of a store after checking its version and its own hash.
 
     Raises:
-        CorruptionError: it is missing or damaged.
+        CorruptionError: it is missing or damaged, or does not list files and bands as a manifest does.
         IncompatibleError: the format is newer.
     """
-    return _read_versioned(path / MANIFEST_NAME)
+    manifest = _read_versioned(path / MANIFEST_NAME)
+    files, bands = manifest.get("files"), manifest.get("bands")
+    listed = isinstance(files, dict) and all(_is_listing(facts) for facts in files.values())
+    if not listed or not (isinstance(bands, list) and all(type(band) is int for band in bands)):
+        raise CorruptionError(f"{path / MANIFEST_NAME} does not describe a store: impossible value for files or bands")
+    return manifest
+
+
+def _is_listing(facts: Any) -> bool:
+    return isinstance(facts, dict) and type(facts.get("bytes")) is int and isinstance(facts.get("sha256"), str)
 
 
 def _read_versioned(path: Path) -> dict[str, Any]:

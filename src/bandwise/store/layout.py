@@ -20,6 +20,7 @@ ROW_GROUP = 256
 MAX_ROWS = 1 << 31
 
 _SAFE = re.compile(r"[a-z0-9._/-]+")
+_MAX_NAME = 200
 _MIN_HEADER_BYTES = 16
 
 
@@ -68,8 +69,13 @@ def inside(root: Path, name: str) -> Path:
     ):
         raise CorruptionError(f"{root}: the manifest names {name!r}, which is not a file name of a store")
     path = root / name
-    if not path.resolve().is_relative_to(root.resolve()):
-        raise CorruptionError(f"{root}: {name} leads out of the store")
+    try:
+        # Links that lead in a circle are a RuntimeError before Python 3.13, and stay as they are since.
+        leads_out = len(name) > _MAX_NAME or not path.resolve().is_relative_to(root.resolve())
+    except (OSError, RuntimeError) as error:
+        raise CorruptionError(f"{root}: {name} is no file: {error}") from error
+    if leads_out:
+        raise CorruptionError(f"{root}: {name[:_MAX_NAME]} leads out of the store")
     return path
 
 

@@ -1,10 +1,15 @@
 """Batches of stored bands, in an order that depends on the seed and the epoch alone.
 
 Where the records of a branch fit in memory they are decoded once; else row groups stream through one window. Either way
-no Python runs for each record (except to decode WebP), and the batches are the same.
+no Python runs for each record (except to decode WebP), and the batches are the same. While one window is given out, a
+thread reads the next one.
 """
 
+import itertools
+import threading
+from collections import deque
 from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Literal
 
@@ -42,7 +47,8 @@ class Batch:
 class BatchStream:
     """Reads the bands of one branch, one epoch after another.
 
-    Memory: the whole split with `cache="ram"`; otherwise one window of at most `window` row groups of 256 records.
+    Memory: the whole split with `cache="ram"`; otherwise two windows of at most `window` row groups of 256 records, one
+    that is given out and one that is being read.
     """
 
     def __init__(
@@ -77,6 +83,8 @@ class BatchStream:
         self._ids = torch.from_numpy(store.ids(split).astype(np.int64))
         self._labels = torch.from_numpy(store.labels(split).astype(np.int64))
         self._records: Tensor | None = None
+        # Iterations share the open files of the reader.
+        self._reading = threading.Lock()
 
     @property
     def rows(self) -> int:
@@ -141,12 +149,34 @@ class BatchStream:
                 yield window, self._records
             return
         held = 1 if epoch is None else self.window
-        buffer = empty_records(self.reader, sum(sorted(sizes)[-held:]))
-        for window in windows:
-            if skip < len(window.rows):
-                fill(self.reader, window.groups.tolist(), buffer)
-            skip -= len(window.rows)
-            yield window, buffer
+        yield from self._read_ahead(windows, skip, sum(sorted(sizes)[-held:]))
+
+    def _read_ahead(self, windows: Iterator[Window], skip: int, most: int) -> Iterator[tuple[Window, Tensor]]:
+        """Yield windows in order, each read while the one before it is in use; an error comes with its window."""
+        buffers = itertools.cycle([empty_records(self.reader, most), empty_records(self.reader, most)])
+        waiting: deque[tuple[Window, Tensor, Future[None] | None]] = deque()
+        pool = ThreadPoolExecutor(1, "bandwise-read-ahead")
+        try:
+            for window in windows:
+                buffer, wanted = next(buffers), skip < len(window.rows)
+                skip -= len(window.rows)
+                waiting.append((window, buffer, pool.submit(self._fill, window, buffer) if wanted else None))
+                if len(waiting) == 2:
+                    yield _finished(*waiting.popleft())
+            while waiting:
+                yield _finished(*waiting.popleft())
+        finally:
+            pool.shutdown(wait=True, cancel_futures=True)
+
+    def _fill(self, window: Window, buffer: Tensor) -> None:
+        with self._reading:
+            fill(self.reader, window.groups.tolist(), buffer)
+
+
+def _finished(window: Window, buffer: Tensor, reading: Future[None] | None) -> tuple[Window, Tensor]:
+    if reading is not None:
+        reading.result()
+    return window, buffer
 
 
 def resolve_cache(cache: Cache, reader: RowGroupReader) -> bool:

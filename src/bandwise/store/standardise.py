@@ -51,6 +51,20 @@ class BandStandardiser:
         stored = self.offsets(dtype) + np.where(self._has_mean, ZERO_LEVEL, 0)
         return (stored[:, None] - self._mean) * self._factor
 
+    def gain_and_bias(
+        self, signs: NDArray[np.float64], dtype: torch.dtype
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Return what standardises a value as `value * gain + bias`, float64 (B, nb * C) each.
+
+        Args:
+            signs: float64 (B, nb), as in a call.
+            dtype: the type that the values were stored in.
+        """
+        offset = self.offsets(dtype)[:, None]
+        gain = signs[:, :, None] * self._factor
+        bias = (offset - self._mean) * self._factor - gain * offset
+        return gain.reshape(len(signs), -1), bias.reshape(len(signs), -1)
+
     def __call__(self, values: Tensor, signs: NDArray[np.float64], dtype: torch.dtype) -> Tensor:
         """Standardise a batch.
 
@@ -63,15 +77,13 @@ class BandStandardiser:
             A new tensor (B, nb * C, side, side) in channels_last memory, float64 for float64 and else float32.
         """
         batch, side, _, channels = values.shape
-        offset = self.offsets(dtype)[:, None]
-        gain = signs[:, :, None] * self._factor
-        bias = (offset - self._mean) * self._factor - gain * offset
+        gain, bias = self.gain_and_bias(signs, dtype)
         result_type = torch.float64 if values.dtype == torch.float64 else torch.float32
         result = torch.empty((batch, side, side * channels), dtype=result_type, device=values.device)
         # One row of the picture is one run of memory: short inner axes would cost several times as much.
         result.copy_(values.reshape(batch, side, side * channels))
         gain_row, bias_row = (
-            torch.from_numpy(each.reshape(batch, 1, channels)).to(values.device, result_type).repeat(1, 1, side)
+            torch.from_numpy(each[:, None]).to(values.device, result_type).repeat(1, 1, side)
             for each in (gain, bias)
         )
         torch.addcmul(bias_row, result, gain_row, out=result)

@@ -1,0 +1,58 @@
+"""Crop, mirror and standardise in one pass over the bytes, compiled by numba; imported only where numba is."""
+
+import numba
+import numpy as np
+from numpy.typing import NDArray
+
+
+@numba.njit(cache=True, error_model="numpy", nogil=True)
+def cut_and_standardise(
+    records: NDArray[np.uint8],
+    channels: int,
+    top: NDArray[np.int64],
+    left: NDArray[np.int64],
+    horizontal: NDArray[np.bool_],
+    vertical: NDArray[np.bool_],
+    gain: NDArray[np.float32],
+    bias: NDArray[np.float32],
+    out: NDArray[np.float32],
+) -> None:
+    """Write `value * gain + bias` of one square of every record.
+
+    Args:
+        records: (B, H, W * channels).
+        channels: of a pixel.
+        top, left: (B,), first row and column of the squares, in pixels.
+        horizontal, vertical: (B,), which squares are mirrored.
+        gain, bias: (B, channels).
+        out: (B, side, side * channels).
+    """
+    side, length = out.shape[1], out.shape[2]
+    gains, biases = np.empty(length, np.float32), np.empty(length, np.float32)
+    turned = np.empty(length, np.uint8)
+    for sample in range(len(records)):
+        for x in range(length):
+            gains[x] = gain[sample, x % channels]
+            biases[x] = bias[sample, x % channels]
+        start = left[sample] * channels
+        for y in range(side):
+            down = side - 1 - y if vertical[sample] else y
+            line = records[sample, top[sample] + down, start : start + length]
+            target = out[sample, y]
+            if horizontal[sample]:
+                # Turned round as bytes first: the arithmetic then runs over one line, which vector units can do.
+                if channels == 3:
+                    _turn_round(line, 3, turned)
+                else:
+                    _turn_round(line, channels, turned)
+                line = turned
+            for x in range(length):
+                target[x] = np.float32(line[x]) * gains[x] + biases[x]
+
+
+@numba.njit(inline="always")
+def _turn_round(line: NDArray[np.uint8], channels: int, turned: NDArray[np.uint8]) -> None:
+    last = len(line) - channels
+    for x in range(0, len(line), channels):
+        for channel in range(channels):
+            turned[x + channel] = line[last - x + channel]
