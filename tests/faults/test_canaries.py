@@ -6,9 +6,10 @@ from pathlib import Path
 import pytest
 from tests.faults.canaries import payloads
 from tests.faults.hostile import commit_again
+from tests.faults.scale import share
 from tests.pictures import make_folder
 
-NAMES = tuple(payloads(Path("/nowhere")))
+NAMES = tuple(payloads(Path("/nowhere")))[:: share(1, 6)]
 STEP_FILES = ("model.safetensors", "optim.safetensors", "state.json", "COMMIT.json")
 
 

@@ -8,7 +8,6 @@ from tests.store.arrays import RandomSource, make_store
 
 from bandwise.evaluation.metrics import classification_metrics
 from bandwise.store.loader import BatchStream
-from bandwise.training import infer
 from bandwise.training.infer import predict_split
 from bandwise.training.views import Views
 
@@ -49,14 +48,17 @@ def check(store) -> int:
 
 @pytest.mark.timeout(900)
 def test_the_accuracy_is_that_of_one_picture_at_a_time(tmp_path, figure):
-    count = sum(check(make_store(tmp_path / str(size), RandomSource(train=3, val=size))) for size in sorted(set(SIZES)))
+    count = sum(
+        check(make_store(tmp_path / str(size), RandomSource(train=3, val=size, classes=("a",))))
+        for size in sorted(set(SIZES))
+    )
     figure("evaluations equal to one picture at a time", count, count, f"{len(set(SIZES))} sizes from 1 to 257")
 
 
 def test_a_dropped_last_batch_is_noticed(tmp_path, monkeypatch, control):
-    store = make_store(tmp_path / "store", RandomSource(train=3, val=129))
+    store = make_store(tmp_path / "store", RandomSource(train=3, val=129, classes=("a",)))
     real = BatchStream.batches
-    monkeypatch.setattr(infer.BatchStream, "batches", lambda self, *rest, **named: real(self, drop_last=True))
+    monkeypatch.setattr(BatchStream, "batches", lambda self, *rest, **named: real(self, drop_last=True))
     with pytest.raises((AssertionError, ValueError)):
         check(store)
     control()

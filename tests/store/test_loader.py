@@ -305,11 +305,10 @@ def test_an_error_of_the_thread_comes_with_its_window(store: Store, monkeypatch:
 
     monkeypatch.setattr(RowGroupReader, "read", broken)
     stream = BatchStream(store, (0,), "train", 32, cache="none", window=1)
-    given = 0
+    sizes: list[int] = []
     with pytest.raises(CorruptionError, match="the third row group is damaged"):
-        for batch in stream.batches(0):
-            given += len(batch.ids)
+        sizes.extend(len(batch.ids) for batch in stream.batches(0))
     windows = shuffled_windows(stream.reader.sizes, seed=0, epoch=0, window=1)
     whole = sum(len(window.rows) for window in itertools.islice(windows, 2))
-    assert given == whole // 32 * 32, "every whole batch before the damage was given out"
+    assert sum(sizes) == whole // 32 * 32, "every whole batch before the damage was given out"
     assert not [thread for thread in threading.enumerate() if thread.name.startswith("bandwise-read-ahead")]

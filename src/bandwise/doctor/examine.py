@@ -113,6 +113,6 @@ def _notes(machine: dict[str, Any]) -> list[str]:
         )
     if not machine["fast_bf16_on_cpu"]:
         notes.append("bf16 on this CPU is slow: keep --precision 32-true for training on it")
-    if machine["tf32"]:
+    if machine["tf32"] and machine["devices"]:
         notes.append("TF32 is on: float32 products on CUDA keep 10 bits of the mantissa")
     return notes

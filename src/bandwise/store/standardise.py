@@ -83,8 +83,8 @@ class BandStandardiser:
         # One row of the picture is one run of memory: short inner axes would cost several times as much.
         result.copy_(values.reshape(batch, side, side * channels))
         gain_row, bias_row = (
-            torch.from_numpy(each[:, None]).to(values.device, result_type).repeat(1, 1, side)
-            for each in (gain, bias)
+            torch.from_numpy(each[:, None]).to(values.device, result_type).repeat(1, 1, side) for each in (gain, bias)
         )
-        torch.addcmul(bias_row, result, gain_row, out=result)
+        # Two operations, each rounded: one fused operation would have other last bits, and only where there is one.
+        result.mul_(gain_row).add_(bias_row)
         return result.view(batch, side, side, channels).permute(0, 3, 1, 2)

@@ -2,14 +2,14 @@
 
 from collections.abc import Iterator
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from bandwise.bands.module import BandSplit
+from bandwise.config import AugmentConfig
 from bandwise.evaluation.crops import evaluation_boxes
+from bandwise.store.augment import BandAugment
 from bandwise.store.format import Store
-from bandwise.store.standardise import BandStandardiser
 
 
 class CanvasViews:
@@ -35,17 +35,26 @@ class CanvasViews:
         self._boxes = evaluation_boxes(store.side, crop, crops)
         self._stride, self._side, self._device = store.config.stride, crop * store.config.stride, device
         self._split = BandSplit(store.transform, bands, storage=store.config.storage).to(device)
-        self._standardise = BandStandardiser(store.transform, bands, store.mean(bands), store.std(bands))
         self._stored_as = torch.uint8 if store.config.storage == "uint8" else torch.float16
-        self._bands = len(bands)
+        # What standardises stored bands, so that not even the last bit depends on where the pixels come from.
+        self._standardise = BandAugment(
+            AugmentConfig(hflip=0.0),
+            transform=store.transform,
+            bands=bands,
+            channels=store.channels,
+            side=crop,
+            crop_side=crop,
+            mean=store.mean(bands),
+            std=store.std(bands),
+            seed=0,
+        )
 
     def __call__(self, images: Tensor) -> Iterator[Tensor]:
         """Yield the views of canvases, uint8 (B, C, canvas, canvas), as float32 (B, nb * C, crop, crop)."""
         images = images.to(self._device)
-        signs = np.ones((len(images), self._bands))
         for top, left, mirrored in self._boxes:
             rows = slice(self._stride * top, self._stride * top + self._side)
             columns = slice(self._stride * left, self._stride * left + self._side)
             view = images[:, :, rows, columns]
-            stored = self._split(view.flip(3) if mirrored else view)
-            yield self._standardise(stored.permute(0, 2, 3, 1), signs, self._stored_as)
+            stored = self._split(view.flip(3) if mirrored else view).to(self._stored_as)
+            yield self._standardise.standardise_center(stored.contiguous(memory_format=torch.channels_last))

@@ -218,6 +218,8 @@ def band_augment(
         mean=store.mean(bands),
         std=store.std(bands),
         seed=seed,
+        # A step is over before the next batch is cut.
+        reuse=True,
     )
 
 
