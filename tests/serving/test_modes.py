@@ -7,6 +7,8 @@ import torch
 from tests.serving.test_ensemble import canvases
 from torch import nn
 
+from bandwise.bands.module import BandSplit
+from bandwise.bands.transform import SubbandTransform
 from bandwise.checkpoints.branch import load_branch
 from bandwise.checkpoints.penultimate import logits_and_features
 from bandwise.errors import UsageError
@@ -16,6 +18,7 @@ from bandwise.runs import open_run
 from bandwise.serving import modes
 from bandwise.serving.ensemble import SpectralEnsemble
 from bandwise.serving.modes import MODES, StackedNetworks, one_after_the_other, side_by_side
+from bandwise.serving.storedbands import stored_bands
 
 BOUND = 1e-4
 """Of the largest logit: how far stacked results may be from single ones."""
@@ -141,3 +144,15 @@ def test_equal_weights_with_other_settings_cannot_be_stacked():
     convolution.padding = (3, 3)
     with pytest.raises(UsageError, match="differs from network 0"):
         StackedNetworks([network, other])
+
+
+@pytest.mark.parametrize(("stride", "kind", "bands"), [(2, "dct2d", (3, 0)), (3, "dct1d", (0, 4, 8)), (2, "random", (1,))])
+def test_bytes_are_split_as_the_convolution_splits_them(stride, kind, bands):
+    split = BandSplit(SubbandTransform(stride, kind, 5), bands)
+    pictures = torch.randint(0, 256, (3, 3, 30, 24), dtype=torch.uint8)
+    expected = split(pictures).unflatten(1, (len(bands), 3))
+    for laid_out in (pictures, pictures.contiguous(memory_format=torch.channels_last)):
+        found = stored_bands(split, laid_out)
+        assert found.dtype == torch.uint8
+        assert torch.equal(found.float(), expected)
+    assert torch.equal(stored_bands(split, pictures.float()), expected)

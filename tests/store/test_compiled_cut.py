@@ -9,6 +9,7 @@ from bandwise.bands import kernels
 from bandwise.bands.transform import SubbandTransform
 from bandwise.config import AugmentConfig
 from bandwise.store.augment import BandAugment
+from bandwise.store.kernels import record_kernels
 
 SIDE, CROP, BATCH = 12, 9, 64
 
@@ -83,3 +84,17 @@ def test_the_compiled_cut_goes_with_the_compiled_split(monkeypatch):
     assert torch.equal(augmenter("auto", (0,))(images, ids, 0), augmenter("portable", (0,))(images, ids, 0))
     with pytest.raises(ValueError, match="needs numba"):
         augmenter("compiled", (0,))
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_bands_are_put_side_by_side_as_by_numpy(channels):
+    random = np.random.default_rng(0)
+    records = random.integers(0, 256, (5, 16 + 4 * 6 * channels), dtype=np.uint8)
+    records.flags.writeable = False
+    pixels = records[:, 16:].reshape(5, 4, 6, channels)
+    assert np.shares_memory(pixels, records)
+    out = np.full((5, 4, 6, 4 * channels), 7, np.uint8)
+    record_kernels("compiled").put_channels(pixels, out, 2 * channels)
+    expected = np.full_like(out, 7)
+    expected[..., 2 * channels : 3 * channels] = pixels
+    assert np.array_equal(out, expected)

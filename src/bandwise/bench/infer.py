@@ -39,7 +39,7 @@ def _one_batch(batch: int, options: Options) -> list[Figure]:
     ensembles = {mode: ensemble(mode) for mode in MODES}
     networks = list(ensembles["sequential"].networks)
     ready = list(ensembles["sequential"].inputs(images))
-    baseline, whole = network(_CROP), torch.randn(batch, _CHANNELS, _CROP, _CROP)
+    baseline, whole = network(_CROP), torch.randn(batch, _CROP, _CROP, _CHANNELS).permute(0, 3, 1, 2)
     contestants: dict[str, Callable[[], object]] = {
         "sequential": lambda: ensembles["sequential"](images),
         "stacked": lambda: ensembles["stacked"](images),

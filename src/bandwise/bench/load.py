@@ -115,6 +115,7 @@ def _augment(store: Store, bands: Sequence[int]) -> Callable[[Tensor, NDArray[np
         mean=store.mean(bands),
         std=store.std(bands),
         seed=0,
+        reuse=True,
     )
     return lambda images, ids: augment(images, torch.from_numpy(ids), 0)
 

@@ -31,6 +31,7 @@ from bandwise.serving.modes import (
     one_after_the_other,
     side_by_side,
 )
+from bandwise.serving.storedbands import stored_bands
 
 
 class SpectralEnsemble(nn.Module):
@@ -158,10 +159,10 @@ class SpectralEnsemble(nn.Module):
         stride = self.split_config.stride
         # The crop is central in band pixels, so that it starts where a crop of the stored bands does.
         top, left = (stride * edge for edge in center_box(side // stride, self.crop // stride))
-        stored = self.split(images[:, :, top : top + self.crop, left : left + self.crop])
-        grouped = stored.unflatten(1, (len(self._bands), self.channels))
+        grouped = stored_bands(self.split, images[:, :, top : top + self.crop, left : left + self.crop])
         for index, places in enumerate(self._places):
-            own = grouped[:, places].flatten(1, 2)
+            # One band is taken as a view, which keeps the colours innermost in memory: convolutions are faster so.
+            own = grouped[:, places[0]] if len(places) == 1 else grouped[:, places].flatten(1, 2)
             yield torch.addcmul(self.get_buffer(f"bias_{index}"), own, self.get_buffer(f"gain_{index}"))
 
     def forward(self, images: Tensor) -> Tensor:

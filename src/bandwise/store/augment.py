@@ -16,10 +16,11 @@ from bandwise.bands.transform import SubbandTransform
 from bandwise.config import AugmentConfig
 from bandwise.errors import UsageError
 from bandwise.store import mixing
-from bandwise.store.crop import compiled_cut, crop_and_mirror
+from bandwise.store.crop import crop_and_mirror
 from bandwise.store.draws import Purpose, uniform
 from bandwise.store.erase import erase
 from bandwise.store.flips import GroupFlips, combine_bands
+from bandwise.store.kernels import record_kernels
 from bandwise.store.standardise import BandStandardiser
 
 
@@ -75,7 +76,7 @@ class BandAugment:
         self._bands, self._channels = len(bands), channels
         self._side, self._crop_side = side, crop_side
         self._standardise = BandStandardiser(transform, bands, mean, std)
-        self._compiled = compiled_cut(kernel)
+        self._compiled = record_kernels(kernel)
         self._reuse = reuse
         self._kept: Tensor | None = None
         self._flips = GroupFlips(transform, bands, inexact=config.inexact_flip)

@@ -1,4 +1,4 @@
-"""Crop, mirror and standardise in one pass over the bytes, compiled by numba; imported only where numba is."""
+"""What is done with every byte of a record on its way into a batch, compiled by numba; imported only where numba is."""
 
 import numba
 import numpy as np
@@ -56,3 +56,21 @@ def _turn_round(line: NDArray[np.uint8], channels: int, turned: NDArray[np.uint8
     for x in range(0, len(line), channels):
         for channel in range(channels):
             turned[x + channel] = line[last - x + channel]
+
+
+@numba.njit(cache=True, error_model="numpy", nogil=True)
+def put_channels(pixels: NDArray[np.uint8], out: NDArray[np.uint8], first: int) -> None:
+    """Copy pixels (rows, h, w, C) to the channels `first` to `first + C - 1` of `out`, (rows, h, w, more channels)."""
+    rows, height, width, channels = pixels.shape
+    for row in range(rows):
+        for y in range(height):
+            source, target = pixels[row, y], out[row, y]
+            if channels == 3:
+                for x in range(width):
+                    target[x, first] = source[x, 0]
+                    target[x, first + 1] = source[x, 1]
+                    target[x, first + 2] = source[x, 2]
+            else:
+                for x in range(width):
+                    for channel in range(channels):
+                        target[x, first + channel] = source[x, channel]

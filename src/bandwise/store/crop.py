@@ -1,21 +1,7 @@
 """Cropping and mirroring a batch, each sample at its own place: one gather of whole rows, on any device."""
 
-import importlib
-from types import ModuleType
-
 import torch
 from torch import Tensor
-
-from bandwise.bands.kernels import Kernel, compiled_kernels
-
-
-def compiled_cut(kernel: Kernel) -> ModuleType | None:
-    """Return the module `compiled` of this folder where `compiled_kernels` finds that of the bands; else None.
-
-    Raises:
-        ValueError: as `compiled_kernels`.
-    """
-    return None if compiled_kernels(kernel) is None else importlib.import_module("bandwise.store.compiled")
 
 
 def crop_and_mirror(
