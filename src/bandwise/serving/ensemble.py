@@ -71,7 +71,8 @@ class SpectralEnsemble(nn.Module):
         split = self.split_config
         transform = SubbandTransform(split.stride, split.transform, split.transform_seed)
         self.split = BandSplit(transform, self._bands, storage=split.storage)
-        networks = [branch.network for branch in branches]
+        # The inputs have their colours innermost; weights laid out alike need no conversion at every call.
+        networks = [_channels_last(branch.network) for branch in branches]
         self.mode: Mode = mode
         self.stacked = StackedNetworks(networks) if mode == "stacked" else None
         # Stacked weights take the place of these: both would be twice the memory.
@@ -179,6 +180,10 @@ class SpectralEnsemble(nn.Module):
         pairs = self._run(self.inputs(images), logits_and_features)
         # Rounded as in the files that the head was trained on, so that it answers as it was scored.
         return self.head([as_stored(features) for _, features in pairs]) / self.fusion.temperature
+
+
+def _channels_last(network: nn.Module) -> nn.Module:
+    return network.to(memory_format=torch.channels_last)  # type: ignore[reportCallIssue]
 
 
 def _logits(network: nn.Module, images: Tensor) -> tuple[Tensor]:
