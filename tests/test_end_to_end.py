@@ -8,6 +8,7 @@ import pytest
 from tests.pictures import make_folder
 
 from bandwise.cli import main
+from bandwise.sealing import write_document
 
 FLAGS = [
     "--canvas",
@@ -182,14 +183,20 @@ def test_a_run_inside_the_pictures_is_refused_before_anything_is_written(work, c
     assert not (work / "pictures" / "run").exists()
 
 
-@pytest.mark.parametrize("content", ["[]", "{}", "null", '{"branch": "0"}'])
+@pytest.mark.parametrize("content", ["[]", "null", {}, {"branch": "0"}])
 def test_a_summary_that_is_none_is_an_error_not_a_crash(work, capsys, content):
     path = work / "run" / "branch-01" / "summary.json"
     before = path.read_bytes()
-    path.write_text(content, encoding="utf-8")
-    error = call(capsys, "evaluate", str(work / "run"), code=4)["error"]
-    assert "is not the summary of a branch" in error["message"]
-    path.write_bytes(before)
+    try:
+        if isinstance(content, str):
+            path.write_text(content, encoding="utf-8")
+        else:
+            write_document(path, content)
+        error = call(capsys, "evaluate", str(work / "run"), code=4)["error"]
+    finally:
+        path.write_bytes(before)
+    message = "does not hold a JSON object" if isinstance(content, str) else "is not the summary of a branch"
+    assert message in error["message"]
 
 
 def test_dry_run_writes_nothing(work, tmp_path, capsys):

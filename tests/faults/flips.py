@@ -10,6 +10,7 @@ from bandwise.checkpoints.folder import read_checkpoint
 from bandwise.errors import CorruptionError
 from bandwise.launch.verify import verify_run
 from bandwise.runs import read_logits
+from bandwise.sealing import read_document, read_rows
 from bandwise.store.verify import verify_store
 
 
@@ -19,15 +20,19 @@ class FileClass:
 
     pattern: str
     check: Callable[[Path, Path], object]
-    """Called with the run and the file; must raise `CorruptionError` that names the file."""
+    """What reads it, called with the run and the file; must raise `CorruptionError` that names the file."""
 
 
 def _store(run: Path, file: Path) -> object:
     return verify_store(run / "store")
 
 
-def _run(run: Path, file: Path) -> object:
-    return verify_run(run)
+def _document(run: Path, file: Path) -> object:
+    return read_document(file)
+
+
+def _rows(run: Path, file: Path) -> object:
+    return read_rows(file)
 
 
 def _checkpoint(run: Path, file: Path) -> object:
@@ -50,31 +55,34 @@ CLASSES = {
     "training state": FileClass("branch-*/step-*/state.json", _checkpoint),
     "checkpoint records": FileClass("branch-*/step-*/COMMIT.json", _checkpoint),
     "logits": FileClass("logits/*/*.safetensors", _logits),
-    "run description": FileClass("run.json", _run),
-    "summaries": FileClass("branch-*/summary.json", _run),
-    "metrics": FileClass("branch-*/metrics.jsonl", _run),
-    "fusion": FileClass("fusion.json", _run),
-    "results": FileClass("results.json", _run),
+    "run description": FileClass("run.json", _document),
+    "summaries": FileClass("branch-*/summary.json", _document),
+    "metrics": FileClass("branch-*/metrics.jsonl", _rows),
+    "fusion": FileClass("fusion.json", _document),
+    "results": FileClass("results.json", _document),
 }
 
 
 def flip_bits(run: Path, name: str, count: int, seed: int) -> list[str]:
     """Flip one bit at a time at random places of one class of file; return where nobody noticed, or nobody said where.
 
-    The run is put back after each.
+    The run is put back after each. Every twentieth time `bandwise verify` has to find it too.
     """
     kind, rng = CLASSES[name], random.Random(seed)
     files = sorted(run.glob(kind.pattern))
     assert files, f"{run} has no {kind.pattern}"
     missed = []
-    for _ in range(count):
+    for number in range(count):
         file = rng.choice(files)
         content = file.read_bytes()
         place, bit = rng.randrange(len(content)), rng.randrange(8)
         changed = bytearray(content)
         changed[place] ^= 1 << bit
         file.write_bytes(changed)
-        if problem := _unnoticed(kind, run, file):
+        problem = _unnoticed(kind.check, run, file)
+        if number % 20 == 0 and (run / "run.json").exists():
+            problem = problem or _unnoticed(_verify, run, file)
+        if problem:
             missed.append(f"{file.relative_to(run)}: byte {place}, bit {bit}: {problem}")
         file.write_bytes(content)
     return missed
@@ -101,15 +109,20 @@ def damage(run: Path, name: str) -> list[str]:
         if bad == content:
             continue
         file.write_bytes(bad)
-        if problem := _unnoticed(kind, run, file):
+        # A whole file in a wrong place is right by itself; only a look at the run as a whole can tell.
+        if problem := _unnoticed(_verify if (run / "run.json").exists() else kind.check, run, file):
             missed.append(f"{file.relative_to(run)}: {what}: {problem}")
     file.write_bytes(content)
     return missed
 
 
-def _unnoticed(kind: FileClass, run: Path, file: Path) -> str:
+def _verify(run: Path, file: Path) -> object:
+    return verify_run(run)
+
+
+def _unnoticed(check: Callable[[Path, Path], object], run: Path, file: Path) -> str:
     try:
-        kind.check(run, file)
+        check(run, file)
     except CorruptionError as error:
         return "" if file.name in str(error) else f"not named in: {error}"
     except Exception as error:
@@ -117,10 +130,17 @@ def _unnoticed(kind: FileClass, run: Path, file: Path) -> str:
     return "not noticed"
 
 
-def intact_copy(run: Path, to: Path) -> Path:
-    """Copy a run to break it, and see that every check passes first."""
-    shutil.copytree(run, to)
-    for kind in CLASSES.values():
-        for file in sorted(to.glob(kind.pattern))[:1]:
-            kind.check(to, file)
+def intact_copy(run: Path, store: Path, to: Path, name: str) -> Path:
+    """Copy what holds one class of file, to break it, and see that its check passes first.
+
+    For files of a store that is `store` alone, which is smaller than that of the run.
+    """
+    kind = CLASSES[name]
+    if kind.pattern.startswith("store/"):
+        shutil.copytree(store, to / "store")
+    else:
+        shutil.copytree(run, to)
+        verify_run(to)
+    for file in sorted(to.glob(kind.pattern)):
+        kind.check(to, file)
     return to

@@ -9,22 +9,22 @@ POSITIONS = share(1000, 12)
 
 
 @pytest.mark.parametrize("name", CLASSES)
-def test_every_flipped_bit_is_found_and_named(run_folder, tmp_path, figure, name):
-    run = intact_copy(run_folder, tmp_path / "run")
+def test_every_flipped_bit_is_found_and_named(run_folder, small, tmp_path, figure, name):
+    run = intact_copy(run_folder, small, tmp_path / "run", name)
     missed = flip_bits(run, name, POSITIONS, seed=5)
     assert not missed, f"{len(missed)} of {POSITIONS}: {missed[:10]}"
     figure("byte flips found and named", POSITIONS, POSITIONS, name)
 
 
 @pytest.mark.parametrize("name", CLASSES)
-def test_cut_lengthened_blanked_and_exchanged_files_are_found(run_folder, tmp_path, name):
-    run = intact_copy(run_folder, tmp_path / "run")
+def test_cut_lengthened_blanked_and_exchanged_files_are_found(run_folder, small, tmp_path, name):
+    run = intact_copy(run_folder, small, tmp_path / "run", name)
     assert not damage(run, name)
 
 
 @pytest.mark.parametrize("name", ["band files", "weights", "logits", "metrics"])
-def test_without_checksums_bits_flip_silently(server, run_folder, tmp_path, control, name):
-    run = intact_copy(run_folder, tmp_path / "run")
+def test_without_checksums_bits_flip_silently(server, run_folder, small, tmp_path, control, name):
+    run = intact_copy(run_folder, small, tmp_path / "run", name)
     arguments = {"run": run, "name": name, "count": 60, "seed": 6}
     assert server.run("flip", **arguments).code == 0
     missed = server.run("flip", broken="no_checksum", **arguments)

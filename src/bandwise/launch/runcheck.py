@@ -105,26 +105,31 @@ def _check_branch(run: Run | None, number: int, folder: Path, found: Findings) -
                 require_same_branch(checkpoint.state, describe_branch(run.config, number), str(step))
             newest = checkpoint if step == present[0] else newest
     found.notes += [f"{folder.name}/{old.name} was set aside before" for old in sorted(folder.glob("damaged-step-*"))]
-    epochs: int | None = None
+    content: dict[str, Any] | None = None
     summary, metrics = folder / SUMMARY_NAME, folder / METRICS_NAME
     if summary.exists():
         with found.noting(f"{folder.name}/{SUMMARY_NAME}", "documents"):
-            content = read_summary(folder)
-            if content["branch"] != number:
-                raise CorruptionError(f"{summary} is that of branch {content['branch']}")
-            epochs = content["epochs"]
+            said = read_summary(folder)
+            if said["branch"] != number:
+                raise CorruptionError(f"{summary} is that of branch {said['branch']}")
+            content = said
         if not present:
             found.notes.append(f"{folder.name} has a {SUMMARY_NAME} and no checkpoint: its weights are elsewhere")
     if metrics.exists() or newest is not None:
         with found.noting(f"{folder.name}/{METRICS_NAME}", "documents"):
-            _check_metrics(metrics, newest, epochs)
+            _check_metrics(metrics, newest, content)
     return newest
 
 
-def _check_metrics(path: Path, newest: Checkpoint | None, epochs: int | None) -> None:
+def _check_metrics(path: Path, newest: Checkpoint | None, summary: dict[str, Any] | None) -> None:
     rows = read_rows(path)
     history = [] if newest is None else newest.state["position"]["history"]
-    if rows[: len(history)] != history or (epochs is not None and len(rows) != epochs):
+    same = rows[: len(history)] == history
+    if summary is not None:
+        # The last checkpoint stands before the evaluation of the last epoch, so only the summary knows of its row.
+        last = [row.get("train_loss") for row in rows[-1:]]
+        same = same and len(rows) == summary["epochs"] and last == [summary.get("train_loss")]
+    if not same:
         raise CorruptionError(f"{path} has {len(rows)} rows, which are not those of the training")
 
 

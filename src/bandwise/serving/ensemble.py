@@ -162,8 +162,9 @@ class SpectralEnsemble(nn.Module):
         top, left = (stride * edge for edge in center_box(side // stride, self.crop // stride))
         grouped = stored_bands(self.split, images[:, :, top : top + self.crop, left : left + self.crop])
         for index, places in enumerate(self._places):
-            # One band is taken as a view, which keeps the colours innermost in memory: convolutions are faster so.
+            # One band is taken as a view; with the colours innermost in memory convolutions are faster.
             own = grouped[:, places[0]] if len(places) == 1 else grouped[:, places].flatten(1, 2)
+            own = own.contiguous(memory_format=torch.channels_last)
             yield torch.addcmul(self.get_buffer(f"bias_{index}"), own, self.get_buffer(f"gain_{index}"))
 
     def forward(self, images: Tensor) -> Tensor:
