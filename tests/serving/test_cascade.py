@@ -37,6 +37,7 @@ def by_hand(cascade: Cascade, data: BranchLogits, threshold: float, costs) -> tu
     """One image after the other: accuracy, and the mean of the costs that were spent."""
     right, spent = 0, 0.0
     for image in range(len(data.labels)):
+        fused = np.zeros(data.logits.shape[2])
         for stage in cascade.stages:
             fused = np.zeros(data.logits.shape[2])
             for branch, weight in zip(stage.branches, stage.weights, strict=True):
@@ -69,9 +70,7 @@ def test_the_best_branch_comes_first_and_the_rest_adds_most():
     order = fit_cascade(fusion, holdout, 1.0).order
     rights = [(holdout.logits[branch].argmax(1) == holdout.labels).sum() for branch in range(4)]
     assert order[0] == int(np.argmax(rights)) == 1
-    seconds = {
-        branch: (holdout.logits[[1, branch]].sum(0).argmax(1) == holdout.labels).sum() for branch in (0, 2, 3)
-    }
+    seconds = {branch: (holdout.logits[[1, branch]].sum(0).argmax(1) == holdout.labels).sum() for branch in (0, 2, 3)}
     assert seconds[order[1]] == max(seconds.values())
     assert fit_cascade(fusion, holdout, 1.0).stages[-1].temperature == 0.7
 
@@ -127,7 +126,9 @@ def test_a_served_cascade_is_a_plain_loop_over_the_pictures(finished, served):
     held = served.ensemble.fusion.branches
     assert len(set(used.tolist())) > 1
     for image in range(len(pictures)):
-        for count, stage in enumerate(served.cascade.stages, 1):
+        count, fused = 0, torch.zeros(())
+        for stage in served.cascade.stages:
+            count += 1
             pairs = zip(stage.branches, stage.weights, strict=True)
             fused = sum(weight * each[held.index(branch), image] for branch, weight in pairs) / stage.temperature
             if fused.softmax(0).max() > served.cascade.threshold:

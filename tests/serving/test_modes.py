@@ -146,7 +146,9 @@ def test_equal_weights_with_other_settings_cannot_be_stacked():
         StackedNetworks([network, other])
 
 
-@pytest.mark.parametrize(("stride", "kind", "bands"), [(2, "dct2d", (3, 0)), (3, "dct1d", (0, 4, 8)), (2, "random", (1,))])
+@pytest.mark.parametrize(
+    ("stride", "kind", "bands"), [(2, "dct2d", (3, 0)), (3, "dct1d", (0, 4, 8)), (2, "random", (1,))]
+)
 def test_bytes_are_split_as_the_convolution_splits_them(stride, kind, bands):
     split = BandSplit(SubbandTransform(stride, kind, 5), bands)
     pictures = torch.randint(0, 256, (3, 3, 30, 24), dtype=torch.uint8)

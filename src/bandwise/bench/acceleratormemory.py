@@ -41,7 +41,7 @@ def accelerator_figures(
         memory = formula(config)
         peak = step_bytes(config, batch, classes)
         allowed = budget - memory.context
-        most = largest(lambda count, config=config: _fits(config, count, allowed, classes))
+        most = largest(lambda count, config=config, allowed=allowed: _fits(config, count, allowed, classes))
         found = (
             (None if peak is None else peak / 1e9, (memory.peak(batch) - memory.context) / 1e9),
             (most, memory.batch_ceiling(budget)),

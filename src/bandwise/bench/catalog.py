@@ -15,6 +15,10 @@ BENCHES = {
     "split": "photographs to a finished store, against decoding and resizing alone",
     "size": "bytes of a record, by band",
     "load": "batches for training, against JPEG folders, tar files and raw memory",
+    "train": "the training loop, against a bare one and timm's; a branch against the whole image",
+    "memory": "bytes of a training step and the largest batch, by formula and by looking",
+    "infer": "the ensemble and its modes, against its networks alone and the whole-image network",
+    "scale": "whether an image costs more where there are more of them; 14 million names",
 }
 
 

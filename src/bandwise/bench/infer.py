@@ -1,4 +1,4 @@
-"""`bandwise bench infer`: four branches and their fusion, against the sum of the networks and against the whole-image one."""
+"""`bandwise bench infer`: four branches and their fusion, against the networks alone and the whole-image network."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -23,7 +23,7 @@ _STRIDE, _CANVAS, _CROP, _CLASSES, _CHANNELS = 2, 256, 224, 14, 3
 _MODEL = "resnet10"
 _SUM, _BASELINE = "sum of the networks", "whole image"
 _REACH = Reach("<=", 1.05)
-_NOTE = f"four {_MODEL} of 112 px and their fusion, from bytes of {_CANVAS} px to probabilities; whole image: {_MODEL} of 224 px"
+_NOTE = f"four {_MODEL} of 112 px and their fusion, from bytes of {_CANVAS} px; whole image: {_MODEL} of 224 px"
 
 
 def measure(options: Options) -> list[Figure]:
@@ -36,7 +36,7 @@ def measure(options: Options) -> list[Figure]:
 
 def _one_batch(batch: int, options: Options) -> list[Figure]:
     images = torch.randint(0, 256, (batch, _CHANNELS, _CANVAS, _CANVAS), dtype=torch.uint8)
-    ensembles = {mode: ensemble(mode) for mode in MODES}
+    ensembles: dict[Mode, SpectralEnsemble] = {mode: ensemble(mode) for mode in MODES}
     networks = list(ensembles["sequential"].networks)
     ready = list(ensembles["sequential"].inputs(images))
     baseline, whole = network(_CROP), torch.randn(batch, _CROP, _CROP, _CHANNELS).permute(0, 3, 1, 2)
@@ -119,7 +119,9 @@ def _mode(found: Race, batch: int, mode: str, clock: str) -> Figure:
         peers=("sequential",),
         reach=None,
         ratio_of="ours / sequential",
-        note="concurrent in wall time, one thread a branch: other work on the machine shows in it" if clock != "CPU time" else "",
+        note="concurrent in wall time, one thread a branch: other work on the machine shows in it"
+        if clock != "CPU time"
+        else "",
     )
 
 
@@ -140,4 +142,3 @@ def _memory(
             ratio_of="ours / the sum of the peers",
             note="memory beyond weights and pictures: bytes of tensors alive at one time",
         )
-

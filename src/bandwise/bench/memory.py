@@ -1,6 +1,6 @@
 """`bandwise bench memory`: what a training step needs, by the formula of `bandwise plan`, and by looking at real steps.
 
-The formula is checked on a CPU with small networks, whose tensors can be counted, and on an accelerator with the large ones.
+The formula is checked on a CPU with small networks, whose tensors can be counted, on an accelerator with large ones.
 """
 
 from dataclasses import dataclass

@@ -1,11 +1,11 @@
-"""`bandwise bench train`: the whole training loop against a bare one and against timm's, then a branch against the whole image.
+"""`bandwise bench train`: our training loop against a bare one and timm's, then a branch against the whole image.
 
-Every contestant has the same network, optimiser and batch and reads from memory. The first steps of a call are left out.
+Every contestant has the same network, optimiser and batch and reads from memory. Its first steps are left out.
 """
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -71,7 +71,9 @@ def measure(options: Options) -> list[Figure]:
     figures.append(_rates(found, "train/one branch over whole image", "whole image", ("whole image",), None, against))
     # All branches have one network and one size, so four times the time of one of them.
     four = Race({"ours": [4 * each for each in found.seconds["ours"]], "whole image": found.seconds["whole image"]})
-    figures.append(_rates(four, "train/all four branches over whole image", "whole image", ("whole image",), None, against))
+    figures.append(
+        _rates(four, "train/all four branches over whole image", "whole image", ("whole image",), None, against)
+    )
     return figures + accelerator_figures()
 
 
@@ -105,13 +107,17 @@ def _take_turns(contestants: dict[str, Loop], rounds: int) -> Race:
 
 
 def _ours(config: RunConfig, store: Path, scratch: Path) -> Loop:
-    """Return a complete `train_branch`, timed from step to step; the last step, which saves a checkpoint, is left out."""
+    """Return a complete `train_branch`, timed from step to step without the last, which saves a checkpoint."""
     number = iter(range(1_000_000))
 
     def run() -> float:
         marks: list[float] = []
         train_branch(
-            config, store, scratch / f"branch-{config.name}-{next(number)}", 0, on_step=lambda _: marks.append(time.process_time())
+            config,
+            store,
+            scratch / f"branch-{config.name}-{next(number)}",
+            0,
+            on_step=lambda _: marks.append(time.process_time()),
         )
         steps = marks[_SKIPPED - 1 : -1]
         return (steps[-1] - steps[0]) / (len(steps) - 1) / config.training.batch_size
@@ -135,8 +141,6 @@ def _prepared(source: FolderSource, size: Size, stride: int, scratch: Path) -> t
         training=TrainingConfig(crop=size.crop, epochs=1, batch_size=size.batch, cache="ram", checkpoint_steps=10**6),
         augment=AugmentConfig(hflip=0.5),
     )
-    if stride == 1:
-        config = replace(config, training=replace(config.training, batch_size=size.batch))
     out = scratch / f"store-{stride}"
     split_dataset(source, split, out)
     return config, out

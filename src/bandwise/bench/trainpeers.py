@@ -54,9 +54,7 @@ def memory_of(config: RunConfig, store_path: Path) -> Memory:
     mean, std = (torch.from_numpy(values[0]).float() for values in (store.mean((0,)), store.std((0,))))
     images = ((images - mean[:, None, None]) / std[:, None, None]).contiguous(memory_format=torch.channels_last)
     labels = torch.from_numpy(store.labels("train").astype(np.int64))
-    return Memory(
-        records.numpy(), images, labels, len(store.classes), tuple(mean.tolist()), tuple(std.tolist())
-    )
+    return Memory(records.numpy(), images, labels, len(store.classes), tuple(mean.tolist()), tuple(std.tolist()))
 
 
 def bare_loop(config: RunConfig, memory: Memory, skipped: int) -> float:
@@ -67,7 +65,11 @@ def bare_loop(config: RunConfig, memory: Memory, skipped: int) -> float:
     network = _network(config, memory).to(memory_format=torch.channels_last)  # type: ignore[reportCallIssue]
     training = config.training
     optimizer = torch.optim.SGD(
-        network.parameters(), lr=training.lr, momentum=training.momentum, weight_decay=training.weight_decay, nesterov=True
+        network.parameters(),
+        lr=training.lr,
+        momentum=training.momentum,
+        weight_decay=training.weight_decay,
+        nesterov=True,
     )
 
     def step(images: Tensor, labels: Tensor) -> None:
@@ -79,11 +81,11 @@ def bare_loop(config: RunConfig, memory: Memory, skipped: int) -> float:
 
 
 def timm_loop(config: RunConfig, memory: Memory, skipped: int) -> float:
-    """Train as timm's script without its command line: its loader and transforms on pictures in memory, and its steps."""
+    """Train as timm's script does: its loader and transforms, on pictures in memory, and its steps."""
     crop = config.training.crop // config.split.stride
     scale = tuple(value / 255 for value in memory.mean), tuple(value / 255 for value in memory.std)
     loader = create_loader(
-        _Pictures(memory),
+        _Pictures(memory),  # type: ignore[reportArgumentType]
         input_size=(memory.records.shape[3], crop, crop),
         batch_size=config.training.batch_size,
         is_training=True,
@@ -144,7 +146,9 @@ def _timm_step(config: RunConfig, memory: Memory) -> Callable[[Tensor, Tensor], 
         losses.update(loss.item(), images.size(0))
         if done[0] % _LOG_INTERVAL == 0:
             rates = [group["lr"] for group in optimizer.param_groups]
-            lines["train"] = f"{done[0]}/{updates} loss {losses.val:#.3g} ({losses.avg:#.3g}) lr {sum(rates) / len(rates):.3e}"
+            lines["train"] = (
+                f"{done[0]}/{updates} loss {losses.val:#.3g} ({losses.avg:#.3g}) lr {sum(rates) / len(rates):.3e}"
+            )
         scheduler.step_update(num_updates=done[0], metric=losses.avg)
 
     return step

@@ -1,7 +1,7 @@
 """A cascade: ask the branches one after another, and stop at the first answer that is sure enough.
 
-After k branches their fusion gives probabilities; where the largest is above a threshold the image is done. The order of
-the branches, the temperature after each of them and the threshold are chosen on the holdout alone.
+After k branches their fusion gives probabilities; where the largest is above a threshold the image is done. The order
+of the branches, the temperature after each of them and the threshold are chosen on the holdout alone.
 """
 
 from collections.abc import Sequence
@@ -129,6 +129,7 @@ def cascade_curve(
         shares = np.linspace(0, 1, _THRESHOLDS)
         # Rounded, so that the file says exactly what is used.
         thresholds = np.unique(np.quantile(confidence[:-1], shares).round(6)).tolist() if len(confidence) > 1 else []
+    assert thresholds is not None
     spent = np.cumsum(costs if costs is not None else np.ones(len(confidence)))
     points = sorted({*(value for value in thresholds if value < NEVER), NEVER})
     return [_outcome(value, confidence, right, spent / spent[-1]) for value in points]
@@ -162,7 +163,9 @@ def _order(fusion: Fusion, holdout: BranchLogits) -> list[int]:
     left, order = list(range(len(weights))), []
     so_far, total = np.zeros(logits.shape[1:]), 0.0
     while left:
-        best = min(left, key=lambda place: _badness(so_far + weights[place] * logits[place], total + weights[place], labels))
+        best = min(
+            left, key=lambda place: _badness(so_far + weights[place] * logits[place], total + weights[place], labels)
+        )
         so_far, total = so_far + weights[best] * logits[best], total + weights[best]
         left.remove(best)
         order.append(fusion.branches[best])

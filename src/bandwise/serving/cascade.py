@@ -115,8 +115,8 @@ def fitted_cascade(run: Run, target: float) -> Cascade:
 def cascade_report(run: Run, target: float, costs: tuple[float, ...] | None = None) -> dict[str, Any]:
     """Return a cascade of a run and its accuracy against its cost, ready for JSON; no network is loaded.
 
-    Order, temperatures and all thresholds come from the holdout; the reported set is only scored, and left out where its
-    logits are not there.
+    Order, temperatures and all thresholds come from the holdout; the reported set is only scored, and left out where
+    its logits are not there.
 
     Args:
         run: with logits in its folder.
@@ -153,7 +153,9 @@ def _plain_fusion(run: Run) -> Fusion:
         raise UsageError(f"{run.path} is not fused yet; run `bandwise fuse {run.path}`")
     fusion = read_fusion(path)
     if not isinstance(fusion, Fusion):
-        raise UsageError("a fusion head needs the features of every branch, so nothing can stop early; use another rule")
+        raise UsageError(
+            "a fusion head needs the features of every branch, so nothing can stop early; use another rule"
+        )
     if max(fusion.branches) >= len(run.groups):
         raise CorruptionError(f"{path} fuses the branches {list(fusion.branches)}; the run has {len(run.groups)}")
     return fusion

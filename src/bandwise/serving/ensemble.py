@@ -48,9 +48,9 @@ class SpectralEnsemble(nn.Module):
         Args:
             branches: as many as the fusion has, in its order.
             fusion: their weights and temperature, or a head on their features.
-            mode: `sequential` runs one branch after the other, in the memory of one; `concurrent` several at a time, with
-                the same bits; `stacked` joins equal networks into one whose layers run once for all branches, which
-                pays where a single branch leaves the device idle, and changes the last bits.
+            mode: `sequential` runs one branch after the other, in the memory of one; `concurrent` several at a time,
+                with the same bits; `stacked` joins equal networks into one whose layers run once for all branches,
+                which pays where a single branch leaves the device idle, and changes the last bits.
 
         Raises:
             IncompatibleError: the branches differ in split, samples, classes or crop.
@@ -100,7 +100,8 @@ class SpectralEnsemble(nn.Module):
             mode: how the branches run, see `SpectralEnsemble`.
 
         Raises:
-            UsageError: there is no run, nothing is fused, a branch is not trained to its end, or the mode is not possible.
+            UsageError: there is no run, nothing is fused, a branch is not trained to its end, or the mode is not
+                possible.
             CorruptionError: a file is missing, altered or damaged.
             IncompatibleError: the branches were not trained by this run, or not on the same data.
         """
@@ -143,7 +144,7 @@ class SpectralEnsemble(nn.Module):
         return one_after_the_other(self.networks, inputs, use)
 
     def inputs(self, images: Tensor) -> Iterator[Tensor]:
-        """Yield what every branch sees, float32 (B, bands * C, crop / stride, crop / stride), made when it is asked for.
+        """Yield what every branch sees, float32 (B, bands * C, crop / stride, crop / stride), one by one.
 
         Args:
             images: as in `branch_logits`.

@@ -35,13 +35,11 @@ def one_after_the_other(
     return tuple(use(network, own) for network, own in zip(networks, inputs, strict=True))
 
 
-def side_by_side(
-    networks: Sequence[nn.Module], inputs: Iterable[Tensor], use: Use
-) -> tuple[tuple[Tensor, ...], ...]:
+def side_by_side(networks: Sequence[nn.Module], inputs: Iterable[Tensor], use: Use) -> tuple[tuple[Tensor, ...], ...]:
     """Run several networks at a time, with the bits of `one_after_the_other`.
 
-    On a CPU as many as there are cores for, with `torch.get_num_threads()` threads each: call `torch.set_num_threads(1)`
-    first to give every network a core. On CUDA each has a stream of its own.
+    On a CPU as many as there are cores for, with `torch.get_num_threads()` threads each: call
+    `torch.set_num_threads(1)` first to give every network a core. On CUDA each has a stream of its own.
     """
     pairs = list(zip(networks, inputs, strict=True))
     device = pairs[0][1].device
@@ -90,7 +88,7 @@ class StackedNetworks(nn.Module):
         parameters, buffers = stack_module_state(list(networks))
         self._names = list(parameters | buffers)
         for place, name in enumerate(self._names):
-            self.register_buffer(f"stacked_{place}", (parameters | buffers)[name].detach())
+            self.register_buffer(f"stacked_{place}", (parameters | buffers)[name].detach().contiguous())
         # In a list, so that it is no part of this module: it has no memory, and `to` must not touch it.
         self._skeleton = [copy.deepcopy(networks[0]).to("meta")]
 
@@ -102,7 +100,8 @@ class StackedNetworks(nn.Module):
         """
         using = _Using(self._skeleton[0], use)
         state = {f"network.{name}": self.get_buffer(f"stacked_{place}") for place, name in enumerate(self._names)}
-        images = torch.stack(list(inputs))
+        # Colours outermost: vmap has no rule for pooling of the other layout and falls back to a slow loop.
+        images = torch.stack([own.contiguous() for own in inputs])
 
         def one(own_state: dict[str, Tensor], own: Tensor) -> tuple[Tensor, ...]:
             return functional_call(using, own_state, (own,))

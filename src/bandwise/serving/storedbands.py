@@ -11,8 +11,8 @@ def stored_bands(split: BandSplit, images: Tensor) -> Tensor:
     """Split a batch.
 
     Bytes on a CPU go through `BandQuantizer`, which takes a tenth of the time of the convolution that `split` is, and
-    gives the same bytes, uint8 with the colours innermost in memory. Everything else, and a graph that is exported, goes
-    through `split`.
+    gives the same bytes, uint8 with the colours innermost in memory. Everything else, and a graph that is exported,
+    goes through `split`.
 
     Args:
         split: the bands, quantised.
