@@ -56,5 +56,6 @@ def test_live_bytes_are_those_alive_at_one_time():
 @pytest.mark.parametrize("ceiling", [0, 1, 2, 3, 63, 64, 937, 100_000])
 def test_bisection_finds_the_largest_number_that_fits(ceiling):
     found = largest(lambda count: count <= ceiling)
-    assert found <= ceiling
+    assert found <= ceiling or ceiling < 2
+    # Below 2 nothing counts: batch statistics need two images.
     assert found >= ceiling * (1 - 1 / 32) if ceiling >= 2 else found == 0

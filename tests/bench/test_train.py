@@ -8,6 +8,7 @@ from bandwise.bench.figures import Spread
 from bandwise.bench.options import Options
 from bandwise.bench.timing import Race
 from bandwise.bench.trainpeers import memory_of
+from bandwise.sources.folder import FolderSource
 from bandwise.store.format import open_store
 from bandwise.store.loader import BatchStream
 
@@ -33,7 +34,7 @@ def test_every_promise_has_a_figure(measured):
 def test_the_peers_see_the_normalised_band(measured):
     """The batches of the bare loop against those of the store, normalised by hand."""
     scratch = measured[0]
-    config = train._prepared(train._pictures(scratch / "again", train._LEAST), train._LEAST, 2, scratch / "again")[0]
+    config = train._prepared(FolderSource(scratch / "pictures"), train._LEAST, 2, scratch / "again")[0]
     store = open_store(scratch / "store-2")
     memory = memory_of(config, scratch / "store-2")
     first = next(BatchStream(store, (0,), "train", 4).batches())

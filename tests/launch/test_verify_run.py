@@ -56,11 +56,10 @@ def test_a_flipped_bit_in_any_file_is_found_and_named(run):
     assert len(names) > 20
     for name in names:
         good = (run / name).read_bytes()
-        for _ in range(2):
-            flip(run / name, draw.randrange(len(good)), draw.randrange(8))
-            found = damaged(run)
-            assert any(name == hit or name.startswith(f"{hit}/") for hit in found), name
-            (run / name).write_bytes(good)
+        flip(run / name, draw.randrange(len(good)), draw.randrange(8))
+        found = damaged(run)
+        assert any(name == hit or name.startswith(f"{hit}/") for hit in found), name
+        (run / name).write_bytes(good)
     assert damaged(run) == set()
 
 

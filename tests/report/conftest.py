@@ -13,8 +13,8 @@ from bandwise.config import RunConfig, SplitConfig, TrainingConfig, to_dict
 from bandwise.evaluation.metrics import classification_metrics
 from bandwise.fusion.logits import BranchLogits
 from bandwise.fusion.rules import RULES, fit
-from bandwise.report.html import render_report
 from bandwise.provenance import environment
+from bandwise.report.html import render_report
 from bandwise.runs import LogitsFile, Run, create_run, write_logits
 from bandwise.sealing import write_document, write_rows
 

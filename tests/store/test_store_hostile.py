@@ -10,8 +10,8 @@ from tests.store.arrays import RandomSource
 from bandwise.atomic import json_bytes, write_json
 from bandwise.config import SplitConfig
 from bandwise.errors import BandwiseError, CorruptionError, IncompatibleError
-from bandwise.store.format import open_store
 from bandwise.sealing import SEAL, seal
+from bandwise.store.format import open_store
 from bandwise.store.split import split_dataset
 from bandwise.store.verify import verify_store
 

@@ -93,7 +93,7 @@ def largest(fits: Callable[[int], bool]) -> int:
     low, high = 0, 2
     while fits(high):
         low, high = high, 2 * high
-    while high - low > max(1, low // 64):
+    while low and high - low > max(1, low // 64):
         middle = (low + high) // 2
         low, high = (middle, high) if fits(middle) else (low, middle)
     return low

@@ -54,7 +54,7 @@ def _one_size(source: FolderSource, jpegs: FolderSource, stride: int, options: O
     contestants: dict[str, Callable[[], object]] = {
         "zstd": _epochs(stores["zstd"], bands, "none", batch),
         "webp": _epochs(stores["webp"], bands[:1], "none", batch),
-        "RAM": _epochs(stores["zstd"], bands, "ram", batch),
+        "RAM": _epochs(stores["zstd"], bands[1:2], "ram", batch),
         "all bands": _together(stores["zstd"], batch),
         _JPEG: image_folder(jpegs, batch),
         _MAP: memory_map(raw, records.shape, batch, lambda images, rows: use(images, ids[rows])),
@@ -64,7 +64,7 @@ def _one_size(source: FolderSource, jpegs: FolderSource, stride: int, options: O
     if (webdataset := webdataset_loop(tar, _CROP // stride, batch)) is not None:
         contestants[_WEBDATASET] = webdataset
     found = race(contestants, rounds=options.rounds(5))
-    items = {"zstd": count * len(bands), "RAM": count * len(bands), _JPEG: len(jpegs.entries())}
+    items = {"zstd": count * len(bands), _JPEG: len(jpegs.entries())}
     for name, seconds in found.seconds.items():
         found.seconds[name] = [each / items.get(name, count) for each in seconds]
     side, share = _CROP // stride, {4: 1.0, 2: 0.25}[stride]

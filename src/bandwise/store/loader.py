@@ -83,6 +83,8 @@ class BatchStream:
         self._ids = torch.from_numpy(store.ids(split).astype(np.int64))
         self._labels = torch.from_numpy(store.labels(split).astype(np.int64))
         self._records: Tensor | None = None
+        # Kept from one epoch to the next: the pages of fresh memory cost as much as copying records into it.
+        self._buffers: list[Tensor] = []
         # Iterations share the open files of the reader.
         self._reading = threading.Lock()
 
@@ -153,7 +155,10 @@ class BatchStream:
 
     def _read_ahead(self, windows: Iterator[Window], skip: int, most: int) -> Iterator[tuple[Window, Tensor]]:
         """Yield windows in order, each read while the one before it is in use; an error comes with its window."""
-        buffers = itertools.cycle([empty_records(self.reader, most), empty_records(self.reader, most)])
+        taken, self._buffers = self._buffers, []
+        if not taken or len(taken[0]) < most:
+            taken = [empty_records(self.reader, most), empty_records(self.reader, most)]
+        buffers = itertools.cycle(taken)
         waiting: deque[tuple[Window, Tensor, Future[None] | None]] = deque()
         pool = ThreadPoolExecutor(1, "bandwise-read-ahead")
         try:
@@ -167,6 +172,7 @@ class BatchStream:
                 yield _finished(*waiting.popleft())
         finally:
             pool.shutdown(wait=True, cancel_futures=True)
+            self._buffers = taken
 
     def _fill(self, window: Window, buffer: Tensor) -> None:
         with self._reading:
