@@ -39,9 +39,9 @@ def test_the_peers_see_the_normalised_band(measured):
     memory = memory_of(config, scratch / "store-2")
     first = next(BatchStream(store, (0,), "train", 4).batches())
     crop = config.training.crop // 2
-    by_hand = (first.images[:, :, :crop, :crop].double() - store.mean((0,))[0][:, None, None]) / store.std((0,))[0][
-        :, None, None
-    ]
+    by_hand = (
+        first.images[:, :, :crop, :crop].double() - torch.from_numpy(store.mean((0,))[0])[:, None, None]
+    ) / torch.from_numpy(store.std((0,))[0])[:, None, None]
     torch.testing.assert_close(memory.images[:4].double(), by_hand, rtol=1e-5, atol=1e-5)
     assert memory.labels[:4].tolist() == first.labels.tolist()
 

@@ -32,10 +32,10 @@ _REACH = {
     ("webp", 6): 4.5,
 }
 _UPSTREAM, _TWO_WORKERS = Reach(">=", 3.0), Reach(">=", 1.8)
-_PICTURES, _FOR_WORKERS = 128, (512, 1536)
+_PICTURES, _FOR_WORKERS = 384, (512, 1536)
 _SIZED = "JPEGs of ImageNet's mean size, made from the photographs"
 _PEER, _CHAIN, _UNIT = "decode and resize", "upstream chain", "ms a picture"
-_CHAIN_PART = 8
+_CHAIN_PART = 24
 _number = itertools.count()
 
 
@@ -43,6 +43,7 @@ def measure(options: Options) -> list[Figure]:
     """Measure both codecs at every size, the upstream chain, and two workers against one."""
     small = photographs(options.data, options.amount(_PICTURES, 8))
     large = imagenet_sized(small)
+    _warm_up(small[:8], options)
     if options.smallest:
         return [*_sized_figures(small, 2, 32, options), _two_workers(small, options)]
     figures: list[Figure] = []
@@ -50,6 +51,14 @@ def measure(options: Options) -> list[Figure]:
         figures += _sized_figures(large, stride, canvas, options)
     figures += [_small_figure(small, stride, canvas, options) for stride, canvas in SIZES]
     return [*figures, _two_workers(large, options)]
+
+
+def _warm_up(pictures: Sequence[Photograph], options: Options) -> None:
+    """Do everything once, so that nothing is imported or compiled while it is timed."""
+    source, configs = _prepare(pictures, 2, 256, options)
+    for config in configs.values():
+        _convert(source, config, options.scratch)
+    _upstream(pictures[:1], 2, 256, options.scratch)
 
 
 def _sized_figures(pictures: Sequence[Photograph], stride: int, canvas: int, options: Options) -> list[Figure]:
@@ -64,7 +73,7 @@ def _sized_figures(pictures: Sequence[Photograph], stride: int, canvas: int, opt
             _CHAIN: lambda: _upstream(some, stride, canvas, options.scratch),
         },
         rounds=options.rounds(3),
-        warm_up=0 if options.smallest else 1,
+        warm_up=0,
     )
     # The chain is slow, so it has fewer pictures; from here on all are seconds for all pictures.
     found.seconds[_CHAIN] = [each * len(pictures) / len(some) for each in found.seconds[_CHAIN]]
@@ -113,7 +122,8 @@ def _small_figure(pictures: Sequence[Photograph], stride: int, canvas: int, opti
             _PEER: lambda: _decode_all(source, configs["zstd"]),
             "zstd": lambda: _convert(source, configs["zstd"], options.scratch),
         },
-        rounds=options.rounds(3),
+        rounds=options.rounds(2),
+        warm_up=0,
     )
     return compare(
         found,
