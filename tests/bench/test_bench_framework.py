@@ -126,3 +126,17 @@ def test_the_published_table_is_that_of_the_recorded_figures():
     for document in read_documents(ROOT / "benchmarks"):
         assert json.dumps(document)
         assert not document["smallest"]
+
+
+def test_the_brief_table_has_what_is_meant_to_reach_something():
+    text = benchmarks_markdown([content()], brief=True)
+    rows = [line for line in text.splitlines() if line.startswith("| ")]
+    assert rows[1:] == ["| a\\|b/&lt;i&gt; | 3.24 |  | &gt;= 3 | yes |"]
+    assert "1 of 1 hold. Measured on: a processor." in text
+
+
+def test_many_peers_are_cut_short_in_a_row_and_kept_in_the_file():
+    figure = Figure("x", "ms", ours=1.0, peers={f"band {n}": float(n) for n in range(36)})
+    text = benchmarks_markdown([content(figures=[figure.to_dict()])])
+    assert "band 7 7, ..., band 35 35 |" in text
+    assert "band 8" not in text

@@ -89,9 +89,11 @@ def test_a_signal_gives_75_and_the_exact_continuation(server, train_store, undis
             time.sleep(rng.uniform(0, 0.05))
             child.signal(number)
             ended = child.wait(10)
-            assert ended.code in (0, 75), ended.log
-            if ended.code == 0:
+            if (folder / "branch" / "summary.json").exists():
+                # It was done; after that nothing listens to signals, and there is nothing to save.
+                assert ended.code in (0, -number), ended.log
                 break
+            assert ended.code == 75, ended.log
             assert "all is saved" in ended.log
             stopped += 1
         assert tiny.outcome(folder / "branch") == undisturbed["outcome"]

@@ -9,11 +9,19 @@ from bandwise.errors import UsageError
 from bandwise.report.tables import Table, to_markdown
 
 BEGIN, END = "<!-- benchmarks -->", "<!-- /benchmarks -->"
+_MAX_PEERS = 10
 _VERDICT = {True: "yes", False: "no", None: ""}
 
 
-def benchmarks_markdown(documents: Sequence[dict[str, Any]]) -> str:
-    """Return one Markdown table for every recorded benchmark."""
+def benchmarks_markdown(documents: Sequence[dict[str, Any]], *, brief: bool = False) -> str:
+    """Return one Markdown table for every recorded benchmark.
+
+    Args:
+        documents: as recorded.
+        brief: one table instead, of the figures that were measured and are meant to reach something.
+    """
+    if brief:
+        return to_markdown(_brief(documents))
     return "\n".join(to_markdown(_table(document)) for document in documents)
 
 
@@ -60,9 +68,27 @@ def _table(document: dict[str, Any]) -> Table:
     )
 
 
+def _brief(documents: Sequence[dict[str, Any]]) -> Table:
+    figures = [figure for document in documents for figure in document["figures"] if figure["holds"] is not None]
+    kept = sum(figure["holds"] for figure in figures)
+    machines = dict.fromkeys(
+        document["environment"]["hardware"]["accelerator"] or document["environment"]["hardware"]["processor"]
+        for document in documents
+    )
+    return Table(
+        caption="Measured beside peers",
+        head=("figure", "ratio", "which is", "meant to be", "holds"),
+        rows=tuple((row[0], *row[3:]) for row in map(_row, figures)),
+        text_columns=frozenset({0, 2}),
+        note=f"{kept} of {len(figures)} hold. Measured on: {', '.join(machines)}.",
+    )
+
+
 def _row(figure: dict[str, Any]) -> tuple[str, ...]:
     unit, reach = figure["unit"], figure["reach"]
-    peers = (f"{name} {_number(value)}" for name, value in figure["peers"].items() if value is not None)
+    peers = [f"{name} {_number(value)}" for name, value in figure["peers"].items() if value is not None]
+    if len(peers) > _MAX_PEERS:
+        peers = [*peers[: _MAX_PEERS - 2], "...", peers[-1]]
     return (
         figure["name"],
         "" if figure["ours"] is None else f"{_number(figure['ours'])} {unit}",

@@ -224,7 +224,7 @@ def _check_files(path: Path) -> None:
         if not file.is_file():
             raise CorruptionError(f"{file} is missing")
         if (size := file.stat().st_size) != facts["bytes"]:
-            raise CorruptionError(f"{file} has {size} bytes, not {facts['bytes']}")
+            raise CorruptionError(f"{file} has {size} bytes, not the {facts['bytes']!r} that {COMMIT_NAME} says")
         if sha256_file(file) != facts["sha256"]:
             raise CorruptionError(f"{file} is altered: its SHA-256 is not the one in {COMMIT_NAME}")
 

@@ -26,6 +26,8 @@ class Arguments:
     """Folder to write the figures to, or for `table` the one to read them from."""
     into: tuple[Path, ...] = ()
     """With `table`: write it between the marks of these Markdown files."""
+    brief: bool = False
+    """With `table`: one table, of the figures that are meant to reach something."""
     json: bool = False
     """Print one JSON object."""
 
@@ -59,7 +61,7 @@ def _table(arguments: Arguments) -> Outcome:
     from bandwise.bench.documents import read_documents
     from bandwise.bench.table import benchmarks_markdown, update_file
 
-    text = benchmarks_markdown(read_documents(arguments.record or Path("benchmarks")))
+    text = benchmarks_markdown(read_documents(arguments.record or Path("benchmarks")), brief=arguments.brief)
     for path in arguments.into:
         update_file(path, text)
     return Outcome({"table": text, "written": [str(path) for path in arguments.into]}, text)

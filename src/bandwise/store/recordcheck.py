@@ -70,4 +70,6 @@ def _moments(part: dict[str, Any]) -> tuple[int, int, int]:
     whole = all(type(number) is int for number in (*sums, *squares, part["count"], part["steps"]))
     if not whole or part["count"] < 0 or part["steps"] < 1 or len(sums) != len(squares) or min(squares, default=-1) < 0:
         raise ValueError(f"statistics {part!r}")
+    if any(part["count"] * square < total**2 for total, square in zip(sums, squares, strict=True)):
+        raise ValueError("a negative variance")
     return part["count"], part["steps"], len(sums)
