@@ -196,3 +196,16 @@ def test_one_of_several_starts_wins(tmp_path):
     for process in processes:
         process.join()
     assert sorted(outcomes) == ["lost", "lost", "won"]
+
+
+def test_a_probe_that_the_holder_of_the_lock_sweeps_away_proves_enough(tmp_path, monkeypatch):
+    """Two starts at once: one tests whether it can write while the other, which has the lock, removes leftovers."""
+    rename = os.rename
+
+    def swept(source, target):
+        atomic.remove_temporaries(tmp_path)
+        rename(source, target)
+
+    monkeypatch.setattr(os, "rename", swept)
+    atomic.require_writable(tmp_path)
+    assert list(tmp_path.iterdir()) == []

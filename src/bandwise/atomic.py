@@ -253,6 +253,10 @@ def require_writable(folder: Path) -> None:
                 os.rename(probe, other)  # noqa: PTH104
                 if other.read_bytes() != b"bandwise":
                     raise OSError(errno.ENOTSUP, "a renamed file does not take the place of another")
+            except FileNotFoundError:
+                # Whoever holds the lock of the folder has just swept our probe away; the lock tells us in a moment.
+                if not folder.is_dir():
+                    raise
             finally:
                 probe.unlink(missing_ok=True)
                 other.unlink(missing_ok=True)

@@ -116,7 +116,7 @@ def fork_server(logs: Path) -> Iterator[ForkServer]:
         server.close()
 
 
-def _start(question: dict[str, Any], jobs: Any) -> int:
+def _start(question: dict[str, Any], jobs: Any, answers: int) -> int:
     child = os.fork()
     if child:
         # Both sides do it, so that there is a group to kill whoever comes first.
@@ -126,6 +126,7 @@ def _start(question: dict[str, Any], jobs: Any) -> int:
     code = CRASHED
     try:
         os.setpgid(0, 0)
+        os.close(answers)
         log = os.open(question["log"], os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644)
         quiet = os.open(os.devnull, os.O_RDONLY)
         for source, target in ((quiet, 0), (log, 1), (log, 2)):
@@ -142,13 +143,15 @@ def _start(question: dict[str, Any], jobs: Any) -> int:
 
 
 def _code_of(job: Any, arguments: dict[str, Any]) -> int:
-    from bandwise.errors import BandwiseError
+    from bandwise.errors import BandwiseError, Preempted
 
     try:
         return job(**arguments) or 0
     except BandwiseError as error:
         print(f"{type(error).__name__}: {error}", file=sys.stderr)
         return error.exit_code
+    except KeyboardInterrupt:
+        return Preempted.exit_code
     except OSError as error:
         traceback.print_exc()
         return 6 if error.errno in _FULL_DISK else 1
@@ -184,17 +187,23 @@ def main() -> None:
     # A kill leaves what the kernel holds alone, so waiting for the disk would only take time. What is lost in a power
     # cut is the subject of `powerloss`.
     os.fsync = lambda descriptor: None  # type: ignore[assignment]
+    alive: set[int] = set()
     for line in sys.stdin:
         question = json.loads(line)
         if "start" in question:
-            answer = {"pid": _start(question, jobs)}
+            answer = {"pid": _start(question, jobs, answers)}
+            alive.add(answer["pid"])
         elif "ready" in question:
             answer = {"ready": True}
         elif "running" in question:
             answer = {"running": os.waitid(os.P_PID, question["running"], os.WEXITED | os.WNOHANG | os.WNOWAIT) is None}
         else:
             answer = {"code": _wait(question["wait"], question["timeout_s"])}
+            alive.discard(question["wait"])
         os.write(answers, (json.dumps(answer) + "\n").encode())
+    for child in alive:
+        # A test that failed may have left them waiting.
+        _wait(child, 0)
 
 
 if __name__ == "__main__":

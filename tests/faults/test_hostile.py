@@ -57,7 +57,7 @@ def test_hostile_files_end_with_the_right_status(server, families, tmp_path, fig
         except AssertionError as error:
             problems.append(str(error))
     assert not problems, f"{len(problems)} of {len(cases)}:\n" + "\n".join(problems[:25])
-    figure("hostile files", len(cases), len(cases), f"no crash, no hang, right status: {family} {len(cases)}")
+    figure("hostile files, no crash, no hang, right status", len(cases), len(cases), f"{family} {len(cases)}")
 
 
 def test_hostile_pictures_get_a_row_each(server, run_folder, tmp_path, figure):
@@ -71,7 +71,7 @@ def test_hostile_pictures_get_a_row_each(server, run_folder, tmp_path, figure):
     certain = ("bomb", "no-", "html", "eps", "psd", "svg", "pickle", "script", "empty", "one-byte", "pointer")
     assert all(row["status"] == "error" for row in rows if Path(row["path"]).name.startswith(certain))
     assert not list(tmp_path.rglob("CANARY"))
-    figure("hostile files", count, count, f"no crash, no hang, right status: pictures classified {count}")
+    figure("hostile files, no crash, no hang, right status", count, count, f"pictures classified {count}")
 
 
 def test_hostile_pictures_are_skipped_and_counted_by_a_split(server, tmp_path, figure):
@@ -99,7 +99,7 @@ def test_hostile_pictures_are_skipped_and_counted_by_a_split(server, tmp_path, f
         "command", argv=[*argv[:4], str(tmp_path / "again"), *argv[5:], "--max-bad", "3"], cwd=tmp_path
     )
     assert refused.code == 3, refused.log[-2000:]
-    figure("hostile files", count, count, f"no crash, no hang, right status: pictures split {count}")
+    figure("hostile files, no crash, no hang, right status", count, count, f"pictures split {count}")
 
 
 @pytest.mark.parametrize("fault", ["errors_untranslated", "hang"])

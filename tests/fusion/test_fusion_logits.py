@@ -85,7 +85,7 @@ def test_a_description_that_is_no_mapping_of_texts_is_refused(tmp_path, meta):
 def test_an_old_or_foreign_file_is_refused_as_such(tmp_path, meta):
     path = tmp_path / "a.safetensors"
     path.write_bytes(save({"ids": np.arange(2)}, meta))
-    with pytest.raises(CorruptionError, match="not a logits file of this version"):
+    with pytest.raises(CorruptionError, match="does not say what it belongs to; remove it"):
         load_branches([path])
 
 

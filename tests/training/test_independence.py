@@ -58,7 +58,8 @@ def first_state(config: RunConfig, store_path, folder, branch: int):
     def spy_inputs(self, batch):
         ids.extend(batch.ids.tolist())
         images, targets = real_inputs(self, batch)
-        crops.append((batch.ids.tolist(), images))
+        # A copy: the next batch may be written over this one.
+        crops.append((batch.ids.tolist(), images.clone()))
         return images, targets
 
     def spy_init(self, *args, **kwargs):

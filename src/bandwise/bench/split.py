@@ -144,7 +144,7 @@ def _prepare(
     pictures: Sequence[Photograph], stride: int, canvas: int, options: Options
 ) -> tuple[FolderSource, dict[str, SplitConfig]]:
     source = as_folder(pictures, options.scratch / f"source-{next(_number)}")
-    shared = SplitConfig(stride=stride, canvas=canvas, group_size=256, holdout=0, holdout_min=0)
+    shared = SplitConfig(stride=stride, canvas=canvas, group_size=1024, holdout=0, holdout_min=0)
     return source, {codec: dataclasses.replace(shared, codec=codec) for codec in ("zstd", "webp")}
 
 
