@@ -48,9 +48,10 @@ def inject(
     server: ForkServer, target: Target, base: Path, operation: str, fault: str, broken: str | None = None
 ) -> int:
     """Go through all points of one operation and fault; return how many there were."""
-    number, passed = 1 - STRIDE, 0
+    stride = STRIDE if broken is None else 1
+    number, passed = 1 - stride, 0
     while True:
-        number += STRIDE
+        number += stride
         root = base / f"{operation}-{fault}-{number}"
         arguments = {key: str(value) for key, value in target.prepare(root).items()}
         point = {"root": root / "out", "operation": operation, "number": number, "fault": fault}

@@ -18,9 +18,9 @@ from bandwise.store.layout import ROW_GROUP, record_header
 
 FLOAT16_STEPS = 256
 _MAX_BLOCK_BYTES = (1 << 31) - 1
-# Method 1 takes 4 to 14 % off the bytes and makes encoding 1.4 to 2 times as slow; at method 0 quality changes nothing.
-_WEBP_QUALITY = 0
-_WEBP_METHOD = 0
+# For publishing and small disks: method 0 would encode 1.4 to 2 times as fast and take 4 to 14 % more bytes.
+_WEBP_QUALITY = 20
+_WEBP_METHOD = 1
 
 
 class RecordBlock:
