@@ -33,6 +33,7 @@ from bandwise.store import conversion
 from bandwise.store.split import split_dataset
 from bandwise.training.trainer import train_branch
 
+# The commands are imported only so that no child has to.
 __all__ = ["bandwise"]
 
 

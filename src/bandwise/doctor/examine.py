@@ -1,6 +1,7 @@
 """Everything `bandwise doctor` asks, put together: what is there, what works, what is not bit-repeatable."""
 
 import json
+import os
 import subprocess
 import sys
 import tempfile
@@ -84,10 +85,17 @@ def not_repeatable(self_test: dict[str, dict[str, Any]]) -> list[str]:
 def _rehearse(folder: Path, device: str) -> dict[str, Any]:
     with tempfile.TemporaryDirectory(prefix=f"{TEMPORARY_PREFIX}doctor-", dir=folder) as name:
         command = [sys.executable, "-m", "bandwise.doctor.rehearsal", name, device]
+        # The rehearsal forks: a pool of OpenMP threads in the parent would leave its children waiting for ever.
+        surroundings = {**os.environ, "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
         try:
-            done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=_LIMIT_S)
+            done = subprocess.run(
+                command, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=_LIMIT_S, env=surroundings
+            )
         except subprocess.TimeoutExpired:
-            return {"error": f"it did not end within {_LIMIT_S} s"}
+            return {
+                "error": f"it did not end within {_LIMIT_S} s",
+                "remedy": "run it again when the machine is less busy",
+            }
     if done.returncode:
         return {"error": done.stderr.strip().splitlines()[-1] if done.stderr.strip() else f"code {done.returncode}"}
     return json.loads(done.stdout)
@@ -95,7 +103,7 @@ def _rehearse(folder: Path, device: str) -> dict[str, Any]:
 
 def _problems_of(device: str, found: dict[str, Any]) -> list[dict[str, str]]:
     if "error" in found:
-        remedy = "training does not work here; install again with the pinned constraints.txt"
+        remedy = found.get("remedy", "training does not work here; install again with the pinned constraints.txt")
         return [{"what": f"the self-test on {device} failed: {found['error']}", "remedy": remedy}]
     # On CUDA neither is promised.
     wrong = [name for name in ("repeatable", "resume_exact") if device == "cpu" and not found[name]]
