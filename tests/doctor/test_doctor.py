@@ -24,7 +24,10 @@ def quick(monkeypatch):
     return found
 
 
-def test_this_machine_is_ready(tmp_path, capsys):
+def test_this_machine_is_ready(tmp_path, capsys, monkeypatch):
+    # As a user starts it: with a pool of OpenMP threads in the parent the forked children would never end.
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    monkeypatch.delenv("MKL_NUM_THREADS", raising=False)
     assert main(["doctor", "--json", "--folder", str(tmp_path)]) == 0
     found = json.loads(capsys.readouterr().out)
     assert found["ok"]
