@@ -3,6 +3,7 @@
 import json
 import os
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -38,6 +39,21 @@ def with_training(**changes: Any) -> RunConfig:
 
 def test_the_free_fields_are_those_of_this_test():
     assert set(OTHER) == set(FREE_TRAINING)
+
+
+def test_a_rival_that_begins_the_same_run_at_the_same_moment_is_no_stranger(tmp_path, monkeypatch):
+    out = tmp_path / "run"
+    out.mkdir()
+    listing = Path.iterdir
+
+    def after_the_rival(path: Path):
+        monkeypatch.setattr(Path, "iterdir", listing)
+        (create_run(out, CONFIG).branch_folder(0)).mkdir()
+        return listing(path)
+
+    monkeypatch.setattr(Path, "iterdir", after_the_rival)
+    assert create_run(out, CONFIG).config == CONFIG
+    assert Path.iterdir is listing, "the folder was never listed"
 
 
 @pytest.mark.parametrize("name", OTHER)

@@ -96,6 +96,8 @@ def create_run(path: Path, config: RunConfig, store_path: Path | None = None) ->
         IncompatibleError: the folder is a run of another configuration; the message lists the fields that differ.
     """
     marker = path / RUN_NAME
+    strangers = sorted(entry.name for entry in path.iterdir()) if path.is_dir() else []
+    # Asked for after the listing: the run that another process begins in between is one, whatever was listed of it.
     if marker.exists():
         run = open_run(path)
         free = {name: getattr(config.training, name) for name in FREE_TRAINING}
@@ -114,7 +116,6 @@ def create_run(path: Path, config: RunConfig, store_path: Path | None = None) ->
         if other := differences(to_dict(run.config), to_dict(like_now)):
             say(f"note: otherwise than in {marker}: {', '.join(other)}; threads and device change the last bits")
         return replace(run, config=config)
-    strangers = sorted(entry.name for entry in path.iterdir()) if path.is_dir() else []
     # Both may be made before the run itself: by a split into RUN/store, and by a run that was refused later.
     if [name for name in strangers if name not in ("store", "preview") and not name.startswith(".")]:
         raise UsageError(f"{path} is not empty and is no run of ours (it holds {strangers[:5]}); choose another --out")

@@ -8,7 +8,7 @@ from bandwise.locks import LOCK_NAME
 from bandwise.sources.samples import Source
 from bandwise.store.layout import STORE_NAME
 
-_OWN_LEFTOVER = re.compile(r"\.tmp-(probe|STORE\.json)\.\d+\.[0-9a-f]{8}")
+_OWN_LEFTOVER = re.compile(r"\.tmp-(clock|probe|STORE\.json)\.\d+\.[0-9a-f]{8}")
 
 
 def require_own_place(source: Source, out: Path) -> None:
@@ -22,11 +22,12 @@ def require_own_place(source: Source, out: Path) -> None:
         return
     if not out.is_dir():
         raise UsageError(f"{out} is not a folder; choose another output folder")
-    if (out / STORE_NAME).is_file():
-        return
     foreign = sorted(
         path.name for path in out.iterdir() if path.name != LOCK_NAME and not _OWN_LEFTOVER.fullmatch(path.name)
     )
+    # Asked for after the listing: the store that another process begins in between is one, whatever was listed of it.
+    if (out / STORE_NAME).is_file():
+        return
     if foreign:
         shown = ", ".join(foreign[:5]) + (", ..." if len(foreign) > 5 else "")
         raise UsageError(f"{out} is not empty and not a store (it holds {shown}); choose another output folder")
