@@ -61,6 +61,8 @@ def test_the_results_hold_what_was_asked(work):
     cost = results["cost"]
     assert cost["params_total"] == 4 * cost["params_per_branch"]
     assert cost["macs_total"] == 4 * cost["macs_per_branch"]
+    assert cost["cpu_s_sum"] == pytest.approx(sum(entry["cpu_s"] for entry in results["branches"]))
+    assert cost["cpu_s_sum"] > 0
     assert cost["wall_s_sum"] >= cost["wall_s_longest"] > 0
     assert cost["store_bytes_total"] == sum(entry["store_bytes"] for entry in results["branches"])
     assert (work / "run" / "report.html").stat().st_size > 10_000

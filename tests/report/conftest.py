@@ -101,7 +101,7 @@ def _score(logits: np.ndarray, data: BranchLogits) -> dict:
 def _results(run: Run, parts: dict[str, BranchLogits], classes: list[str], rule: str) -> dict:
     holdout, val = parts["holdout"], parts["val"]
     fusions = {name: fit(name, holdout) for name in RULES}
-    cost = {"params": 4_910_000, "macs": 230_000_000, "wall_s": 251.3, "store_bytes": 21_500_000}
+    cost = {"params": 4_910_000, "macs": 230_000_000, "wall_s": 251.3, "cpu_s": 240.1, "store_bytes": 21_500_000}
     branches = [
         {
             "branch": branch,
@@ -143,6 +143,7 @@ def _results(run: Run, parts: dict[str, BranchLogits], classes: list[str], rule:
             **{f"{key}_total": count * cost[key] for key in ("params", "macs", "store_bytes")},
             "wall_s_longest": cost["wall_s"],
             "wall_s_sum": count * cost["wall_s"],
+            "cpu_s_sum": count * cost["cpu_s"],
         },
     }
 
@@ -163,7 +164,7 @@ def _write_training(run: Run, branch: int, skill: float) -> None:
     write_rows(folder / "metrics.jsonl", rows)
     write_document(
         folder / "summary.json",
-        {"branch": branch, "bands": [branch], "epochs": 1, "peak_bytes": 812_000_000, "wall_s": 251.3},
+        {"branch": branch, "bands": [branch], "epochs": 1, "peak_bytes": 812_000_000, "wall_s": 251.3, "cpu_s": 240.1},
     )
 
 

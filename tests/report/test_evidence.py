@@ -40,7 +40,7 @@ def fake(name: str, seed: int, fused: float, branches: list[float], **changes) -
         "fused": {"top1": fused, "nll": 1.0, "ece": 0.1},
         "rules": rules,
         "reference": {"best_branch": {"top1": branches[0]}},
-        "cost": {**cost, "wall_s_sum": 240.0, "store_bytes_per_branch": 1e6},
+        "cost": {**cost, "wall_s_sum": 260.0, "cpu_s_sum": 240.0, "store_bytes_per_branch": 1e6},
         **changes,
     }
 

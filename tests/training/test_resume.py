@@ -182,3 +182,20 @@ def test_wall_time_is_the_sum_over_all_calls(store_path, tmp_path, monkeypatch):
     # The ten seconds between the last checkpoint and each crash are on no disk.
     assert summary["wall_s"] == 10 * STEPS - 20
     assert summary["images_per_s"] == 0.72
+
+
+def test_processor_time_is_the_sum_over_all_calls(store_path, tmp_path, monkeypatch):
+    from bandwise.training import journal
+
+    now = [100.0]
+    monkeypatch.setattr(journal.time, "process_time", lambda: now[0])
+
+    def three_seconds(step: int) -> None:
+        now[0] += 3
+        if step == 5:
+            raise CrashError
+
+    with pytest.raises(CrashError):
+        train_branch(EVERY_STEP, store_path, tmp_path, 1, on_step=three_seconds)
+    now[0] = 7.0
+    assert train_branch(EVERY_STEP, store_path, tmp_path, 1, on_step=three_seconds)["cpu_s"] == 3 * STEPS - 3

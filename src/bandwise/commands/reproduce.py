@@ -19,7 +19,7 @@ from bandwise.sealing import read_document
 _EXIT_DIFFERENT = 1
 _COMPARED = ("n_eval", "chance", "branches", "fused", "fusion", "rules", "reference", "leave_one_out", "answers")
 # Time is never the same twice, and the bytes of a store may change with the version of the compressor.
-_LEFT_OUT = ("wall_s", "store_bytes", "feature_bytes", "feature_bytes_total")
+_LEFT_OUT = ("wall_s", "cpu_s", "store_bytes", "feature_bytes", "feature_bytes_total")
 _SHOWN = 10
 
 

@@ -119,7 +119,7 @@ def total_cost(run: Run, store: Store, branches: list[dict[str, Any]]) -> dict[s
 
     Returns:
         Per-branch maxima and totals. `wall_s_longest` is the time with a machine for every branch, `wall_s_sum` the
-        machine time spent in all.
+        machine time spent in all; `cpu_s_sum` is the processor time, which a busy machine hardly changes.
     """
     bands = sorted({band for group in run.groups for band in group})
     store_bytes = [entry["store_bytes"] for entry in branches]
@@ -135,6 +135,7 @@ def total_cost(run: Run, store: Store, branches: list[dict[str, Any]]) -> dict[s
         "activation_bytes_per_image_total": sum(entry["activation_bytes_per_image"] for entry in branches),
         "wall_s_longest": max(walls),
         "wall_s_sum": sum(walls),
+        "cpu_s_sum": sum(entry["cpu_s"] for entry in branches),
         "store_bytes_per_branch": max(store_bytes),
         "store_bytes_total": sum(store.band_bytes(band) for band in bands),
     }

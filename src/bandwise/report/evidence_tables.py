@@ -43,7 +43,7 @@ def summary_table(results: Results) -> Table:
                 amount(runs[0]["cost"]["params_total"]),
                 amount(runs[0]["cost"]["macs_per_branch"]),
                 amount(runs[0]["cost"]["macs_total"]),
-                seconds(statistics.mean(run["cost"]["wall_s_sum"] for run in runs)),
+                _training_time(runs),
                 amount(runs[0]["cost"]["store_bytes_per_branch"], "B"),
             )
             for name, runs in rows.items()
@@ -187,7 +187,7 @@ def _row(name: str, runs: list[dict[str, Any]]) -> tuple[str, ...]:
         amount(cost["macs_per_branch"]),
         amount(cost["macs_total"]),
         *("" if value is None else amount(value, "B") for value in kept),
-        seconds(statistics.mean(run["cost"]["wall_s_sum"] for run in runs)),
+        _training_time(runs),
         amount(cost["store_bytes_per_branch"], "B"),
     )
 
@@ -216,8 +216,18 @@ def _note(results: Results) -> str:
         f"Mean ± standard deviation over the seeds; reported images: {', '.join(images)}. A recipe with several "
         "branches is fused by the rule of its configuration, fitted on the holdout; a head is a small network on the "
         "features of the frozen branches, for the controls too; the best branch is the one that is best on the "
-        "holdout. Training: wall time of all branches, one core of: " + "; ".join(machines) + "."
+        "holdout. Training: time of all branches, on a CPU the processor time, on: " + "; ".join(machines) + "."
     )
+
+
+def _training_time(runs: list[dict[str, Any]]) -> str:
+    """Processor time where no accelerator did the work: unlike wall time it says what the network costs.
+
+    Results recorded before it was measured leave the cell empty.
+    """
+    key = "wall_s_sum" if runs[0]["environment"]["hardware"]["accelerator"] else "cpu_s_sum"
+    times = [run["cost"].get(key) for run in runs]
+    return "" if None in times else seconds(statistics.mean(times))
 
 
 def _machine(run: dict[str, Any]) -> str:

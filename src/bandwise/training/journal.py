@@ -22,12 +22,13 @@ class Journal:
     def __init__(self, folder: Path, device: torch.device) -> None:
         """Start the clock of this call."""
         self._folder, self._device = folder, device
-        self._started = time.monotonic()
-        self._earlier = {"wall_s": 0.0, "peak_bytes": 0}
+        self._started, self._cpu_started = time.monotonic(), time.process_time()
+        self._earlier = {"wall_s": 0.0, "cpu_s": 0.0, "peak_bytes": 0}
 
     def resume(self, session: dict[str, Any]) -> None:
         """Add what earlier calls took, as `session` returned it for the checkpoint."""
-        self._earlier = session
+        # A checkpoint of an earlier version has no processor time.
+        self._earlier = {**self._earlier, **session}
 
     def publish(self, history: list[dict[str, Any]]) -> None:
         """Write `metrics.jsonl`, one line for each finished epoch; it holds no time and no name of a machine.
@@ -53,7 +54,9 @@ class Journal:
             append_line(self._folder / TIMING_NAME, json.dumps(row))
 
     def session(self) -> dict[str, Any]:
-        """Return wall time over all calls, and peak memory: of the GPU where one is used, else of this process.
+        """Return time over all calls, and peak memory: of the GPU where one is used, else of this process.
+
+        `cpu_s` adds up the threads of this process, not its loader workers; other programs hardly change it.
 
         This is the only part of a checkpoint in which two equal trainings differ.
         """
@@ -62,4 +65,5 @@ class Journal:
         else:
             peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
         wall = self._earlier["wall_s"] + time.monotonic() - self._started
-        return {"wall_s": wall, "peak_bytes": max(peak, self._earlier["peak_bytes"])}
+        cpu = self._earlier["cpu_s"] + time.process_time() - self._cpu_started
+        return {"wall_s": wall, "cpu_s": cpu, "peak_bytes": max(peak, self._earlier["peak_bytes"])}
