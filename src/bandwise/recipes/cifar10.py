@@ -61,6 +61,16 @@ def context4() -> Recipe:
     return _control("context4", "Every branch sees the low band as context.", "0;0,1;0,2;0,3")
 
 
+def triples4() -> Recipe:
+    """Each branch lacks one of the details, the last one none: more of the picture each, and more data a node."""
+    return _control("triples4", "Every branch sees the low band and two details or all.", "0,1,2;0,1,3;0,2,3;0,1,2,3")
+
+
+def joint4_seeds() -> Recipe:
+    """Four seeds of the network that sees all bands: nothing is divided but the multiply-adds."""
+    return _control("joint4-seeds", "Four seeds of all bands in one network.", ";".join(["0,1,2,3"] * 4))
+
+
 def joint4() -> Recipe:
     """One network that sees all bands, at the cost of one branch."""
     return _control("joint4", "All four bands in one network.", "0,1,2,3")
@@ -207,6 +217,8 @@ RECIPES = (
     lowres,
     lowres4,
     context4,
+    triples4,
+    joint4_seeds,
     joint4,
     sub4_noflip,
     baseline_noflip,
