@@ -6,11 +6,13 @@ from dataclasses import replace
 import pytest
 import torch
 from tests.serving.test_ensemble import canvases
+from torch.nn.functional import cross_entropy
 
 from bandwise.errors import IncompatibleError, UsageError
 from bandwise.fusion.fit_head import TrainedHead
 from bandwise.fusion.saved import save_fusion
 from bandwise.launch.evaluate import evaluate_run, fuse_run
+from bandwise.launch.head import ensure_features
 from bandwise.report.html import render_report
 from bandwise.runs import open_run, read_logits
 from bandwise.serving.ensemble import SpectralEnsemble
@@ -30,6 +32,11 @@ def test_a_head_answers_as_it_was_scored(finished, tmp_path):
     assert results["fused"] == {key: evaluated["rules"]["head"][key] for key in results["fused"]}
     assert [entry["branch"] for entry in results["leave_one_out"]] == [0, 1, 2]
     assert results["rules"]["head"]["views"] == 2
+    holdout = ensure_features(run, "holdout", head.branches)
+    labels = torch.from_numpy(holdout.labels)
+    logits = torch.from_numpy(head.apply(holdout))
+    assert results["rules"]["head"]["holdout"]["nll"] == pytest.approx(float(cross_entropy(logits, labels)), rel=1e-6)
+    assert results["rules"]["head"]["holdout"]["n"] == len(labels)
     answers = read_logits(run.head_logits_path)
     ensemble = SpectralEnsemble.from_run(run.path)
     with torch.inference_mode():

@@ -60,8 +60,9 @@ def score_head(run: Run, trained: TrainedHead) -> tuple[dict[str, Any], np.ndarr
     The answers are left in `Run.head_logits_path` for the report.
 
     Returns:
-        The entry of the results: scores, what the head is, `leave_one_out`, and `feature_bytes`, the bytes that the
-        branch with most features sends for all splits; and (N,) whether it is right.
+        The entry of the results: scores, what the head is, `holdout` (its scores there, by which systems are chosen),
+        `leave_one_out`, and `feature_bytes`, the bytes that the branch with most features sends for all splits; and
+        (N,) whether it is right.
     """
     reported = ensure_features(run, "val", trained.branches)
     logits = trained.apply(reported)
@@ -71,10 +72,11 @@ def score_head(run: Run, trained: TrainedHead) -> tuple[dict[str, Any], np.ndarr
         sum(run.features_path(split, branch).stat().st_size for split in ("train", "holdout", "val"))
         for branch in trained.branches
     ]
-    scores = classification_metrics(torch.from_numpy(logits), torch.from_numpy(reported.labels))
+    held_out = ensure_features(run, "holdout", trained.branches)
     entry = {
-        **scores,
+        **_scores(logits, reported.labels),
         **head_record(trained),
+        "holdout": _scores(trained.apply(held_out), held_out.labels),
         "leave_one_out": leave_one_out(trained, reported),
         "feature_bytes": max(sent),
         "feature_bytes_total": sum(sent),
@@ -93,6 +95,10 @@ def leave_one_out(trained: TrainedHead, data: BranchFeatures) -> list[dict[str, 
         gains = {"top1_gain": top1 - without_top1, "nll_gain": without_nll - nll}
         entries.append({"branch": branch, "top1": without_top1, **gains})
     return entries
+
+
+def _scores(logits: np.ndarray, labels: np.ndarray) -> dict[str, Any]:
+    return dict(classification_metrics(torch.from_numpy(logits), torch.from_numpy(labels)))
 
 
 def _top1_and_nll(logits: np.ndarray, data: BranchFeatures) -> tuple[float, float]:

@@ -16,7 +16,15 @@ Mirroring is exact for stored bands of dct2d only, so the transforms are compare
 
 from dataclasses import replace
 
-from bandwise.config import AugmentConfig, DataConfig, NetworkConfig, RunConfig, SplitConfig, TrainingConfig
+from bandwise.config import (
+    AugmentConfig,
+    DataConfig,
+    FusionConfig,
+    NetworkConfig,
+    RunConfig,
+    SplitConfig,
+    TrainingConfig,
+)
 from bandwise.recipes.recipe import Recipe
 
 _NOT_MEASURED = "not measured"
@@ -59,6 +67,12 @@ def lowres4() -> Recipe:
 def context4() -> Recipe:
     """Each branch sees band 0 too."""
     return _control("context4", "Every branch sees the low band as context.", "0;0,1;0,2;0,3")
+
+
+def best() -> Recipe:
+    """The best system found at this cost: the low band in every branch, fused by a head."""
+    recipe = _control("best", "Every branch sees the low band; fused by a head.", "0;0,1;0,2;0,3")
+    return replace(recipe, config=replace(recipe.config, fusion=FusionConfig(rule="head")))
 
 
 def triples4() -> Recipe:
@@ -217,6 +231,7 @@ RECIPES = (
     lowres,
     lowres4,
     context4,
+    best,
     triples4,
     joint4_seeds,
     joint4,

@@ -26,6 +26,7 @@ _SENTENCES = (
     ("photos-sub4", "photos-lowres4"),
     ("cifar10-sub4", "cifar10-baseline"),
     ("cifar10-sub4", "cifar10-lowres4"),
+    ("cifar10-best", "cifar10-baseline"),
 )
 
 
