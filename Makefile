@@ -3,7 +3,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: install demo test bench recipes check lint types docs tables reproduce clean
+.PHONY: install demo test bench recipes faults check lint types docs tables reproduce clean
 
 install: $(STAMP)
 

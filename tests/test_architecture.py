@@ -11,6 +11,7 @@ LEAVES = {"errors", "version", "groups", "config", "configfile", "atomic", "seal
     "locks",
     "progress",
     "signals",
+    "freedmemory",
 }
 MAY_IMPORT = {
     "errors": set(),
@@ -18,6 +19,7 @@ MAY_IMPORT = {
     "groups": {"errors"},
     "progress": set(),
     "signals": {"errors"},
+    "freedmemory": set(),
     "torchvision_compat": set(),
     "config": {"errors", "groups"},
     "configfile": {"errors", "config"},
@@ -27,7 +29,9 @@ MAY_IMPORT = {
     "arrayfile": {"errors", "atomic", "tensorfile"},
     "provenance": {"version"},
     "locks": {"errors"},
-    "runs": LEAVES,
+    "exclusive": {"errors", "atomic", "sealing"},
+    "places": {"errors", "atomic", "config"},
+    "runs": LEAVES | {"exclusive", "places"},
     "bands": set(),
     "models": {"errors"},
     "evaluation": {"errors"},

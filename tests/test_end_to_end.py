@@ -2,11 +2,13 @@
 
 import hashlib
 import json
+import shutil
 from pathlib import Path
 
 import pytest
 from tests.pictures import make_folder
 
+from bandwise import provenance
 from bandwise.cli import main
 from bandwise.sealing import write_document
 
@@ -41,6 +43,14 @@ def tree(folder: Path) -> dict[str, str]:
     }
 
 
+@pytest.fixture(scope="module", autouse=True)
+def same_commit():
+    """Results hold the commit of our source, and somebody may commit while the tests run."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(provenance, "_commit", lambda: "0" * 40)
+        yield
+
+
 @pytest.fixture(scope="module")
 def work(tmp_path_factory):
     """A folder of pictures, a configuration file, and one finished run."""
@@ -73,8 +83,22 @@ def test_a_second_run_changes_nothing(work, capsys):
         return {name: digest for name, digest in tree(work / "run").items() if not name.startswith("report")}
 
     before = stable()
+    assert json.loads((work / "run" / "results.json").read_text())["environment"]["commit"] == "0" * 40
     call(capsys, "run", str(work / "tiny.yaml"), "--out", str(work / "run"), *FLAGS)
     assert stable() == before
+
+
+def test_pictures_that_were_moved_are_compared_with_the_store(work, capsys):
+    """As many bytes under the same names are the same pictures; others are refused, wherever they lie."""
+    before = tree(work / "run" / "store")
+    argv = ["run", str(work / "tiny.yaml"), "--out", str(work / "run"), *FLAGS, "--data"]
+    moved = work / "moved" / "pictures"
+    shutil.copytree(work / "pictures", moved)
+    call(capsys, *argv, str(moved))
+    next(moved.glob("train/*/*")).unlink()
+    error = call(capsys, *argv, str(moved), code=7)["error"]
+    assert "samples.sha256" in error["message"]
+    assert tree(work / "run" / "store") == before
 
 
 def test_another_configuration_is_refused_with_the_difference(work, capsys):

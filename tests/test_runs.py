@@ -2,6 +2,10 @@
 
 import json
 import os
+import shutil
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -9,6 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from bandwise import atomic, runs
 from bandwise.config import RunConfig, TrainingConfig
 from bandwise.errors import BandwiseError, CorruptionError, IncompatibleError, UsageError
 from bandwise.runs import (
@@ -20,6 +25,7 @@ from bandwise.runs import (
     read_logits,
     write_logits,
 )
+from bandwise.sealing import write_document
 
 CONFIG = RunConfig(training=TrainingConfig(epochs=2))
 OTHER: dict[str, Any] = {
@@ -54,6 +60,59 @@ def test_a_rival_that_begins_the_same_run_at_the_same_moment_is_no_stranger(tmp_
     monkeypatch.setattr(Path, "iterdir", after_the_rival)
     assert create_run(out, CONFIG).config == CONFIG
     assert Path.iterdir is listing, "the folder was never listed"
+
+
+def begun_by_a_rival(monkeypatch, out: Path, config: RunConfig) -> None:
+    """Let another process begin a run in the folder after everything there was looked at, before ours is written."""
+    real = atomic.require_writable
+
+    def require_writable(path: Path) -> None:
+        monkeypatch.setattr(atomic, "require_writable", real)
+        real(path)
+        create_run(out, config)
+
+    monkeypatch.setattr(atomic, "require_writable", require_writable)
+
+
+def test_of_two_new_runs_in_one_folder_the_first_stays(tmp_path, monkeypatch):
+    begun_by_a_rival(monkeypatch, tmp_path, with_training(lr=0.1))
+    with pytest.raises(IncompatibleError, match=r"training\.lr: 0\.1 -> 0\.05"):
+        create_run(tmp_path, CONFIG)
+    assert open_run(tmp_path).config == with_training(lr=0.1)
+    assert [path.name for path in tmp_path.iterdir()] == ["run.json"]
+
+
+def test_of_two_equal_new_runs_both_go_on(tmp_path, monkeypatch):
+    begun_by_a_rival(monkeypatch, tmp_path, CONFIG)
+    assert create_run(tmp_path, CONFIG).config == CONFIG
+
+
+def test_a_rename_would_put_the_second_run_over_the_first(tmp_path, monkeypatch):
+    """Negative control: what the interleaving finds where the document is written as any other."""
+    begun_by_a_rival(monkeypatch, tmp_path, with_training(lr=0.1))
+    monkeypatch.setattr(runs, "create_document", lambda path, content: write_document(path, content) or True)
+    create_run(tmp_path, CONFIG)
+    assert open_run(tmp_path).config == CONFIG
+
+
+def test_of_many_at_once_one_makes_the_run(tmp_path, monkeypatch):
+    everybody, real = threading.Barrier(6), atomic.require_writable
+
+    def require_writable(path: Path) -> None:
+        real(path)
+        everybody.wait()
+
+    monkeypatch.setattr(atomic, "require_writable", require_writable)
+    configs = [with_training(epochs=epochs) for epochs in range(2, 8)]
+
+    def made(config: RunConfig) -> RunConfig | None:
+        with suppress(IncompatibleError):
+            return create_run(tmp_path, config).config
+        return None
+
+    with ThreadPoolExecutor(len(configs)) as pool:
+        found = [config for config in pool.map(made, configs) if config is not None]
+    assert found == [open_run(tmp_path).config]
 
 
 @pytest.mark.parametrize("name", OTHER)
@@ -102,6 +161,21 @@ def test_a_run_that_was_there_or_that_holds_a_training_is_kept(tmp_path):
     with pytest.raises(UsageError, match="no"):
         refused()
     (path / "branch-00" / "step").unlink()
+    with pytest.raises(UsageError, match="no"):
+        refused()
+    assert open_run(path).config == CONFIG
+
+
+def test_the_run_of_another_process_is_kept(tmp_path):
+    create_run(tmp_path / "elsewhere", CONFIG)
+    path = tmp_path / "run"
+
+    def refused() -> None:
+        with leaving_no_trace(path):
+            # As by another process: this one has not written the file.
+            shutil.copytree(tmp_path / "elsewhere", path)
+            raise UsageError("no")
+
     with pytest.raises(UsageError, match="no"):
         refused()
     assert open_run(path).config == CONFIG

@@ -24,9 +24,12 @@ from bandwise.arrayfile import read_arrays, write_arrays
 from bandwise.config import RunConfig, to_dict
 from bandwise.configfile import config_from_dict, differences
 from bandwise.errors import BandwiseError, CorruptionError, IncompatibleError, UsageError
+from bandwise.exclusive import create_document
+from bandwise.places import HINT as PLACES_HINT
+from bandwise.places import with_places_of
 from bandwise.progress import say
 from bandwise.provenance import environment
-from bandwise.sealing import read_document, write_document
+from bandwise.sealing import read_document
 
 RUN_NAME = "run.json"
 RUN_FORMAT = "bandwise-run"
@@ -89,60 +92,84 @@ def create_run(path: Path, config: RunConfig, store_path: Path | None = None) ->
         store_path: a store shared with other runs; `path/store` when None.
 
     Returns:
-        The run with the configuration asked for, which may differ from `run.json` in the fields of `FREE_TRAINING`.
+        The run with the configuration asked for, which may differ from `run.json` in the fields of `FREE_TRAINING`, and
+        in places at which the same lies, see `places`.
 
     Raises:
         UsageError: the folder holds something else.
-        IncompatibleError: the folder is a run of another configuration; the message lists the fields that differ.
+        IncompatibleError: the folder is a run of another configuration, which another process may have begun this
+            moment; the message lists the fields that differ.
     """
     marker = path / RUN_NAME
     strangers = sorted(entry.name for entry in path.iterdir()) if path.is_dir() else []
     # Asked for after the listing: the run that another process begins in between is one, whatever was listed of it.
     if marker.exists():
-        run = open_run(path)
-        free = {name: getattr(config.training, name) for name in FREE_TRAINING}
-        like_now = replace(run.config, training=replace(run.config.training, **free))
-        changed = differences(to_dict(like_now), to_dict(config))
-        if changed:
-            trained = any(path.glob("branch-*/*"))
-            raise IncompatibleError(
-                f"{path} was made with another configuration:\n  "
-                + "\n  ".join(changed)
-                + "\nuse the same flags to resume it, or another --out"
-                + ("" if trained else "; nothing is trained in it yet, so it may be removed")
-            )
-        if store_path is not None and store_path.resolve() != run.store_path.resolve():
-            raise IncompatibleError(f"{path} uses the store {run.store_path}, not {store_path}; choose another --out")
-        if other := differences(to_dict(run.config), to_dict(like_now)):
-            say(f"note: otherwise than in {marker}: {', '.join(other)}; threads and device change the last bits")
-        return replace(run, config=config)
+        return _same_run(path, config, store_path)
     # Both may be made before the run itself: by a split into RUN/store, and by a run that was refused later.
     if [name for name in strangers if name not in ("store", "preview") and not name.startswith(".")]:
         raise UsageError(f"{path} is not empty and is no run of ours (it holds {strangers[:5]}); choose another --out")
     atomic.require_writable(path)
-    write_document(
-        marker,
-        {
-            "format": RUN_FORMAT,
-            "version": RUN_VERSION,
-            "config": to_dict(config),
-            "store": None if store_path is None else os.fspath(store_path.resolve()),
-            "made_by": environment(),
-        },
-    )
+    content = {
+        "format": RUN_FORMAT,
+        "version": RUN_VERSION,
+        "config": to_dict(config),
+        "store": None if store_path is None else os.fspath(store_path.resolve()),
+        "made_by": environment(),
+    }
+    if not create_document(marker, content):
+        # Another process has begun a run here since the look; it may be of another configuration.
+        return _same_run(path, config, store_path)
+    _made_here.add(_which(marker))
     return open_run(path)
+
+
+def _same_run(path: Path, config: RunConfig, store_path: Path | None) -> Run:
+    marker, run = path / RUN_NAME, open_run(path)
+    free = {name: getattr(config.training, name) for name in FREE_TRAINING}
+    like_now = replace(run.config, training=replace(run.config.training, **free))
+    like_now = with_places_of(config, like_now, path, run.store_path)
+    changed = differences(to_dict(like_now), to_dict(config))
+    if changed:
+        trained = any(path.glob("branch-*/*"))
+        moved = config.network.initial_checkpoint != like_now.network.initial_checkpoint
+        raise IncompatibleError(
+            f"{path} was made with another configuration:\n  "
+            + "\n  ".join(changed)
+            + "\nuse the same flags to resume it, or another --out"
+            + ("" if trained else "; nothing is trained in it yet, so it may be removed")
+            + (f"\n{PLACES_HINT}" if moved else "")
+        )
+    if store_path is not None and store_path.resolve() != run.store_path.resolve():
+        raise IncompatibleError(f"{path} uses the store {run.store_path}, not {store_path}; choose another --out")
+    if other := differences(to_dict(run.config), to_dict(like_now)):
+        say(f"note: otherwise than in {marker}: {', '.join(other)}; threads and device change the last bits")
+    return replace(run, config=config)
+
+
+_made_here: set[tuple[int, ...]] = set()
+"""Which `run.json` files this process has written, as `_which` tells them apart."""
+
+
+def _which(marker: Path) -> tuple[int, ...]:
+    try:
+        status = marker.stat()
+    except FileNotFoundError:
+        return ()
+    return status.st_dev, status.st_ino, status.st_mtime_ns
 
 
 @contextmanager
 def leaving_no_trace(path: Path) -> Iterator[None]:
     """Take a run folder away again if the work in it is refused before anything of it is trained.
 
-    Otherwise the next try, with a configuration that is possible, would find a run of another one.
+    Otherwise the next try, with a configuration that is possible, would find a run of another one. A run that was there
+    before, or that another process has made meanwhile, stays.
     """
-    new = not (path / RUN_NAME).exists()
+    before = set(_made_here)
     try:
         yield
     except BandwiseError as error:
+        new = _which(path / RUN_NAME) in _made_here - before
         if new and error.exit_code == UsageError.exit_code and not any(path.glob("branch-*/*")):
             (path / RUN_NAME).unlink(missing_ok=True)
             for folder in (*path.glob("branch-*"), path):

@@ -16,6 +16,14 @@ def hold(size: int) -> int:
     return int(np.ones(size, np.uint8).sum())
 
 
+KEPT: list[np.ndarray] = []
+
+
+def keep() -> None:
+    """Take memory that stays taken."""
+    KEPT.append(np.ones(200 * MEGABYTE, np.uint8))
+
+
 def fail() -> None:
     raise SystemExit(1)
 
@@ -23,6 +31,8 @@ def fail() -> None:
 def test_memory_is_what_the_function_took():
     small, large = in_own_process(hold, MEGABYTE), in_own_process(hold, 200 * MEGABYTE)
     assert 190 * MEGABYTE < large.grown_bytes - small.grown_bytes < 230 * MEGABYTE
+    after = in_own_process(hold, MEGABYTE, ready=keep)
+    assert after.grown_bytes - small.grown_bytes < 30 * MEGABYTE, "what came before is not measured"
     with pytest.raises(RuntimeError, match="fail ended without an answer"):
         in_own_process(fail)
 

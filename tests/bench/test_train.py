@@ -1,13 +1,16 @@
 """The training bench runs; its peers train on the same pictures."""
 
+from pathlib import Path
+
 import pytest
 import torch
 
-from bandwise.bench import train
+from bandwise.bench import train, trainpeers
 from bandwise.bench.figures import Spread
 from bandwise.bench.options import Options
 from bandwise.bench.timing import Race
 from bandwise.bench.trainpeers import memory_of
+from bandwise.config import RunConfig
 from bandwise.sources.folder import FolderSource
 from bandwise.store.format import open_store
 from bandwise.store.loader import BatchStream
@@ -46,16 +49,64 @@ def test_the_peers_see_the_normalised_band(measured):
     assert memory.labels[:4].tolist() == first.labels.tolist()
 
 
-def test_loops_take_turns_and_the_first_round_does_not_count():
-    calls = []
+def test_everybody_takes_a_step_after_each_of_ours(monkeypatch):
+    """With a clock that only the steps move, every loop gets its own seconds, whoever comes first."""
+    now, calls = [0.0], []
+    monkeypatch.setattr(train.time, "process_time", lambda: now[0])
 
-    def loop(name, value):
-        return lambda: calls.append(name) or value
+    def step(name, seconds):
+        def take():
+            calls.append(name)
+            now[0] += seconds
 
-    found = train._take_turns({"a": loop("a", 1.0), "b": loop("b", 2.0)}, 2)
-    assert isinstance(found, Race)
-    assert found.seconds == {"a": [1.0, 1.0], "b": [2.0, 2.0]}
-    assert len(calls) == 6
-    assert calls[2:4] != calls[4:6]
+        return take
+
+    turns = train._Turns({train._WHOLE: step("whole", 9), "a": step("a", 2), "b": step("b", 3)})
+    for number in range(1, 9):
+        now[0] += 1
+        turns(number)
+    assert [sorted(row) for row in turns.rows[2:4]] == [["a", "b", "ours"], ["a", "b", "ours", train._WHOLE]]
+    for row in turns.rows:
+        assert all(seconds == {"ours": 1, "a": 2, "b": 3, train._WHOLE: 9}[name] for name, seconds in row.items())
+    assert calls[:4] == ["b", "a", "a", "b"]
+    assert calls.count("a") == calls.count("b") == 8
+    assert calls.count("whole") == 2
+
+
+def test_steps_that_save_or_warm_up_do_not_count(monkeypatch):
+    """Two epochs of six steps; only the middle ones of the second are in the race."""
+    rows = [{"ours": 100.0 * number, "a": 1.0, train._WHOLE: 4.0} for number in range(12)]
+
+    def pretend(config, store, folder, branch, *, on_step):
+        assert config.training.epochs == 2
+        on_step.rows.extend(rows)
+
+    monkeypatch.setattr(train, "train_branch", pretend)
+    found = train._race(RunConfig(), Path(), Path(), {"a": lambda: None}, iter(()), 1)
+    assert found.seconds["ours"] == [900 / RunConfig().training.batch_size]
+    assert set(found.seconds) == {"ours", "a", train._WHOLE}
+
+
+def test_the_rate_is_one_over_the_time():
     assert train._rates(Race({"ours": [0.5], "x": [1.0]}), "n", "x", ("x",), None, "").ratio == 2
     assert Spread.of([1.0]).repeats == 1
+
+
+def test_peers_choose_their_own_algorithms_and_go_on_for_ever(measured):
+    """The deterministic algorithms of our loop are switched off for them, and on again."""
+    scratch = measured[0]
+    config = train._prepared(FolderSource(scratch / "pictures"), train._LEAST, 2, scratch / "again")[0]
+    batches, seen = [(torch.zeros(1), torch.zeros(1))] * 2, []
+    step = trainpeers._endless(batches, lambda *_: seen.append(torch.are_deterministic_algorithms_enabled()))
+    before = torch.are_deterministic_algorithms_enabled()
+    torch.use_deterministic_algorithms(True)
+    try:
+        for _ in range(5):
+            step()
+        assert torch.are_deterministic_algorithms_enabled()
+    finally:
+        torch.use_deterministic_algorithms(before)
+    assert seen == [False] * 5
+    learned = trainpeers.bare_loop(config, memory_of(config, scratch / "store-2"))
+    for _ in range(4):
+        learned()

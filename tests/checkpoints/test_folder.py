@@ -159,6 +159,35 @@ def test_reading_only_does_not_fall_back(tmp_path):
     assert names(tmp_path) == ["step-000000001", "step-000000002"]
 
 
+def training_meanwhile(monkeypatch, folder: Path, then=lambda: None) -> None:
+    """Let a training save two more checkpoints, and so delete the one that is about to be read."""
+    real = module._check_files
+
+    def check(path: Path) -> None:
+        monkeypatch.setattr(module, "_check_files", real)
+        for step in (3, 4):
+            save(folder, step)
+        then()
+        real(path)
+
+    monkeypatch.setattr(module, "_check_files", check)
+
+
+def test_a_checkpoint_that_a_training_deletes_meanwhile_is_no_damage(tmp_path, monkeypatch):
+    save(tmp_path, 2)
+    training_meanwhile(monkeypatch, tmp_path)
+    assert last_checkpoint(tmp_path).state["position"]["step"] == 4
+    assert names(tmp_path) == ["step-000000003", "step-000000004"]
+
+
+def test_damage_of_the_one_that_it_leaves_is_told(tmp_path, monkeypatch):
+    """Negative control: looking again is not looking away."""
+    save(tmp_path, 2)
+    training_meanwhile(monkeypatch, tmp_path, lambda: flip_bit(tmp_path / "step-000000004" / "state.json", 99))
+    with pytest.raises(CorruptionError, match=r"step-000000004.*altered"):
+        last_checkpoint(tmp_path)
+
+
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
 def test_weights_that_are_not_finite_are_not_saved(tmp_path, value):
     save(tmp_path, 1)

@@ -27,6 +27,8 @@ NOT_BROKEN = 91
 """Exit code of a child in which the line to break is not there any more; such a control would prove nothing."""
 CRASHED = 70
 """Exit code of a child whose job raised something that is no documented error."""
+PATIENCE_S = 240.0
+"""Seconds after which a trial hangs. One takes a fraction of a second, and on a busy machine many times that."""
 _FULL_DISK = {errno.ENOSPC, errno.EDQUOT}
 
 
@@ -49,7 +51,7 @@ class Child:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self.pid, number)
 
-    def wait(self, timeout_s: float = 60.0) -> Ended:
+    def wait(self, timeout_s: float = PATIENCE_S) -> Ended:
         """Wait for the end; past `timeout_s` the child is killed and its code is None."""
         answer = self._server.ask({"wait": self.pid, "timeout_s": timeout_s})
         log = self._log.read_text(errors="replace") if self._log.exists() else ""
@@ -87,7 +89,10 @@ class ForkServer:
         assert self._process.stdout is not None
         self._process.stdin.write(json.dumps(question) + "\n")
         self._process.stdin.flush()
-        return json.loads(self._process.stdout.readline())
+        if not (answer := self._process.stdout.readline()):
+            code = self._process.wait()
+            raise RuntimeError(f"the server of the trials has ended with exit code {code}; its messages stand above")
+        return json.loads(answer)
 
     def start(self, job: str, *, memory: int | None = None, **arguments: Any) -> Child:
         """Start `jobs.<job>(**arguments)`; paths travel as texts. `memory` bounds the bytes it may still take."""
@@ -97,7 +102,7 @@ class ForkServer:
         answer = self.ask({"start": job, "arguments": plain, "log": os.fspath(log), "memory": memory})
         return Child(self, answer["pid"], log)
 
-    def run(self, job: str, *, timeout_s: float = 60.0, memory: int | None = None, **arguments: Any) -> Ended:
+    def run(self, job: str, *, timeout_s: float = PATIENCE_S, memory: int | None = None, **arguments: Any) -> Ended:
         """Run one job to its end."""
         return self.start(job, memory=memory, **arguments).wait(timeout_s)
 

@@ -57,6 +57,9 @@ def inject(
         point = {"root": root / "out", "operation": operation, "number": number, "fault": fault}
         faulty = arguments if broken is None else {**arguments, "broken": broken}
         ended = server.run("injected", inner=target.job, arguments=faulty, **point)
+        if ended.code is None:
+            # No assertion: a control must not take a trial that hangs for one that has failed as it must.
+            raise TimeoutError(f"{point}: no end\n{ended.log}")
         assert ended.code != RETRIED, f"{point}: a file was trusted again after its fsync had failed"
         if NOT_REACHED in ended.log:
             assert ended.code == 0, ended.log
@@ -159,8 +162,10 @@ def test_every_point_is_survived(server, request, tmp_path, figure, target, oper
     ],
 )
 def test_the_points_notice_a_broken_line(server, request, tmp_path, control, broken, target, operation, fault):
+    # Made before: what fails while it is prepared is not the broken line that is to be noticed.
+    prepared = request.getfixturevalue(target)
     with pytest.raises((AssertionError, CorruptionError)) as caught:
-        inject(server, request.getfixturevalue(target), tmp_path, operation, fault, broken)
+        inject(server, prepared, tmp_path, operation, fault, broken)
     if broken == "full_disk_hidden":
         assert f"exit code {CRASHED}" in str(caught.value)
     control()

@@ -42,6 +42,24 @@ def test_the_same_threads_are_bit_exact_and_nothing_is_said(run, finished, capfd
     assert (run / name).read_bytes() == (finished / name).read_bytes()
 
 
+def test_initial_weights_that_were_moved_reach_every_branch(finished, tmp_path, capfd):
+    """Also those that are trained in processes of their own, and one that has not begun yet."""
+    old, new, out = tmp_path / "start.safetensors", tmp_path / "moved.safetensors", tmp_path / "run"
+    shutil.copy(sorted((finished / "branch-01").glob("step-*"))[-1] / "model.safetensors", old)
+    argv = ["train", "--out", str(out), "--store", str(finished / "store"), "--holdout", "0.25", "--branches", "0;3"]
+    argv += [*FLAGS, "--epochs", "1", "--batch-size", "8", "--json"]
+    assert main([*argv, "--initial-checkpoint", str(old), "--branch", "0"]) == 0
+    old.rename(new)
+    assert main([*argv, "--initial-checkpoint", str(new), "--jobs", "2"]) == 0
+    starts = [json.loads((out / f"branch-0{b}" / "summary.json").read_text())["initial_checkpoint"] for b in (0, 1)]
+    assert [start["name"] for start in starts] == [old.name, new.name]
+    assert starts[0]["sha256"] == starts[1]["sha256"]
+    new.write_bytes(b"other")
+    capfd.readouterr()
+    assert main([*argv, "--initial-checkpoint", str(new), "--jobs", "2"]) == 7
+    assert "network.initial_checkpoint" in capfd.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("flags", "message"),
     [(["--batch-size", "999"], "--batch-size"), (["--opt", "no-such", "--batch-size", "8"], "no-such")],

@@ -11,6 +11,7 @@ from tests.store.trees import tree
 
 from bandwise import sealing
 from bandwise.errors import CorruptionError
+from bandwise.launch import runcheck
 from bandwise.launch.evaluate import evaluate_run, fuse_run
 from bandwise.launch.local import train_branches
 from bandwise.launch.runcheck import check_run
@@ -190,6 +191,21 @@ def test_a_damaged_checkpoint_is_set_aside_and_training_brings_it_back(run):
     train_branches(open_run(run))
     assert (run / "branch-01" / step / "model.safetensors").read_bytes() == weights
     assert verify_run(run)["repaired"] == []
+
+
+@pytest.mark.parametrize("whole", [True, False])
+def test_a_checkpoint_that_a_training_deletes_meanwhile_is_no_damage(run, monkeypatch, whole):
+    """A checkpoint that lacks a file is damage all the same."""
+    real, old = runcheck.read_checkpoint, sorted((run / "branch-01").glob("step-*"))[0]
+
+    def reading(path: Path):
+        if path == old:
+            shutil.rmtree(path) if whole else (path / "model.safetensors").unlink()
+        return real(path)
+
+    monkeypatch.setattr(runcheck, "read_checkpoint", reading)
+    assert set(check_run(run).problems) == (set() if whole else {f"branch-01/{old.name}"})
+    assert old.exists() != whole
 
 
 def test_a_branch_without_a_valid_checkpoint_is_left_and_named(run):

@@ -1,4 +1,4 @@
-"""What is missing or damaged becomes a sentence; the rest is still read."""
+"""What is missing becomes a sentence, what is damaged is told apart from it; the rest is still read."""
 
 import shutil
 from pathlib import Path
@@ -19,7 +19,7 @@ def run(tmp_path, two_runs):
 
 def test_a_whole_run_has_no_problems(run):
     view = read_view(run)
-    assert view.problems == ()
+    assert view.problems == view.damage == ()
     assert view.name == "photos-sub4"
     assert len(view.curves[3]) == 6
     assert view.answers.right.mean() == pytest.approx(view.results["fused"]["top1"])
@@ -54,7 +54,9 @@ def test_damaged_results(run, content, message):
     (run / "results.json").write_bytes(content)
     view = read_view(run)
     assert view.results is None
-    assert any(message in problem for problem in view.problems)
+    assert view.problems == ()
+    assert len(view.damage) == 1
+    assert message in view.damage[0]
 
 
 def test_results_of_another_fusion_are_reported(run):
@@ -67,12 +69,21 @@ def test_results_of_another_fusion_are_reported(run):
 
 def test_a_summary_that_is_none_is_reported(run):
     write_document(run / "branch-01" / "summary.json", {})
-    assert any("is not the summary of a branch" in problem for problem in read_view(run).problems)
+    view = read_view(run)
+    assert view.problems == ()
+    assert "is not the summary of a branch" in view.damage[0]
 
 
 def test_a_branch_without_a_summary_is_named(run):
     (run / "branch-02" / "summary.json").unlink()
     assert any(problem.startswith("Branch 2 is not trained") for problem in read_view(run).problems)
+
+
+def test_a_branch_in_its_first_epoch_is_not_damaged(run):
+    (run / "branch-02" / "summary.json").unlink()
+    (run / "branch-02" / "metrics.jsonl").write_bytes(b"")
+    view = read_view(run)
+    assert (view.curves[2], view.damage) == ([], ())
 
 
 @pytest.mark.parametrize("damage", ["half a row", "another value", "a row less"])
@@ -88,7 +99,30 @@ def test_damaged_metrics_have_no_curve_and_are_named(run, damage):
     path.write_text("".join(lines))
     view = read_view(run)
     assert view.curves[1] == []
-    assert any(f"There is no curve of branch-01: {path}, line" in problem for problem in view.problems)
+    assert view.problems == ()
+    assert view.damage[0].startswith(f"{path}, line")
+
+
+def test_a_finished_branch_that_lacks_its_last_rows_is_named(run):
+    path = run / "branch-01" / "metrics.jsonl"
+    path.write_bytes(b"")
+    assert read_view(run).damage == (f"{path} has 0 rows; the branch was trained for 1 epochs",)
+
+
+def test_a_damaged_fusion_is_named_also_without_results(run):
+    (run / "results.json").unlink()
+    (run / "fusion.json").write_bytes(b"{")
+    view = read_view(run)
+    assert len(view.problems) == len(view.damage) == 1
+    assert f"{run / 'fusion.json'} is damaged" in view.damage[0]
+
+
+def test_damaged_logits_are_named(run):
+    path = run / "logits" / "val" / "branch-01.safetensors"
+    path.write_bytes(path.read_bytes()[:-1])
+    view = read_view(run)
+    assert view.answers is None
+    assert str(path) in view.damage[0]
 
 
 def test_missing_logits_leave_the_table_and_say_why(run):

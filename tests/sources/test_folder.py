@@ -46,7 +46,7 @@ def test_layout_with_a_reported_set(tree):
     assert source.name == "set"
     assert source.fingerprint == {"kind": "folder", "name": "set", "reported": "val"}
     size = (root / "train/b/1.png").stat().st_size
-    assert source.entries() == [
+    assert list(source.entries()) == [
         Entry(b"train/a/1.webp", 0, size, "train"),
         Entry(b"train/a/2.JPG", 0, size, "train"),
         Entry(b"train/b/1.png", 1, size, "train"),
@@ -54,6 +54,18 @@ def test_layout_with_a_reported_set(tree):
         Entry(b"val/b/y.jpeg", 1, size, "val"),
     ]
     assert source.read(b"val/a/x.png") == (root / "val/a/x.png").read_bytes()
+
+
+def test_the_list_is_sorted_by_whole_names(tree):
+    """The folder `a` comes before `a-b`, but `a-b/1.png` before `a/1.png`."""
+    source = FolderSource(tree("a/1.png", "a/2.png", "a-b/1.png", "b/1.png"))
+    assert source.classes == ("a", "a-b", "b")
+    assert [(entry.path, entry.label) for entry in source.entries()] == [
+        (b"a-b/1.png", 1),
+        (b"a/1.png", 0),
+        (b"a/2.png", 0),
+        (b"b/1.png", 2),
+    ]
 
 
 def test_test_is_the_reported_set_where_there_is_no_val(tree):
@@ -235,5 +247,5 @@ def test_a_source_travels_to_workers(tree):
     source = FolderSource(tree("train/a/1.png", "val/a/2.png"), name="mine")
     copy = pickle.loads(pickle.dumps(source))
     assert copy == source
-    assert copy.entries() == source.entries()
+    assert list(copy.entries()) == list(source.entries())
     assert len(pickle.dumps(source)) < 1000

@@ -2,6 +2,7 @@
 
 import dataclasses
 import hashlib
+import json
 import random
 from collections import Counter
 from dataclasses import dataclass, field
@@ -12,6 +13,9 @@ import pytest
 
 from bandwise.config import SplitConfig
 from bandwise.errors import CorruptionError, UsageError
+from bandwise.sources.names import Names
+from bandwise.sources.pickednames import PickedNames
+from bandwise.sources.pieces import PIECE, pieces
 from bandwise.sources.samples import SCHEMA, Entry, SampleList, freeze_samples
 
 
@@ -71,7 +75,8 @@ def test_ids_run_through_train_holdout_and_val():
         range(160, 175),
     ]
     assert len(frozen) == 175
-    assert frozen.splits.tolist() == ["train"] * 136 + ["holdout"] * 24 + ["val"] * 15
+    assert frozen.counts == (136, 24, 15)
+    assert frozen.table()["split"].to_pylist() == ["train"] * 136 + ["holdout"] * 24 + ["val"] * 15
     entries = {entry.path: entry for entry in source().entries()}
     assert len(set(frozen.paths)) == 175
     for path, label, size in zip(frozen.paths, frozen.labels, frozen.sizes, strict=True):
@@ -142,23 +147,73 @@ def test_round_trip_through_a_table():
     table = frozen.table()
     assert table.schema == SCHEMA
     assert table.column("id").to_pylist() == list(range(len(frozen)))
-    again = SampleList.from_table(table, frozen.classes)
+    again = SampleList.from_batches(table.to_batches(max_chunksize=7), frozen.classes)
     assert again.sha256() == frozen.sha256()
-    assert again.paths == frozen.paths
-    for key in ("labels", "splits", "sizes"):
+    assert list(again.paths) == list(frozen.paths)
+    assert again.counts == frozen.counts
+    for key in ("labels", "sizes"):
         assert np.array_equal(getattr(again, key), getattr(frozen, key))
-        assert getattr(again, key).dtype == getattr(frozen, key).dtype
+        assert getattr(again, key).dtype == getattr(frozen, key).dtype == np.int32
+
+
+def test_parts_of_the_table_are_the_table():
+    frozen = freeze_samples(source(), SplitConfig())
+    for size in (1, 7, 136, 175, 1000):
+        assert pa.concat_tables([frozen.table(part) for part in pieces(175, size)]).equals(frozen.table())
+
+
+@pytest.mark.parametrize("size", [(1 << 31) - 1, 1 << 31, 1 << 40])
+def test_a_large_picture_makes_all_sizes_wide(size):
+    entries = [Entry(b"train/%d" % number, 0, number, "train") for number in range(9)]
+    frozen = freeze_samples(Listed((*entries, Entry(b"train/large", 0, size, "train")), ("a",)), SplitConfig())
+    again = SampleList.from_batches(frozen.table().to_batches(max_chunksize=3), ("a",))
+    for samples in (frozen, again):
+        assert sorted(samples.sizes.tolist()) == [*range(9), size]
+        assert samples.sizes.dtype == (np.int64 if size >> 31 else np.int32)
+    assert again.sha256() == frozen.sha256() == plain_sha256(frozen)
+
+
+def plain_sha256(samples):
+    """The digest as it has always been, from lists."""
+    numbers = (samples.labels.tolist(), samples.sizes.tolist(), [len(path) for path in samples.paths])
+    columns = b"".join(value.to_bytes(8, "little") for column in numbers for value in column)
+    counts = [len(samples.range(split)) for split in ("train", "holdout", "val")]
+    parts = (json.dumps(list(samples.classes)).encode(), columns, b"".join(samples.paths), json.dumps(counts).encode())
+    return hashlib.sha256(b"".join(parts)).hexdigest()
+
+
+def test_the_digest_is_the_one_of_earlier_releases():
+    """Stores name their sample list by it."""
+    frozen = freeze_samples(source(), SplitConfig())
+    assert frozen.sha256() == plain_sha256(frozen)
+    assert frozen.sha256() == "4a28a66aaac911dff4534cf85d8d0603a75d54aa31620dc78c635f0250f37c46"
+
+
+def test_a_list_of_several_pieces():
+    rng, count = np.random.default_rng(0), PIECE + 1000
+    words = [b"%d" % word for word in rng.integers(0, 10**9, 500)]
+    positions = rng.integers(0, 500, count)
+    labels, sizes = rng.integers(0, 9, count).astype(np.int32), rng.integers(0, 9999, count).astype(np.int32)
+    samples = SampleList(PickedNames(Names.of(words), positions), labels, (count - 3, 1, 2), sizes, tuple("abcdefghi"))
+    assert samples.sha256() == plain_sha256(samples)
+    assert list(samples.paths) == [words[place] for place in positions.tolist()]
+    table = samples.table()
+    assert table["id"].to_pylist() == list(range(count))
+    assert table["path"].to_pylist() == list(samples.paths)
+    assert table["split"].to_pylist() == ["train"] * (count - 3) + ["holdout"] + ["val"] * 2
+    again = SampleList.from_batches(table.to_batches(), samples.classes)
+    assert again.sha256() == samples.sha256()
 
 
 def test_every_field_is_in_the_digest():
     frozen = freeze_samples(source(), SplitConfig())
     digests = {frozen.sha256()}
     changed = [
-        {"paths": [b"other", *frozen.paths[1:]]},
-        {"paths": [frozen.paths[0] + frozen.paths[1][:1], frozen.paths[1][1:], *frozen.paths[2:]]},
+        {"paths": Names.of([b"other", *frozen.paths[1:]])},
+        {"paths": Names.of([frozen.paths[0] + frozen.paths[1][:1], frozen.paths[1][1:], *frozen.paths[2:]])},
         {"labels": (frozen.labels + 1) % 3},
         {"sizes": frozen.sizes + 1},
-        {"splits": np.where(np.arange(len(frozen)) == 135, "holdout", frozen.splits)},
+        {"counts": (135, 25, 15)},
         {"classes": ("a", "b", "d")},
     ]
     digests |= {dataclasses.replace(frozen, **change).sha256() for change in changed}
@@ -178,8 +233,14 @@ def test_every_field_is_in_the_digest():
 )
 def test_a_damaged_table_is_refused(column, value, words):
     rows = {"id": [0, 1], "path": [b"a", b"b"], "label": [0, 1], "split": ["train", "val"], "size": [1, 2]}
-    assert len(SampleList.from_table(pa.table(rows, schema=SCHEMA), ("a", "b", "c"))) == 2
-    with pytest.raises(CorruptionError, match=words):
-        SampleList.from_table(pa.table({**rows, column: value}, schema=SCHEMA), ("a", "b", "c"))
-    with pytest.raises(CorruptionError, match="the sample list has columns"):
-        SampleList.from_table(pa.table(rows, schema=SCHEMA).drop_columns(column), ("a", "b", "c"))
+    classes = ("a", "b", "c")
+    for size in (1, 2):
+        sound, damaged = (
+            pa.table(each, schema=SCHEMA).to_batches(max_chunksize=size) for each in (rows, {**rows, column: value})
+        )
+        assert len(SampleList.from_batches(sound, classes)) == 2
+        with pytest.raises(CorruptionError, match=words):
+            SampleList.from_batches(damaged, classes)
+        less = pa.table(rows, schema=SCHEMA).drop_columns(column).to_batches(max_chunksize=size)
+        with pytest.raises(CorruptionError, match="the sample list has columns"):
+            SampleList.from_batches(less, classes)

@@ -49,6 +49,11 @@ class RandomSource:
         return random.integers(0, 256, (self.side, self.side, self.channels), dtype=np.uint8)
 
 
+SOURCE = RandomSource(train=300, val=7)
+CONFIG = SplitConfig(canvas=8, group_size=256, holdout=0.1)
+"""What the store of `conftest.whole` is made of: two groups to train, a holdout, a reported set."""
+
+
 @dataclass(frozen=True)
 class Sample:
     """What a stored sample must be."""

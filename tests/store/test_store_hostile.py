@@ -1,8 +1,6 @@
 """A manifest from a stranger: a right seal, wrong content."""
 
 import json
-import shutil
-from pathlib import Path
 
 import pytest
 from tests.store.arrays import RandomSource
@@ -15,21 +13,7 @@ from bandwise.store.format import open_store
 from bandwise.store.split import split_dataset
 from bandwise.store.verify import verify_store
 
-SOURCE = RandomSource(train=300, val=6)
-CONFIG = SplitConfig(canvas=8, group_size=256, holdout=0.1)
 MANIFEST = "MANIFEST.json"
-
-
-@pytest.fixture(scope="module")
-def whole(tmp_path_factory) -> Path:
-    out = tmp_path_factory.mktemp("whole") / "store"
-    split_dataset(SOURCE, CONFIG, out)
-    return out
-
-
-@pytest.fixture
-def store(whole, tmp_path) -> Path:
-    return Path(shutil.copytree(whole, tmp_path / "store"))
 
 
 def test_a_newer_format_is_refused(store):

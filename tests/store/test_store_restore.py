@@ -1,33 +1,15 @@
 """A store whose documents or sample list are damaged is mended from what remains, and looked at again."""
 
 import os
-import shutil
 from pathlib import Path
 
 import pytest
-from tests.store.arrays import RandomSource
+from tests.store.arrays import SOURCE
 from tests.store.trees import tree
 
-from bandwise.config import SplitConfig
 from bandwise.errors import CorruptionError, UsageError
 from bandwise.store.format import read_source_facts
-from bandwise.store.split import split_dataset
 from bandwise.store.verify import verify_store
-
-SOURCE = RandomSource(train=300, val=6)
-CONFIG = SplitConfig(canvas=8, group_size=256, holdout=0.1)
-
-
-@pytest.fixture(scope="module")
-def whole(tmp_path_factory) -> Path:
-    out = tmp_path_factory.mktemp("whole") / "store"
-    split_dataset(SOURCE, CONFIG, out)
-    return out
-
-
-@pytest.fixture
-def store(whole, tmp_path) -> Path:
-    return Path(shutil.copytree(whole, tmp_path / "store"))
 
 
 def flipped(path: Path) -> None:

@@ -2,13 +2,12 @@
 
 import dataclasses
 import os
-from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 from tests.pictures import make_folder
-from tests.store.arrays import RandomSource
+from tests.store.arrays import CONFIG, SOURCE
 from tests.store.trees import tree
 
 from bandwise.config import SplitConfig
@@ -17,16 +16,6 @@ from bandwise.locks import folder_lock
 from bandwise.sources.folder import FolderSource
 from bandwise.store.format import open_store
 from bandwise.store.split import split_dataset
-
-SOURCE = RandomSource(train=300, val=7)
-CONFIG = SplitConfig(canvas=8, group_size=256, holdout=0.1)
-
-
-@pytest.fixture(scope="module")
-def whole(tmp_path_factory) -> Path:
-    out = tmp_path_factory.mktemp("whole") / "store"
-    split_dataset(SOURCE, CONFIG, out)
-    return out
 
 
 def test_too_many_unreadable_samples_stop_and_can_be_allowed_later(tmp_path):

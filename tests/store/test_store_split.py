@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 from tests.pictures import make_folder
-from tests.store.arrays import RandomSource, make_store
+from tests.store.arrays import CONFIG, SOURCE, RandomSource, make_store
 from tests.store.trees import run_python, tree
 
 from bandwise.bands.quantize import reference_split
@@ -24,16 +24,6 @@ from bandwise.store.format import open_store
 from bandwise.store.identity import group_size
 from bandwise.store.layout import SPLITS
 from bandwise.store.split import split_dataset
-
-SOURCE = RandomSource(train=300, val=7)
-CONFIG = SplitConfig(canvas=8, group_size=256, holdout=0.1)
-
-
-@pytest.fixture(scope="module")
-def whole(tmp_path_factory) -> Path:
-    out = tmp_path_factory.mktemp("whole") / "store"
-    split_dataset(SOURCE, CONFIG, out)
-    return out
 
 
 def decoded(path: Path) -> list[np.ndarray]:

@@ -1,16 +1,14 @@
 """A store that is not as it was written is noticed, the file is named, and a repair brings the same bytes back."""
 
 import dataclasses
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
-from tests.store.arrays import RandomSource
+from tests.store.arrays import CONFIG, SOURCE
 from tests.store.trees import tree
 
-from bandwise.config import SplitConfig
 from bandwise.errors import BandwiseError, CorruptionError, IncompatibleError, UsageError
 from bandwise.store import reading
 from bandwise.store.format import open_store, read_source_facts
@@ -18,22 +16,8 @@ from bandwise.store.reading import decode_records, open_band_file, read_row_grou
 from bandwise.store.split import split_dataset
 from bandwise.store.verify import verify_store
 
-SOURCE = RandomSource(train=300, val=6)
-CONFIG = SplitConfig(canvas=8, group_size=256, holdout=0.1)
 SHARD, OTHER = "band-02/train-00000-of-00002.parquet", "band-03/train-00000-of-00002.parquet"
 RECORD, MANIFEST = "commits/train-00001.json", "MANIFEST.json"
-
-
-@pytest.fixture(scope="module")
-def whole(tmp_path_factory) -> Path:
-    out = tmp_path_factory.mktemp("whole") / "store"
-    split_dataset(SOURCE, CONFIG, out)
-    return out
-
-
-@pytest.fixture
-def store(whole, tmp_path) -> Path:
-    return Path(shutil.copytree(whole, tmp_path / "store"))
 
 
 def flip(path: Path, position: int) -> None:
@@ -79,7 +63,7 @@ DAMAGE: dict[str, tuple[Callable[[Path], object], list[str]]] = {
 def test_a_sound_store_passes(whole):
     report = verify_store(whole)
     assert report["ok"]
-    assert (report["train"], report["holdout"], report["val"]) == (270, 30, 6)
+    assert (report["train"], report["holdout"], report["val"]) == (270, 30, 7)
     assert report["files"] == len(tree(whole)) - 1
     assert report["repaired"] == report["unfinished"] == []
 
@@ -179,8 +163,8 @@ def test_repair_of_a_changed_source_replaces_nothing(store):
     with pytest.raises(IncompatibleError, match="have changed since; nothing was replaced"):
         verify_store(store, repair=True, source=changed)
     assert {name: digest for name, digest in tree(store).items() if name in before} == before
-    with pytest.raises(IncompatibleError, match=r"samples\.val: 6 -> 7"):
-        verify_store(store, repair=True, source=dataclasses.replace(SOURCE, val=7))
+    with pytest.raises(IncompatibleError, match=r"samples\.val: 7 -> 8"):
+        verify_store(store, repair=True, source=dataclasses.replace(SOURCE, val=8))
     with pytest.raises(UsageError, match="say where they are with --data"):
         verify_store(store, repair=True)
 

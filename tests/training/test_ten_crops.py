@@ -17,6 +17,7 @@ from bandwise.sources.decode import load_canvas
 from bandwise.sources.folder import FolderSource
 from bandwise.sources.samples import freeze_samples
 from bandwise.store.format import open_store
+from bandwise.store.loader import BatchStream
 from bandwise.training.infer import write_branch_logits
 from bandwise.training.testcrops import CropsFrom
 from bandwise.training.trainer import train_branch
@@ -93,3 +94,21 @@ def test_a_branch_on_all_bands_mirrors_them_by_itself(tmp_path):
 def test_other_numbers_of_crops_are_refused(store_path):
     with pytest.raises(UsageError, match="crops is 5; it must be 1 or 10"):
         Views(open_store(store_path), (1,), 10, 5, torch.device("cpu"))
+
+
+def test_a_mirrored_centre_is_the_centre_and_its_mirror_among_ten(store_path):
+    store, cpu = open_store(store_path), torch.device("cpu")
+    (batch,) = BatchStream(store, (1,), "val", 9).batches()
+    two = list(Views(store, (1,), 10, 1, cpu, mirrored=True)(batch.images))
+    ten = list(Views(store, (1,), 10, 10, cpu)(batch.images))
+    assert len(two) == 2
+    assert torch.equal(two[0], ten[4])
+    assert torch.equal(two[1], ten[9])
+    assert not torch.equal(two[0], two[1])
+
+
+def test_a_mirrored_centre_of_a_lone_dct1d_band_is_refused(tmp_path):
+    config = replace(CONFIG, split=replace(CONFIG.split, transform="dct1d", bands="1"))
+    store = open_store(make_store(tmp_path, config))
+    with pytest.raises(UsageError, match="is no function of these bands alone"):
+        Views(store, (1,), 10, 1, torch.device("cpu"), mirrored=True)

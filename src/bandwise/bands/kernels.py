@@ -41,6 +41,8 @@ def flat_memory(bands: NDArray[np.uint8]) -> tuple[NDArray[np.uint8], NDArray[np
     step = bands.strides[0] if len(bands) > 1 else size
     if not bands[0].flags.c_contiguous or step < size or not bands.flags.writeable:
         return None
+    if bands.flags.c_contiguous:
+        return bands.reshape(-1), np.arange(0, bands.size, size)
     line = as_strided(bands, ((len(bands) - 1) * step + size,), (1,))
     return line, np.arange(0, len(bands) * step, step)
 

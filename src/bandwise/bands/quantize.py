@@ -96,7 +96,9 @@ class BandQuantizer:
         if self._compiled is not None:
             return self._split_compiled(image, out)
         values = self._sums(image)
-        np.minimum(values, np.float32(255), out=values)
+        # Only a coefficient of exactly +127.5 gives 256; to look for one is faster than to write every value again.
+        if values.max() >= 256:
+            np.minimum(values, np.float32(255), out=values)
         if out is None:
             out = np.empty(values.shape, np.uint8)
         # The values are at least 0.5, so the conversion, which cuts towards zero, is the floor.
@@ -182,7 +184,7 @@ class BandQuantizer:
         blocks = np.ascontiguousarray(image).view(pixel).reshape(h, stride, w, stride)
         np.copyto(self._pixels.view(pixel).reshape(stride, stride, h, w), blocks.transpose(1, 3, 0, 2))
         np.copyto(self._phases[:count], self._pixels.reshape(count, -1))
-        step = max(_TILE, _SINGLE_THREADED // self._filters.size)
+        step = max(_TILE, _SINGLE_THREADED // self._filters.size // _TILE * _TILE)
         for start in range(0, self._phases.shape[1], step):
             part = slice(start, start + step)
             np.matmul(self._filters, self._phases[:, part], out=self._values[:, part])
@@ -253,13 +255,13 @@ def band_sums(
             f"stored bands are {stored.dtype} {stored.shape}; uint8 (bands, height, width, channels) is needed"
         )
     bands, height, width, channels = stored.shape
-    by_channel = (bands, width, channels)
     compiled = compiled_kernels(kernel)
     if compiled is not None and (memory := flat_memory(stored)) is not None:
-        total, squares = np.empty((2, bands, width * channels), np.uint32)
+        total, squares = np.empty((2, bands, channels), np.int64)
         compiled.add_up(*memory, height, width * channels, total, squares)
-    else:
-        total, squares = _column_sums(stored.reshape(bands, height, width * channels))
+        return total, squares, height * width
+    by_channel = (bands, width, channels)
+    total, squares = _column_sums(stored.reshape(bands, height, width * channels))
     return (
         total.reshape(by_channel).sum(axis=1, dtype=np.int64),
         squares.reshape(by_channel).sum(axis=1, dtype=np.int64),

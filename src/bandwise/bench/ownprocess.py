@@ -26,15 +26,20 @@ class Cost:
     own_bytes: int
 
 
-def in_own_process(function: Callable[..., object], *arguments: Any) -> Cost:
+def in_own_process(function: Callable[..., object], *arguments: Any, ready: Callable[[], object] | None = None) -> Cost:
     """Call a function of a module in a fresh process; its result is dropped.
+
+    Args:
+        function: what is measured.
+        arguments: its arguments.
+        ready: called before, and not measured: imports what the module of `function` leaves for later.
 
     Raises:
         RuntimeError: the process ended without an answer; what went wrong is on the standard error.
     """
     context = multiprocessing.get_context("spawn")
     ours, theirs = context.Pipe()
-    process = context.Process(target=_serve, args=(theirs, function, arguments))
+    process = context.Process(target=_serve, args=(theirs, ready, function, arguments))
     process.start()
     theirs.close()
     try:
@@ -51,7 +56,14 @@ def in_own_process(function: Callable[..., object], *arguments: Any) -> Cost:
     return Cost(seconds, peak - before["VmRSS"], max(0, most - before["RssAnon"]))
 
 
-def _serve(connection: Connection, function: Callable[..., object], arguments: tuple[Any, ...]) -> None:
+def _serve(
+    connection: Connection,
+    ready: Callable[[], object] | None,
+    function: Callable[..., object],
+    arguments: tuple[Any, ...],
+) -> None:
+    if ready is not None:
+        ready()
     status = Path("/proc/self/status")
     connection.send({name: _resident(status, name) for name in ("VmRSS", "RssAnon")})
     started = time.process_time()

@@ -3,12 +3,14 @@
 Every measurement is a process of its own, whose memory is read where it has imported everything and at its peak.
 """
 
+import importlib
 import tracemalloc
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import pyarrow.parquet as pq
+import numpy as np
+import pyarrow as pa
 
 from bandwise.bench.figures import Figure, Reach
 from bandwise.bench.options import Options
@@ -18,8 +20,9 @@ from bandwise.config import SplitConfig
 from bandwise.sources.samples import SampleList, freeze_samples
 from bandwise.store.format import open_store
 from bandwise.store.layout import ROW_GROUP
-from bandwise.store.loader import BatchStream
 from bandwise.store.order import shuffled_windows
+from bandwise.store.records import RecordBlock
+from bandwise.store.samplefile import read_samples, write_samples
 from bandwise.store.split import split_dataset
 
 _SPLIT = SplitConfig(stride=2, canvas=8, holdout=0.02, holdout_min=0)
@@ -38,14 +41,27 @@ def measure(options: Options) -> list[Figure]:
     for count, (path, _) in paths.items():
         in_own_process(write_index, path, count, _CLASSES)
     costs = {
-        "sample list": {count: in_own_process(freeze_list, paths[count][0]) for count in lists},
-        "split": {count: in_own_process(split_pictures, *paths[count]) for count in splits},
-        "load": {count: in_own_process(load_epoch, paths[count][1]) for count in splits},
+        "sample list": {count: in_own_process(freeze_list, paths[count][0], ready=import_late) for count in lists},
+        "split": {count: in_own_process(split_pictures, *paths[count], ready=import_late) for count in splits},
+        "load": {count: in_own_process(load_epoch, paths[count][1], ready=import_loader) for count in splits},
     }
     figures = []
     for name, found in costs.items():
         figures += _flat(name, found)
     return [*figures, *_largest(options)]
+
+
+def import_late() -> None:
+    """Import what is imported at first use: compiled code by numba, and what pyarrow looks for at an array of numpy."""
+    block = RecordBlock(_SPLIT, (0, 1, 2, 3), 3)
+    block.add(0, 0, np.zeros((_SPLIT.canvas, _SPLIT.canvas, 3), np.uint8))
+    pa.array(block.take()[0])
+
+
+def import_loader() -> None:
+    """Import what reading an epoch needs."""
+    import_late()
+    importlib.import_module("bandwise.store.loader")
 
 
 def freeze_list(index: Path) -> SampleList:
@@ -60,6 +76,9 @@ def split_pictures(index: Path, out: Path) -> dict[str, Any]:
 
 def load_epoch(path: Path) -> int:
     """Open a store and read one epoch of one band."""
+    # torch, which the processes that list and split do without.
+    from bandwise.store.loader import BatchStream
+
     stream = BatchStream(open_store(path), (1,), "train", _BATCH, cache="none")
     return sum(len(batch.ids) for batch in stream.batches(0))
 
@@ -68,12 +87,12 @@ def build_list(index: Path, path: Path) -> None:
     """Put a list in order, take its digest and write it, as a split does."""
     samples = freeze_list(index)
     samples.sha256()
-    pq.write_table(samples.table(), path, compression="zstd", use_dictionary=False, write_statistics=False)
+    write_samples(samples, path)
 
 
 def open_list(path: Path) -> SampleList:
     """Read a written list."""
-    return SampleList.from_table(pq.read_table(path), tuple(map(str, range(_CLASSES))))
+    return read_samples(path, tuple(map(str, range(_CLASSES))))
 
 
 def order_bytes(count: int) -> float:
@@ -123,7 +142,8 @@ def _largest(options: Options) -> list[Figure]:
     path = options.scratch / "samples.parquet"
     index = options.scratch / "largest.arrow"
     in_own_process(write_index, index, count, _CLASSES)
-    built, opened = in_own_process(build_list, index, path), in_own_process(open_list, path)
+    built = in_own_process(build_list, index, path, ready=import_late)
+    opened = in_own_process(open_list, path, ready=import_late)
     figures = [
         Figure(
             f"scale/{count:,} names/{name}",

@@ -11,6 +11,7 @@ import pyarrow as pa
 from bandwise.sources.listing import Listing
 from bandwise.sources.names import Names
 from bandwise.sources.pictureindex import IndexBuilder, load_index
+from bandwise.sources.pieces import pieces
 
 SIDE = 8
 _PATTERN = b"train/n00000000/n00000000_0000000.JPEG"
@@ -56,18 +57,22 @@ class SyntheticSource:
 
 def write_index(path: Path, count: int, classes: int) -> None:
     """Write the index of so many pictures, in equal classes."""
-    numbers = np.arange(count)
-    labels = numbers * classes // count
-    text = np.tile(np.frombuffer(_PATTERN, np.uint8), (count, 1))
+    builder = IndexBuilder()
+    for here in pieces(count):
+        numbers = np.arange(here.start, here.stop)
+        labels = numbers * classes // count
+        builder.add(_names(numbers, labels), label=labels, offset=numbers, size=SIDE * SIDE * 3)
+    batch = builder.batch({})
+    with pa.OSFile(str(path), "wb") as stream, pa.ipc.new_file(stream, batch.schema) as writer:
+        writer.write_batch(batch)
+
+
+def _names(numbers: np.ndarray, labels: np.ndarray) -> Names:
+    text = np.tile(np.frombuffer(_PATTERN, np.uint8), (len(numbers), 1))
     for place, values in zip(_DIGITS, (labels, labels, numbers), strict=True):
         width = place.stop - place.start
         for digit in range(width):
             text[:, place.start + digit] += (values // 10 ** (width - 1 - digit) % 10).astype(np.uint8)
-    offsets = np.arange(count + 1, dtype=np.int64) * len(_PATTERN)
+    offsets = np.arange(len(numbers) + 1, dtype=np.int64) * len(_PATTERN)
     buffers = [None, pa.py_buffer(offsets), pa.py_buffer(text.reshape(-1))]
-    names = Names(pa.LargeBinaryArray.from_buffers(pa.large_binary(), count, buffers))
-    builder = IndexBuilder()
-    builder.add(names, label=labels, offset=numbers, size=SIDE * SIDE * 3)
-    batch = builder.batch({})
-    with pa.OSFile(str(path), "wb") as stream, pa.ipc.new_file(stream, batch.schema) as writer:
-        writer.write_batch(batch)
+    return Names(pa.LargeBinaryArray.from_buffers(pa.large_binary(), len(numbers), buffers))

@@ -1,8 +1,10 @@
-"""Training loops that ours is measured against: as little as PyTorch needs, and the pieces of timm's `train.py`."""
+"""Training loops that ours is measured against: as little as PyTorch needs, and the pieces of timm's `train.py`.
 
-import time
+Each is a function that takes one more step every time it is called, so that loops can take turns step by step.
+"""
+
 from collections import OrderedDict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,6 +25,9 @@ from bandwise.store.format import open_store
 from bandwise.store.loader import BatchStream, read_all
 
 _LOG_INTERVAL = 50
+
+Step = Callable[[], None]
+"""Takes the next batch and learns from it."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -57,8 +62,8 @@ def memory_of(config: RunConfig, store_path: Path) -> Memory:
     return Memory(records.numpy(), images, labels, len(store.classes), tuple(mean.tolist()), tuple(std.tolist()))
 
 
-def bare_loop(config: RunConfig, memory: Memory, skipped: int) -> float:
-    """Train with nothing but what a step needs, channels last as ours; return CPU seconds an image.
+def bare_loop(config: RunConfig, memory: Memory) -> Step:
+    """Train with nothing but what a step needs, channels last as ours.
 
     A batch is a shuffled index into images that are ready. Nothing is augmented, logged or saved.
     """
@@ -72,15 +77,15 @@ def bare_loop(config: RunConfig, memory: Memory, skipped: int) -> float:
         nesterov=True,
     )
 
-    def step(images: Tensor, labels: Tensor) -> None:
+    def learn(images: Tensor, labels: Tensor) -> None:
         optimizer.zero_grad(set_to_none=True)
         functional.cross_entropy(network(images), labels).backward()
         optimizer.step()
 
-    return _timed(_shuffled(config, memory), step, skipped, training.batch_size)
+    return _endless(_Shuffled(config, memory), learn)
 
 
-def timm_loop(config: RunConfig, memory: Memory, skipped: int) -> float:
+def timm_loop(config: RunConfig, memory: Memory) -> Step:
     """Train as timm's script does: its loader and transforms, on pictures in memory, and its steps."""
     crop = config.training.crop // config.split.stride
     scale = tuple(value / 255 for value in memory.mean), tuple(value / 255 for value in memory.std)
@@ -98,12 +103,44 @@ def timm_loop(config: RunConfig, memory: Memory, skipped: int) -> float:
         num_workers=0,
         persistent_workers=False,
     )
-    return _timed(loader, _timm_step(config, memory), skipped, config.training.batch_size)
+    return _endless(loader, _timm_step(config, memory))
 
 
-def timm_loop_on_tensors(config: RunConfig, memory: Memory, skipped: int) -> float:
+def timm_loop_on_tensors(config: RunConfig, memory: Memory) -> Step:
     """Train with the steps of timm's script on the batches of `bare_loop`."""
-    return _timed(_shuffled(config, memory), _timm_step(config, memory), skipped, config.training.batch_size)
+    return _endless(_Shuffled(config, memory), _timm_step(config, memory))
+
+
+class _Shuffled:
+    """Whole batches of images that are ready, in another order every epoch."""
+
+    def __init__(self, config: RunConfig, memory: Memory) -> None:
+        self._size, self._memory = config.training.batch_size, memory
+
+    def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
+        for rows in torch.randperm(len(self._memory.labels)).split(self._size):
+            if len(rows) == self._size:
+                yield self._memory.images[rows], self._memory.labels[rows]
+
+
+def _endless(batches: Iterable[tuple[Tensor, Tensor]], learn: Callable[[Tensor, Tensor], None]) -> Step:
+    """Return a step on the batches of one epoch after another, with the algorithms that torch chooses by itself."""
+
+    def every() -> Iterator[tuple[Tensor, Tensor]]:
+        while True:
+            yield from batches
+
+    following = every()
+
+    def step() -> None:
+        ours = torch.are_deterministic_algorithms_enabled()
+        torch.use_deterministic_algorithms(False)
+        try:
+            learn(*next(following))
+        finally:
+            torch.use_deterministic_algorithms(ours)
+
+    return step
 
 
 class _Pictures(Dataset[tuple[object, int]]):
@@ -157,22 +194,3 @@ def _timm_step(config: RunConfig, memory: Memory) -> Callable[[Tensor, Tensor], 
 def _network(config: RunConfig, memory: Memory) -> nn.Module:
     torch.manual_seed(0)
     return build_network(config, num_classes=memory.classes, bands=1, channels=memory.records.shape[3]).train()
-
-
-def _shuffled(config: RunConfig, memory: Memory) -> Iterable[tuple[Tensor, Tensor]]:
-    size = config.training.batch_size
-    for rows in torch.randperm(len(memory.labels)).split(size):
-        if len(rows) == size:
-            yield memory.images[rows], memory.labels[rows]
-
-
-def _timed(
-    batches: Iterable[tuple[Tensor, Tensor]], step: Callable[[Tensor, Tensor], None], skipped: int, size: int
-) -> float:
-    """Return CPU seconds an image of all steps after the first `skipped`, without the last, as for ours."""
-    marks = []
-    for images, labels in batches:
-        step(images, labels)
-        marks.append(time.process_time())
-    steps = marks[skipped - 1 : -1]
-    return (steps[-1] - steps[0]) / (len(steps) - 1) / size

@@ -173,6 +173,9 @@ def last_checkpoint(folder: Path) -> Checkpoint:
     try:
         return read_checkpoint(found[0])
     except CorruptionError as error:
+        if found[0] not in steps(folder):
+            # A training goes on in the folder, and has deleted it meanwhile; there is a newer one.
+            return last_checkpoint(folder)
         raise CorruptionError(f"{error}; run `bandwise train` again: it falls back to the checkpoint before") from error
 
 
@@ -221,9 +224,11 @@ def _check_files(path: Path) -> None:
         file, facts = path / name, files[name]
         if not isinstance(facts, dict) or facts.keys() != {"bytes", "sha256"}:
             raise CorruptionError(f"{commit_path} is damaged: no size and hash of {name}")
-        if not file.is_file():
-            raise CorruptionError(f"{file} is missing")
-        if (size := file.stat().st_size) != facts["bytes"]:
+        try:
+            size = file.stat().st_size
+        except FileNotFoundError as error:
+            raise CorruptionError(f"{file} is missing") from error
+        if size != facts["bytes"]:
             raise CorruptionError(f"{file} has {size} bytes, not the {facts['bytes']!r} that {COMMIT_NAME} says")
         if sha256_file(file) != facts["sha256"]:
             raise CorruptionError(f"{file} is altered: its SHA-256 is not the one in {COMMIT_NAME}")

@@ -12,6 +12,7 @@ import tyro
 from bandwise.commands.outcome import Outcome, percent
 from bandwise.commands.parsing import parse
 from bandwise.errors import TooManyBadInputs, UsageError
+from bandwise.freedmemory import keep_freed_memory
 from bandwise.serving.cascade import CascadedEnsemble
 from bandwise.serving.ensemble import SpectralEnsemble
 from bandwise.serving.modes import Mode
@@ -50,7 +51,8 @@ def main(argv: Sequence[str]) -> Outcome:
         raise UsageError("name the pictures or folders to classify, or - to read their names from the standard input")
     ensemble = _classifier(arguments)
     options = {"batch_size": arguments.batch_size, "top": arguments.top, "stdin": sys.stdin.buffer}
-    rows = list(predict_paths(ensemble, arguments.paths, **options))
+    with keep_freed_memory():
+        rows = list(predict_paths(ensemble, arguments.paths, **options))
     if arguments.csv is not None:
         write_csv(arguments.csv, rows, top=arguments.top)
     failed = sum(row.status == "error" for row in rows)

@@ -149,6 +149,8 @@ def _start(task: Task) -> subprocess.Popen[bytes]:
     # They may have been given to this call and stand otherwise in run.json.
     for name in FREE_TRAINING:
         command += [f"--{name.replace('_', '-')}", str(getattr(task.run.config.training, name))]
+    config = task.run.config
+    command += [f"--data={config.data.data}", f"--initial-checkpoint={config.network.initial_checkpoint}"]
     # A session of its own: Ctrl-C reaches the launcher only, which then stops the branches in order. Nothing is ever
     # written to the pipe; its end tells the branch that the launcher is gone.
     return subprocess.Popen(

@@ -104,6 +104,9 @@ def _check_branch(run: Run | None, number: int, folder: Path, found: Findings) -
             if run is not None:
                 require_same_branch(checkpoint.state, describe_branch(run.config, number), str(step))
             newest = checkpoint if step == present[0] else newest
+        if step not in steps(folder):
+            # A training goes on in the folder, and has deleted its older checkpoints meanwhile.
+            found.problems.pop(f"{folder.name}/{step.name}", None)
     found.notes += [f"{folder.name}/{old.name} was set aside before" for old in sorted(folder.glob("damaged-step-*"))]
     content: dict[str, Any] | None = None
     summary, metrics = folder / SUMMARY_NAME, folder / METRICS_NAME

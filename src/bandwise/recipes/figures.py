@@ -67,3 +67,7 @@ class SeedFigures:
 MEMORY_CLAIM = Claim("training memory of ResNet-34", 31, 10, "GB")
 BATCH_CLAIM = Claim("largest batch of ResNet-34 on one GPU", 512, 2048, "images")
 STORAGE_CLAIM = Claim("ImageNet-21K on one node, 36 bands", 1300, 27.27, "GB")
+
+# What is unconfirmed of many rows.
+CROPS_NOT_SAID = "Whether one crop or ten were used is not said."
+WEIGHTS_ON_TEST = "Rank, weights and the epoch of every branch were chosen on the reported images."

@@ -6,7 +6,7 @@ Counts and sizes here are for 10,450 classes, as in upstream's code; a run has t
 """
 
 from bandwise.recipes import rows
-from bandwise.recipes.figures import STORAGE_CLAIM, Reference, SeedFigures
+from bandwise.recipes.figures import CROPS_NOT_SAID, STORAGE_CLAIM, Reference, SeedFigures
 from bandwise.recipes.recipe import Recipe
 
 _SIZE_OF_34 = (
@@ -19,7 +19,6 @@ _STORAGE = (
     "together take as much as before."
 )
 _NO_TRANSFORM = "Upstream's evaluation reads folders named as not transformed, so these may be plain phases."
-_CROPS_NOT_SAID = "Whether one crop or ten were used is not said."
 
 
 def resnet34() -> Recipe:
@@ -37,7 +36,7 @@ def resnet34() -> Recipe:
         _SIZE_OF_34,
         _TWO_PROTOCOLS,
         "The accuracy is quoted from another paper that could not be found to have it.",
-        _CROPS_NOT_SAID,
+        CROPS_NOT_SAID,
     )
     return rows.whole_image(
         "in21k-resnet34", "resnet34", "imagenet21k", "ResNet-34 on the whole image.", figures, unconfirmed
@@ -62,7 +61,7 @@ def resnet34_sub36() -> Recipe:
         "Two to four of the 36 branches were fused; the notes list 33.67, 25.56, 25.17 and 28.71 %.",
         _NO_TRANSFORM,
         _STORAGE,
-        _CROPS_NOT_SAID,
+        CROPS_NOT_SAID,
     )
     return rows.bands(resnet34(), 6, figures, unconfirmed, stem="dense")
 
@@ -100,7 +99,7 @@ def resnet50_sub36() -> Recipe:
         _TWO_PROTOCOLS,
         _NO_TRANSFORM,
         _STORAGE,
-        _CROPS_NOT_SAID,
+        CROPS_NOT_SAID,
     )
     return rows.bands(resnet50(), 6, figures, unconfirmed, stem="dense")
 

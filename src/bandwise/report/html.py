@@ -6,7 +6,7 @@ from pathlib import Path
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from bandwise import atomic
-from bandwise.errors import UsageError
+from bandwise.errors import CorruptionError, UsageError
 from bandwise.report.compose import compose
 from bandwise.report.markdown import page_to_markdown
 from bandwise.report.page import Page
@@ -16,7 +16,8 @@ from bandwise.report.view import read_view
 def render_report(runs: Sequence[Path], out: Path) -> Path:
     """Write a report that compares runs: `out`, and the same as Markdown beside it.
 
-    The first run is the one reported; the others are its controls. What a run lacks is said on the page.
+    The first run is the one reported; the others are its controls. What a run lacks is said on the page; where a file
+    is damaged there is no page, since it would look like that of a run that has not come so far.
 
     Args:
         runs: run folders.
@@ -27,14 +28,22 @@ def render_report(runs: Sequence[Path], out: Path) -> Path:
 
     Raises:
         UsageError: no run is named, `out` does not end in `.html`, or its folder cannot be written.
+        CorruptionError: files of the runs are damaged; the message names all of them.
         NoSpaceError: the disk is full.
     """
     if not runs:
         raise UsageError("a report needs at least one run folder")
     if out.suffix != ".html":
         raise UsageError(f"the report is {str(out)!r}; its name must end in .html")
+    views = [read_view(path) for path in runs]
+    if damage := [line for view in views for line in view.damage]:
+        raise CorruptionError(
+            "no report was written, since it would rest on damaged files:\n  "
+            + "\n  ".join(damage)
+            + "\n`bandwise verify RUN --repair` mends or removes them, and says what to run then"
+        )
     atomic.require_writable(out.parent)
-    page = compose([read_view(path) for path in runs])
+    page = compose(views)
     atomic.write_text(out.with_suffix(".md"), page_to_markdown(page))
     atomic.write_text(out, page_to_html(page))
     return out

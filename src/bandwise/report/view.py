@@ -1,6 +1,11 @@
-"""Everything a report needs of one run, read from its files; what is missing becomes a sentence, not an exception."""
+"""Everything a report needs of one run, read from its files.
+
+What is not there yet becomes a sentence on the page; what is damaged is kept apart, since it stops the report.
+"""
 
 import typing
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -57,7 +62,9 @@ class RunView:
     """Branch to its summary.json."""
     answers: Answers | None = None
     problems: tuple[str, ...] = ()
-    """What is missing or damaged, as sentences."""
+    """What is missing, or does not fit the rest, as sentences."""
+    damage: tuple[str, ...] = ()
+    """Which files are damaged, and how."""
 
     @property
     def headline(self) -> dict[str, Any]:
@@ -88,84 +95,108 @@ def read_view(path: Path) -> RunView:
     """Read a run folder as far as it goes."""
     try:
         run = open_run(path)
+    except CorruptionError as error:
+        return RunView(path, damage=(str(error),))
     except BandwiseError as error:
         return RunView(path, problems=(f"This run could not be read: {error}.",))
     problems: list[str] = []
-    results = _results(run, 1, problems)
-    ten_crop = _results(run, 10, problems) if run.results_path(10).exists() else None
+    damage: list[str] = []
+    results = _results(run, 1, problems, damage)
+    ten_crop = _results(run, 10, problems, damage) if run.results_path(10).exists() else None
     curves, summaries = {}, {}
     for branch in range(len(run.groups)):
-        curves[branch] = _curve(run.branch_folder(branch) / "metrics.jsonl", problems)
-        summary = run.branch_folder(branch) / "summary.json"
-        if summary.exists():
-            try:
-                summaries[branch] = read_summary(summary.parent)
-            except CorruptionError as error:
-                problems.append(f"{error}.")
+        folder = run.branch_folder(branch)
+        if (folder / "summary.json").exists():
+            with _noting(damage):
+                summaries[branch] = read_summary(folder)
         else:
-            problems.append(f"Branch {branch} is not trained: {summary.parent.name} has no summary.json.")
-    answers = None if results is None else _answers(run, results, problems)
-    return RunView(path, run.config, results, ten_crop, curves, summaries, answers, tuple(problems))
+            problems.append(f"Branch {branch} is not trained: {folder.name} has no summary.json.")
+        curves[branch] = []
+        if (folder / "metrics.jsonl").exists():
+            with _noting(damage):
+                curves[branch] = _curve(folder / "metrics.jsonl", summaries.get(branch))
+    answers = None if results is None else _answers(run, results, problems, damage)
+    return RunView(path, run.config, results, ten_crop, curves, summaries, answers, tuple(problems), tuple(damage))
 
 
-def _results(run: Run, crops: int, problems: list[str]) -> dict[str, Any] | None:
-    path = run.results_path(crops)
-    if not path.exists():
-        problems.append(f"There are no results yet: run `bandwise evaluate {run.path}`.")
-        return None
+@contextmanager
+def _noting(damage: list[str]) -> Iterator[None]:
+    """Note what is damaged, and go on."""
     try:
-        content = read_document(path)
+        yield
     except CorruptionError as error:
-        problems.append(f"{error}.")
-        return None
+        damage.append(str(error))
+
+
+def _results(run: Run, crops: int, problems: list[str], damage: list[str]) -> dict[str, Any] | None:
+    path, fitted = run.results_path(crops), run.fusion_path(crops)
+    content = fusion = None
+    if path.exists():
+        with _noting(damage):
+            content = _scored(path)
+    else:
+        problems.append(f"There are no results yet: run `bandwise evaluate {run.path}`.")
+    if fitted.exists():
+        with _noting(damage):
+            fusion = read_document(fitted)
+    # Without the file nobody can know.
+    if content is not None and fusion is not None and fusion != content["fusion"]:
+        problems.append(
+            f"{path} is older than {fitted.name}, which holds another fusion by now: "
+            f"run `bandwise evaluate {run.path}` again."
+        )
+    return content
+
+
+def _scored(path: Path) -> dict[str, Any]:
+    content = read_document(path)
     missing = (
         [key for key in (*_NEEDED, *_NEEDED_TOO) if key not in content]
         if content.get("format") == "bandwise-results" and content.get("version") == 1
         else ["a format that this program reads"]
     )
     if missing:
-        problems.append(f"{path} lacks {', '.join(missing)}; write it again with `bandwise evaluate`.")
-        return None
-    if _fused_again(run.fusion_path(crops), content["fusion"]):
-        problems.append(
-            f"{path} is older than {run.fusion_path(crops).name}, which holds another fusion by now: "
-            f"run `bandwise evaluate {run.path}` again."
-        )
+        raise CorruptionError(f"{path} lacks {', '.join(missing)}; write it again with `bandwise evaluate`")
     return content
 
 
-def _fused_again(path: Path, scored: Any) -> bool:
-    """Say whether `fusion.json` holds another fusion than the one that was scored; without the file nobody can know."""
-    try:
-        return path.exists() and read_document(path) != scored
-    except CorruptionError:
-        return True
+def _curve(path: Path, summary: dict[str, Any] | None) -> list[dict[str, Any]]:
+    """Read the rows of the finished epochs.
 
-
-def _curve(path: Path, problems: list[str]) -> list[dict[str, Any]]:
-    """Read the rows of the finished epochs; a file of which a line is damaged has no curve."""
-    if not path.exists():
-        return []
+    Raises:
+        CorruptionError: a row is damaged, or one of a finished branch is missing.
+    """
     try:
-        return [
+        rows = [
             {"epoch": row["epoch"], "train_loss": float(row["train_loss"]), "holdout": row.get("holdout")}
             for row in read_rows(path)
         ]
-    except (CorruptionError, KeyError, TypeError, ValueError) as error:
-        problems.append(f"There is no curve of {path.parent.name}: {error}.")
-        return []
+    except (KeyError, TypeError, ValueError) as error:
+        raise CorruptionError(f"{path} does not hold the rows of epochs: {error!r}") from error
+    if summary is not None and len(rows) < summary["epochs"]:
+        raise CorruptionError(f"{path} has {len(rows)} rows; the branch was trained for {summary['epochs']} epochs")
+    return rows
 
 
-def _answers(run: Run, results: dict[str, Any], problems: list[str]) -> Answers | None:
+def _answers(run: Run, results: dict[str, Any], problems: list[str], damage: list[str]) -> Answers | None:
     fusion = results["fusion"]
     with_head = "weights" not in fusion
-    try:
-        files = [read_logits(run.logits_path("val", branch, 1)) for branch in fusion["branches"]]
-        if with_head:
-            files.append(read_logits(run.head_logits_path))
-        _require_alike(files)
-    except BandwiseError as error:
-        problems.append(f"Images could not be compared one by one: {error}.")
+    paths = [run.logits_path("val", branch, 1) for branch in fusion["branches"]]
+    if with_head:
+        paths.append(run.head_logits_path)
+    files: list[LogitsFile] = []
+    for path in paths:
+        if not path.exists():
+            problems.append(f"Images could not be compared one by one: {path} is not there; run `bandwise evaluate`.")
+            return None
+        with _noting(damage):
+            files.append(read_logits(path))
+    if len(files) < len(paths):
+        return None
+    if not _alike(files):
+        problems.append(
+            "Images could not be compared one by one: the logits of the branches are not of the same images."
+        )
         return None
     logits = np.stack([content.logits.astype(np.float64) for content in files])
     if with_head:
@@ -183,9 +214,11 @@ def _answers(run: Run, results: dict[str, Any], problems: list[str]) -> Answers 
     return answers
 
 
-def _require_alike(files: list[LogitsFile]) -> None:
+def _alike(files: list[LogitsFile]) -> bool:
     first = files[0]
-    for other in files[1:]:
-        same = np.array_equal(first.ids, other.ids) and np.array_equal(first.labels, other.labels)
-        if not same or first.logits.shape != other.logits.shape:
-            raise CorruptionError("the logits of the branches are not of the same images")
+    return all(
+        np.array_equal(first.ids, other.ids)
+        and np.array_equal(first.labels, other.labels)
+        and first.logits.shape == other.logits.shape
+        for other in files[1:]
+    )

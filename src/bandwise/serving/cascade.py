@@ -77,14 +77,14 @@ class CascadedEnsemble(nn.Module):
 
     def logits_and_branches(self, images: Tensor) -> tuple[Tensor, Tensor]:
         """Return the logits as `forward`, and how many branches each picture was shown to, int64 (B,)."""
-        inputs = list(self.ensemble.inputs(images))
+        stored = self.ensemble.stored(images)
         waiting = torch.arange(len(images), device=images.device)
         used = torch.full((len(images),), len(self._places), device=images.device)
         found: Tensor | None = None
         answers: list[Tensor] = []
         for count, stage in enumerate(self.cascade.stages, 1):
             place = self._places[count - 1]
-            answers.append(self.ensemble.networks[place](inputs[place][waiting]).float())
+            answers.append(self.ensemble.networks[place](self.ensemble.input_of(place, stored, waiting)).float())
             weights = [self._weights[count - 1][branch] / stage.temperature for branch in stage.branches]
             fused = sum((weight * each for weight, each in zip(weights, answers, strict=True)), torch.zeros(()))
             assert isinstance(fused, Tensor)

@@ -5,11 +5,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+import numpy as np
+
 from bandwise.errors import UsageError
 from bandwise.progress import say
 from bandwise.sources.classes import class_name, require_distinct, require_same
+from bandwise.sources.listing import Listing
+from bandwise.sources.listingbuilder import ListingBuilder
+from bandwise.sources.names import Names
 from bandwise.sources.reading import read_file
-from bandwise.sources.samples import Entry
 from bandwise.sources.scan import Scan, examples
 from bandwise.sources.sniff import SUPPORTED_EXTENSIONS
 
@@ -69,7 +73,7 @@ class FolderSource:
         reported = None if self.reported_folder is None else os.fsdecode(self.reported_folder)
         return {"kind": "folder", "name": self.name, "reported": reported}
 
-    def entries(self) -> list[Entry]:
+    def entries(self) -> Listing:
         """List every picture, sorted by name.
 
         Raises:
@@ -82,19 +86,19 @@ class FolderSource:
             ("train", self.train_folder),
             ("val", self.reported_folder),
         ]
-        entries = [
-            Entry(path=path, label=labels[_class_of(class_folder)], size=size, split=split)
-            for split, folder in parts
-            if folder is not None
-            for class_folder in scan.class_folders(folder)
-            for path, size in scan.pictures(class_folder)
-        ]
+        found = ListingBuilder()
+        for split, folder in parts:
+            for class_folder in scan.class_folders(folder) if folder is not None else ():
+                pictures = list(scan.pictures(class_folder))
+                sizes = np.array([size for _, size in pictures], np.int64)
+                names = Names.of(path for path, _ in pictures)
+                found.add(names, label=labels[_class_of(class_folder)], sizes=sizes, val=split == "val")
         scan.raise_first()
-        if not entries:
+        if not len(found):
             raise UsageError(f"{self.root} holds no pictures; {_LAYOUT}")
         if scan.ignored:
             say(f"note: {len(scan.ignored)} files of {self.root} are no pictures by name: {examples(scan.ignored)}")
-        return sorted(entries, key=lambda entry: entry.path)
+        return found.listing()
 
     def read(self, path: bytes) -> bytes:
         """Return the bytes of one picture; `reading.read_file` says what it raises."""

@@ -20,8 +20,9 @@ from bandwise.sources.classtars import WORDNET_ID, find_class_tars, picture_memb
 from bandwise.sources.devkit import Labels, find_words, read_labels
 from bandwise.sources.folder import FolderSource
 from bandwise.sources.labelfiles import class_names
+from bandwise.sources.listing import Listing
 from bandwise.sources.pictureindex import IndexBuilder, indexed, load_index
-from bandwise.sources.samples import Entry, Source
+from bandwise.sources.samples import Source
 from bandwise.sources.tarsource import TarSource
 
 TRAIN_ARCHIVE = "ILSVRC2012_img_train.tar"
@@ -55,7 +56,7 @@ class WordNetFolders:
         """The same as that of the archives."""
         return dict(_FINGERPRINT)
 
-    def entries(self) -> list[Entry]:
+    def entries(self) -> Listing:
         """List every picture; raises what `FolderSource.entries` raises."""
         return self.folder.entries()
 
@@ -151,8 +152,9 @@ def _open_folders(root: Path, expect: str) -> WordNetFolders:
         raise UsageError(f"{root}: the class folder {strange[0]!r} is no WordNet id; use --source folder")
     source = WordNetFolders(folder, class_names(list(folder.classes), find_words(root)))
     if expect != "any":
-        val = [entry.split == "val" for entry in source.entries()]
-        _require_expected(str(root), _audit(len(folder.classes), val.count(False), val.count(True)), expect)
+        listing = source.entries()
+        val = int(np.count_nonzero(listing.val))
+        _require_expected(str(root), _audit(len(folder.classes), len(listing) - val, val), expect)
     return source
 
 

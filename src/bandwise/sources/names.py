@@ -26,11 +26,6 @@ class Names(Sequence[bytes]):
         """Return the names as they are, or packed."""
         return names if isinstance(names, Names) else cls(pa.array(names, pa.large_binary()))
 
-    @classmethod
-    def join(cls, parts: Sequence["Names"]) -> "Names":
-        """Return the names of all parts, one after another."""
-        return cls(pa.concat_arrays([part.array for part in parts]) if parts else pa.array([], pa.large_binary()))
-
     def __len__(self) -> int:
         return len(self.array)
 
@@ -62,6 +57,10 @@ class Names(Sequence[bytes]):
         """Return the names at these positions, in this order."""
         return Names(self.array.take(pa.array(positions)))
 
+    def packed(self) -> "Names":
+        """Return these names: they are packed already."""
+        return self
+
     def order(self) -> np.ndarray:
         """Return the positions, int64 `(N,)`, that sort the names by their bytes."""
         return pc.sort_indices(self.array).to_numpy().astype(np.int64, copy=False)  # type: ignore[reportAttributeAccessIssue]
@@ -88,15 +87,16 @@ class Names(Sequence[bytes]):
 
     def lengths(self) -> np.ndarray:
         """Return the length of each name, int64 `(N,)`."""
-        return np.diff(self._offsets())
+        return np.diff(self.offsets())
 
     def joined(self) -> memoryview:
         """Return the bytes of all names behind each other, without a copy."""
-        offsets = self._offsets()
+        offsets = self.offsets()
         data = self.array.buffers()[2]
         return memoryview(data)[offsets[0] : offsets[-1]] if data is not None and len(self) else memoryview(b"")
 
-    def _offsets(self) -> np.ndarray:
+    def offsets(self) -> np.ndarray:
+        """Return where in the buffer each name begins, and where the last one ends, int64 `(N + 1,)`."""
         if not len(self):
             return np.zeros(1, np.int64)
         return np.frombuffer(self.array.buffers()[1], np.int64)[self.array.offset : self.array.offset + len(self) + 1]

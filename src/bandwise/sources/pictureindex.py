@@ -17,9 +17,11 @@ import pyarrow as pa
 
 from bandwise.atomic import json_bytes, replacing, sha256_bytes
 from bandwise.errors import UsageError
+from bandwise.sources.columnbuilder import ColumnBuilder, NamesBuilder
 from bandwise.sources.listing import Listing
 from bandwise.sources.named import HOME_VARIABLE, home
 from bandwise.sources.names import Names
+from bandwise.sources.pieces import gather
 
 _VERSION = 1
 _FACTS = b"bandwise"
@@ -68,31 +70,29 @@ class IndexBuilder:
 
     def __init__(self) -> None:
         """Start with nothing."""
-        self._names: list[Names] = []
-        self._columns: dict[str, list[np.ndarray]] = {key: [] for key in _COLUMNS if key != "name"}
+        self._names = NamesBuilder()
+        self._columns = {key: ColumnBuilder(_COLUMNS[key].to_pandas_dtype()) for key in _COLUMNS if key != "name"}
 
     def add(self, names: Sequence[bytes], **columns: Any) -> None:
         """Add pictures; a column is one number for all of them or one a picture, and 0 where it is left out."""
-        self._names.append(Names.of(names))
-        for key, parts in self._columns.items():
+        self._names.add(Names.of(names))
+        for key, column in self._columns.items():
             kind = _COLUMNS[key].to_pandas_dtype()
-            parts.append(np.broadcast_to(np.asarray(columns.get(key, 0), kind), len(names)))
+            column.add(np.broadcast_to(np.asarray(columns.get(key, 0), kind), len(names)))
 
     def batch(self, facts: Mapping[str, Any]) -> pa.RecordBatch:
-        """Return all pictures, sorted by name, and let go of the parts: only one of the two is held.
+        """Return all pictures, sorted by name. Nothing can be added any more.
 
         Raises:
             UsageError: a name stands twice.
         """
-        names = Names.join(self._names)
-        self._names.clear()
-        columns: dict[str, np.ndarray] = {}
+        names, columns = self._names.names(), {}
+        order = None if names.is_sorted() else names.order()
+        if order is not None:
+            names = names.take(order)
         for key in list(self._columns):
-            nothing = np.zeros(0, _COLUMNS[key].to_pandas_dtype())
-            columns[key] = np.concatenate([nothing, *self._columns.pop(key)])
-        if not names.is_sorted():
-            order = names.order()
-            names, columns = names.take(order), {key: values[order] for key, values in columns.items()}
+            values = self._columns.pop(key).column()
+            columns[key] = values if order is None else gather(values, order)
         if (twice := names.first_repeated()) is not None:
             raise UsageError(f"the picture {os.fsdecode(twice)!r} stands twice; remove one of the two")
         schema = pa.schema(list(_COLUMNS.items()), metadata={_FACTS: json.dumps(facts)})

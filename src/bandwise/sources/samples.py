@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol, get_args
 
@@ -12,9 +12,12 @@ import pyarrow.compute as pc
 
 from bandwise.config import SplitConfig
 from bandwise.errors import CorruptionError, UsageError
+from bandwise.sources.columnbuilder import ColumnBuilder, NamesBuilder
 from bandwise.sources.draws import draw_order, smallest_of_each
 from bandwise.sources.listing import Entry, Listing, Split
 from bandwise.sources.names import Names
+from bandwise.sources.pickednames import PickedNames
+from bandwise.sources.pieces import counts_of, gather, narrowed, pieces, where
 
 SPLITS: tuple[Split, ...] = get_args(Split)
 
@@ -27,9 +30,6 @@ SCHEMA = pa.schema(
         pa.field("size", pa.int64()),
     ]
 )
-
-# An Arrow array of type `binary` holds at most 2 GiB: so many of the longest names still fit.
-_PIECE = 1 << 18
 
 
 class Source(Protocol):
@@ -69,75 +69,77 @@ class SampleList:
     """Images in the order of their ids: first `train`, then `holdout`, then `val`, each contiguous.
 
     Attributes:
-        paths: N names inside the source; packed, whatever sequence is given.
+        paths: N names inside the source.
         labels: int32 `(N,)`.
-        splits: strings `(N,)`, as objects, so that equal ones are held once.
-        sizes: bytes, int64 `(N,)`.
+        counts: how many images are in `train`, `holdout` and `val`, together N.
+        sizes: bytes `(N,)`, int32, or int64 where one needs it.
         classes: class names.
     """
 
-    paths: Sequence[bytes]
+    paths: Names | PickedNames
     labels: np.ndarray
-    splits: np.ndarray
+    counts: tuple[int, int, int]
     sizes: np.ndarray
     classes: tuple[str, ...]
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "paths", Names.of(self.paths))
+        assert len(self.paths) == len(self.labels) == len(self.sizes) == sum(self.counts), self.counts
 
     def __len__(self) -> int:
         return len(self.paths)
 
     def range(self, split: Split) -> range:
         """Return the ids of one split; empty where it has none."""
-        first = sum(int(np.count_nonzero(self.splits == earlier)) for earlier in SPLITS[: SPLITS.index(split)])
-        return range(first, first + int(np.count_nonzero(self.splits == split)))
+        place = SPLITS.index(split)
+        first = sum(self.counts[:place])
+        return range(first, first + self.counts[place])
 
-    def table(self) -> pa.Table:
-        """Return the list as the table of `samples.parquet`, in the order of ids."""
-        paths = Names.of(self.paths)
-        pieces = [paths[start : start + _PIECE].array.cast(pa.binary()) for start in range(0, len(self), _PIECE)]
+    def table(self, part: slice = slice(None)) -> pa.Table:
+        """Return the list, or a part of it without gaps, as the table of `samples.parquet`, in the order of ids."""
+        ids = np.arange(*part.indices(len(self)))
+        paths = [self.paths[part][here].packed().array.cast(pa.binary()) for here in pieces(len(ids))]
         columns = [
-            pa.array(np.arange(len(self), dtype=np.int64)),
-            pa.chunked_array(pieces, pa.binary()),
-            pa.array(self.labels, pa.int32()),
-            pa.array(self.splits, pa.string()),
-            pa.array(self.sizes, pa.int64()),
+            pa.array(ids),
+            pa.chunked_array(paths, pa.binary()),
+            pa.array(self.labels[part], pa.int32()),
+            pa.array(SPLITS, pa.string()).take(pa.array(np.searchsorted(np.cumsum(self.counts), ids, side="right"))),
+            pa.array(self.sizes[part], pa.int64()),
         ]
         return pa.Table.from_arrays(columns, schema=SCHEMA)
 
     @classmethod
-    def from_table(cls, table: pa.Table, classes: Sequence[str]) -> "SampleList":
-        """Read what `table` wrote.
+    def from_batches(cls, batches: Iterable[pa.RecordBatch], classes: Sequence[str]) -> "SampleList":
+        """Read what `table` gave, cut in any way.
 
         Raises:
             CorruptionError: other columns, missing values, ids that are not 0, 1, 2..., unknown labels or splits, or
                 splits out of order.
         """
-        if not table.schema.equals(SCHEMA) or any(column.null_count for column in table.columns):
-            raise CorruptionError(
-                f"the sample list has columns {table.schema.names}, or gaps; {SCHEMA.names} are needed"
-            )
-        labels = table.column("label").to_numpy()
-        if not np.array_equal(table.column("id").to_numpy(), np.arange(len(table))):
-            raise CorruptionError("the sample list has other ids than 0, 1, 2...")
-        if len(labels) and not (labels.min() >= 0 and labels.max() < len(classes)):
-            raise CorruptionError(f"the sample list has labels outside 0 to {len(classes) - 1}")
-        found = pc.index_in(table.column("split"), value_set=pa.array(SPLITS))  # type: ignore[reportAttributeAccessIssue]
-        if found.null_count or np.any(np.diff(rank := found.to_numpy()) < 0):
-            raise CorruptionError(f"the sample list has splits other than {SPLITS}, or not in that order")
-        paths = Names.join([Names(piece.cast(pa.large_binary())) for piece in table.column("path").chunks])
-        splits = np.array(SPLITS, dtype=object)[rank]
-        return cls(paths, labels, splits, table.column("size").to_numpy(), tuple(classes))
+        names, labels, sizes = NamesBuilder(), ColumnBuilder(np.int32), ColumnBuilder(np.int32)
+        counts, last = np.zeros(len(SPLITS), np.int64), 0
+        for batch in batches:
+            splits = _checked(batch, len(labels), len(classes), last)
+            counts += np.bincount(splits, minlength=len(SPLITS))
+            last = int(splits[-1]) if len(splits) else last
+            names.add(Names(batch.column("path").cast(pa.large_binary())))
+            labels.add(batch.column("label").to_numpy())
+            found = narrowed(batch.column("size").to_numpy())
+            sizes = sizes.widened(found.dtype)
+            sizes.add(found)
+        train, holdout, val = counts.tolist()
+        return cls(names.names(), labels.column(), (train, holdout, val), sizes.column(), tuple(classes))
 
     def sha256(self) -> str:
         """Return a digest of the classes and of every row, in 64 hexadecimal digits; it does not depend on Parquet."""
         digest = hashlib.sha256(json.dumps(list(self.classes)).encode())
-        paths = Names.of(self.paths)
-        for numbers in (self.labels, self.sizes, paths.lengths()):
-            digest.update(np.ascontiguousarray(numbers, dtype="<i8").data)
-        digest.update(paths.joined())
-        digest.update(json.dumps([len(self.range(split)) for split in SPLITS]).encode())
+        for numbers in (self.labels, self.sizes):
+            for here in pieces(len(self)):
+                digest.update(numbers[here].astype("<i8").data)
+        for here in pieces(len(self)):
+            digest.update(self.paths[here].lengths().astype("<i8").data)
+        for here in pieces(len(self)):
+            digest.update(self.paths[here].packed().joined())
+        digest.update(json.dumps(list(self.counts)).encode())
         return digest.hexdigest()
 
 
@@ -147,7 +149,7 @@ def freeze_samples(source: Source, config: SplitConfig, allow_empty_class: bool 
     From each class the holdout takes `config.holdout` of the training images (rounded), at least `config.holdout_min`,
     but always leaves one to train on. Which ones, and the order of the training images, follows from the SHA-256 of
     the seed and the name of each image alone: not from the order of a directory, nor from a random-number library.
-    `val` and `holdout` are sorted by name.
+    `val` and `holdout` are sorted by name. The names stay in the memory, or the mapped file, of the source's listing.
 
     Raises:
         UsageError: the source has no training images, or a class has none in a split that has images, unless
@@ -160,37 +162,66 @@ def freeze_samples(source: Source, config: SplitConfig, allow_empty_class: bool 
         _require_every_class(source, "train", listing.labels[~listing.val])
         if listing.val.any():
             _require_every_class(source, "val", listing.labels[listing.val])
-    parts = _positions(listing, len(source.classes), config)
+    train, holdout, val = parts = _positions(listing, len(source.classes), config)
+    counts = len(train), len(holdout), len(val)
     positions = np.concatenate(parts)
+    del train, holdout, val, parts
     return SampleList(
-        paths=listing.names.take(positions),
-        labels=listing.labels[positions],
-        splits=np.repeat(np.array(SPLITS, dtype=object), [len(part) for part in parts]),
-        sizes=listing.sizes[positions].astype(np.int64, copy=False),
+        paths=PickedNames(listing.names, positions),
+        labels=gather(listing.labels, positions).astype(np.int32, copy=False),
+        counts=counts,
+        sizes=narrowed(gather(listing.sizes, positions)),
         classes=source.classes,
     )
 
 
-def _positions(listing: Listing, classes: int, config: SplitConfig) -> list[np.ndarray]:
-    """Return the positions in the listing of train, holdout and val, each in the order of its ids."""
-    train, val = np.flatnonzero(~listing.val), np.flatnonzero(listing.val)
-    names, labels = listing.names.take(train), listing.labels[train]
-    held = np.zeros(len(train), bool)
+def _positions(listing: Listing, classes: int, config: SplitConfig) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return the positions in the listing of train, holdout and val, int32, each in the order of its ids."""
+    train, val = where(~listing.val), where(listing.val)
+    kept, holdout = train, train[:0]
     if config.holdout > 0:
-        counts = np.bincount(labels, minlength=classes)
-        wanted = np.maximum((config.holdout * counts + 0.5).astype(np.int64), config.holdout_min)
-        order = draw_order(names, config.split_seed, "holdout")
-        held = smallest_of_each(order, labels, np.clip(wanted, 0, np.maximum(counts - 1, 0)))
-    kept, holdout = train[~held], train[held]
-    return [
-        kept[draw_order(listing.names.take(kept), config.split_seed, "order")],
-        holdout[listing.names.take(holdout).order()],
-        val[listing.names.take(val).order()],
-    ]
+        held = _held(listing, train, classes, config)
+        kept, holdout = train[~held], train[held]
+        del held
+    del train
+    order = draw_order(PickedNames(listing.names, kept), config.split_seed, "order")
+    return gather(kept, order), _sorted(listing, holdout), _sorted(listing, val)
+
+
+def _sorted(listing: Listing, positions: np.ndarray) -> np.ndarray:
+    return positions[PickedNames(listing.names, positions).packed().order()]
+
+
+def _held(listing: Listing, train: np.ndarray, classes: int, config: SplitConfig) -> np.ndarray:
+    """Say which training images are held out, bool `(N,)`; `train` are their positions."""
+    order = draw_order(PickedNames(listing.names, train), config.split_seed, "holdout")
+    labels = gather(listing.labels, train)
+    counts = counts_of(labels, classes)
+    wanted = np.maximum((config.holdout * counts + 0.5).astype(np.int64), config.holdout_min)
+    return smallest_of_each(order, labels, np.clip(wanted, 0, np.maximum(counts - 1, 0)))
+
+
+def _checked(batch: pa.RecordBatch, first: int, classes: int, split: int) -> np.ndarray:
+    """Check some rows of a table, the next of which has the id `first` and a split from `split` on.
+
+    Returns:
+        Numbers of their splits, int32.
+    """
+    if not batch.schema.equals(SCHEMA) or any(column.null_count for column in batch.columns):
+        raise CorruptionError(f"the sample list has columns {batch.schema.names}, or gaps; {SCHEMA.names} are needed")
+    if not np.array_equal(batch.column("id").to_numpy(), np.arange(first, first + len(batch))):
+        raise CorruptionError("the sample list has other ids than 0, 1, 2...")
+    labels = batch.column("label").to_numpy()
+    if len(labels) and not (labels.min() >= 0 and labels.max() < classes):
+        raise CorruptionError(f"the sample list has labels outside 0 to {classes - 1}")
+    found = pc.index_in(batch.column("split"), value_set=pa.array(SPLITS))  # type: ignore[reportAttributeAccessIssue]
+    if found.null_count or np.any(np.diff(numbers := found.to_numpy(), prepend=np.int32(split)) < 0):
+        raise CorruptionError(f"the sample list has splits other than {SPLITS}, or not in that order")
+    return numbers
 
 
 def _require_every_class(source: Source, split: str, labels: np.ndarray) -> None:
-    present = np.bincount(labels, minlength=len(source.classes))
+    present = counts_of(labels, len(source.classes))
     empty = [name for name, count in zip(source.classes, present.tolist(), strict=True) if not count]
     if empty:
         shown = ", ".join(repr(name) for name in empty[:5]) + (", ..." if len(empty) > 5 else "")

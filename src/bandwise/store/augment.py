@@ -21,6 +21,7 @@ from bandwise.store.draws import Purpose, uniform
 from bandwise.store.erase import erase
 from bandwise.store.flips import GroupFlips, combine_bands
 from bandwise.store.kernels import record_kernels
+from bandwise.store.ondevice import to_device
 from bandwise.store.standardise import BandStandardiser
 
 
@@ -95,15 +96,20 @@ class BandAugment:
         """
         keys = ids.cpu().numpy()
         room = self._side - self._crop_side
-        if self.config.random_crop:
+        if self.config.random_crop and room:
             top, left = (
                 (uniform(self.seed, epoch, purpose, keys) * (room + 1)).astype(np.int64)
                 for purpose in (Purpose.CROP_TOP, Purpose.CROP_LEFT)
             )
         else:
             top = left = np.full(len(keys), room // 2)
-        horizontal = uniform(self.seed, epoch, Purpose.FLIP_HORIZONTAL, keys) < self.config.hflip
-        vertical = uniform(self.seed, epoch, Purpose.FLIP_VERTICAL, keys) < self.config.vflip
+        horizontal, vertical = (
+            uniform(self.seed, epoch, purpose, keys) < share if share else np.zeros(len(keys), bool)
+            for purpose, share in (
+                (Purpose.FLIP_HORIZONTAL, self.config.hflip),
+                (Purpose.FLIP_VERTICAL, self.config.vflip),
+            )
+        )
         result = self._cut(images, top, left, horizontal, vertical)
         if self.config.reprob:
             grey = self._standardise.grey(images.dtype).ravel()
@@ -190,7 +196,7 @@ class BandAugment:
         )
         for chosen, matrix in combined:
             values = values if values.dtype == torch.float64 else values.float()
-            where = torch.from_numpy(chosen).to(values.device)
+            where = to_device(torch.from_numpy(chosen), values.device)
             values[where] = combine_bands(values[where], matrix, self._standardise.offsets(images.dtype))
         return self._standardise(values, signs, images.dtype)
 

@@ -6,13 +6,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow.parquet as pq
 
 from bandwise.atomic import TEMPORARY_PREFIX, sha256_file
 from bandwise.errors import BandwiseError, CorruptionError, IncompatibleError
 from bandwise.progress import progress
 from bandwise.sealing import read_sealed
-from bandwise.sources.samples import SampleList
 from bandwise.store.commits import parse_record_name, scan_commits
 from bandwise.store.documents import read_manifest, read_marker
 from bandwise.store.format import open_store
@@ -20,6 +18,7 @@ from bandwise.store.identity import commit_key, plan_groups
 from bandwise.store.layout import COMMITS_NAME, MANIFEST_NAME, SAMPLES_NAME, SPLITS, STORE_NAME, inside
 from bandwise.store.manifest import build_manifest
 from bandwise.store.reading import naming_damage, open_band_file
+from bandwise.store.samplefile import read_samples
 
 FOREIGN = "not part of the store; move it away"
 
@@ -131,9 +130,7 @@ def _check_derivation(path: Path) -> None:
 
 def _derive(path: Path, bands: tuple[int, ...]) -> dict[str, Any]:
     identity = read_marker(path)
-    with naming_damage(path / SAMPLES_NAME):
-        table = pq.read_table(path / SAMPLES_NAME, page_checksum_verification=True)
-    samples = SampleList.from_table(table, identity["classes"])
+    samples = read_samples(path / SAMPLES_NAME, identity["classes"])
     if samples.sha256() != identity["samples"]["sha256"]:
         raise CorruptionError(f"{SAMPLES_NAME} is another sample list than {STORE_NAME} names")
     groups = plan_groups(samples, identity["group_size"])

@@ -41,8 +41,12 @@ def cut_and_standardise(
             target = out[sample, y]
             if horizontal[sample]:
                 # Turned round as bytes first: the arithmetic then runs over one line, which vector units can do.
-                if channels == 3:
-                    _turn_round(line, 3, turned)
+                if channels == 1:
+                    _turn_round(line, 1, turned)
+                elif channels == 3:
+                    _turn_triples(line, 1, turned)
+                elif channels % 3 == 0:
+                    _turn_triples(line, channels // 3, turned)
                 else:
                     _turn_round(line, channels, turned)
                 line = turned
@@ -52,10 +56,23 @@ def cut_and_standardise(
 
 @numba.njit(inline="always")
 def _turn_round(line: NDArray[np.uint8], channels: int, turned: NDArray[np.uint8]) -> None:
-    last = len(line) - channels
-    for x in range(0, len(line), channels):
+    pixels = len(line) // channels
+    for pixel in range(pixels):
+        target, source = pixel * channels, (pixels - 1 - pixel) * channels
         for channel in range(channels):
-            turned[x + channel] = line[last - x + channel]
+            turned[target + channel] = line[source + channel]
+
+
+@numba.njit(inline="always")
+def _turn_triples(line: NDArray[np.uint8], triples: int, turned: NDArray[np.uint8]) -> None:
+    """As `_turn_round` with `3 * triples` channels: three copies written out are up to three times as fast."""
+    pixels = len(line) // (3 * triples)
+    for pixel in range(pixels):
+        for triple in range(triples):
+            target, source = (pixel * triples + triple) * 3, ((pixels - 1 - pixel) * triples + triple) * 3
+            turned[target] = line[source]
+            turned[target + 1] = line[source + 1]
+            turned[target + 2] = line[source + 2]
 
 
 @numba.njit(cache=True, error_model="numpy", nogil=True)

@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow.parquet as pq
 
 from bandwise.atomic import (
     explain_full_disk,
@@ -41,6 +40,7 @@ from bandwise.store.layout import (
     band_folder,
 )
 from bandwise.store.manifest import build_manifest
+from bandwise.store.samplefile import write_samples
 from bandwise.store.workers import run_jobs
 
 _MIN_MAX_BAD = 100
@@ -162,14 +162,7 @@ class Conversion:
             require_same(str(self.out), {key: held.get(key) for key in self.identity}, self.identity)
         write_bytes(self.out / STORE_NAME, json_bytes(seal(self.identity)))
         with replacing(self.out / SAMPLES_NAME) as path:
-            pq.write_table(
-                self._samples.table(),
-                path,
-                compression="zstd",
-                use_dictionary=False,
-                write_statistics=False,
-                write_page_checksum=True,
-            )
+            write_samples(self._samples, path)
         with explain_full_disk(self.out):
             for name in (COMMITS_NAME, *(band_folder(band) for band in self._bands)):
                 (self.out / name).mkdir(exist_ok=True)

@@ -3,6 +3,8 @@
 import torch
 from torch import Tensor
 
+from bandwise.store.ondevice import to_device
+
 
 def crop_and_mirror(
     images: Tensor, top: Tensor, left: Tensor, side: int, *, horizontal: Tensor, vertical: Tensor
@@ -32,8 +34,8 @@ def crop_and_mirror(
     # Every run of `length` values in memory is a row of this view; rows overlap, none is copied until it is chosen.
     length = side * channels
     runs = records.view(-1).as_strided((records.numel() - length + 1, length), (1, 1))
-    squares = runs.index_select(0, starts.view(-1).to(device)).view(batch, side, side, channels)
-    mirrored = horizontal.nonzero().view(-1).to(device)
+    squares = runs.index_select(0, to_device(starts.view(-1), device)).view(batch, side, side, channels)
+    mirrored = to_device(horizontal.nonzero().view(-1), device)
     if len(mirrored):
         squares[mirrored] = squares[mirrored].flip(2)
     return squares

@@ -13,7 +13,7 @@ from torch.utils.data import Dataset, Sampler, get_worker_info
 from bandwise.errors import UsageError
 from bandwise.store.format import Store
 from bandwise.store.loader import Cache, read_all, resolve_cache
-from bandwise.store.order import WINDOW, epoch_order
+from bandwise.store.order import WINDOW, shuffled_windows
 from bandwise.store.rowgroups import RowGroupReader
 
 _ITEMS_BEFORE_ADVICE = 64
@@ -127,7 +127,7 @@ class WindowSampler(Sampler[int]):
         return len(self._dataset)
 
     def __iter__(self) -> Iterator[int]:
-        """Return the positions of the epoch in order."""
-        dataset = self._dataset
-        order = epoch_order(dataset.row_groups, seed=self._seed, epoch=self._epoch, window=dataset.window)
-        return iter(order.tolist())
+        """Return the positions of the epoch in order; those of one window are in memory."""
+        groups, window = self._dataset.row_groups, self._dataset.window
+        windows = shuffled_windows(groups, seed=self._seed, epoch=self._epoch, window=window)
+        return (position for each in windows for position in each.positions.tolist())

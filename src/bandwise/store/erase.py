@@ -6,6 +6,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from bandwise.store.draws import Purpose, uniform
+from bandwise.store.ondevice import to_device
 
 _AREA = (0.02, 1 / 3)
 _SHAPE = (0.3, 3.3)
@@ -48,7 +49,7 @@ def erase(
     top, left, height, width = erasing_boxes(ids[chosen], side, seed=seed, epoch=epoch).T[:, :, None]
     line = np.arange(side)
     rows, columns = (top <= line) & (line < top + height), (left <= line) & (line < left + width)
-    inside = torch.from_numpy(rows[:, None, :, None] & columns[:, None, None, :]).to(images.device)
-    paint = torch.from_numpy(grey.reshape(1, -1, 1, 1)).to(images)
-    where = torch.from_numpy(chosen).to(images.device)
+    inside = to_device(torch.from_numpy(rows[:, None, :, None] & columns[:, None, None, :]), images.device)
+    paint = to_device(torch.from_numpy(grey.reshape(1, -1, 1, 1)).to(images.dtype), images.device)
+    where = to_device(torch.from_numpy(chosen), images.device)
     images[where] = torch.where(inside, paint, images[where])

@@ -10,6 +10,7 @@ from torch import Tensor
 from bandwise.bands.algebra import Axis, flip_group, flip_matrix
 from bandwise.bands.transform import SubbandTransform
 from bandwise.errors import UsageError
+from bandwise.store.ondevice import to_device
 
 _NO_SIGN = 1e-9
 
@@ -58,9 +59,11 @@ def combine_bands(values: Tensor, matrix: NDArray[np.float64], offset: NDArray[n
         matrix: float64 (nb, nb).
         offset: float64 (nb,).
     """
-    centre = torch.from_numpy(offset[:, None]).to(values)
+    centre, mixing = (
+        to_device(torch.from_numpy(each).to(values.dtype), values.device) for each in (offset[:, None], matrix)
+    )
     grouped = values.unflatten(3, (len(matrix), -1)) - centre
-    return (torch.einsum("kj,bhwjc->bhwkc", torch.from_numpy(matrix).to(values), grouped) + centre).flatten(3)
+    return (torch.einsum("kj,bhwjc->bhwkc", mixing, grouped) + centre).flatten(3)
 
 
 def _flip(transform: SubbandTransform, bands: tuple[int, ...], axis: Axis, inexact: bool) -> NDArray[np.float64] | None:

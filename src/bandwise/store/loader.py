@@ -80,8 +80,8 @@ class BatchStream:
         self.reader = RowGroupReader(store, bands, split)
         self.batch_size, self.window = batch_size, window
         self.resident = resolve_cache(cache, self.reader)
-        self._ids = torch.from_numpy(store.ids(split).astype(np.int64))
-        self._labels = torch.from_numpy(store.labels(split).astype(np.int64))
+        self._ids = torch.from_numpy(store.ids(split).astype(np.int64, copy=False))
+        self._labels = torch.from_numpy(store.labels(split).astype(np.int32, copy=False))
         self._records: Tensor | None = None
         # Kept from one epoch to the next: the pages of fresh memory cost as much as copying records into it.
         self._buffers: list[Tensor] = []
@@ -132,10 +132,10 @@ class BatchStream:
                 positions[filled : filled + count] = torch.from_numpy(window.positions[taken : taken + count])
                 taken, filled = taken + count, filled + count
                 if filled == size:
-                    yield Batch(self._ids[positions], images, self._labels[positions])
+                    yield Batch(self._ids[positions], images, self._labels[positions].long())
                     filled = 0
         if filled and not drop_last:
-            yield Batch(self._ids[positions[:filled]], images[:filled], self._labels[positions[:filled]])
+            yield Batch(self._ids[positions[:filled]], images[:filled], self._labels[positions[:filled]].long())
 
     def _windows(self, epoch: int | None, seed: int, skip: int) -> Iterator[tuple[Window, Tensor]]:
         sizes = self.reader.sizes

@@ -12,6 +12,7 @@ from torch import Tensor
 from torch.nn.functional import one_hot
 
 from bandwise.store.draws import Purpose, hashes
+from bandwise.store.ondevice import to_device
 
 
 def soft_targets(labels: Tensor, num_classes: int, smoothing: float) -> Tensor:
@@ -72,7 +73,7 @@ def mix(
     # The exclusive or does not depend on the order of the batch.
     batch_key = int(np.bitwise_xor.reduce(hashes(seed, epoch, Purpose.MIX_BATCH, keys)))
     random = np.random.Generator(np.random.PCG64(batch_key))
-    partner = torch.from_numpy(partners(keys, seed=seed, epoch=epoch)).to(images.device)
+    partner = to_device(torch.from_numpy(partners(keys, seed=seed, epoch=epoch)), images.device)
     pasting = bool(cutmix) and (not mixup or random.random() < 0.5)
     alpha = cutmix if pasting else mixup
     weight = random.beta(alpha, alpha)

@@ -69,8 +69,12 @@ def epoch_order(groups: Sequence[int], *, seed: int, epoch: int, window: int = W
         epoch: at least 0.
         window: most row groups that are mixed together, at least 1.
     """
-    windows = shuffled_windows(groups, seed=seed, epoch=epoch, window=window)
-    return np.concatenate([np.empty(0, np.int64), *(each.positions for each in windows)])
+    order = np.empty(sum(groups), np.int64)
+    filled = 0
+    for each in shuffled_windows(groups, seed=seed, epoch=epoch, window=window):
+        order[filled : filled + len(each.positions)] = each.positions
+        filled += len(each.positions)
+    return order
 
 
 def _positions(first: NDArray[np.int64], sizes: NDArray[np.int64]) -> NDArray[np.int64]:

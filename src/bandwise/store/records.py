@@ -56,6 +56,9 @@ class RecordBlock:
         raw = self._block[:, :, len(self._header) :]
         self._pixels = raw.view(self._dtype).reshape(len(bands), ROW_GROUP, *self._shape)
         assert np.shares_memory(self._pixels, self._block), "the pixels must be a view into the records"
+        # One picture is split, summed and hashed here, where it stays in the cache, and then copied to its records.
+        self._picture = np.empty((len(bands), *self._shape), self._dtype)
+        self._views = [band.data for band in self._picture]
         self._canvas_digest = hashlib.sha256()
         self._digests = [hashlib.sha256() for _ in bands]
         self._sums = np.zeros((2, len(bands), channels), np.int64)
@@ -72,7 +75,7 @@ class RecordBlock:
         Raises:
             BadImage: a value is not finite, or is too large for half precision; nothing of the picture is kept.
         """
-        stored = self._pixels[:, self.rows]
+        stored = self._picture
         if self._config.storage == "float16":
             stored[...] = self._quantizer.split_float16(canvas)
             if not np.isfinite(stored).all():
@@ -86,9 +89,10 @@ class RecordBlock:
         else:
             self._quantizer.split(canvas, out=stored)
             self._add_sums(*band_sums(stored))
-        for digest, pixels in zip(self._digests, stored, strict=True):
+        for digest, pixels in zip(self._digests, self._views, strict=True):
             digest.update(prefix)
-            digest.update(pixels.data)
+            digest.update(pixels)
+        self._pixels[:, self.rows] = stored
         self._ids[self.rows], self._labels[self.rows] = sample, label
         self.rows += 1
 

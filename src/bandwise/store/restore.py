@@ -2,19 +2,17 @@
 
 from pathlib import Path
 
-import pyarrow.parquet as pq
-
 from bandwise.atomic import json_bytes, sha256_bytes, write_bytes
 from bandwise.errors import CorruptionError, IncompatibleError
 from bandwise.locks import folder_lock
 from bandwise.sealing import seal
-from bandwise.sources.samples import SampleList
 from bandwise.store.card import build_card
 from bandwise.store.commits import scan_commits
 from bandwise.store.documents import read_manifest, read_marker
 from bandwise.store.identity import IDENTITY_KEYS, commit_key, plan_groups
 from bandwise.store.layout import CARD_NAME, MANIFEST_NAME, SAMPLES_NAME, SPLITS, STORE_NAME
 from bandwise.store.manifest import build_manifest
+from bandwise.store.samplefile import read_samples
 
 DOCUMENTS = frozenset((STORE_NAME, CARD_NAME, MANIFEST_NAME))
 
@@ -58,7 +56,7 @@ def _manifest(path: Path) -> None:
     if (path / MANIFEST_NAME).is_dir():
         return
     identity = read_marker(path)
-    samples = SampleList.from_table(pq.read_table(path / SAMPLES_NAME), identity["classes"])
+    samples = read_samples(path / SAMPLES_NAME, identity["classes"])
     if samples.sha256() != identity["samples"]["sha256"]:
         return
     count = identity["config"]["stride"] ** 2

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from bandwise.bands.quantize import ZERO_LEVEL, offsets
 from bandwise.bands.transform import SubbandTransform
+from bandwise.store.ondevice import to_device
 
 
 class BandStandardiser:
@@ -83,7 +84,8 @@ class BandStandardiser:
         # One row of the picture is one run of memory: short inner axes would cost several times as much.
         result.copy_(values.reshape(batch, side, side * channels))
         gain_row, bias_row = (
-            torch.from_numpy(each[:, None]).to(values.device, result_type).repeat(1, 1, side) for each in (gain, bias)
+            to_device(torch.from_numpy(each[:, None]).to(result_type), values.device).repeat(1, 1, side)
+            for each in (gain, bias)
         )
         # Two operations, each rounded: one fused operation would have other last bits, and only where there is one.
         result.mul_(gain_row).add_(bias_row)

@@ -10,6 +10,7 @@ from bandwise.config import AugmentConfig
 from bandwise.evaluation.crops import evaluation_boxes
 from bandwise.store.augment import BandAugment
 from bandwise.store.format import Store
+from bandwise.store.ondevice import to_device
 
 
 class CanvasViews:
@@ -51,7 +52,7 @@ class CanvasViews:
 
     def __call__(self, images: Tensor) -> Iterator[Tensor]:
         """Yield the views of canvases, uint8 (B, C, canvas, canvas), as float32 (B, nb * C, crop, crop)."""
-        images = images.to(self._device)
+        images = to_device(images, self._device)
         for top, left, mirrored in self._boxes:
             rows = slice(self._stride * top, self._stride * top + self._side)
             columns = slice(self._stride * left, self._stride * left + self._side)

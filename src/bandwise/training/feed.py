@@ -17,6 +17,7 @@ from bandwise.store.augment import BandAugment
 from bandwise.store.draws import Purpose, hashes, uniform
 from bandwise.store.format import Store
 from bandwise.store.loader import Batch, BatchStream
+from bandwise.store.ondevice import to_device
 from bandwise.store.order import shuffled_windows
 from bandwise.store.rowgroups import RowGroupReader
 from bandwise.training.pictureloader import PictureLoader
@@ -221,10 +222,3 @@ def band_augment(
         # A step is over before the next batch is cut.
         reuse=True,
     )
-
-
-def to_device(values: Tensor, device: torch.device) -> Tensor:
-    """Move values without waiting for what the device still has to do."""
-    if device.type != "cuda":
-        return values
-    return values.pin_memory().to(device, non_blocking=True)

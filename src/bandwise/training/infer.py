@@ -12,6 +12,7 @@ from bandwise.checkpoints.branch import TrainedBranch, load_branch
 from bandwise.checkpoints.folder import weights_digest
 from bandwise.config import RunConfig
 from bandwise.errors import BandwiseError, UsageError
+from bandwise.freedmemory import keep_freed_memory
 from bandwise.runs import LogitsFile, write_logits
 from bandwise.store.format import Store, open_store
 from bandwise.training.description import (
@@ -70,19 +71,11 @@ def write_branch_logits(
         device=device,
         wanted=crops_from,
     )
-    with reproducible(config.training, device):
+    with reproducible(config.training, device), keep_freed_memory():
         ids, labels, logits = predict_split(trained.network.to(device), opened.stream, opened.views)
     if not np.isfinite(logits).all():
         raise BandwiseError(f"{folder} gives logits on {split} that are not finite; train it again with a lower --lr")
-    meta = {
-        "branch": str(branch),
-        "split": split,
-        "crops": str(crops),
-        "views": opened.origin,
-        "store": store.digest,
-        "weights": weights_digest(folder) or "",
-        "classes": sha256_bytes(json_bytes(list(store.classes))),
-    }
+    meta = {**answers_of(store, folder, branch, split), "crops": str(crops), "views": opened.origin}
     write_logits(out, LogitsFile(ids=ids, labels=labels, logits=logits, meta=meta))
 
 
@@ -102,6 +95,17 @@ def open_branch(config: RunConfig, store_path: Path, folder: Path, branch: int) 
     return trained, store
 
 
+def answers_of(store: Store, folder: Path, branch: int, split: str) -> dict[str, str]:
+    """Return what the answers of a trained branch belong to, as a file of them says it."""
+    return {
+        "branch": str(branch),
+        "split": split,
+        "store": store.digest,
+        "weights": weights_digest(folder) or "",
+        "classes": sha256_bytes(json_bytes(list(store.classes))),
+    }
+
+
 def predict_split(
     network: nn.Module, stream: CropStream, views: CropViews, *, check: Callable[[], None] = lambda: None
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -116,17 +120,38 @@ def predict_split(
     Returns:
         ids int64 (N,), labels int64 (N,) and logits float32 (N, K), in the order of the ids.
     """
-    ids, labels, logits = [], [], []
+    return collect(network, stream, lambda images: _mean(network(view) for view in views(images)).float(), check=check)
+
+
+def collect(
+    network: nn.Module,
+    stream: CropStream,
+    answer: Callable[[Tensor], Tensor],
+    *,
+    check: Callable[[], None] = lambda: None,
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Ask a network about all samples of a stream; none is padded, dropped or seen twice.
+
+    Args:
+        network: put in evaluation mode meanwhile.
+        stream: a split that has samples.
+        answer: from the images of a batch, as the stream gives them, to (B, ...) on any device.
+        check: called after each batch; may raise to stop.
+
+    Returns:
+        ids int64 (N,), labels int64 (N,) and the answers (N, ...), in the order of the ids.
+    """
+    ids, labels, answers = [], [], []
     was_training = network.training
     network.eval()
     with torch.inference_mode():
         for batch in stream.batches():
             ids.append(batch.ids)
             labels.append(batch.labels)
-            logits.append(_mean(network(view) for view in views(batch.images)).float().cpu())
+            answers.append(answer(batch.images).cpu())
             check()
     network.train(was_training)
-    return torch.cat(ids).numpy(), torch.cat(labels).numpy(), torch.cat(logits).numpy()
+    return torch.cat(ids).numpy(), torch.cat(labels).numpy(), torch.cat(answers).numpy()
 
 
 def _mean(parts: Iterator[Tensor]) -> Tensor:

@@ -20,7 +20,8 @@ from bandwise.progress import Advance, progress, say
 from bandwise.sealing import write_document
 from bandwise.store.format import Store
 from bandwise.store.loader import Batch, BatchStream
-from bandwise.training.feed import open_feed, to_device
+from bandwise.store.ondevice import to_device
+from bandwise.training.feed import open_feed
 from bandwise.training.infer import predict_split
 from bandwise.training.initial import InitialCheckpoint
 from bandwise.training.journal import Journal

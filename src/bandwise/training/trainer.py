@@ -9,6 +9,7 @@ from bandwise.atomic import remove_temporaries, require_writable
 from bandwise.checkpoints.folder import Checkpoint, newest_checkpoint, remove_trash
 from bandwise.config import RunConfig
 from bandwise.errors import CorruptionError
+from bandwise.freedmemory import keep_freed_memory
 from bandwise.locks import folder_lock
 from bandwise.progress import say
 from bandwise.runs import read_summary
@@ -93,7 +94,7 @@ def train_branch(
             "environment": describe_environment(config, device),
             "initial_checkpoint": initial and initial.to_dict(),
         }
-        with reproducible(config.training, device):
+        with reproducible(config.training, device), keep_freed_memory():
             loop = BranchLoop(config, store, folder, description, device, received, initial)
             if checkpoint is not None:
                 require_same_store(checkpoint.state["store"], description["store"], str(folder))

@@ -6,17 +6,19 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from bandwise.atomic import explain_full_disk, json_bytes, temporary_path
 from bandwise.config import DataConfig
 from bandwise.configfile import differences
 from bandwise.errors import IncompatibleError
 from bandwise.sources.names import Names
+from bandwise.sources.pickednames import PickedNames
+from bandwise.sources.pieces import pieces
 from bandwise.sources.resolve import open_source
 from bandwise.sources.samples import SampleList, Source, freeze_samples
 from bandwise.store.format import Store
 from bandwise.store.layout import SAMPLES_NAME
+from bandwise.store.samplefile import read_samples
 
 
 def open_training_source(data: DataConfig, store: Store, folder: Path) -> tuple[Source, Names]:
@@ -51,14 +53,14 @@ def open_training_source(data: DataConfig, store: Store, folder: Path) -> tuple[
         )
     samples = freeze_samples(source, store.config, allow_empty_class=True)
     if samples.sha256() != store.manifest["samples"]["sha256"]:
-        stored = SampleList.from_table(pq.read_table(store.path / SAMPLES_NAME), store.classes)
+        stored = read_samples(store.path / SAMPLES_NAME, store.classes)
         raise IncompatibleError(
             f"{data.data} has changed since the store {store.path} was made from it: {_difference(stored, samples)}; "
             "put it back as it was, or split again elsewhere"
         )
     train = samples.range("train")
     assert train.start == 0
-    return source, _mapped(Names.of(samples.paths)[: train.stop], folder)
+    return source, _mapped(samples.paths[: train.stop], folder)
 
 
 def _difference(stored: SampleList, now: SampleList) -> str:
@@ -81,17 +83,21 @@ def _difference(stored: SampleList, now: SampleList) -> str:
     return "its images are drawn into train and holdout otherwise"
 
 
-def _mapped(names: Names, folder: Path) -> Names:
+def _mapped(names: Names | PickedNames, folder: Path) -> Names:
     """Move names to a mapped file, whose pages the system may drop; the file goes when the process does."""
     path = temporary_path(folder / "names.arrow")
-    batch = pa.RecordBatch.from_arrays([names.array], names=["name"])
     try:
-        with (
-            explain_full_disk(path),
-            pa.OSFile(str(path), "wb") as stream,
-            pa.ipc.new_file(stream, batch.schema) as writer,
-        ):
-            writer.write_batch(batch)
-        return Names(pa.ipc.open_file(pa.memory_map(str(path))).get_batch(0).column("name"))
+        with explain_full_disk(path), path.open("wb") as stream:
+            end = np.zeros(1, np.int64)
+            stream.write(end.data)
+            for here in pieces(len(names)):
+                ends = end[-1] + np.cumsum(names[here].lengths())
+                stream.write(ends.data)
+                end = ends
+            for here in pieces(len(names)):
+                stream.write(names[here].packed().joined())
+        content, offsets = pa.memory_map(str(path)).read_buffer(), (len(names) + 1) * end.itemsize
+        buffers = [None, content.slice(0, offsets), content.slice(offsets)]
+        return Names(pa.LargeBinaryArray.from_buffers(pa.large_binary(), len(names), buffers, null_count=0))
     finally:
         path.unlink(missing_ok=True)

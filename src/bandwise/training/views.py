@@ -11,12 +11,22 @@ from bandwise.errors import UsageError
 from bandwise.evaluation.crops import evaluation_boxes
 from bandwise.store.augment import BandAugment
 from bandwise.store.format import Store
+from bandwise.store.ondevice import to_device
 
 
 class Views:
     """Cuts and standardises batches of stored bands as training does, but always at the same places."""
 
-    def __init__(self, store: Store, bands: tuple[int, ...], crop: int, crops: int, device: torch.device) -> None:
+    def __init__(
+        self,
+        store: Store,
+        bands: tuple[int, ...],
+        crop: int,
+        crops: int,
+        device: torch.device,
+        *,
+        mirrored: bool = False,
+    ) -> None:
         """Prepare for one group of bands.
 
         Args:
@@ -25,13 +35,16 @@ class Views:
             crop: side of the crop in pixels of a band.
             crops: 1 for the centre, 10 for corners and centre with their mirrors.
             device: where the views are computed.
+            mirrored: the mirror image of a single crop is a second view; of ten crops half are mirror images anyway.
 
         Raises:
             UsageError: another number of crops, a crop that does not fit, or a group whose mirror image is no function
                 of its stored bands.
         """
         self._boxes = evaluation_boxes(store.side, crop, crops)
-        if crops == 10 and (reason := why_no_mirror(store, bands)):
+        if mirrored and crops == 1:
+            self._boxes += tuple((top, left, True) for top, left, _ in self._boxes)
+        if len(self._boxes) > 1 and (reason := why_no_mirror(store, bands)):
             raise UsageError(
                 f"{reason}; use one crop, take them from the source or a full store with --crops-from, split with "
                 "dct2d or hadamard, or train one branch on all bands"
@@ -51,7 +64,7 @@ class Views:
 
     def __call__(self, images: Tensor) -> Iterator[Tensor]:
         """Yield the standardised views of stored bands (B, nb * C, side, side) as float32 (B, nb * C, crop, crop)."""
-        images = images.to(self._device)
+        images = to_device(images, self._device)
         for top, left, mirrored in self._boxes:
             yield self._cutter.standardise_box(images, top, left, mirrored)
 

@@ -1,0 +1,23 @@
+"""The store that many of these tests look at, or damage a copy of."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+from tests.store.arrays import CONFIG, SOURCE
+
+from bandwise.store.split import split_dataset
+
+
+@pytest.fixture(scope="session")
+def whole(tmp_path_factory) -> Path:
+    """Four bands of `SOURCE`; do not change it."""
+    out = tmp_path_factory.mktemp("whole") / "store"
+    split_dataset(SOURCE, CONFIG, out)
+    return out
+
+
+@pytest.fixture
+def store(whole, tmp_path) -> Path:
+    """A copy of it to damage."""
+    return Path(shutil.copytree(whole, tmp_path / "store"))
