@@ -1,6 +1,7 @@
 """The ways to run an ensemble: the same answers, and what cannot be stacked is refused."""
 
 import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import torch

@@ -1,6 +1,7 @@
 """What `train_branch` returns and refuses."""
 
 import json
+from contextlib import contextmanager
 from dataclasses import replace
 
 import pytest
@@ -12,6 +13,7 @@ from bandwise.errors import CorruptionError, IncompatibleError, LockedError, Usa
 from bandwise.locks import folder_lock
 from bandwise.sealing import read_document
 from bandwise.store.format import Store
+from bandwise.training import trainer
 from bandwise.training.trainer import train_branch
 
 
@@ -213,3 +215,17 @@ def test_a_flip_that_the_band_cannot_do_is_refused(tmp_path):
     config = replace(CONFIG, split=replace(CONFIG.split, transform="dct1d"))
     with pytest.raises(UsageError, match="cannot do an exact hflip"):
         train_branch(config, make_store(tmp_path, config), tmp_path / "branch", 1)
+
+
+def test_kept_memory_changes_no_bit(undisturbed, store_path, tmp_path, monkeypatch):
+    entered = []
+
+    @contextmanager
+    def given_back():
+        entered.append(True)
+        yield
+
+    monkeypatch.setattr(trainer, "keep_freed_memory", given_back)
+    train_branch(CONFIG, store_path, tmp_path, 1)
+    assert entered
+    assert outcome(tmp_path) == undisturbed[CONFIG.training.checkpoint_steps]

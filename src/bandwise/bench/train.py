@@ -32,8 +32,8 @@ _OURS, _BARE, _TIMM, _TENSORS, _WHOLE = "ours", "bare loop", "timm", "timm's ste
 _CLASSES = 4
 _FIRST_STEPS = 2
 """Of every epoch, not counted: buffers are allocated and kernels chosen in them, and the epoch before is closed."""
-_WHOLE_EVERY = 4
-"""The whole image takes four times as long, so it has a turn at every fourth step only."""
+_WHOLE_EVERY = 3
+"""The whole image takes four times as long, so it has a turn at every third step only."""
 
 
 @dataclass(frozen=True, slots=True)
