@@ -37,6 +37,7 @@ docs: install
 bench: install
 	$(BIN)/bandwise bench all --record benchmarks
 	$(BIN)/bandwise bench table --record benchmarks --into benchmarks/README.md
+	$(BIN)/bandwise bench table --record benchmarks --brief --into README.md
 
 tables: install
 	$(BIN)/bandwise report --results results --table summary --into README.md

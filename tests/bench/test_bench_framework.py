@@ -1,14 +1,13 @@
 """Timing, figures and the generated table; nothing here is judged by time."""
 
 import itertools
-import json
 from pathlib import Path
 
 import pytest
 
 from bandwise.bench.documents import read_documents, record
 from bandwise.bench.figures import Figure, Reach, Spread
-from bandwise.bench.table import BEGIN, END, benchmarks_markdown, update_file
+from bandwise.bench.table import MARKS, benchmarks_markdown
 from bandwise.bench.timing import Race, compare, race
 from bandwise.errors import CorruptionError, UsageError
 
@@ -106,26 +105,17 @@ def test_only_figures_that_mean_something_are_recorded(tmp_path):
         read_documents(tmp_path)
 
 
-def test_the_table_goes_between_its_marks(tmp_path):
-    page = tmp_path / "page.md"
-    page.write_text(f"before\n{BEGIN}\nold\n{END}\nafter\n")
-    update_file(page, "new\n")
-    assert page.read_text() == f"before\n{BEGIN}\nnew\n{END}\nafter\n"
-    page.write_text("no marks")
-    with pytest.raises(UsageError, match="has no <!-- benchmarks -->"):
-        update_file(page, "new\n")
+@pytest.mark.parametrize(("page", "brief"), [("benchmarks/README.md", False), ("README.md", True)])
+def test_the_published_table_is_that_of_the_recorded_figures(page, brief):
+    text = (ROOT / page).read_text(encoding="utf-8")
+    begin, end = MARKS
+    assert text.count(begin) == text.count(end) == 1
+    between = text.partition(f"{begin}\n")[2].partition(end)[0]
+    assert between == benchmarks_markdown(read_documents(ROOT / "benchmarks"), brief=brief)
 
 
-def test_the_published_table_is_that_of_the_recorded_figures():
-    page = (ROOT / "benchmarks" / "README.md").read_text(encoding="utf-8")
-    if not list((ROOT / "benchmarks").glob("*.json")):
-        assert page.count(BEGIN) == page.count(END) == 1
-        return
-    between = page.partition(f"{BEGIN}\n")[2].partition(END)[0]
-    assert between == benchmarks_markdown(read_documents(ROOT / "benchmarks"))
-    for document in read_documents(ROOT / "benchmarks"):
-        assert json.dumps(document)
-        assert not document["smallest"]
+def test_no_recorded_benchmark_is_the_smallest():
+    assert not any(document["smallest"] for document in read_documents(ROOT / "benchmarks"))
 
 
 def test_the_brief_table_has_what_is_meant_to_reach_something():

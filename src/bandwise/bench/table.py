@@ -1,14 +1,11 @@
 """The table of the recorded benchmarks, generated from JSON files only."""
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
-from bandwise.atomic import write_text
-from bandwise.errors import UsageError
 from bandwise.report.tables import Table, to_markdown
 
-BEGIN, END = "<!-- benchmarks -->", "<!-- /benchmarks -->"
+MARKS = ("<!-- benchmarks -->", "<!-- /benchmarks -->")
 _MAX_PEERS = 10
 _VERDICT = {True: "yes", False: "no", None: ""}
 
@@ -23,20 +20,6 @@ def benchmarks_markdown(documents: Sequence[dict[str, Any]], *, brief: bool = Fa
     if brief:
         return to_markdown(_brief(documents))
     return "\n".join(to_markdown(_table(document)) for document in documents)
-
-
-def update_file(path: Path, text: str) -> None:
-    """Replace what stands between the marks of a Markdown file.
-
-    Raises:
-        UsageError: the marks are not there.
-    """
-    content = path.read_text(encoding="utf-8")
-    head, begin, rest = content.partition(BEGIN)
-    _, end, tail = rest.partition(END)
-    if not begin or not end:
-        raise UsageError(f"{path} has no {BEGIN} ... {END}; put them where the tables belong")
-    write_text(path, f"{head}{BEGIN}\n{text}{END}{tail}")
 
 
 def line_of(figure: dict[str, Any]) -> str:

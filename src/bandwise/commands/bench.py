@@ -59,11 +59,12 @@ def main(argv: Sequence[str]) -> Outcome:
 
 def _table(arguments: Arguments) -> Outcome:
     from bandwise.bench.documents import read_documents
-    from bandwise.bench.table import benchmarks_markdown, update_file
+    from bandwise.bench.table import MARKS, benchmarks_markdown
+    from bandwise.report.evidence import update_between_marks
 
     text = benchmarks_markdown(read_documents(arguments.record or Path("benchmarks")), brief=arguments.brief)
     for path in arguments.into:
-        update_file(path, text)
+        update_between_marks(path, text, MARKS)
     return Outcome({"table": text, "written": [str(path) for path in arguments.into]}, text)
 
 

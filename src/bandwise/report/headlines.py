@@ -56,9 +56,7 @@ PAIRS = (
     _fused("the best system against all bands in one wide network", "cifar10-best", "cifar10-joint4-wide"),
     Pair("the same, both with a head", ("cifar10-best", "fused"), ("cifar10-joint4-wide", "head")),
     _fused("the best system against the low band, equal cost of a branch", "cifar10-best", "cifar10-lowres"),
-    _fused(
-        "the best system against all bands in one, equal cost of a branch", "cifar10-best", "cifar10-joint4"
-    ),
+    _fused("the best system against all bands in one, equal cost of a branch", "cifar10-best", "cifar10-joint4"),
     Pair("the same, both with a head", ("cifar10-best", "fused"), ("cifar10-joint4", "head")),
     _fused("the best system against a slim network, equal cost of a branch", "cifar10-best", "cifar10-baseline-slim"),
     _fused("bands against a network as cheap as one branch", "cifar10-sub4", "cifar10-baseline-slim"),
