@@ -98,8 +98,8 @@ def test_a_signal_gives_75_and_the_exact_continuation(server, train_store, undis
             stopped += 1
         assert tiny.outcome(folder / "branch") == undisturbed["outcome"]
         assert steps_file.stat().st_size == 12
-        # One that dies of the signal leaves the file of its lock, which is taken over.
-        assert ended.code == -number or not (folder / "branch" / ".lock").exists()
+        # A signal that comes while the lock is given back leaves its file, which the next one takes over.
+        assert ended.code != 0 or not (folder / "branch" / ".lock").exists()
     figure("signals answered by exit 75, no step lost", stopped, stopped, "SIGTERM, SIGINT, SIGUSR1")
 
 

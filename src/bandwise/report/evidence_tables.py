@@ -132,9 +132,9 @@ def sentences(results: Results, pairs: Sequence[tuple[str, str]]) -> list[str]:
     for recipe, control in pairs:
         measured = difference(results, (recipe, "fused"), (control, "fused"))
         if measured is not None:
-            found.append(
-                f"{recipe} minus {control}: {spread(measured.points)} points over {len(measured.points)} seeds."
-            )
+            count = len(measured.points)
+            seeds = "one seed" if count == 1 else f"{count} seeds"
+            found.append(f"{recipe} minus {control}: {spread(measured.points)} points over {seeds}.")
     return found
 
 

@@ -90,7 +90,7 @@ def _head(results: Results) -> list[tuple[str, str, str]]:
         run["rules"]["head"]["top1"] - run["fused"]["top1"]
         for runs in results.values()
         for run in runs
-        if "head" in run.get("rules", {}) and len(run["branches"]) > 1
+        if "head" in run.get("rules", {}) and len(run["branches"]) > 1 and run["fusion"]["rule"] != "head"
     ]
     if not gains:
         return []
