@@ -212,7 +212,7 @@ def read_summary(folder: Path) -> dict[str, Any]:
     """
     path = folder / "summary.json"
     content = read_document(path)
-    kinds = {"branch": int, "bands": list, "epochs": int, "wall_s": float, "cpu_s": float}
+    kinds = {"branch": int, "bands": list, "epochs": int, "wall_s": float}
     if any(not isinstance(content.get(key), kinds[key]) for key in kinds):
         raise CorruptionError(f"{path} is not the summary of a branch; remove it and run `bandwise train` again")
     return content

@@ -15,6 +15,7 @@ from bandwise.launch.evaluate import evaluate_run, fuse_run
 from bandwise.launch.head import ensure_features
 from bandwise.report.html import render_report
 from bandwise.runs import open_run, read_logits
+from bandwise.sealing import read_document, write_document
 from bandwise.serving.ensemble import SpectralEnsemble
 
 
@@ -46,6 +47,18 @@ def test_a_head_answers_as_it_was_scored(finished, tmp_path):
     page = render_report([run.path], tmp_path / "report.html").read_text(encoding="utf-8")
     assert "in the head" in page
     assert "fused by head" in page
+
+
+def test_a_run_of_before_processor_time_was_measured_is_evaluated_all_the_same(finished, tmp_path):
+    shutil.copytree(finished, tmp_path / "run")
+    run = open_run(tmp_path / "run")
+    path = run.branch_folder(1) / "summary.json"
+    old = {key: value for key, value in read_document(path).items() if key not in ("cpu_s", "self_sha256")}
+    write_document(path, old)
+    results = evaluate_run(run)
+    assert [entry["cpu_s"] is None for entry in results["branches"]] == [False, True, False]
+    assert results["cost"]["cpu_s_sum"] is None
+    assert results["cost"]["wall_s_sum"] > 0
 
 
 def test_a_head_for_other_weights_is_refused(finished, tmp_path):

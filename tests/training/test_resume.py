@@ -199,3 +199,13 @@ def test_processor_time_is_the_sum_over_all_calls(store_path, tmp_path, monkeypa
         train_branch(EVERY_STEP, store_path, tmp_path, 1, on_step=three_seconds)
     now[0] = 7.0
     assert train_branch(EVERY_STEP, store_path, tmp_path, 1, on_step=three_seconds)["cpu_s"] == 3 * STEPS - 3
+
+
+def test_a_processor_time_of_which_a_part_is_not_known_is_not_told(tmp_path):
+    from bandwise.training.journal import Journal
+
+    journal = Journal(tmp_path, torch.device("cpu"))
+    journal.resume({"wall_s": 100.0, "peak_bytes": 1})
+    session = journal.session()
+    assert session["cpu_s"] is None
+    assert session["wall_s"] >= 100

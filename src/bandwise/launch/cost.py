@@ -119,11 +119,13 @@ def total_cost(run: Run, store: Store, branches: list[dict[str, Any]]) -> dict[s
 
     Returns:
         Per-branch maxima and totals. `wall_s_longest` is the time with a machine for every branch, `wall_s_sum` the
-        machine time spent in all; `cpu_s_sum` is the processor time, which a busy machine hardly changes.
+        machine time spent in all; `cpu_s_sum` is the processor time, which a busy machine hardly changes, or None where
+        a branch was trained by a version that did not measure it.
     """
     bands = sorted({band for group in run.groups for band in group})
     store_bytes = [entry["store_bytes"] for entry in branches]
     walls = [entry["wall_s"] for entry in branches]
+    cpus = [entry["cpu_s"] for entry in branches]
     return {
         "params_per_branch": max(entry["params"] for entry in branches),
         "params_total": sum(entry["params"] for entry in branches),
@@ -135,7 +137,7 @@ def total_cost(run: Run, store: Store, branches: list[dict[str, Any]]) -> dict[s
         "activation_bytes_per_image_total": sum(entry["activation_bytes_per_image"] for entry in branches),
         "wall_s_longest": max(walls),
         "wall_s_sum": sum(walls),
-        "cpu_s_sum": sum(entry["cpu_s"] for entry in branches),
+        "cpu_s_sum": None if None in cpus else sum(cpus),
         "store_bytes_per_branch": max(store_bytes),
         "store_bytes_total": sum(store.band_bytes(band) for band in bands),
     }

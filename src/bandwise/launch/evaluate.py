@@ -201,7 +201,7 @@ def _branch_entry(
         "gmacs": cost.macs / 1e9,
         "activation_bytes_per_image": activation_bytes(run.config, branch, **size),
         "wall_s": summary["wall_s"],
-        "cpu_s": summary["cpu_s"],
+        "cpu_s": summary.get("cpu_s"),
         "epochs": run.config.training.epochs,
         "store_bytes": sum(store.band_bytes(band) for band in bands),
         "energy": float((store.std(bands) ** 2).sum()),

@@ -27,8 +27,8 @@ class Journal:
 
     def resume(self, session: dict[str, Any]) -> None:
         """Add what earlier calls took, as `session` returned it for the checkpoint."""
-        # A checkpoint of an earlier version has no processor time.
-        self._earlier = {**self._earlier, **session}
+        # A checkpoint of an earlier version has no processor time, and a part of it would pass for the whole.
+        self._earlier = {"cpu_s": None, **session}
 
     def publish(self, history: list[dict[str, Any]]) -> None:
         """Write `metrics.jsonl`, one line for each finished epoch; it holds no time and no name of a machine.
@@ -65,5 +65,6 @@ class Journal:
         else:
             peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
         wall = self._earlier["wall_s"] + time.monotonic() - self._started
-        cpu = self._earlier["cpu_s"] + time.process_time() - self._cpu_started
+        before = self._earlier["cpu_s"]
+        cpu = None if before is None else before + time.process_time() - self._cpu_started
         return {"wall_s": wall, "cpu_s": cpu, "peak_bytes": max(peak, self._earlier["peak_bytes"])}

@@ -265,7 +265,7 @@ class BranchLoop:
             "train_loss": self._position.history[-1]["train_loss"],
             "holdout": self._holdout,
             "wall_s": round(session["wall_s"], 3),
-            "cpu_s": round(session["cpu_s"], 3),
+            "cpu_s": None if session["cpu_s"] is None else round(session["cpu_s"], 3),
             "images_per_s": round(images / max(session["wall_s"], 1e-9), 2),
             "peak_bytes": session["peak_bytes"],
             "seed": self._training.seed,
