@@ -121,8 +121,23 @@ def test_no_recorded_benchmark_is_the_smallest():
 def test_the_brief_table_has_what_is_meant_to_reach_something():
     text = benchmarks_markdown([content()], brief=True)
     rows = [line for line in text.splitlines() if line.startswith("| ")]
-    assert rows[1:] == ["| a\\|b/&lt;i&gt; | 3.24 |  | &gt;= 3 | yes |"]
+    assert rows[1:] == ["| a\\|b/&lt;i&gt; | 3.24 |  | &gt;= 3 | 1 of 1 |"]
     assert "1 of 1 hold. Measured on: a processor." in text
+
+
+def test_figures_that_differ_in_size_only_share_a_row_of_the_brief_table():
+    def figure(name: str, ratio: float, reach: float) -> dict:
+        found = {"name": name, "ours": 1.0, "peers": {}, "unit": "ms", "ratio": ratio, "ratio_of": "ours / theirs"}
+        return {**found, "note": "", "reach": {"op": "<=", "value": reach}, "holds": ratio <= reach}
+
+    figures = [figure("split/56px/zstd", 1.5, 1.6), figure("split/112px/zstd", 2.0, 1.9), figure("split/rate", 1, 2)]
+    text = benchmarks_markdown([content(figures=figures)], brief=True)
+    rows = [line for line in text.splitlines() if line.startswith("| ")]
+    assert rows[1:] == [
+        "| split/zstd | 1.5 to 2 | ours / theirs | &lt;= 1.6 to 1.9 | 1 of 2 |",
+        "| split/rate | 1 | ours / theirs | &lt;= 2 | 1 of 1 |",
+    ]
+    assert "2 of 3 hold." in text
 
 
 def test_many_peers_are_cut_short_in_a_row_and_kept_in_the_file():

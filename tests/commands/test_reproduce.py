@@ -47,6 +47,19 @@ def test_a_changed_figure_is_found(recorded, tmp_path):
     assert outcome.exit_code == 1
     assert "2 figures differ" in outcome.text
     assert "branches[1].nll: " in outcome.text
+    assert "processor and versions are those of the record" in outcome.text
+
+
+def test_another_machine_is_named_beside_the_difference(recorded, tmp_path):
+    content = read_document(recorded)
+    content["branches"][1]["nll"] += 1e-15
+    hardware = content["environment"]["hardware"]
+    here, hardware["processor"], hardware["cores"] = hardware["processor"], "another processor", 1000
+    write_document(tmp_path / "changed.json", content)
+    outcome = main([str(tmp_path / "changed.json"), "--out", str(tmp_path / "again")])
+    assert outcome.exit_code == 1
+    assert outcome.result["environment"] == [f"processor: 'another processor' -> {here!r}"]
+    assert f"here other than recorded:\n  processor: 'another processor' -> {here!r}" in outcome.text
 
 
 def test_time_and_sizes_are_not_compared(recorded):

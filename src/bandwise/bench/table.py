@@ -15,7 +15,8 @@ def benchmarks_markdown(documents: Sequence[dict[str, Any]], *, brief: bool = Fa
 
     Args:
         documents: as recorded.
-        brief: one table instead, of the figures that were measured and are meant to reach something.
+        brief: one table instead, of the figures that were measured and are meant to reach something; those that differ
+            only in the size of the pictures share a row.
     """
     if brief:
         return to_markdown(_brief(documents))
@@ -58,13 +59,36 @@ def _brief(documents: Sequence[dict[str, Any]]) -> Table:
         document["environment"]["hardware"]["accelerator"] or document["environment"]["hardware"]["processor"]
         for document in documents
     )
+    alike: dict[tuple[str, ...], list[dict[str, Any]]] = {}
+    for figure in figures:
+        alike.setdefault(_kind(figure), []).append(figure)
     return Table(
         caption="Measured beside peers",
-        head=("figure", "ratio", "which is", "meant to be", "holds"),
-        rows=tuple((row[0], *row[3:]) for row in map(_row, figures)),
+        head=("figure", "ratio", "which is", "meant to be", "hold"),
+        rows=tuple(_alike(group) for group in alike.values()),
         text_columns=frozenset({0, 2}),
         note=f"{kept} of {len(figures)} hold. Measured on: {', '.join(machines)}.",
     )
+
+
+def _kind(figure: dict[str, Any]) -> tuple[str, ...]:
+    """What figures of other sizes share: the name without the parts that say a size, the ratio, the sense of the aim."""
+    parts = [part for part in figure["name"].split("/") if not any(sign.isdigit() for sign in part)]
+    return "/".join(parts), figure["ratio_of"], figure["reach"]["op"]
+
+
+def _alike(figures: Sequence[dict[str, Any]]) -> tuple[str, ...]:
+    shared, ratio_of, op = _kind(figures[0])
+    name = shared if len(figures) > 1 else figures[0]["name"]
+    ratios = [figure["ratio"] for figure in figures]
+    reaches = [figure["reach"]["value"] for figure in figures]
+    held = sum(figure["holds"] for figure in figures)
+    return name, _range(ratios), ratio_of, f"{op} {_range(reaches)}", f"{held} of {len(figures)}"
+
+
+def _range(values: Sequence[float]) -> str:
+    low, high = _number(min(values)), _number(max(values))
+    return low if low == high else f"{low} to {high}"
 
 
 def _row(figure: dict[str, Any]) -> tuple[str, ...]:

@@ -10,7 +10,7 @@ import tyro
 from bandwise.commands.outcome import Outcome, percent
 from bandwise.commands.parsing import parse, require_out
 from bandwise.commands.run import run_config
-from bandwise.configfile import config_from_dict
+from bandwise.configfile import config_from_dict, differences
 from bandwise.errors import CorruptionError, UsageError
 from bandwise.launch.evaluate import RESULTS_FORMAT, evaluate_run
 from bandwise.runs import open_run
@@ -21,6 +21,8 @@ _COMPARED = ("n_eval", "chance", "branches", "fused", "fusion", "rules", "refere
 # Time is never the same twice, and the bytes of a store may change with the version of the compressor.
 _LEFT_OUT = ("wall_s", "cpu_s", "store_bytes", "feature_bytes", "feature_bytes_total")
 _SHOWN = 10
+# The number of cores changes no bit: the threads of a branch are part of the configuration.
+_DECIDE_BITS = ("processor", "machine", "accelerator")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,13 +54,37 @@ def main(argv: Sequence[str]) -> Outcome:
     if "head" in recorded["rules"]:
         found = evaluate_run(open_run(out), with_head=True)
     changed = list(differing(recorded, found))
-    summary = {"recorded": recorded["fused"]["top1"], "repeated": found["fused"]["top1"], "different": changed}
+    summary = {
+        "recorded": recorded["fused"]["top1"],
+        "repeated": found["fused"]["top1"],
+        "different": changed,
+        "environment": other_environment(recorded, found),
+    }
     top1 = f"top-1 recorded {percent(summary['recorded'])}, repeated {percent(summary['repeated'])}"
     if not changed:
         return Outcome(summary, f"{recorded['name']}: {top1}; every figure is equal to the last digit")
     more = f"\n  and {len(changed) - _SHOWN} more" if len(changed) > _SHOWN else ""
     text = f"{recorded['name']}: {top1}; {len(changed)} figures differ:\n  " + "\n  ".join(changed[:_SHOWN]) + more
-    return Outcome(summary, text, _EXIT_DIFFERENT)
+    return Outcome(summary, f"{text}\n{_expected(summary['environment'])}", _EXIT_DIFFERENT)
+
+
+def other_environment(recorded: dict[str, Any], found: dict[str, Any]) -> list[str]:
+    """List what the bits of a training depend on beside its configuration and is not as it was recorded."""
+
+    def deciding(environment: dict[str, Any]) -> dict[str, Any]:
+        hardware = environment["hardware"]
+        return {"versions": environment["versions"], **{name: hardware[name] for name in _DECIDE_BITS}}
+
+    return differences(deciding(recorded["environment"]), deciding(found["environment"]))
+
+
+def _expected(other: Sequence[str]) -> str:
+    if not other:
+        return "processor and versions are those of the record, so the digits should be equal: something is wrong"
+    return (
+        "equal digits are promised for the same processor and versions only; here other than recorded:\n  "
+        + "\n  ".join(other)
+    )
 
 
 def differing(recorded: dict[str, Any], found: dict[str, Any]) -> Iterator[str]:

@@ -5,9 +5,10 @@ from collections.abc import Sequence
 from typing import Any
 
 from bandwise.report.headlines import PAIRS, README_ROWS
+from bandwise.report.machines import Letters, letters_of, named, training_time
 from bandwise.report.statistics import Results, difference, score_of, seed_of, spread
 from bandwise.report.tables import Table
-from bandwise.report.units import amount, seconds
+from bandwise.report.units import amount
 
 _SAME_COST = 1.25
 """Systems whose multiply-adds differ by less than this factor stand in one group."""
@@ -15,46 +16,46 @@ _SAME_COST = 1.25
 
 def summary_table(results: Results) -> Table:
     """The rows of the README."""
-    named = {name: results[name] for name in README_ROWS if name in results}
-    rows = named or results
+    rows = {name: results[name] for name in README_ROWS if name in results} or results
+    letters = letters_of(rows)
     return Table(
         caption="Recorded results",
         head=(
             "recipe",
+            "what it is",
             "seeds",
             "top-1",
             "with a head",
-            "gain over the best branch",
-            "NLL",
             "parameters",
             "MACs, one branch",
             "MACs, all",
-            "training, summed",
+            "training, all branches",
             "data a node",
         ),
         rows=tuple(
             (
                 name,
+                README_ROWS.get(name, ""),
                 _seeds(runs),
                 _top1(runs, "fused"),
                 _top1(runs, "head"),
-                _gain(runs),
-                spread([run["fused"]["nll"] for run in runs], digits=3),
                 amount(runs[0]["cost"]["params_total"]),
                 amount(runs[0]["cost"]["macs_per_branch"]),
                 amount(runs[0]["cost"]["macs_total"]),
-                _training_time(runs),
+                training_time(runs, letters),
                 amount(runs[0]["cost"]["store_bytes_per_branch"], "B"),
             )
             for name, runs in rows.items()
         ),
-        note=_note(rows),
+        text_columns=frozenset({0, 1}),
+        note=_note(rows, letters),
     )
 
 
 def cost_tables(results: Results) -> list[Table]:
     """One table for every group of systems on the same data at about equal multiply-adds in all, dearest first."""
     tables = []
+    letters = letters_of(results)
     for data, group in _grouped(results, "macs_total"):
         macs = [runs[0]["cost"]["macs_total"] for runs in group.values()]
         tables.append(
@@ -78,7 +79,8 @@ def cost_tables(results: Results) -> list[Table]:
                     "training, summed",
                     "data a node",
                 ),
-                rows=tuple(_row(name, runs) for name, runs in group.items()),
+                rows=tuple(_row(name, runs, letters) for name, runs in group.items()),
+                note=f"Training on {named(letters)}.",
             )
         )
     return tables
@@ -170,7 +172,7 @@ def _range(values: Sequence[float]) -> str:
     return low if low == high else f"{low} to {high}"
 
 
-def _row(name: str, runs: list[dict[str, Any]]) -> tuple[str, ...]:
+def _row(name: str, runs: list[dict[str, Any]], letters: Letters) -> tuple[str, ...]:
     cost = runs[0]["cost"]
     several = len(runs[0]["branches"]) > 1
     best = [100 * run["reference"]["best_branch"]["top1"] for run in runs]
@@ -189,7 +191,7 @@ def _row(name: str, runs: list[dict[str, Any]]) -> tuple[str, ...]:
         amount(cost["macs_per_branch"]),
         amount(cost["macs_total"]),
         *("" if value is None else amount(value, "B") for value in kept),
-        _training_time(runs),
+        training_time(runs, letters),
         amount(cost["store_bytes_per_branch"], "B"),
     )
 
@@ -211,14 +213,13 @@ def _gain(runs: list[dict[str, Any]]) -> str:
     return spread([100 * (run["fused"]["top1"] - run["reference"]["best_branch"]["top1"]) for run in runs])
 
 
-def _note(results: Results) -> str:
-    machines = sorted({_machine(run) for runs in results.values() for run in runs})
+def _note(results: Results, letters: Letters) -> str:
     images = sorted({f"{run['data']['name']} {run['n_eval']}" for runs in results.values() for run in runs})
     return (
         f"Mean ± standard deviation over the seeds; reported images: {', '.join(images)}. A recipe with several "
         "branches is fused by the rule of its configuration, fitted on the holdout; a head is a small network on the "
-        "features of the frozen branches, for the controls too; the best branch is the one that is best on the "
-        "holdout. Training: time of all branches, on a CPU the processor time, on: " + "; ".join(machines) + "."
+        "features of the frozen branches, for the controls too. MACs: multiply-adds an image, forward. Training: on a "
+        f"CPU the processor time, on {named(letters)}."
     )
 
 
@@ -226,18 +227,3 @@ def _head_on_holdout(runs: list[dict[str, Any]]) -> str:
     """What systems of equal cost are chosen by; the reported images have no say."""
     scores = [run["rules"].get("head", {}).get("holdout") for run in runs]
     return "" if None in scores else spread([score["nll"] for score in scores], digits=3)
-
-
-def _training_time(runs: list[dict[str, Any]]) -> str:
-    """Processor time where no accelerator did the work: unlike wall time it says what the network costs.
-
-    Results recorded before it was measured leave the cell empty.
-    """
-    key = "wall_s_sum" if runs[0]["environment"]["hardware"]["accelerator"] else "cpu_s_sum"
-    times = [run["cost"].get(key) for run in runs]
-    return "" if None in times else seconds(statistics.mean(times))
-
-
-def _machine(run: dict[str, Any]) -> str:
-    hardware, versions = run["environment"]["hardware"], run["environment"]["versions"]
-    return f"{hardware['accelerator'] or hardware['processor']}, torch {versions['torch']}"
