@@ -72,7 +72,7 @@ def _brief(documents: Sequence[dict[str, Any]]) -> Table:
 
 
 def _kind(figure: dict[str, Any]) -> tuple[str, ...]:
-    """What figures of other sizes share: the name without the parts that say a size, the ratio, the sense of the aim."""
+    """What figures of other sizes share: the name without parts that say a size, the ratio, the sense of the aim."""
     parts = [part for part in figure["name"].split("/") if not any(sign.isdigit() for sign in part)]
     return "/".join(parts), figure["ratio_of"], figure["reach"]["op"]
 

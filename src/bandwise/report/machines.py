@@ -34,11 +34,12 @@ def training_time(runs: Iterable[dict[str, Any]], letters: Letters) -> str:
     for run in runs:
         key = "wall_s_sum" if run["environment"]["hardware"]["accelerator"] else "cpu_s_sum"
         by_machine.setdefault(_machine(run), []).append(run["cost"].get(key))
-    return ", ".join(
-        seconds(statistics.mean(times)) + (f" ({letters[machine]})" if len(letters) > 1 else "")
-        for machine, times in sorted(by_machine.items())
-        if None not in times
-    )
+    said = []
+    for machine, times in sorted(by_machine.items()):
+        known = [time for time in times if time is not None]
+        if len(known) == len(times):
+            said.append(seconds(statistics.mean(known)) + (f" ({letters[machine]})" if len(letters) > 1 else ""))
+    return ", ".join(said)
 
 
 def _machine(run: dict[str, Any]) -> str:
