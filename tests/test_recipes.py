@@ -2,11 +2,12 @@
 
 import dataclasses
 import json
+import re
 
 import pytest
 
 from bandwise.config import to_dict
-from bandwise.configfile import config_from_dict
+from bandwise.configfile import config_from_dict, differences
 from bandwise.errors import UsageError
 from bandwise.launch.cost import branch_cost
 from bandwise.recipes.catalog import all_recipes, find_recipe
@@ -19,7 +20,7 @@ AT_BAND = [name for name, recipe in RECIPES.items() if recipe.config.augment.at 
 
 
 def test_the_number_of_recipes_is_known():
-    assert len(RECIPES) == 70
+    assert len(RECIPES) == 93
 
 
 @pytest.mark.parametrize("name", RECIPES)
@@ -73,6 +74,22 @@ def test_a_baseline_differs_from_its_row_only_in_the_split(row):
     assert {key for key in spectral["split"] if spectral["split"][key] != baseline["split"][key]} == {
         "stride",
         "transform",
+    }
+
+
+LARGE = [name for name in RECIPES if name.startswith(("cifar10-resnet18-", "cifar10-resnet34-"))]
+
+
+@pytest.mark.parametrize("name", LARGE)
+def test_a_large_recipe_differs_from_its_small_one_only_in_network_length_and_precision(name):
+    small = RECIPES[re.sub("-resnet(18|34)-", "-", name)]
+    changed = {line.partition(":")[0] for line in differences(to_dict(small.config), to_dict(RECIPES[name].config))}
+    assert changed == {
+        "name",
+        "network.model",
+        "training.epochs",
+        "training.warmup_epochs",
+        "training.precision",
     }
 
 

@@ -10,7 +10,7 @@ from bandwise.models.resnet import ResNet, Stem, choose_stem
 from bandwise.models.zoo import create_branch
 
 
-@pytest.mark.parametrize("name", ["resnet34", "resnet50"])
+@pytest.mark.parametrize("name", ["resnet18", "resnet34", "resnet50"])
 def test_equal_to_timm_with_its_weights(name):
     torch.manual_seed(1)
     reference = timm.create_model(name, num_classes=11, in_chans=4, zero_init_last=False)

@@ -3,10 +3,10 @@
 import difflib
 
 from bandwise.errors import UsageError
-from bandwise.recipes import cifar10, imagenet1k, imagenet21k, mnist, photos
+from bandwise.recipes import cifar10, cifar10_large, imagenet1k, imagenet21k, mnist, photos
 from bandwise.recipes.recipe import Recipe
 
-_MODULES = (photos, cifar10, mnist, imagenet1k, imagenet21k)
+_MODULES = (photos, cifar10, cifar10_large, mnist, imagenet1k, imagenet21k)
 
 
 def all_recipes() -> dict[str, Recipe]:
