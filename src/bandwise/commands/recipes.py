@@ -1,6 +1,7 @@
 """`bandwise recipes [NAME]`: what can be run, at what cost, with what result."""
 
 import dataclasses
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any
@@ -14,7 +15,7 @@ from bandwise.errors import UsageError
 from bandwise.recipes.catalog import all_recipes, find_recipe
 from bandwise.recipes.datasets import facts_of
 from bandwise.recipes.figures import SeedFigures
-from bandwise.recipes.recipe import Recipe
+from bandwise.recipes.recipe import NOT_MEASURED, Recipe
 from bandwise.recipes.sets import RECIPE_SETS, find_set
 
 
@@ -46,7 +47,7 @@ def main(argv: Sequence[str]) -> Outcome:
         config = chosen.apply(recipes[0].config)
         if config != recipes[0].config:
             # What is known of the row as it is says nothing about it trained in another way.
-            unknown = {"cost": "not measured", "expected": "not measured", "seed": None, "unconfirmed": ()}
+            unknown = {"cost": NOT_MEASURED, "expected": NOT_MEASURED, "seed": None, "unconfirmed": ()}
             recipes = [dataclasses.replace(recipes[0], config=config, **unknown)]
     entries = [_entry(recipe) for recipe in recipes]
     result: dict[str, Any] = {"recipes": entries}
@@ -59,9 +60,14 @@ def main(argv: Sequence[str]) -> Outcome:
 def _list() -> str:
     recipes = all_recipes()
     width = max(map(len, (*recipes, *RECIPE_SETS)))
-    lines = [f"{recipe.name:<{width}}  {recipe.summary}" for recipe in recipes.values()]
+    lines = [f"{recipe.name:<{width}}  {recipe.summary}{_brief(recipe)}" for recipe in recipes.values()]
     sets = [f"{item.name:<{width}}  {item.summary}" for item in RECIPE_SETS.values()]
     return "\n".join([*lines, "", "recipe sets, for any of them (--recipe-set NAME):", *sets])
+
+
+def _brief(recipe: Recipe) -> str:
+    """Return the accuracy alone; what stands behind it is shown with the recipe itself."""
+    return "" if recipe.expected == NOT_MEASURED else f" [{re.split(r',| [(]', recipe.expected)[0]}]"
 
 
 def _one(recipe: Recipe, entry: dict[str, Any], notes: Sequence[str]) -> str:

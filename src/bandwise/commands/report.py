@@ -1,5 +1,6 @@
 """`bandwise report RUN...`: the HTML and Markdown report."""
 
+import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -7,10 +8,12 @@ from typing import Annotated, Literal
 
 import tyro
 
+from bandwise.atomic import write_text
 from bandwise.commands.outcome import Outcome
 from bandwise.commands.parsing import parse
 from bandwise.errors import UsageError
 from bandwise.report.evidence import Which, evidence_markdown, read_results, update_between_marks
+from bandwise.report.expected import expected_json
 from bandwise.report.html import render_report
 from bandwise.report.seed_table import seed_entry, seed_markdown
 from bandwise.report.set_table import sets_markdown
@@ -27,8 +30,9 @@ class Arguments:
     """The page; report.html in the first run when left out."""
     results: Path | None = None
     """Instead of a page: print the tables of the results recorded in this folder."""
-    table: Which | Literal["seed", "sets"] = "summary"
-    """With --results: the short table of the README (summary), or all tables, comparisons and predictions (evidence).
+    table: Which | Literal["expected", "seed", "sets"] = "summary"
+    """With --results: the short table of the README (summary), all tables, comparisons and predictions (evidence), or
+    what `bandwise recipes` says of cost and result, as JSON (expected; --into then writes whole files).
     seed: the published ImageNet tables with our columns beside them, from --results or `results/`. sets: the recipe
     sets."""
     into: tuple[Path, ...] = ()
@@ -42,6 +46,8 @@ def main(argv: Sequence[str]) -> Outcome:
     arguments = parse(Arguments, argv, "report")
     if arguments.table == "seed" or arguments.table == "sets":
         return _published(arguments.table, arguments)
+    if arguments.table == "expected":
+        return _expected(arguments)
     if arguments.results is not None:
         text = evidence_markdown(read_results(arguments.results), arguments.table)
         for path in arguments.into:
@@ -54,6 +60,15 @@ def main(argv: Sequence[str]) -> Outcome:
     out = arguments.out or arguments.runs[0] / "report.html"
     page = render_report(arguments.runs, out)
     return Outcome({"report": str(page)}, f"wrote {page}")
+
+
+def _expected(arguments: Arguments) -> Outcome:
+    if arguments.results is None:
+        raise UsageError("--table expected is made from recorded results; name their folder with --results")
+    text = expected_json(read_results(arguments.results))
+    for path in arguments.into:
+        write_text(path, text)
+    return Outcome({"expected": json.loads(text), "written": [str(path) for path in arguments.into]}, text)
 
 
 def _published(table: Literal["seed", "sets"], arguments: Arguments) -> Outcome:

@@ -4,6 +4,7 @@ import difflib
 
 from bandwise.errors import UsageError
 from bandwise.recipes import cifar10, cifar10_large, imagenet1k, imagenet21k, mnist, photos
+from bandwise.recipes.measured import with_figures
 from bandwise.recipes.recipe import Recipe
 
 _MODULES = (photos, cifar10, cifar10_large, mnist, imagenet1k, imagenet21k)
@@ -11,7 +12,7 @@ _MODULES = (photos, cifar10, cifar10_large, mnist, imagenet1k, imagenet21k)
 
 def all_recipes() -> dict[str, Recipe]:
     """Return every recipe, in the order of the modules."""
-    built = [build() for module in _MODULES for build in module.RECIPES]
+    built = with_figures(build() for module in _MODULES for build in module.RECIPES)
     recipes = {recipe.name: recipe for recipe in built}
     assert len(recipes) == len(built), "two recipes have the same name"
     return recipes

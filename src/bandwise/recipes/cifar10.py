@@ -27,8 +27,6 @@ from bandwise.config import (
 )
 from bandwise.recipes.recipe import Recipe
 
-_NOT_MEASURED = "not measured"
-
 
 def sub4() -> Recipe:
     """Four bands of 16 by 16 pixels."""
@@ -40,7 +38,7 @@ def sub4() -> Recipe:
         training=TrainingConfig(crop=28, epochs=6, batch_size=128, lr=0.1, warmup_epochs=1, weight_decay=5e-4),
         augment=AugmentConfig(hflip=0.5),
     )
-    return Recipe(config=config, summary="Four dct2d bands, one network each.", cost=_COST, expected=_NOT_MEASURED)
+    return Recipe(config=config, summary="Four dct2d bands, one network each.")
 
 
 def baseline() -> Recipe:
@@ -50,8 +48,7 @@ def baseline() -> Recipe:
 
 def ensemble4() -> Recipe:
     """Four seeds of the baseline: four times the cost of every other four-branch system."""
-    recipe = _control("ensemble4", "Four seeds of the whole-image network.", "0;0;0;0", stride=1, transform="identity")
-    return replace(recipe, cost="about 18 core-minutes of an AMD EPYC")
+    return _control("ensemble4", "Four seeds of the whole-image network.", "0;0;0;0", stride=1, transform="identity")
 
 
 def lowres() -> Recipe:
@@ -198,9 +195,6 @@ def _at_image(recipe: Recipe) -> Recipe:
     return replace(recipe, config=replace(recipe.config, augment=augment))
 
 
-_COST = "about 5 core-minutes of an AMD EPYC, all branches"
-
-
 def _control(
     row: str,
     summary: str,
@@ -221,7 +215,7 @@ def _control(
         network=replace(base.network, model=model, stem=stem),
         augment=replace(base.augment, hflip=hflip),
     )
-    return Recipe(config=config, summary=summary, cost=_COST, expected=_NOT_MEASURED)
+    return Recipe(config=config, summary=summary)
 
 
 RECIPES = (

@@ -12,8 +12,6 @@ from dataclasses import replace
 from bandwise.config import AugmentConfig, DataConfig, NetworkConfig, RunConfig, SplitConfig, TrainingConfig
 from bandwise.recipes.recipe import Recipe
 
-_NOT_MEASURED = "not measured"
-
 
 def mnist_sub4() -> Recipe:
     """Four bands of 14 by 14 pixels."""
@@ -79,7 +77,7 @@ def _recipe(data: str, row: str, *, stride: int, transform: str) -> Recipe:
     )
     config = replace(base, split=replace(base.split, stride=stride, transform=transform))
     summary = "One network on the whole image." if stride == 1 else "Four dct2d bands of 14 px, one channel."
-    return Recipe(config=config, summary=summary, cost=_NOT_MEASURED, expected=_NOT_MEASURED)
+    return Recipe(config=config, summary=summary)
 
 
 def _connected(row: str, model: str, summary: str, *, stride: int = 2, transform: str = "refft") -> Recipe:
@@ -101,7 +99,7 @@ def _connected(row: str, model: str, summary: str, *, stride: int = 2, transform
         augment=AugmentConfig(hflip=0.0, random_crop=False),
     )
     config = replace(config, split=replace(config.split, transform=transform))
-    return Recipe(config=config, summary=summary, cost=_NOT_MEASURED, expected=_NOT_MEASURED)
+    return Recipe(config=config, summary=summary)
 
 
 RECIPES = (

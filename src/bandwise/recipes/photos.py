@@ -11,8 +11,6 @@ from dataclasses import replace
 from bandwise.config import AugmentConfig, DataConfig, NetworkConfig, RunConfig, SplitConfig, TrainingConfig
 from bandwise.recipes.recipe import Recipe
 
-_NOT_MEASURED = "not measured"
-
 
 def sub4() -> Recipe:
     """Four bands, four networks."""
@@ -24,12 +22,7 @@ def sub4() -> Recipe:
         training=TrainingConfig(crop=224, epochs=16, batch_size=32, lr=0.1, warmup_epochs=2, smoothing=0.1),
         augment=AugmentConfig(),
     )
-    return Recipe(
-        config=config,
-        summary="Four dct2d bands, one small ResNet each.",
-        cost="under 2.5 min a branch on one core of an AMD EPYC, 7 min summed",
-        expected="top-1 60.9 % +- 0.6 (3 seeds, n = 661); results/photos-sub4-seed*.json",
-    )
+    return Recipe(config=config, summary="Four dct2d bands, one small ResNet each.")
 
 
 def baseline() -> Recipe:
@@ -55,12 +48,7 @@ def ensemble4() -> Recipe:
 
 def lowres4() -> Recipe:
     """Four seeds of branch 0."""
-    recipe = _control("photos-lowres4", "Four seeds of the low-resolution band.", branches="0;0;0;0")
-    return replace(
-        recipe,
-        cost="3 min a branch on one busy core of an AMD EPYC, 8 min summed",
-        expected="top-1 58.5 % +- 0.5 (3 seeds, n = 661); results/photos-lowres4-seed*.json",
-    )
+    return _control("photos-lowres4", "Four seeds of the low-resolution band.", branches="0;0;0;0")
 
 
 def polyphase4() -> Recipe:
@@ -100,7 +88,7 @@ def _control(name: str, summary: str, *, branches: str = "each", stride: int = 2
         branches=branches,
         augment=base.augment if flips else replace(base.augment, hflip=0.0),
     )
-    return Recipe(config=config, summary=summary, cost=_NOT_MEASURED, expected=_NOT_MEASURED)
+    return Recipe(config=config, summary=summary)
 
 
 RECIPES = (sub4, baseline, ensemble4, lowres4, polyphase4, joint4, context4, sub4_dct1d, sub16)

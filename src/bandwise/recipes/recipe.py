@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from bandwise.config import RunConfig
 from bandwise.recipes.figures import SeedFigures
 
+NOT_MEASURED = "not measured"
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Recipe:
@@ -13,10 +15,10 @@ class Recipe:
     config: RunConfig
     summary: str
     """One sentence: what it is."""
-    cost: str
-    """How long it took and on what; "not measured" where nobody ran it."""
-    expected: str
-    """The result it gave, with n; "not measured" where nobody ran it."""
+    cost: str = NOT_MEASURED
+    """How long it took and on what; the catalog takes it from recorded results where there are some."""
+    expected: str = NOT_MEASURED
+    """The result it gave, with the number of seeds and images; likewise."""
     seed: SeedFigures | None = None
     """What was published for this row; None where nothing was."""
     unconfirmed: tuple[str, ...] = ()

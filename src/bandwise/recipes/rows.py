@@ -10,7 +10,6 @@ from bandwise.recipes.recipe import Recipe
 
 Dataset = Literal["imagenet1k", "imagenet21k"]
 
-_NOT_MEASURED = "not measured"
 # The published method resizes to 336 px for 36 bands, so that every row of bands sees 112 or 56 px.
 _SIZES = {1: (256, 224), 2: (256, 224), 4: (256, 224), 6: (384, 336)}
 # Two images of a hundred are enough to fit the fusion on sets of this size, as in Wortsman et al., Model soups (2022).
@@ -37,8 +36,6 @@ def whole_image(
     return Recipe(
         config=config,
         summary=summary,
-        cost=_NOT_MEASURED,
-        expected=_NOT_MEASURED,
         seed=figures,
         unconfirmed=unconfirmed,
         full_image=name,
