@@ -9,6 +9,7 @@ from typing import Any, cast
 
 import pytest
 
+from bandwise.config import RunConfig
 from bandwise.errors import Preempted
 from bandwise.launch import local
 from bandwise.launch.local import BranchesFailed, Task, train_tasks
@@ -26,6 +27,7 @@ class NamedRun:
     """Stands for a run; a task is a key, so it must have a hash."""
 
     path = "run"
+    config = RunConfig()
 
 
 def children(monkeypatch, programs):

@@ -24,6 +24,9 @@ class RunConfig:
     branches: str = "each"
     """Band groups, one network each: `0;1;2;3`, `0;0,1;0,2`, `0,1,2,3`; `each` is one branch a stored band."""
 
+    initial_branch: int | None = None
+    """The branch whose final weights every other one starts from; it is trained first. Each from scratch when None."""
+
     network: NetworkConfig = NetworkConfig()
     training: TrainingConfig = TrainingConfig()
     augment: AugmentConfig = AugmentConfig()
@@ -53,6 +56,17 @@ class RunConfig:
                 self.branches,
                 f"made of stored bands; {missing} are not in {self.split.bands!r}",
             )
+        last = len(self.groups()) - 1
+        require(
+            self.initial_branch is None or 0 <= self.initial_branch <= last,
+            "initial_branch",
+            self.initial_branch,
+            f"None or a branch, 0 to {last}",
+        )
+
+    def source_of(self, branch: int) -> int | None:
+        """Return the branch whose final weights a branch starts from; None where it starts by itself."""
+        return None if branch == self.initial_branch else self.initial_branch
 
     def groups(self) -> tuple[tuple[int, ...], ...]:
         """Return the bands of every branch."""

@@ -114,11 +114,22 @@ def _on_meta(config: RunConfig, bands: int, channels: int, num_classes: int) -> 
         return build_network(config, num_classes=num_classes, bands=bands, channels=channels)
 
 
+def _longest(config: RunConfig, branches: list[dict[str, Any]]) -> float:
+    """Return the time of the longest chain of trainings that wait for each other."""
+    walls = {entry["branch"]: entry["wall_s"] for entry in branches}
+    # A source that is not fused is not in the entries; its time is then not known here.
+    return max(
+        wall if (source := config.source_of(branch)) is None else wall + walls.get(source, 0.0)
+        for branch, wall in walls.items()
+    )
+
+
 def total_cost(run: Run, store: Store, branches: list[dict[str, Any]]) -> dict[str, Any]:
     """Add up what the branches of a run cost; `branches` are their entries in the results.
 
     Returns:
-        Per-branch maxima and totals. `wall_s_longest` is the time with a machine for every branch, `wall_s_sum` the
+        Per-branch maxima and totals. `wall_s_longest` is the time with a machine for every branch, the branch that the
+        others start from before them; `wall_s_sum` is the
         machine time spent in all; `cpu_s_sum` is the processor time, which a busy machine hardly changes, or None where
         a branch was trained by a version that did not measure it.
     """
@@ -135,7 +146,7 @@ def total_cost(run: Run, store: Store, branches: list[dict[str, Any]]) -> dict[s
         "gmacs_total": sum(entry["gmacs"] for entry in branches),
         "activation_bytes_per_image_per_branch": max(entry["activation_bytes_per_image"] for entry in branches),
         "activation_bytes_per_image_total": sum(entry["activation_bytes_per_image"] for entry in branches),
-        "wall_s_longest": max(walls),
+        "wall_s_longest": _longest(run.config, branches),
         "wall_s_sum": sum(walls),
         "cpu_s_sum": None if None in cpus else sum(cpus),
         "store_bytes_per_branch": max(store_bytes),

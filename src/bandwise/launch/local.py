@@ -34,6 +34,12 @@ class Task:
     run: Run
     branch: int
 
+    @property
+    def source(self) -> "Task | None":
+        """The task whose weights this one starts from."""
+        source = self.run.config.source_of(self.branch)
+        return None if source is None else Task(self.run, source)
+
     def __str__(self) -> str:
         return f"{self.run.path} branch {self.branch}"
 
@@ -70,7 +76,9 @@ def train_one(task: Task) -> None:
         BandwiseError: as `training.trainer.train_branch`.
     """
     run, branch = task.run, task.branch
-    train_branch(run.config, run.store_path, run.branch_folder(branch), branch)
+    source = run.config.source_of(branch)
+    start = None if source is None else run.branch_folder(source)
+    train_branch(run.config, run.store_path, run.branch_folder(branch), branch, start=start)
     store = open_store(run.store_path, run.groups[branch])
     for split in _LOGIT_SPLITS:
         if store.rows(split):
@@ -87,13 +95,15 @@ def train_tasks(tasks: Sequence[Task], *, jobs: int = 1) -> None:
     """Train branches of one or several runs; one that fails does not stop the others.
 
     Args:
-        tasks: the branches, in the order in which they start.
+        tasks: the branches, in the order in which they start, but for those that others start from, which come first.
         jobs: how many at once; with more than one, each is a process of its own.
 
     Raises:
         BranchesFailed: some failed, after the others were finished.
         Preempted: a signal came; every branch has saved its state.
     """
+    # A branch that others start from comes before them.
+    tasks = sorted(tasks, key=lambda task: task.branch != task.run.config.initial_branch)
     failures = _in_turn(tasks) if jobs == 1 or len(tasks) == 1 else _in_processes(tasks, jobs)
     if failures:
         raise BranchesFailed(failures, len(tasks))
@@ -119,8 +129,9 @@ def _in_processes(tasks: Sequence[Task], jobs: int) -> list[Failure]:
     stopping = False
     with stop_requested() as received:
         while waiting or running:
-            while waiting and len(running) < jobs:
-                task = waiting.pop(0)
+            ready = [task for task in waiting if task.source not in running and task.source not in waiting]
+            for task in ready[: jobs - len(running)]:
+                waiting.remove(task)
                 running[task] = _start(task)
             time.sleep(_POLL_S)
             if received() is not None and not stopping:

@@ -10,6 +10,11 @@ cost:
     9.6 to 10.6 million in all     baseline; every four-branch system; `joint4-wide` and `lowres-wide` (double width)
     2.4 to 2.7 million in all      `lowres`, `joint4`, `baseline-slim` (half width)
 
+`joint4-long` trains a small network for as many multiply-adds as four branches, and then answers with a quarter of
+theirs. In the `...-warm` systems and `best` the other branches start from the final weights of branch 0. Each is
+trained for as long as without, so the multiply-adds are the same, but two trainings follow one another, and one file
+is sent.
+
 Mirroring is exact for stored bands of dct2d only, so the transforms are compared without it (`...-noflip`, `dct1d`,
 `polyphase4`, `random4`), and everything else with it.
 """
@@ -67,9 +72,33 @@ def context4() -> Recipe:
 
 
 def best() -> Recipe:
-    """The best system found at this cost: the low band in every branch, fused by a head."""
-    recipe = _control("best", "Every branch sees the low band; fused by a head.", "0;0,1;0,2;0,3")
+    """The best system found at this cost: the low band in every branch, started from branch 0, fused by a head."""
+    summary = "Every branch sees the low band and starts from its network; fused by a head."
+    recipe = _control("best", summary, "0;0,1;0,2;0,3", initial_branch=0)
     return replace(recipe, config=replace(recipe.config, fusion=FusionConfig(rule="head")))
+
+
+def sub4_warm() -> Recipe:
+    """The four bands, three of them started from the network of the low band."""
+    return _control("sub4-warm", "Four dct2d bands, each started from the network of the low one.", initial_branch=0)
+
+
+def lowres4_warm() -> Recipe:
+    """What a warm start does without other bands."""
+    summary = "Four networks on the low-resolution band, three started from the first."
+    return _control("lowres4-warm", summary, "0;0;0;0", initial_branch=0)
+
+
+def joint4_warm() -> Recipe:
+    """What a warm start does where nothing is divided but the multiply-adds."""
+    summary = "Four networks on all four bands, three started from the first."
+    return _control("joint4-warm", summary, ";".join(["0,1,2,3"] * 4), initial_branch=0)
+
+
+def joint4_long() -> Recipe:
+    """All bands in one small network, trained for as many multiply-adds as four branches are."""
+    recipe = _control("joint4-long", "All four bands in one network, trained four times as long.", "0,1,2,3")
+    return replace(recipe, config=replace(recipe.config, training=replace(recipe.config.training, epochs=24)))
 
 
 def triples4() -> Recipe:
@@ -205,6 +234,7 @@ def _control(
     hflip: float = 0.5,
     model: str = "resnet8-narrow",
     stem: str = "dense",
+    initial_branch: int | None = None,
 ) -> Recipe:
     base = sub4().config
     config = replace(
@@ -212,6 +242,7 @@ def _control(
         name=f"cifar10-{row}",
         split=replace(base.split, stride=stride, transform=transform),
         branches=branches,
+        initial_branch=initial_branch,
         network=replace(base.network, model=model, stem=stem),
         augment=replace(base.augment, hflip=hflip),
     )
@@ -226,6 +257,10 @@ RECIPES = (
     lowres4,
     context4,
     best,
+    sub4_warm,
+    lowres4_warm,
+    joint4_warm,
+    joint4_long,
     triples4,
     joint4_seeds,
     joint4,

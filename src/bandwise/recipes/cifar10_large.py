@@ -24,6 +24,8 @@ _ROWS = {
         cifar10.sub4,
         cifar10.context4,
         cifar10.best,
+        cifar10.sub4_warm,
+        cifar10.lowres4_warm,
         cifar10.joint4,
         cifar10.baseline_noflip,
         cifar10.sub4_noflip,
@@ -36,7 +38,7 @@ _ROWS = {
         cifar10.baseline_stock,
         cifar10.sub4_stock,
     ),
-    "resnet34": (cifar10.baseline, cifar10.lowres4, cifar10.sub4, cifar10.context4, cifar10.best),
+    "resnet34": (cifar10.baseline, cifar10.lowres4, cifar10.sub4, cifar10.context4, cifar10.best, cifar10.sub4_warm),
 }
 
 

@@ -5,7 +5,7 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-from bandwise.config import to_dict
+from bandwise.config import RunConfig, to_dict
 from bandwise.report.page import Fold
 from bandwise.report.tables import Table
 from bandwise.report.units import binomial_error, percent
@@ -126,7 +126,7 @@ def notes(first: RunView, controls: Sequence[RunView]) -> list[str]:
         if lost:
             found.append(f"{view.name}: {lost} reported images could not be read and are not scored.")
         if not all(entry.get("from_scratch", True) for entry in view.results["branches"]):
-            found.append(f"{view.name}: some branches started from weights of another training.")
+            found.append(f"{view.name}: {_start(view.config)}.")
     machines = {
         json.dumps(view.results["environment"].get("hardware"), sort_keys=True)
         for view in (first, *controls)
@@ -135,6 +135,15 @@ def notes(first: RunView, controls: Sequence[RunView]) -> list[str]:
     if len(machines) > 1:
         found.append("The runs were made on different machines: their training times do not compare.")
     return found
+
+
+def _start(config: RunConfig | None) -> str:
+    if config is None or config.initial_branch is None:
+        return "some branches started from weights of another training"
+    return (
+        f"the branches started from the final weights of branch {config.initial_branch}, trained before them; "
+        "one file was sent, and the time of two trainings passes where every branch has a machine"
+    )
 
 
 def provenance_folds(views: Sequence[RunView]) -> tuple[Fold, ...]:

@@ -41,23 +41,23 @@ def find_initial(config: NetworkConfig) -> InitialCheckpoint | None:
     return InitialCheckpoint(path, sha256_file(path))
 
 
-def require_same_start(saved: dict[str, Any] | None, now: InitialCheckpoint | None, where: str) -> None:
+def require_same_start(saved: dict[str, Any] | None, now: dict[str, Any] | None, where: str) -> None:
     """Refuse to continue a branch that started from other weights.
 
     Args:
-        saved: `InitialCheckpoint.to_dict` of the checkpoint, or None for a start from scratch.
-        now: what is asked for.
+        saved: name and SHA-256 of the weights that it started from, or None for a start from scratch.
+        now: those asked for, likewise.
         where: the branch folder, for the message.
 
     Raises:
         IncompatibleError: the contents differ.
     """
-    before, after = saved["sha256"] if saved else "", now.sha256 if now else ""
+    before, after = (start["sha256"] if start else "" for start in (saved, now))
     if before != after:
         first, second = (f"weights of SHA-256 {each[:16]}..." if each else "scratch" for each in (before, after))
         raise IncompatibleError(
-            f"{where} was started from {first}, and initial_checkpoint now says {second}; give the same file to "
-            "continue it (it may have another place and name), or another --out"
+            f"{where} was started from {first}, and would now be from {second}; give the same weights to continue it "
+            "(the file or branch folder may have another place and name), or another --out"
         )
 
 
@@ -94,7 +94,7 @@ def load_initial(
         for name, value in tensors.items()
     }
     notes = []
-    first = _name_of_first(network, nn.Conv2d)
+    first = name_of_first(network, nn.Conv2d)
     if first in tensors and first in expected and _adaptable(tensors[first], expected[first], bands * channels):
         notes.append(f"its filters of {tensors[first].shape[1]} inputs are adapted to {bands} bands of {channels}")
         tensors[first] = adapt_filters(tensors[first], bands=bands, channels=channels)
@@ -138,7 +138,8 @@ def _adaptable(filters: Tensor, expected: Tensor, inputs: int) -> bool:
     return same and expected.shape[1] == inputs != filters.shape[1] and filters.shape[1] in _COLOURS
 
 
-def _name_of_first(network: nn.Module, kind: type[nn.Module]) -> str:
+def name_of_first(network: nn.Module, kind: type[nn.Module]) -> str:
+    """Return the name of the weight of the first layer of a kind; empty where there is none."""
     return next((f"{name}.weight" for name, layer in network.named_modules() if isinstance(layer, kind)), "")
 
 

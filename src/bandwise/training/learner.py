@@ -1,7 +1,7 @@
 """The parts of one branch that change while it learns: network, optimiser, schedule, moving average, random numbers."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -18,7 +18,6 @@ from bandwise.checkpoints.tensors import load_weights, pack, unpack
 from bandwise.config import RunConfig
 from bandwise.errors import CorruptionError, UsageError
 from bandwise.training.determinism import random_states, restore_random_states
-from bandwise.training.initial import InitialCheckpoint, load_initial
 from bandwise.training.optim import Schedule, as_parameters, create_optimizer
 from bandwise.training.readback import ReadBack
 from bandwise.training.seeds import seed_for
@@ -37,21 +36,21 @@ class Learner:
         channels: int,
         steps_per_epoch: int,
         device: torch.device,
-        initial: InitialCheckpoint | None = None,
+        load: Callable[[nn.Module], None] | None = None,
     ) -> None:
-        """Build everything from the seeds of the branch, and load the weights to start from where there are some.
+        """Build everything from the seeds of the branch; `load` puts other weights to start from into the network.
 
         Raises:
             UsageError: the configuration names a network, optimiser or precision that cannot be used.
-            IncompatibleError, CorruptionError: as `initial.load_initial`.
+            IncompatibleError, CorruptionError: as `load`.
         """
         training = config.training
         if training.precision == "16-mixed" and device.type == "cpu":
             raise UsageError("precision is '16-mixed', which needs CUDA; on a CPU use 32-true or bf16-mixed")
         torch.manual_seed(seed_for(training.seed, branch, "init"))
         network = build_network(config, num_classes=num_classes, bands=bands, channels=channels)
-        if initial is not None:
-            load_initial(network, initial, num_classes=num_classes, bands=bands, channels=channels)
+        if load is not None:
+            load(network)
         # Batches come with the channels innermost; weights laid out alike take up to a tenth less time on a CPU.
         self.network = network.to(device, memory_format=torch.channels_last)  # type: ignore[reportCallIssue]
         self.optimizer = create_optimizer(self.network, training)

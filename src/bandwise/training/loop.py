@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from bandwise.checkpoints.folder import Checkpoint, save_checkpoint
 from bandwise.config import RunConfig
@@ -23,7 +23,6 @@ from bandwise.store.loader import Batch, BatchStream
 from bandwise.store.ondevice import to_device
 from bandwise.training.feed import open_feed
 from bandwise.training.infer import predict_split
-from bandwise.training.initial import InitialCheckpoint
 from bandwise.training.journal import Journal
 from bandwise.training.learner import Learner
 from bandwise.training.position import Position
@@ -52,7 +51,7 @@ class BranchLoop:
         description: dict[str, Any],
         device: torch.device,
         received: Callable[[], Signals | None],
-        initial: InitialCheckpoint | None,
+        load: Callable[[nn.Module], None] | None,
     ) -> None:
         """Build the network and the data stream of the branch.
 
@@ -63,7 +62,7 @@ class BranchLoop:
             description: what goes into every checkpoint unchanged, see `description`.
             device: where to train.
             received: returns the signal that asks to stop, or None.
-            initial: weights to start from, or None.
+            load: puts the weights to start from into a new network; None for those drawn.
 
         Raises:
             UsageError: network, optimiser, augmentation and store do not go together.
@@ -98,7 +97,7 @@ class BranchLoop:
             channels=store.channels,
             steps_per_epoch=self._steps_per_epoch,
             device=device,
-            initial=initial,
+            load=load,
         )
         check_network(self._learner.network, config, len(self._bands) * store.channels)
         self._position = Position()

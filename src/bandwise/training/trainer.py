@@ -5,17 +5,19 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from torch import nn
+
 from bandwise.atomic import remove_temporaries, require_writable
 from bandwise.checkpoints.folder import Checkpoint, newest_checkpoint, remove_trash
 from bandwise.config import RunConfig
-from bandwise.errors import CorruptionError
+from bandwise.errors import CorruptionError, UsageError
 from bandwise.freedmemory import keep_freed_memory
 from bandwise.locks import folder_lock
 from bandwise.progress import say
 from bandwise.runs import read_summary
 from bandwise.signals import stop_requested
 from bandwise.store.compatibility import require_same_split
-from bandwise.store.format import open_store
+from bandwise.store.format import Store, open_store
 from bandwise.store.layout import format_bands
 from bandwise.training.description import (
     bands_of,
@@ -28,9 +30,10 @@ from bandwise.training.description import (
     require_same_store,
 )
 from bandwise.training.determinism import choose_device, reproducible
-from bandwise.training.initial import find_initial, require_same_start
+from bandwise.training.initial import InitialCheckpoint, find_initial, load_initial, require_same_start
 from bandwise.training.loop import SUMMARY_NAME, BranchLoop
 from bandwise.training.preflight import check_store
+from bandwise.training.warmstart import InitialBranch, find_branch, load_from_branch
 
 
 def train_branch(
@@ -39,6 +42,7 @@ def train_branch(
     folder: Path,
     branch: int,
     *,
+    start: Path | None = None,
     on_step: Callable[[int], None] | None = None,
 ) -> dict[str, Any]:
     """Train one branch to its end, resuming from the newest valid checkpoint in `folder`.
@@ -51,6 +55,7 @@ def train_branch(
         store_path: a store that holds at least the bands of this branch.
         folder: the branch folder; made if need be.
         branch: number of the branch in `config.branches`.
+        start: folder of the finished branch to start from, where `config.initial_branch` names another one.
         on_step: called with the number of steps done after each step, when its checkpoint, if due, is on disk.
 
     Returns:
@@ -82,9 +87,10 @@ def train_branch(
             raise CorruptionError(
                 f"{folder} has a {SUMMARY_NAME} but no checkpoint; copy its checkpoints back, or remove the folder"
             )
-        initial = find_initial(config.network)
+        initial = find_initial(config.network) if config.source_of(branch) is None else _start(config, branch, start)
+        started = initial and initial.to_dict()
         if checkpoint is not None:
-            require_same_start(checkpoint.state.get("initial_checkpoint"), initial, str(folder))
+            require_same_start(checkpoint.state.get("initial_checkpoint"), started, str(folder))
         store = open_store(store_path, bands)
         require_same_split(store, replace(config.split, bands=format_bands(bands)))
         check_store(store, config)
@@ -92,16 +98,38 @@ def train_branch(
             "config_sha256": fingerprint(description),
             "store": describe_store(store, bands),
             "environment": describe_environment(config, device),
-            "initial_checkpoint": initial and initial.to_dict(),
+            "initial_checkpoint": started,
         }
         with reproducible(config.training, device), keep_freed_memory():
-            loop = BranchLoop(config, store, folder, description, device, received, initial)
+            loop = BranchLoop(config, store, folder, description, device, received, _loader(initial, store, bands))
             if checkpoint is not None:
                 require_same_store(checkpoint.state["store"], description["store"], str(folder))
                 for note in inexact(checkpoint.state["environment"], description["environment"]):
                     say(f"note: resumed branch {branch} is not bit-exact: {note}")
                 loop.resume(checkpoint)
             return loop.run(on_step or (lambda step: None))
+
+
+def _start(config: RunConfig, branch: int, start: Path | None) -> InitialBranch:
+    if start is None:
+        raise UsageError(
+            f"branch {branch} starts from the weights of branch {config.initial_branch} (initial_branch), but the "
+            "folder of that branch was not given; pass it as `start`"
+        )
+    return find_branch(start)
+
+
+def _loader(
+    initial: InitialCheckpoint | InitialBranch | None, store: Store, bands: tuple[int, ...]
+) -> Callable[[nn.Module], None] | None:
+    """Return what puts the weights to start from into a new network of the branch."""
+    if initial is None:
+        return None
+    if isinstance(initial, InitialBranch):
+        facts = {"bands": bands, "channels": store.channels, "classes": store.classes}
+        return lambda network: load_from_branch(network, initial, **facts)
+    size = {"num_classes": len(store.classes), "bands": len(bands), "channels": store.channels}
+    return lambda network: load_initial(network, initial, **size)
 
 
 def _finished(folder: Path, checkpoint: Checkpoint) -> dict[str, Any] | None:
