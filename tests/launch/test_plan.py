@@ -161,3 +161,9 @@ def test_branches_of_several_bands():
 def test_bad_input_exits_2(capsys, argv, message):
     assert cli.main(["plan", *argv]) == 2
     assert message in capsys.readouterr().err
+
+
+def test_a_plan_says_that_branches_wait_for_the_one_they_start_from():
+    result = main(["cifar10-best"]).result
+    assert ["two trainings" in note for note in result["notes"]] == [True]
+    assert main(["cifar10-sub4"]).result["notes"] == []

@@ -61,13 +61,23 @@ def main(argv: Sequence[str]) -> Outcome:
     result = {
         **plan.facts,
         "recipe_set": arguments.recipe_set or None,
-        "notes": list(find_set(arguments.recipe_set).notes_for(config)) if arguments.recipe_set else [],
+        "notes": _notes(arguments),
         "images_per_s_from": _rate_from(arguments),
         "bytes_from": "raw pixels of the records, exact; with the codec by shares measured on photographs, an estimate",
         "less_than_whole_image": None if whole is None else compare(plan, whole),
         "claims": [] if whole is None else claims_beside(config, plan, whole),
     }
     return Outcome(result, plan_text(result))
+
+
+def _notes(arguments: Arguments) -> list[str]:
+    notes = list(find_set(arguments.recipe_set).notes_for(arguments.settings)) if arguments.recipe_set else []
+    if (source := arguments.settings.initial_branch) is not None:
+        notes.append(
+            f"The others start from the final weights of branch {source}: with a machine for every branch it takes the "
+            "time of two trainings, and the folder of that branch is copied to each."
+        )
+    return notes
 
 
 def _require_positive(arguments: Arguments) -> None:
