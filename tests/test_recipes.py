@@ -20,7 +20,7 @@ AT_BAND = [name for name, recipe in RECIPES.items() if recipe.config.augment.at 
 
 
 def test_the_number_of_recipes_is_known():
-    assert len(RECIPES) == 100
+    assert len(RECIPES) == 101
 
 
 @pytest.mark.parametrize("name", RECIPES)

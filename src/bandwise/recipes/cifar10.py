@@ -101,6 +101,19 @@ def joint4_long() -> Recipe:
     return replace(recipe, config=replace(recipe.config, training=replace(recipe.config.training, epochs=24)))
 
 
+def baseline_progressive() -> Recipe:
+    """What a warm start does for the whole image: its network goes on from that of the low band.
+
+    The file holds the final weights of `cifar10-lowres` with the same seed. Six epochs of that and four of this take
+    53.9 million multiply-adds an image, the baseline 57.4.
+    """
+    summary = "The whole image, started from cifar10-lowres.safetensors: the final weights of cifar10-lowres."
+    recipe = _control("baseline-progressive", summary, stride=1, transform="identity")
+    network = replace(recipe.config.network, initial_checkpoint="cifar10-lowres.safetensors")
+    training = replace(recipe.config.training, epochs=4)
+    return replace(recipe, config=replace(recipe.config, network=network, training=training))
+
+
 def triples4() -> Recipe:
     """Each branch lacks one of the details, the last one none: more of the picture each, and more data a node."""
     return _control("triples4", "Every branch sees the low band and two details or all.", "0,1,2;0,1,3;0,2,3;0,1,2,3")
@@ -261,6 +274,7 @@ RECIPES = (
     lowres4_warm,
     joint4_warm,
     joint4_long,
+    baseline_progressive,
     triples4,
     joint4_seeds,
     joint4,
