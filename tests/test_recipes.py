@@ -20,7 +20,7 @@ AT_BAND = [name for name, recipe in RECIPES.items() if recipe.config.augment.at 
 
 
 def test_the_number_of_recipes_is_known():
-    assert len(RECIPES) == 101
+    assert len(RECIPES) == 104
 
 
 @pytest.mark.parametrize("name", RECIPES)
@@ -63,6 +63,12 @@ def test_the_augmentation_of_a_recipe_is_exact(name):
             std=np.ones(shape),
             seed=0,
         )
+
+
+@pytest.mark.parametrize("row", ["baseline", "sub4", "context4", "joint4"])
+def test_a_long_recipe_differs_only_in_its_epochs(row):
+    short, long = (to_dict(RECIPES[f"cifar10-{name}"].config) for name in (row, f"{row}-long"))
+    assert {line.partition(":")[0] for line in differences(short, long)} == {"name", "training.epochs"}
 
 
 @pytest.mark.parametrize("row", ["photos", "cifar10", "mnist", "fashion-mnist"])
