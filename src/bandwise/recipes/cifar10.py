@@ -12,9 +12,10 @@ cost:
 
 The `...-long` systems train for 24 epochs in place of six. Against those of six, `joint4-long` is a control of equal
 cost of training: a small network trained for as many multiply-adds as four branches are, which then answers with a
-quarter of theirs. In the `...-warm` systems and `best` the other branches start from the final weights of branch 0. Each is
-trained for as long as without, so the multiply-adds are the same, but two trainings follow one another, and one file
-is sent.
+quarter of theirs.
+
+In the `...-warm` systems and `best` the other branches start from the final weights of branch 0. Each is trained for as
+long as without, so the multiply-adds are the same, but two trainings follow one another, and one file is sent.
 
 Mirroring is exact for stored bands of dct2d only, so the transforms are compared without it (`...-noflip`, `dct1d`,
 `polyphase4`, `random4`), and everything else with it.
