@@ -3,11 +3,11 @@
 import difflib
 
 from bandwise.errors import UsageError
-from bandwise.recipes import cifar10, cifar10_large, imagenet1k, imagenet21k, mnist, photos
+from bandwise.recipes import cifar10, cifar10_large, cifar10_starts, imagenet1k, imagenet21k, mnist, photos
 from bandwise.recipes.measured import with_figures
 from bandwise.recipes.recipe import Recipe
 
-_MODULES = (photos, cifar10, cifar10_large, mnist, imagenet1k, imagenet21k)
+_MODULES = (photos, cifar10, cifar10_starts, cifar10_large, mnist, imagenet1k, imagenet21k)
 
 
 def all_recipes() -> dict[str, Recipe]:

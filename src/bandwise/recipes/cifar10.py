@@ -10,13 +10,6 @@ cost:
     9.6 to 10.6 million in all     baseline; every four-branch system; `joint4-wide` and `lowres-wide` (double width)
     2.4 to 2.7 million in all      `lowres`, `joint4`, `baseline-slim` (half width)
 
-The `...-long` systems train for 24 epochs in place of six. Against those of six, `joint4-long` is a control of equal
-cost of training: a small network trained for as many multiply-adds as four branches are, which then answers with a
-quarter of theirs.
-
-In the `...-warm` systems and `best` the other branches start from the final weights of branch 0. Each is trained for as
-long as without, so the multiply-adds are the same, but two trainings follow one another, and one file is sent.
-
 Mirroring is exact for stored bands of dct2d only, so the transforms are compared without it (`...-noflip`, `dct1d`,
 `polyphase4`, `random4`), and everything else with it.
 """
@@ -26,7 +19,6 @@ from dataclasses import replace
 from bandwise.config import (
     AugmentConfig,
     DataConfig,
-    FusionConfig,
     NetworkConfig,
     RunConfig,
     SplitConfig,
@@ -50,121 +42,64 @@ def sub4() -> Recipe:
 
 def baseline() -> Recipe:
     """The same network once, on the whole image."""
-    return _control("baseline", "One network on the whole image.", stride=1, transform="identity")
+    return control("baseline", "One network on the whole image.", stride=1, transform="identity")
 
 
 def ensemble4() -> Recipe:
     """Four seeds of the baseline: four times the cost of every other four-branch system."""
-    return _control("ensemble4", "Four seeds of the whole-image network.", "0;0;0;0", stride=1, transform="identity")
+    return control("ensemble4", "Four seeds of the whole-image network.", "0;0;0;0", stride=1, transform="identity")
 
 
 def lowres() -> Recipe:
     """Band 0 alone; its only branch is branch 0 of `cifar10-sub4`."""
-    return _control("lowres", "One network on the low-resolution band.", "0")
+    return control("lowres", "One network on the low-resolution band.", "0")
 
 
 def lowres4() -> Recipe:
     """Four seeds of band 0."""
-    return _control("lowres4", "Four seeds of the low-resolution band.", "0;0;0;0")
+    return control("lowres4", "Four seeds of the low-resolution band.", "0;0;0;0")
 
 
 def context4() -> Recipe:
     """Each branch sees band 0 too."""
-    return _control("context4", "Every branch sees the low band as context.", "0;0,1;0,2;0,3")
-
-
-def best() -> Recipe:
-    """The best system found at this cost: the low band in every branch, started from branch 0, fused by a head."""
-    summary = "Every branch sees the low band and starts from its network; fused by a head."
-    recipe = _control("best", summary, "0;0,1;0,2;0,3", initial_branch=0)
-    return replace(recipe, config=replace(recipe.config, fusion=FusionConfig(rule="head")))
-
-
-def sub4_warm() -> Recipe:
-    """The four bands, three of them started from the network of the low band."""
-    return _control("sub4-warm", "Four dct2d bands, each started from the network of the low one.", initial_branch=0)
-
-
-def lowres4_warm() -> Recipe:
-    """What a warm start does without other bands."""
-    summary = "Four networks on the low-resolution band, three started from the first."
-    return _control("lowres4-warm", summary, "0;0;0;0", initial_branch=0)
-
-
-def joint4_warm() -> Recipe:
-    """What a warm start does where nothing is divided but the multiply-adds."""
-    summary = "Four networks on all four bands, three started from the first."
-    return _control("joint4-warm", summary, ";".join(["0,1,2,3"] * 4), initial_branch=0)
-
-
-def joint4_long() -> Recipe:
-    """All bands in one small network, trained for as many multiply-adds as four branches of six epochs are."""
-    return _long(joint4())
-
-
-def baseline_long() -> Recipe:
-    """The whole image for 24 epochs: is six epochs too short to judge by?"""
-    return _long(baseline())
-
-
-def sub4_long() -> Recipe:
-    """The four bands for 24 epochs."""
-    return _long(sub4())
-
-
-def context4_long() -> Recipe:
-    """The low band in every branch, for 24 epochs."""
-    return _long(context4())
-
-
-def baseline_progressive() -> Recipe:
-    """What a warm start does for the whole image: its network goes on from that of the low band.
-
-    The file holds the final weights of `cifar10-lowres` with the same seed. Six epochs of that and four of this take
-    53.9 million multiply-adds an image, the baseline 57.4.
-    """
-    summary = "The whole image, started from cifar10-lowres.safetensors: the final weights of cifar10-lowres."
-    recipe = _control("baseline-progressive", summary, stride=1, transform="identity")
-    network = replace(recipe.config.network, initial_checkpoint="cifar10-lowres.safetensors")
-    training = replace(recipe.config.training, epochs=4)
-    return replace(recipe, config=replace(recipe.config, network=network, training=training))
+    return control("context4", "Every branch sees the low band as context.", "0;0,1;0,2;0,3")
 
 
 def triples4() -> Recipe:
     """Each branch lacks one of the details, the last one none: more of the picture each, and more data a node."""
-    return _control("triples4", "Every branch sees the low band and two details or all.", "0,1,2;0,1,3;0,2,3;0,1,2,3")
+    return control("triples4", "Every branch sees the low band and two details or all.", "0,1,2;0,1,3;0,2,3;0,1,2,3")
 
 
 def joint4_seeds() -> Recipe:
     """Four seeds of the network that sees all bands: nothing is divided but the multiply-adds."""
-    return _control("joint4-seeds", "Four seeds of all bands in one network.", ";".join(["0,1,2,3"] * 4))
+    return control("joint4-seeds", "Four seeds of all bands in one network.", ";".join(["0,1,2,3"] * 4))
 
 
 def joint4() -> Recipe:
     """One network that sees all bands, at the cost of one branch."""
-    return _control("joint4", "All four bands in one network.", "0,1,2,3")
+    return control("joint4", "All four bands in one network.", "0,1,2,3")
 
 
 def sub4_noflip() -> Recipe:
     """What `cifar10-sub4` is without mirroring, beside the transforms that cannot mirror."""
-    return _control("sub4-noflip", "Four dct2d bands, trained without mirroring.", hflip=0.0)
+    return control("sub4-noflip", "Four dct2d bands, trained without mirroring.", hflip=0.0)
 
 
 def baseline_noflip() -> Recipe:
     """What the baseline is without mirroring."""
     summary = "One network on the whole image, trained without mirroring."
-    return _control("baseline-noflip", summary, stride=1, transform="identity", hflip=0.0)
+    return control("baseline-noflip", summary, stride=1, transform="identity", hflip=0.0)
 
 
 def sub4_dct1d() -> Recipe:
     """The paper's transform."""
     summary = "Four bands of the paper's one-dimensional DCT, without mirroring."
-    return _control("sub4-dct1d", summary, transform="dct1d", hflip=0.0)
+    return control("sub4-dct1d", summary, transform="dct1d", hflip=0.0)
 
 
 def sub4_dct1d_inexact() -> Recipe:
     """The paper's transform with bands that are mirrored as they are: not the bands of the mirrored image."""
-    recipe = _control("sub4-dct1d-inexact", "Bands of the one-dimensional DCT, mirrored inexactly.", transform="dct1d")
+    recipe = control("sub4-dct1d-inexact", "Bands of the one-dimensional DCT, mirrored inexactly.", transform="dct1d")
     augment = replace(recipe.config.augment, inexact_flip=True)
     return replace(recipe, config=replace(recipe.config, augment=augment))
 
@@ -172,68 +107,68 @@ def sub4_dct1d_inexact() -> Recipe:
 def polyphase4() -> Recipe:
     """The phases as they are."""
     summary = "The four phases without a transform, without mirroring."
-    return _control("polyphase4", summary, transform="identity", hflip=0.0)
+    return control("polyphase4", summary, transform="identity", hflip=0.0)
 
 
 def random4() -> Recipe:
     """A random orthogonal transform across the phases."""
     summary = "Four bands of a random orthogonal transform, without mirroring."
-    return _control("random4", summary, transform="random", hflip=0.0)
+    return control("random4", summary, transform="random", hflip=0.0)
 
 
 def sub4_float16() -> Recipe:
     """Bands stored unrounded."""
-    recipe = _control("sub4-float16", "Four dct2d bands stored as float16.")
+    recipe = control("sub4-float16", "Four dct2d bands stored as float16.")
     return replace(recipe, config=replace(recipe.config, split=replace(recipe.config.split, storage="float16")))
 
 
 def sub4_stock() -> Recipe:
     """The stem for large images: far less memory and far fewer multiply-adds."""
-    return _control("sub4-stock", "Four dct2d bands, networks with the stock stem.", stem="stock")
+    return control("sub4-stock", "Four dct2d bands, networks with the stock stem.", stem="stock")
 
 
 def baseline_stock() -> Recipe:
     """The baseline with the stem for large images."""
     summary = "One network with the stock stem on the whole image."
-    return _control("baseline-stock", summary, stride=1, transform="identity", stem="stock")
+    return control("baseline-stock", summary, stride=1, transform="identity", stem="stock")
 
 
 def sub4_image() -> Recipe:
     """Augmentation before the split: random resized crops, which stored bands cannot do."""
-    return _at_image(_control("sub4-image", "Four dct2d bands of images augmented before the split."))
+    return _at_image(control("sub4-image", "Four dct2d bands of images augmented before the split."))
 
 
 def baseline_image() -> Recipe:
     """The baseline with the augmentation of `cifar10-sub4-image`."""
     summary = "One network on the whole image, with random resized crops."
-    return _at_image(_control("baseline-image", summary, stride=1, transform="identity"))
+    return _at_image(control("baseline-image", summary, stride=1, transform="identity"))
 
 
 def joint4_wide() -> Recipe:
     """All bands in one network of the cost of four branches."""
-    return _control("joint4-wide", "All four bands in one network of double width.", "0,1,2,3", model="resnet8")
+    return control("joint4-wide", "All four bands in one network of double width.", "0,1,2,3", model="resnet8")
 
 
 def lowres_wide() -> Recipe:
     """Band 0 in one network of the cost of four branches."""
-    return _control("lowres-wide", "The low-resolution band in one network of double width.", "0", model="resnet8")
+    return control("lowres-wide", "The low-resolution band in one network of double width.", "0", model="resnet8")
 
 
 def baseline_slim() -> Recipe:
     """The whole image in one network of the cost of one branch."""
     summary = "The whole image in one network of half the width: the cost of one branch."
-    return _control("baseline-slim", summary, stride=1, transform="identity", model="resnet8-slim")
+    return control("baseline-slim", summary, stride=1, transform="identity", model="resnet8-slim")
 
 
 def sub16() -> Recipe:
     """Sixteen bands of 8 by 8 pixels."""
-    return _control("sub16", "Sixteen dct2d bands.", stride=4)
+    return control("sub16", "Sixteen dct2d bands.", stride=4)
 
 
 def sub16_dct1d() -> Recipe:
     """Sixteen bands of the paper's transform."""
     summary = "Sixteen bands of the one-dimensional DCT, without mirroring."
-    return _control("sub16-dct1d", summary, stride=4, transform="dct1d", hflip=0.0)
+    return control("sub16-dct1d", summary, stride=4, transform="dct1d", hflip=0.0)
 
 
 def smoke() -> Recipe:
@@ -248,18 +183,12 @@ def smoke() -> Recipe:
     )
 
 
-def _long(recipe: Recipe) -> Recipe:
-    training = replace(recipe.config.training, epochs=4 * recipe.config.training.epochs)
-    config = replace(recipe.config, name=f"{recipe.name}-long", training=training)
-    return Recipe(config=config, summary=f"{recipe.summary.removesuffix('.')}, trained four times as long.")
-
-
 def _at_image(recipe: Recipe) -> Recipe:
     augment = replace(recipe.config.augment, at="image", scale=0.5)
     return replace(recipe, config=replace(recipe.config, augment=augment))
 
 
-def _control(
+def control(
     row: str,
     summary: str,
     branches: str = "each",
@@ -271,6 +200,7 @@ def _control(
     stem: str = "dense",
     initial_branch: int | None = None,
 ) -> Recipe:
+    """Return `sub4` with other values, named `cifar10-` and the row."""
     base = sub4().config
     config = replace(
         base,
@@ -291,15 +221,6 @@ RECIPES = (
     lowres,
     lowres4,
     context4,
-    best,
-    sub4_warm,
-    lowres4_warm,
-    joint4_warm,
-    joint4_long,
-    baseline_long,
-    sub4_long,
-    context4_long,
-    baseline_progressive,
     triples4,
     joint4_seeds,
     joint4,

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 
-from bandwise.recipes import cifar10
+from bandwise.recipes import cifar10, cifar10_starts
 from bandwise.recipes.recipe import Recipe
 
 _PREFIX = "cifar10-"
@@ -23,9 +23,9 @@ _ROWS = {
         cifar10.lowres4,
         cifar10.sub4,
         cifar10.context4,
-        cifar10.best,
-        cifar10.sub4_warm,
-        cifar10.lowres4_warm,
+        cifar10_starts.best,
+        cifar10_starts.sub4_warm,
+        cifar10_starts.lowres4_warm,
         cifar10.joint4,
         cifar10.baseline_noflip,
         cifar10.sub4_noflip,
@@ -38,7 +38,14 @@ _ROWS = {
         cifar10.baseline_stock,
         cifar10.sub4_stock,
     ),
-    "resnet34": (cifar10.baseline, cifar10.lowres4, cifar10.sub4, cifar10.context4, cifar10.best, cifar10.sub4_warm),
+    "resnet34": (
+        cifar10.baseline,
+        cifar10.lowres4,
+        cifar10.sub4,
+        cifar10.context4,
+        cifar10_starts.best,
+        cifar10_starts.sub4_warm,
+    ),
 }
 
 
