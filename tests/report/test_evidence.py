@@ -31,7 +31,7 @@ def fake(name: str, seed: int, fused: float, branches: list[float], **changes) -
     return {
         "format": "bandwise-results",
         "name": name,
-        "config": {"training": {"seed": seed}},
+        "config": {"training": {"seed": seed, "epochs": 2}},
         "environment": {"hardware": {"processor": "P", "accelerator": None}, "versions": {"torch": "2"}},
         "data": {"name": "cifar10"},
         "crops": 1,
@@ -118,9 +118,9 @@ def test_other_images_are_not_compared_one_by_one(tmp_path):
 def test_a_head_is_shown_where_every_seed_has_one(tmp_path):
     rules = {name: {"top1": 0.8} for name in ("learned", "mean", "geometric", "head")}
     found = record(tmp_path, fake(SUB4, 0, 0.70, [0.6, 0.5], rules=rules), fake(SUB4, 1, 0.70, [0.6, 0.5]))
-    assert [row[4] for row in summary_table(found).rows] == [""]
+    assert [row[5] for row in summary_table(found).rows] == [""]
     found = record(tmp_path, fake(SUB4, 1, 0.70, [0.6, 0.5], rules=rules))
-    assert [row[4] for row in summary_table(found).rows] == ["80.00 ± 0.00 %"]
+    assert [row[5] for row in summary_table(found).rows] == ["80.00 ± 0.00 %"]
 
 
 def test_systems_of_equal_cost_stand_together(tmp_path):
@@ -132,7 +132,23 @@ def test_systems_of_equal_cost_stand_together(tmp_path):
     )
     assert [[row[0] for row in table.rows] for table in cost_tables(found)] == [["b", "a"], ["c"]]
     assert [[row[0] for row in table.rows] for table in branch_cost_tables(found)] == [["a", "c"]]
-    assert "3.50 M to 4.00 M" in cost_tables(found)[0].caption
+    assert "7.00 M to 8.00 M" in cost_tables(found)[0].caption
+
+
+def test_epochs_and_the_training_of_a_start_count_as_cost(tmp_path):
+    low, progressive = fake("cifar10-lowres", 0, 0.5, [0.5]), fake("cifar10-baseline-progressive", 0, 0.8, [0.8])
+    progressive["config"]["training"]["epochs"] = 6
+    long = fake("long", 0, 0.7, [0.7])
+    long["config"]["training"]["epochs"] = 8
+    found = record(tmp_path, low, progressive, long, fake("four", 0, 0.6, [0.6] * 4))
+    # 6 epochs and the 2 of the start are the cost of 8 epochs, and of 2 epochs of four branches.
+    groups = [[row[0] for row in table.rows] for table in cost_tables(found)]
+    assert groups == [["cifar10-baseline-progressive", "long", "four"], ["cifar10-lowres"]]
+    assert cost_tables(found)[0].rows[0][-2] == "4 min 00 s + cifar10-lowres"
+    assert [[row[0] for row in table.rows] for table in branch_cost_tables(found)] == [
+        ["cifar10-baseline-progressive", "long"],
+        ["four", "cifar10-lowres"],
+    ]
 
 
 def test_predictions_are_printed_whatever_they_are(tmp_path):

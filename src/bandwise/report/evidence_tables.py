@@ -1,17 +1,14 @@
 """The tables of recorded results: systems of equal cost side by side, and the comparisons that were planned."""
 
-import statistics
 from collections.abc import Sequence
 from typing import Any
 
-from bandwise.report.headlines import PAIRS, README_ROWS
+from bandwise.report.equal_cost import grouped
+from bandwise.report.headlines import PAIRS, README_ROWS, STARTED_FROM
 from bandwise.report.machines import Letters, letters_of, named, training_time
 from bandwise.report.statistics import Results, difference, score_of, seed_of, spread
 from bandwise.report.tables import Table
 from bandwise.report.units import amount
-
-_SAME_COST = 1.25
-"""Systems whose multiply-adds differ by less than this factor stand in one group."""
 
 
 def summary_table(results: Results) -> Table:
@@ -24,6 +21,7 @@ def summary_table(results: Results) -> Table:
             "recipe",
             "what it is",
             "seeds",
+            "epochs",
             "top-1",
             "with a head",
             "parameters",
@@ -37,12 +35,13 @@ def summary_table(results: Results) -> Table:
                 name,
                 README_ROWS.get(name, ""),
                 _seeds(runs),
+                _epochs(runs),
                 _top1(runs, "fused"),
                 _top1(runs, "head"),
                 amount(runs[0]["cost"]["params_total"]),
                 amount(runs[0]["cost"]["macs_per_branch"]),
                 amount(runs[0]["cost"]["macs_total"]),
-                training_time(runs, letters),
+                _time(name, runs, letters),
                 amount(runs[0]["cost"]["store_bytes_per_branch"], "B"),
             )
             for name, runs in rows.items()
@@ -53,17 +52,17 @@ def summary_table(results: Results) -> Table:
 
 
 def cost_tables(results: Results) -> list[Table]:
-    """One table for every group of systems on the same data at about equal multiply-adds in all, dearest first."""
+    """One table for every group of systems on the same data of about equal cost of training in all, dearest first."""
     tables = []
     letters = letters_of(results)
-    for data, group in _grouped(results, "macs_total"):
-        macs = [runs[0]["cost"]["macs_total"] for runs in group.values()]
+    for data, group, macs in grouped(results, "macs_total"):
         tables.append(
             Table(
-                caption=f"{data}, {_range(macs)} multiply-adds an image in all",
+                caption=f"{data}, {_range(macs)} multiply-adds of training in all, forward, for each training image",
                 head=(
                     "recipe",
                     "seeds",
+                    "epochs",
                     "top-1",
                     "with a head",
                     "NLL of the head on the holdout",
@@ -87,19 +86,24 @@ def cost_tables(results: Results) -> list[Table]:
 
 
 def branch_cost_tables(results: Results) -> list[Table]:
-    """The same systems in groups of about equal multiply-adds of one branch: what one node computes."""
+    """The same systems in groups of about equal cost of training one branch: what one node computes."""
     tables = []
-    for data, group in _grouped(results, "macs_per_branch"):
-        macs = [runs[0]["cost"]["macs_per_branch"] for runs in group.values()]
+    for data, group, macs in grouped(results, "macs_per_branch"):
         rows = tuple(
-            (name, _seeds(runs), str(len(runs[0]["branches"])), _top1(runs, "fused"), _top1(runs, "head"))
+            (
+                name,
+                _seeds(runs),
+                _epochs(runs),
+                str(len(runs[0]["branches"])),
+                _top1(runs, "fused"),
+                _top1(runs, "head"),
+            )
             for name, runs in group.items()
         )
         if len(rows) > 1:
-            caption = f"{data}, {_range(macs)} multiply-adds an image in one branch"
-            tables.append(
-                Table(caption=caption, head=("recipe", "seeds", "branches", "top-1", "with a head"), rows=rows)
-            )
+            caption = f"{data}, {_range(macs)} multiply-adds of training one branch, forward, for each training image"
+            head = ("recipe", "seeds", "epochs", "branches", "top-1", "with a head")
+            tables.append(Table(caption=caption, head=head, rows=rows))
     return tables
 
 
@@ -145,26 +149,13 @@ def _system(system: tuple[str, str]) -> str:
     return recipe if rule == "fused" else f"{recipe}, {rule}"
 
 
-def _grouped(results: Results, key: str) -> list[tuple[str, Results]]:
-    by_data: dict[str, Results] = {}
-    for name, runs in results.items():
-        by_data.setdefault(runs[0]["data"]["name"], {})[name] = runs
-    groups: list[tuple[str, Results]] = []
-    for data, rows in by_data.items():
-        ordered = sorted(rows.items(), key=lambda item: -item[1][0]["cost"][key])
-        group: Results = {}
-        for name, runs in ordered:
-            top = next(iter(group.values()), runs)[0]["cost"][key]
-            if top > _SAME_COST * runs[0]["cost"][key]:
-                groups.append((data, _best_first(group)))
-                group = {}
-            group[name] = runs
-        groups.append((data, _best_first(group)))
-    return groups
+def _epochs(runs: list[dict[str, Any]]) -> str:
+    return str(runs[0]["config"]["training"]["epochs"])
 
 
-def _best_first(group: Results) -> Results:
-    return dict(sorted(group.items(), key=lambda item: -statistics.mean(run["fused"]["top1"] for run in item[1])))
+def _time(name: str, runs: list[dict[str, Any]], letters: Letters) -> str:
+    source = STARTED_FROM.get(name)
+    return training_time(runs, letters) + (f" + {source}" if source else "")
 
 
 def _range(values: Sequence[float]) -> str:
@@ -180,6 +171,7 @@ def _row(name: str, runs: list[dict[str, Any]], letters: Letters) -> tuple[str, 
     return (
         name,
         _seeds(runs),
+        _epochs(runs),
         _top1(runs, "fused"),
         _top1(runs, "head"),
         _head_on_holdout(runs),
@@ -191,7 +183,7 @@ def _row(name: str, runs: list[dict[str, Any]], letters: Letters) -> tuple[str, 
         amount(cost["macs_per_branch"]),
         amount(cost["macs_total"]),
         *("" if value is None else amount(value, "B") for value in kept),
-        training_time(runs, letters),
+        _time(name, runs, letters),
         amount(cost["store_bytes_per_branch"], "B"),
     )
 
