@@ -31,7 +31,7 @@ def with_places_of(new: RunConfig, old: RunConfig, run: Path, store: Path) -> Ru
     if _same(old.data.data, new.data.data) or _begun(store):
         old = replace(old, data=replace(old.data, data=new.data.data))
     before, after = old.network.initial_checkpoint, new.network.initial_checkpoint
-    if before and after and (_same(before, after) or _started_from(run, Path(after).expanduser())):
+    if before and after and (_same(before, after) or _started_from(new, run, Path(after).expanduser())):
         old = replace(old, network=replace(old.network, initial_checkpoint=after))
     return old
 
@@ -46,10 +46,11 @@ def _begun(store: Path) -> bool:
     return (store / "MANIFEST.json").exists() or any((store / "commits").glob("*.json"))
 
 
-def _started_from(run: Path, weights: Path) -> bool:
-    """Say whether a branch of the run has started from the content of a file."""
+def _started_from(config: RunConfig, run: Path, weights: Path) -> bool:
+    """Say whether a branch of the run that starts from a file has started from the content of this one."""
     known = set()
-    for path in run.glob("branch-*/step-*/state.json"):
+    files = [branch for branch in range(len(config.groups())) if config.source_of(branch) is None]
+    for path in (path for branch in files for path in run.glob(f"branch-{branch:02d}/step-*/state.json")):
         # A damaged one is for the training to tell of.
         with contextlib.suppress(CorruptionError, KeyError, TypeError):
             known.add(read_json(path)["initial_checkpoint"]["sha256"])

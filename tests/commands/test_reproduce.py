@@ -6,7 +6,7 @@ from tests.pictures import make_folder
 from bandwise.commands.reproduce import differing, main
 from bandwise.commands.run import run_config
 from bandwise.config import AugmentConfig, DataConfig, NetworkConfig, RunConfig, SplitConfig, TrainingConfig
-from bandwise.errors import UsageError
+from bandwise.errors import CorruptionError, UsageError
 from bandwise.launch.evaluate import evaluate_run
 from bandwise.runs import open_run
 from bandwise.sealing import read_document, write_document
@@ -74,8 +74,33 @@ def test_time_and_sizes_are_not_compared(recorded):
 
 
 def test_what_is_no_result_is_refused(recorded, tmp_path):
-    with pytest.raises(UsageError, match="is no recorded result of the centre crop"):
+    with pytest.raises(CorruptionError, match="is no result of a run"):
         main([str(recorded.with_name("run.json")), "--out", str(tmp_path / "again")])
     write_document(tmp_path / "ten.json", {**read_document(recorded), "crops": 10})
-    with pytest.raises(UsageError, match="is no recorded result of the centre crop"):
+    with pytest.raises(UsageError, match="is a result of 10 crops"):
         main([str(tmp_path / "ten.json"), "--out", str(tmp_path / "again")])
+
+
+@pytest.mark.parametrize(
+    "name", ["name", "config", "rules", "fused", "branches", "environment", "environment.hardware", "fused.top1"]
+)
+def test_a_result_that_lacks_something_is_refused_before_anything_is_trained(recorded, tmp_path, name):
+    content = read_document(recorded)
+    *above, last = name.split(".")
+    place = content
+    for key in above:
+        place = place[key]
+    del place[last]
+    write_document(tmp_path / "less.json", content)
+    with pytest.raises(CorruptionError, match=f"is no result that can be read: {name}"):
+        main([str(tmp_path / "less.json"), "--out", str(tmp_path / "again")])
+    assert not (tmp_path / "again").exists()
+
+
+def test_other_images_are_named(recorded, tmp_path):
+    content = read_document(recorded)
+    content["data"]["digest"] = "0" * 64
+    content["fused"]["nll"] += 1
+    write_document(tmp_path / "changed.json", content)
+    outcome = main([str(tmp_path / "changed.json"), "--out", str(tmp_path / "again")])
+    assert outcome.result["environment"] == ["data: the store is of other images, classes or pixels"]

@@ -1,5 +1,6 @@
 """Branches that start from another one wait for it, whether in turn or at once, and nobody else does."""
 
+import shutil
 from dataclasses import replace
 
 import pytest
@@ -7,11 +8,14 @@ from tests.launch.conftest import CONFIG
 
 from bandwise.checkpoints.folder import weights_digest
 from bandwise.cli import main
-from bandwise.errors import UsageError
+from bandwise.config import NetworkConfig
+from bandwise.errors import IncompatibleError, UsageError
 from bandwise.launch import local
+from bandwise.launch.cost import require_networks
 from bandwise.launch.evaluate import evaluate_run, fuse_run
 from bandwise.launch.local import BranchesFailed, train_branches
-from bandwise.runs import create_run, read_summary
+from bandwise.runs import create_run, open_run, read_summary
+from bandwise.sealing import read_document, write_document
 from bandwise.sources.folder import FolderSource
 from bandwise.store.split import split_dataset
 
@@ -65,6 +69,91 @@ def test_a_branch_alone_needs_its_source_here(in_turn, store, tmp_path):
     run.branch_folder(1).symlink_to(in_turn.branch_folder(1))
     assert main(["train", "--out", str(run.path), "--branch", "2"]) == 0
     assert weights_digest(run.branch_folder(2)) == weights_digest(in_turn.branch_folder(2))
+
+
+def test_branches_whose_source_failed_are_not_tried(store, tmp_path, monkeypatch):
+    def fail(task):
+        tried.append(task.branch)
+        raise UsageError("no")
+
+    tried = []
+    monkeypatch.setattr(local, "train_one", fail)
+    run = create_run(tmp_path / "run", WARM, store)
+    with pytest.raises(BranchesFailed, match="branch 0: not started, for it starts from branch 1") as caught:
+        train_branches(run)
+    assert tried == [1]
+    assert "finished" not in str(caught.value)
+
+
+def copied(in_turn, path):
+    shutil.copytree(in_turn.path, path)
+    return open_run(path)
+
+
+def test_branches_that_do_not_belong_together_are_found(in_turn, store, tmp_path, capsys):
+    run = copied(in_turn, tmp_path / "run")
+    assert main(["verify", str(run.path)]) == 0
+    other = create_run(tmp_path / "other", with_seed(7), store)
+    train_branches(other, (1,))
+    shutil.rmtree(run.branch_folder(1))
+    shutil.copytree(other.branch_folder(1), run.branch_folder(1))
+    with pytest.raises(IncompatibleError, match=r"branch-00 started from weights of SHA-256 (?s:.*)branch-02 started"):
+        fuse_run(run)
+    with pytest.raises(IncompatibleError, match="do not belong together"):
+        evaluate_run(run)
+    assert main(["verify", str(run.path)]) == 4
+    assert "branch-02 started from weights" in "".join(capsys.readouterr())
+    # Where the source has not come along, nothing is known and nothing is refused.
+    shutil.rmtree(run.branch_folder(1))
+    fuse_run(run, use=(0, 2))
+
+
+def with_seed(seed):
+    return replace(WARM, training=replace(WARM.training, seed=seed))
+
+
+def test_a_repair_without_the_source_loses_nothing(in_turn, tmp_path):
+    run = copied(in_turn, tmp_path / "run")
+    before = {name: (run.branch_folder(2) / name).read_bytes() for name in ("summary.json", "metrics.jsonl")}
+    shutil.rmtree(run.branch_folder(1))
+    damage(run.branch_folder(2) / "metrics.jsonl")
+    main(["verify", str(run.path), "--repair"])
+    assert (run.branch_folder(2) / "metrics.jsonl").read_bytes() == before["metrics.jsonl"]
+    assert read_summary(run.branch_folder(2))["initial_checkpoint"]["name"] == "branch-01"
+
+
+def test_a_repair_that_cannot_be_done_keeps_the_summary(in_turn, tmp_path):
+    run = copied(in_turn, tmp_path / "run")
+    before = (run.branch_folder(2) / "summary.json").read_bytes()
+    damage(run.branch_folder(2) / "metrics.jsonl")
+    shutil.rmtree(run.store_path if run.store_path.is_relative_to(tmp_path) else tmp_path / "none", ignore_errors=True)
+    run_json = read_document(run.path / "run.json")
+    write_document(run.path / "run.json", {**run_json, "store": str(tmp_path / "gone")})
+    assert main(["verify", str(run.path), "--repair"]) == 4
+    assert (run.branch_folder(2) / "summary.json").read_bytes() == before
+
+
+def damage(path):
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(bytes(content))
+
+
+def test_a_network_that_depends_on_the_bands_beyond_its_first_convolution_is_refused_at_once():
+    config = replace(WARM, network=NetworkConfig(model="fc8"))
+    with pytest.raises(UsageError, match="more than the first convolution depends on the number of bands"):
+        require_networks(config, channels=3, num_classes=3)
+    require_networks(replace(config, branches="0;1;3"), channels=3, num_classes=3)
+    require_networks(WARM, channels=3, num_classes=3)
+
+
+def test_a_source_that_is_not_fused_counts_as_cost(in_turn, tmp_path):
+    run = copied(in_turn, tmp_path / "run")
+    walls = [read_summary(run.branch_folder(branch))["wall_s"] for branch in range(3)]
+    fuse_run(run, use=(0, 2))
+    cost = evaluate_run(run)["cost"]
+    assert cost["wall_s_sum"] == pytest.approx(sum(walls))
+    assert cost["wall_s_longest"] == pytest.approx(walls[1] + max(walls[0], walls[2]))
 
 
 def test_the_time_with_a_machine_for_every_branch_is_that_of_two_trainings(in_turn):

@@ -38,6 +38,7 @@ def fake(name: str, seed: int, fused: float, branches: list[float], **changes) -
         "n_eval": 100,
         "branches": entries,
         "fused": {"top1": fused, "nll": 1.0, "ece": 0.1},
+        "fusion": {"rule": "learned"},
         "rules": rules,
         "reference": {"best_branch": {"top1": branches[0]}},
         "cost": {**cost, "wall_s_sum": 260.0, "cpu_s_sum": 240.0, "store_bytes_per_branch": 1e6},
@@ -121,6 +122,15 @@ def test_a_head_is_shown_where_every_seed_has_one(tmp_path):
     assert [row[5] for row in summary_table(found).rows] == [""]
     found = record(tmp_path, fake(SUB4, 1, 0.70, [0.6, 0.5], rules=rules))
     assert [row[5] for row in summary_table(found).rows] == ["80.00 ± 0.00 %"]
+
+
+@pytest.mark.parametrize("name", ["name", "n_eval", "cost", "rules", "environment", "fusion", "branches"])
+def test_a_result_that_lacks_something_is_damaged(tmp_path, name):
+    run = fake(SUB4, 0, 0.7, [0.6])
+    del run[name]
+    write_document(tmp_path / "x.json", run)
+    with pytest.raises(CorruptionError, match=rf"x\.json is no result that can be read: {name}"):
+        read_results(tmp_path)
 
 
 def test_systems_of_equal_cost_stand_together(tmp_path):

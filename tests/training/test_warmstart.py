@@ -1,18 +1,20 @@
 """A branch that starts from the final weights of another one: what is carried over, what is refused, what is said."""
 
-import shutil
 from dataclasses import replace
 
 import pytest
 import torch
-from tests.training.tiny import CONFIG, CrashError, crash_at, outcome, with_training
+from tests.pictures import make_folder
+from tests.training.tiny import CANVAS, CONFIG, CrashError, crash_at, outcome, tiny_network, with_training
 from torch.nn import functional
 
 from bandwise.checkpoints.branch import load_branch
-from bandwise.checkpoints.folder import read_checkpoint, steps
+from bandwise.checkpoints.folder import read_checkpoint, steps, weights_digest
 from bandwise.errors import CorruptionError, IncompatibleError, UsageError
+from bandwise.sources.folder import FolderSource
+from bandwise.store.split import split_dataset
 from bandwise.training.trainer import train_branch
-from bandwise.training.warmstart import carry_filters, find_branch, load_from_branch
+from bandwise.training.warmstart import carry_filters, known_start, load_from_branch
 
 WARM = replace(CONFIG, branches="0;0,1;2", initial_branch=0)
 
@@ -51,23 +53,27 @@ def test_one_band_to_another_keeps_the_filters_themselves():
     assert torch.equal(carry_filters(filters, source=(0,), target=(2,)), filters)
 
 
-def test_a_branch_starts_where_the_other_ended(store_path, tmp_path, first):
-    still = with_training(WARM, lr=1e-12, warmup_epochs=0, epochs=1, weight_decay=0.0, model_ema=False)
-    summary = train_branch(still, store_path, tmp_path / "branch-01", 1, start=first)
-    assert summary["from_scratch"] is False
-    assert summary["initial_checkpoint"] == {"name": "branch-00", "sha256": find_branch(first).sha256}
-    ended = load_branch(first).network.state_dict()
-    found = read_checkpoint(steps(tmp_path / "branch-01")[0]).model
-    for name, value in found.items():
-        if value.is_floating_point() and "running" not in name:
-            expected = ended[name]
-            if name == "stem.0.weight":
-                assert value[:, 3:].abs().max() < 1e-9
-                value = value[:, :3]
-            # What the other branch answers with: the moving average, not the last weights.
-            torch.testing.assert_close(value, expected, rtol=0, atol=1e-6)
-    raw = read_checkpoint(steps(first)[0]).model
+def test_a_branch_starts_where_the_other_ended(first):
+    network = tiny_network("", num_classes=3, in_channels=6, input_size=10)
+    start = known_start(first)
+    assert start is not None
+    load_from_branch(network, start, bands=(0, 1))
+    # What the other branch answers with: the moving average, not the last weights.
+    ended, raw = load_branch(first).network.state_dict(), read_checkpoint(steps(first)[0]).model
+    found = network.state_dict()
+    assert torch.equal(found["stem.0.weight"][:, 3:], torch.zeros(6, 3, 3, 3))
+    assert torch.equal(found["stem.0.weight"][:, :3], ended["stem.0.weight"])
+    assert all(torch.equal(value, ended[name]) for name, value in found.items() if name != "stem.0.weight")
     assert not torch.equal(raw["classifier.2.weight"], ended["classifier.2.weight"])
+
+
+def test_summary_and_checkpoint_say_where_a_branch_started(store_path, tmp_path, first):
+    summary = train_branch(WARM, store_path, tmp_path / "branch-01", 1, start=first)
+    assert summary["from_scratch"] is False
+    assert summary["initial_checkpoint"] == {"name": "branch-00", "sha256": weights_digest(first)}
+    assert (
+        read_checkpoint(steps(tmp_path / "branch-01")[0]).state["initial_checkpoint"] == summary["initial_checkpoint"]
+    )
 
 
 def test_a_source_from_scratch_is_the_same_training_as_without_a_warm_start(store_path, tmp_path, first):
@@ -106,19 +112,42 @@ def test_it_is_not_continued_from_other_weights(store_path, tmp_path, first):
         train_branch(replace(WARM, initial_branch=None), store_path, tmp_path / "parts", 1)
 
 
-def test_other_classes_and_damaged_weights_are_refused(tmp_path, first):
-    facts = {"bands": (0, 1), "channels": 3}
-    network = load_branch(first).network
-    with pytest.raises(IncompatibleError, match="was trained on 3 classes and 3 colours"):
-        load_from_branch(network, find_branch(first), classes=("a", "b", "c", "d"), **facts)
-    shutil.copytree(first, tmp_path / "branch-00")
-    weights = steps(tmp_path / "branch-00")[0] / "model.safetensors"
+def test_a_source_of_another_run_is_refused_before_training(store_path, tmp_path, first):
+    for name, other in (("seed", with_training(WARM, seed=1)), ("lr", with_training(WARM, lr=0.01))):
+        train_branch(other, store_path, tmp_path / name, 0)
+        with pytest.raises(IncompatibleError, match="was trained with another configuration"):
+            train_branch(WARM, store_path, tmp_path / "branch-01", 1, start=tmp_path / name)
+    train_branch(replace(WARM, initial_branch=None), store_path, tmp_path / "second", 2)
+    with pytest.raises(IncompatibleError, match="was trained with another configuration"):
+        train_branch(WARM, store_path, tmp_path / "branch-01", 1, start=tmp_path / "second")
+    pictures = make_folder(tmp_path / "pictures", classes=3, train=14, val=3, side=CANVAS)
+    split_dataset(FolderSource(pictures), WARM.split, tmp_path / "store")
+    with pytest.raises(IncompatibleError, match="other samples, classes or pixels"):
+        train_branch(WARM, tmp_path / "store", tmp_path / "branch-01", 1, start=first)
+    assert not list((tmp_path / "branch-01").glob("step-*"))
+
+
+def test_a_started_branch_goes_on_without_its_source(store_path, tmp_path, first):
+    train_branch(WARM, store_path, tmp_path / "whole", 1, start=first)
+    with pytest.raises(CrashError):
+        train_branch(WARM, store_path, tmp_path / "parts", 1, start=first, on_step=crash_at(5))
+    train_branch(WARM, store_path, tmp_path / "parts", 1, start=tmp_path / "not here")
+    assert outcome(tmp_path / "parts") == outcome(tmp_path / "whole")
+
+
+def test_a_damaged_source_is_refused_with_what_to_do(store_path, tmp_path, first):
+    weights = steps(first)[0] / "model.safetensors"
     weights.write_bytes(weights.read_bytes()[:-1] + b"x")
-    with pytest.raises(CorruptionError, match="is altered"):
-        load_from_branch(network, find_branch(tmp_path / "branch-00"), classes=load_branch(first).classes, **facts)
+    with pytest.raises(CorruptionError, match=r"is altered.*train it first \(`bandwise train --branch 0`\)"):
+        train_branch(WARM, store_path, tmp_path / "branch-01", 1, start=first)
 
 
 @pytest.mark.parametrize("wrong", [-1, 3])
 def test_a_source_that_does_not_exist_is_refused(wrong):
     with pytest.raises(UsageError, match=r"initial_branch is .*None or a branch, 0 to 2"):
         replace(WARM, initial_branch=wrong)
+
+
+def test_one_branch_alone_has_nothing_to_start_from():
+    with pytest.raises(UsageError, match="None where there is only one branch"):
+        replace(CONFIG, branches="0", initial_branch=0)

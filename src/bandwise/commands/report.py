@@ -32,11 +32,12 @@ class Arguments:
     """Instead of a page: print the tables of the results recorded in this folder."""
     table: Which | Literal["expected", "seed", "sets"] = "summary"
     """With --results: the short table of the README (summary), all tables, comparisons and predictions (evidence), or
-    what `bandwise recipes` says of cost and result, as JSON (expected; --into then writes whole files).
+    what `bandwise recipes` says of cost and result, as JSON (expected).
     seed: the published ImageNet tables with our columns beside them, from --results or `results/`. sets: the recipe
     sets."""
     into: tuple[Path, ...] = ()
-    """With --results or --table: write that table between the marks of these Markdown files."""
+    """With --results or --table: write that table between the marks of these Markdown files (expected: replace these
+    JSON files)."""
     json: bool = False
     """Print one JSON object."""
 
@@ -44,6 +45,7 @@ class Arguments:
 def main(argv: Sequence[str]) -> Outcome:
     """Render."""
     arguments = parse(Arguments, argv, "report")
+    _require_one_purpose(arguments)
     if arguments.table == "seed" or arguments.table == "sets":
         return _published(arguments.table, arguments)
     if arguments.table == "expected":
@@ -62,9 +64,22 @@ def main(argv: Sequence[str]) -> Outcome:
     return Outcome({"report": str(page)}, f"wrote {page}")
 
 
+def _require_one_purpose(arguments: Arguments) -> None:
+    """Refuse flags that would do nothing."""
+    tables = arguments.results is not None or arguments.table in ("seed", "sets", "expected")
+    if tables and arguments.runs:
+        raise UsageError(f"the runs {[str(run) for run in arguments.runs]} have no part in tables of recorded results")
+    if tables and arguments.out is not None:
+        raise UsageError(f"--out {arguments.out} is for the page of a run; tables go --into files")
+    if not tables and (arguments.into or arguments.table != "summary"):
+        raise UsageError("--into and --table are about recorded results; name their folder with --results")
+
+
 def _expected(arguments: Arguments) -> Outcome:
     if arguments.results is None:
         raise UsageError("--table expected is made from recorded results; name their folder with --results")
+    if other := [str(path) for path in arguments.into if path.suffix != ".json"]:
+        raise UsageError(f"--table expected replaces whole files of JSON, and {other} are none; name .json files")
     text = expected_json(read_results(arguments.results))
     for path in arguments.into:
         write_text(path, text)

@@ -12,9 +12,9 @@ from bandwise.commands.parsing import parse, require_out
 from bandwise.commands.run import run_config
 from bandwise.configfile import config_from_dict, differences
 from bandwise.errors import CorruptionError, UsageError
-from bandwise.launch.evaluate import RESULTS_FORMAT, evaluate_run
+from bandwise.launch.evaluate import evaluate_run
+from bandwise.report.recorded import read_result
 from bandwise.runs import open_run
-from bandwise.sealing import read_document
 
 _EXIT_DIFFERENT = 1
 _COMPARED = ("n_eval", "chance", "branches", "fused", "fusion", "rules", "reference", "leave_one_out", "answers")
@@ -43,9 +43,11 @@ def main(argv: Sequence[str]) -> Outcome:
     """Repeat and compare."""
     arguments = parse(Arguments, argv, "reproduce")
     out = require_out(arguments.out)
-    recorded = read_document(arguments.result)
-    if recorded.get("format") != RESULTS_FORMAT or recorded.get("crops") != 1:
-        raise UsageError(f"{arguments.result} is no recorded result of the centre crop")
+    recorded = read_result(arguments.result)
+    if recorded.get("crops") != 1:
+        raise UsageError(
+            f"{arguments.result} is a result of {recorded.get('crops')} crops; name one of the centre crop"
+        )
     try:
         config = config_from_dict(recorded["config"])
     except UsageError as error:
@@ -60,6 +62,9 @@ def main(argv: Sequence[str]) -> Outcome:
         "different": changed,
         "environment": other_environment(recorded, found),
     }
+    # Results of earlier versions do not say which images they are of.
+    if recorded["data"].get("digest", found["data"]["digest"]) != found["data"]["digest"]:
+        summary["environment"].append("data: the store is of other images, classes or pixels")
     top1 = f"top-1 recorded {percent(summary['recorded'])}, repeated {percent(summary['repeated'])}"
     if not changed:
         return Outcome(summary, f"{recorded['name']}: {top1}; every figure is equal to the last digit")
@@ -73,7 +78,7 @@ def other_environment(recorded: dict[str, Any], found: dict[str, Any]) -> list[s
 
     def deciding(environment: dict[str, Any]) -> dict[str, Any]:
         hardware = environment["hardware"]
-        return {"versions": environment["versions"], **{name: hardware[name] for name in _DECIDE_BITS}}
+        return {"versions": environment["versions"], **{name: hardware.get(name) for name in _DECIDE_BITS}}
 
     return differences(deciding(recorded["environment"]), deciding(found["environment"]))
 
@@ -82,7 +87,7 @@ def _expected(other: Sequence[str]) -> str:
     if not other:
         return "processor and versions are those of the record, so the digits should be equal: something is wrong"
     return (
-        "equal digits are promised for the same processor and versions only; here other than recorded:\n  "
+        "equal digits are promised for the same images, processor and versions only; here other than recorded:\n  "
         + "\n  ".join(other)
     )
 

@@ -22,6 +22,7 @@ from bandwise.store.place import require_apart
 from bandwise.store.preview import write_preview
 from bandwise.store.split import split_dataset
 from bandwise.store.workers import DECODE_TIMEOUT_S
+from bandwise.training.initial import find_initial
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -128,6 +129,9 @@ def prepare(config: RunConfig, out: Path, *, store: Path | None = None, **option
     source = open_source(config.data)
     require_apart(source, out)
     require_networks(config, channels=source.channels, num_classes=len(source.classes))
+    if not any(out.glob("branch-*/*")):
+        # Before hours of splitting; what is trained already may have been moved away from its file.
+        find_initial(config.network)
     run = create_run(out, config, None if store is None else store.expanduser())
     say(f"{config.name}: splitting {source.name} into {config.split.stride**2} bands in {run.store_path}")
     with stop_requested() as received:

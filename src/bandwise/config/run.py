@@ -58,10 +58,10 @@ class RunConfig:
             )
         last = len(self.groups()) - 1
         require(
-            self.initial_branch is None or 0 <= self.initial_branch <= last,
+            self.initial_branch is None or (last > 0 and 0 <= self.initial_branch <= last),
             "initial_branch",
             self.initial_branch,
-            f"None or a branch, 0 to {last}",
+            f"None or a branch, 0 to {last}" if last else "None where there is only one branch",
         )
 
     def source_of(self, branch: int) -> int | None:

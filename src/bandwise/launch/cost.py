@@ -12,7 +12,7 @@ from bandwise.config import RunConfig, SplitConfig, TrainingConfig
 from bandwise.errors import UsageError
 from bandwise.models.cost import saved_activation_bytes
 from bandwise.models.zoo import counts, macs
-from bandwise.runs import Run
+from bandwise.runs import Run, read_summary
 from bandwise.store.format import Store
 
 
@@ -59,10 +59,20 @@ def require_networks(config: RunConfig, *, channels: int, num_classes: int) -> N
     """Check that the network of every branch can be built and takes its input, before hours of splitting.
 
     Raises:
-        UsageError: as `branch_cost`; one error for all branches.
+        UsageError: as `branch_cost`, one error for all branches; or a branch cannot start from the one it names.
     """
-    for branch in range(len(config.groups())):
+    groups = config.groups()
+    for branch in range(len(groups)):
         branch_cost(config, branch, channels=channels, num_classes=num_classes)
+    if config.initial_branch is None:
+        return
+    shapes = {len(group): _shapes(_network_only(config), len(group), channels, num_classes) for group in groups}
+    if any(found != shapes[len(groups[config.initial_branch])] for found in shapes.values()):
+        raise UsageError(
+            f"initial_branch is {config.initial_branch}, but in {config.network.model} more than the first convolution "
+            f"depends on the number of bands, and the groups of {config.branches!r} have {sorted(shapes)}: give every "
+            "branch as many bands, or leave initial_branch out"
+        )
 
 
 def train_crop(config: RunConfig) -> int:
@@ -109,19 +119,32 @@ def _kept(config: RunConfig, bands: int, channels: int, num_classes: int) -> int
         ) from error
 
 
+def _shapes(config: RunConfig, bands: int, channels: int, num_classes: int) -> dict[str, torch.Size]:
+    """Return the shapes of all weights but those of the first convolution, which a warm start adapts."""
+    network = _on_meta(config, bands, channels, num_classes)
+    first = next((f"{name}.weight" for name, layer in network.named_modules() if isinstance(layer, nn.Conv2d)), "")
+    return {name: value.shape for name, value in network.state_dict().items() if name != first}
+
+
 def _on_meta(config: RunConfig, bands: int, channels: int, num_classes: int) -> nn.Module:
     with torch.device("meta"):
         return build_network(config, num_classes=num_classes, bands=bands, channels=channels)
 
 
-def _longest(config: RunConfig, branches: list[dict[str, Any]]) -> float:
-    """Return the time of the longest chain of trainings that wait for each other."""
-    walls = {entry["branch"]: entry["wall_s"] for entry in branches}
-    # A source that is not fused is not in the entries; its time is then not known here.
-    return max(
-        wall if (source := config.source_of(branch)) is None else wall + walls.get(source, 0.0)
-        for branch, wall in walls.items()
-    )
+def _times(run: Run, branches: list[dict[str, Any]]) -> dict[str, float | None]:
+    """Add up times; a branch that others start from counts also where it is not fused, if its summary is here."""
+    times = {entry["branch"]: (entry["wall_s"], entry["cpu_s"]) for entry in branches}
+    source = run.config.initial_branch
+    if source is not None and source not in times and (run.branch_folder(source) / "summary.json").exists():
+        summary = read_summary(run.branch_folder(source))
+        times[source] = summary["wall_s"], summary.get("cpu_s")
+    walls, cpus = {branch: wall for branch, (wall, _) in times.items()}, [cpu for _, cpu in times.values()]
+    before = {branch: run.config.source_of(branch) for branch in walls}
+    return {
+        "wall_s_longest": max(wall + walls.get(before[branch], 0.0) for branch, wall in walls.items()),
+        "wall_s_sum": sum(walls.values()),
+        "cpu_s_sum": None if None in cpus else sum(cpus),
+    }
 
 
 def total_cost(run: Run, store: Store, branches: list[dict[str, Any]]) -> dict[str, Any]:
@@ -129,14 +152,12 @@ def total_cost(run: Run, store: Store, branches: list[dict[str, Any]]) -> dict[s
 
     Returns:
         Per-branch maxima and totals. `wall_s_longest` is the time with a machine for every branch, the branch that the
-        others start from before them; `wall_s_sum` is the
-        machine time spent in all; `cpu_s_sum` is the processor time, which a busy machine hardly changes, or None where
-        a branch was trained by a version that did not measure it.
+        others start from before them; `wall_s_sum` is the machine time spent in all; `cpu_s_sum` is the processor
+        time, which a busy machine hardly changes, or None where a branch was trained by a version that did not measure
+        it.
     """
     bands = sorted({band for group in run.groups for band in group})
     store_bytes = [entry["store_bytes"] for entry in branches]
-    walls = [entry["wall_s"] for entry in branches]
-    cpus = [entry["cpu_s"] for entry in branches]
     return {
         "params_per_branch": max(entry["params"] for entry in branches),
         "params_total": sum(entry["params"] for entry in branches),
@@ -146,9 +167,7 @@ def total_cost(run: Run, store: Store, branches: list[dict[str, Any]]) -> dict[s
         "gmacs_total": sum(entry["gmacs"] for entry in branches),
         "activation_bytes_per_image_per_branch": max(entry["activation_bytes_per_image"] for entry in branches),
         "activation_bytes_per_image_total": sum(entry["activation_bytes_per_image"] for entry in branches),
-        "wall_s_longest": _longest(run.config, branches),
-        "wall_s_sum": sum(walls),
-        "cpu_s_sum": None if None in cpus else sum(cpus),
+        **_times(run, branches),
         "store_bytes_per_branch": max(store_bytes),
         "store_bytes_total": sum(store.band_bytes(band) for band in bands),
     }

@@ -21,6 +21,7 @@ from bandwise.fusion.rules import RULES, Fusion, fit
 from bandwise.fusion.saved import HEAD_RULE, head_record, read_fusion, save_fusion
 from bandwise.launch.cost import activation_bytes, branch_cost, total_cost
 from bandwise.launch.head import score_head, train_head
+from bandwise.launch.starts import require_own_starts
 from bandwise.provenance import environment
 from bandwise.runs import RUN_NAME, Run, read_summary
 from bandwise.sealing import read_document, write_document
@@ -98,8 +99,10 @@ def fuse_run(
 
     Raises:
         UsageError: there is no holdout, a branch is missing, or a head is asked for more than the centre crop.
+        IncompatibleError: a branch started from other weights than those of the branch it names.
     """
     chosen = trained_branches(run, use)
+    require_own_starts(run, chosen)
     rule = rule or run.config.fusion.rule
     if rule == HEAD_RULE:
         if crops != 1:
@@ -120,6 +123,7 @@ def evaluate_run(run: Run, *, crops: int = 1, crops_from: CropsFrom = AUTO, with
 
     Raises:
         UsageError: nothing is fused yet, or the store has no reported set.
+        IncompatibleError: a branch started from other weights than those of the branch it names.
     """
     if with_head and crops != 1:
         raise UsageError(f"a fusion head works on the centre crop, not on {crops} crops; leave --head out")
@@ -129,6 +133,7 @@ def evaluate_run(run: Run, *, crops: int = 1, crops_from: CropsFrom = AUTO, with
     path = run.fusion_path(crops)
     fusion = read_fusion(path) if path.exists() else fuse_run(run, crops=crops, crops_from=crops_from)
     chosen = tuple(fusion.branches)
+    require_own_starts(run, chosen)
     holdout = load_branches(ensure_logits(run, "holdout", crops, chosen, crops_from))
     paths = ensure_logits(run, "val", crops, chosen, crops_from)
     reported = load_branches(paths)
@@ -225,6 +230,7 @@ def _reference(branches: list[dict[str, Any]]) -> dict[str, Any]:
 def _data_entry(store: Store) -> dict[str, Any]:
     return {
         "name": store.manifest["source"]["name"],
+        "digest": store.digest,
         "classes": list(store.classes),
         "n_train": store.rows("train"),
         "n_holdout": store.rows("holdout"),

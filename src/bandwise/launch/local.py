@@ -54,11 +54,12 @@ class Failure:
 
 
 class BranchesFailed(BandwiseError):
-    """Some branches could not be trained; the others are finished and kept. The exit code is that of the first."""
+    """Some branches could not be trained; others are finished and kept. The exit code is that of the first."""
 
     def __init__(self, failures: Sequence[Failure], total: int) -> None:
         lines = "\n  ".join(f"{failure.task}: {failure.reason}" for failure in failures)
-        super().__init__(f"{len(failures)} of {total} branches failed, the others are finished:\n  {lines}")
+        others = ", the others are finished" if total > len(failures) else ""
+        super().__init__(f"{len(failures)} of {total} branches failed{others}:\n  {lines}")
         self.exit_code = failures[0].exit_code
 
 
@@ -112,6 +113,9 @@ def train_tasks(tasks: Sequence[Task], *, jobs: int = 1) -> None:
 def _in_turn(tasks: Sequence[Task]) -> list[Failure]:
     failures: list[Failure] = []
     for task in tasks:
+        if (failure := _without_source(task, failures)) is not None:
+            failures.append(failure)
+            continue
         try:
             train_one(task)
         except Preempted:
@@ -120,6 +124,14 @@ def _in_turn(tasks: Sequence[Task]) -> list[Failure]:
             say(f"{task} failed: {error}")
             failures.append(Failure(task, str(error), error.exit_code))
     return failures
+
+
+def _without_source(task: Task, failures: Sequence[Failure]) -> Failure | None:
+    """Return why a branch cannot start: the one whose weights it starts from has failed."""
+    failed = next((failure for failure in failures if failure.task == task.source), None)
+    if failed is None:
+        return None
+    return Failure(task, f"not started, for it starts from branch {failed.task.branch}", failed.exit_code)
 
 
 def _in_processes(tasks: Sequence[Task], jobs: int) -> list[Failure]:
@@ -132,7 +144,10 @@ def _in_processes(tasks: Sequence[Task], jobs: int) -> list[Failure]:
             ready = [task for task in waiting if task.source not in running and task.source not in waiting]
             for task in ready[: jobs - len(running)]:
                 waiting.remove(task)
-                running[task] = _start(task)
+                if (failure := _without_source(task, failures)) is None:
+                    running[task] = _start(task)
+                else:
+                    failures.append(failure)
             time.sleep(_POLL_S)
             if received() is not None and not stopping:
                 stopping = True

@@ -14,6 +14,7 @@ from bandwise.atomic import sha256_file
 from bandwise.checkpoints.folder import Checkpoint, read_checkpoint, steps
 from bandwise.errors import BandwiseError, CorruptionError, IncompatibleError, UsageError
 from bandwise.fusion.saved import read_fusion
+from bandwise.launch.starts import foreign_starts
 from bandwise.runs import RUN_NAME, Run, open_run, read_logits, read_summary
 from bandwise.sealing import read_document, read_rows
 from bandwise.store.checks import find_problems
@@ -71,6 +72,10 @@ def check_run(path: Path) -> Findings:
             number = int(match[1])
             if (checkpoint := _check_branch(run, number, folder, found)) is not None:
                 newest[number] = checkpoint
+    if run is not None:
+        with contextlib.suppress(CorruptionError):
+            # A damaged document is told of under its own name.
+            found.problems |= {run.branch_folder(k).name: why for k, why in foreign_starts(run, list(newest)).items()}
     for file in sorted(path.glob("logits/*/*.safetensors")):
         name = file.relative_to(path).as_posix()
         with found.noting(name, "logits"):

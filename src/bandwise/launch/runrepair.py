@@ -5,6 +5,7 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
+from bandwise.atomic import write_bytes
 from bandwise.checkpoints.folder import Checkpoint, read_checkpoint, set_aside, steps
 from bandwise.errors import CorruptionError, IncompatibleError, UsageError
 from bandwise.launch.local import Task, train_one
@@ -82,10 +83,12 @@ def _repair_branch(run: Run, number: int, found: Findings, done: list[str]) -> N
         if newest is None:
             say(f"{folder.name} has no valid checkpoint: copy a good one there, or remove the folder to train it again")
             return
+        summary = folder / SUMMARY_NAME
+        intact = summary.read_bytes() if summary.exists() and f"{folder.name}/{SUMMARY_NAME}" not in broken else None
         documents = [name for name in (METRICS_NAME, SUMMARY_NAME) if f"{folder.name}/{name}" in broken]
         if documents or not finished(newest):
             # Without it training looks at the checkpoint, closes the last epoch again and writes both documents.
-            (folder / SUMMARY_NAME).unlink(missing_ok=True)
+            summary.unlink(missing_ok=True)
         if METRICS_NAME in documents:
             write_rows(folder / METRICS_NAME, newest.state["position"]["history"])
     if not finished(newest):
@@ -95,6 +98,9 @@ def _repair_branch(run: Run, number: int, found: Findings, done: list[str]) -> N
         with _saying(folder.name):
             train_one(Task(run, number))
             done.append(f"{folder.name}/{' and '.join(documents)}: written again from the last checkpoint")
+        if intact is not None and not summary.exists():
+            # It could not be done, and what was good before must not be lost.
+            write_bytes(summary, intact)
 
 
 def _set_damaged_aside(folder: Path, broken: set[str], done: list[str]) -> Checkpoint | None:

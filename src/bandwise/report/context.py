@@ -126,7 +126,7 @@ def notes(first: RunView, controls: Sequence[RunView]) -> list[str]:
         if lost:
             found.append(f"{view.name}: {lost} reported images could not be read and are not scored.")
         if not all(entry.get("from_scratch", True) for entry in view.results["branches"]):
-            found.append(f"{view.name}: {_start(view.config)}.")
+            found += [f"{view.name}: {said}." for said in _starts(view.config, view.results["branches"])]
     machines = {
         json.dumps(view.results["environment"].get("hardware"), sort_keys=True)
         for view in (first, *controls)
@@ -137,13 +137,18 @@ def notes(first: RunView, controls: Sequence[RunView]) -> list[str]:
     return found
 
 
-def _start(config: RunConfig | None) -> str:
-    if config is None or config.initial_branch is None:
-        return "some branches started from weights of another training"
-    return (
-        f"the branches started from the final weights of branch {config.initial_branch}, trained before them; "
-        "one file was sent, and the time of two trainings passes where every branch has a machine"
-    )
+def _starts(config: RunConfig | None, branches: Sequence[dict[str, Any]]) -> list[str]:
+    """Say where the branches that were not trained from scratch started from."""
+    source = None if config is None else config.initial_branch
+    said = []
+    if any(entry["branch"] == source or source is None for entry in branches if not entry.get("from_scratch", True)):
+        said.append("some branches started from weights of another training")
+    if source is not None:
+        said.append(
+            f"the other branches started from the final weights of branch {source}, trained before them; one folder "
+            "was sent, and with a machine for every branch it takes the time of two trainings"
+        )
+    return said
 
 
 def provenance_folds(views: Sequence[RunView]) -> tuple[Fold, ...]:

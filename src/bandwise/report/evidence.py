@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from bandwise.atomic import write_text
-from bandwise.errors import CorruptionError, UsageError
+from bandwise.errors import UsageError
 from bandwise.report.evidence_tables import (
     branch_cost_tables,
     comparison_table,
@@ -13,14 +13,13 @@ from bandwise.report.evidence_tables import (
     summary_table,
 )
 from bandwise.report.predictions import predictions_table
+from bandwise.report.recorded import read_result
 from bandwise.report.statistics import Results, seed_of, spread
 from bandwise.report.tables import Table, to_markdown
-from bandwise.sealing import read_document
 
 BEGIN, END = "<!-- results -->", "<!-- /results -->"
 Which = Literal["summary", "evidence"]
 
-_FORMAT = "bandwise-results"
 _SENTENCES = (
     ("photos-sub4", "photos-baseline"),
     ("photos-sub4", "photos-lowres4"),
@@ -39,9 +38,7 @@ def read_results(folder: Path, crops: tuple[int, ...] = (1,)) -> Results:
     """
     found: dict[str, list[dict[str, Any]]] = {}
     for path in sorted(folder.glob("*.json")):
-        content = read_document(path)
-        if content.get("format") != _FORMAT:
-            raise CorruptionError(f"{path} is no result of a run")
+        content = read_result(path)
         # Ten crops are another figure of the same run; the tables are of one kind.
         if content.get("crops", 1) in crops:
             found.setdefault(content["name"], []).append(content)

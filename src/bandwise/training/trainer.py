@@ -33,7 +33,7 @@ from bandwise.training.determinism import choose_device, reproducible
 from bandwise.training.initial import InitialCheckpoint, find_initial, load_initial, require_same_start
 from bandwise.training.loop import SUMMARY_NAME, BranchLoop
 from bandwise.training.preflight import check_store
-from bandwise.training.warmstart import InitialBranch, find_branch, load_from_branch
+from bandwise.training.warmstart import InitialBranch, find_branch, known_start, load_from_branch
 
 
 def train_branch(
@@ -87,21 +87,27 @@ def train_branch(
             raise CorruptionError(
                 f"{folder} has a {SUMMARY_NAME} but no checkpoint; copy its checkpoints back, or remove the folder"
             )
-        initial = find_initial(config.network) if config.source_of(branch) is None else _start(config, branch, start)
-        started = initial and initial.to_dict()
-        if checkpoint is not None:
-            require_same_start(checkpoint.state.get("initial_checkpoint"), started, str(folder))
         store = open_store(store_path, bands)
         require_same_split(store, replace(config.split, bands=format_bands(bands)))
         check_store(store, config)
+        initial = _starting_point(config, branch, start, store, resumed=checkpoint is not None)
+        started = initial and initial.to_dict()
+        if checkpoint is not None:
+            saved = checkpoint.state.get("initial_checkpoint")
+            if initial is None and saved is not None and config.source_of(branch) is not None:
+                # The branch it started from is not here; its weights are no longer needed.
+                started = saved
+            require_same_start(saved, started, str(folder))
         description |= {
             "config_sha256": fingerprint(description),
             "store": describe_store(store, bands),
             "environment": describe_environment(config, device),
             "initial_checkpoint": started,
         }
+        # What resumes has its weights from the checkpoint.
+        load = _loader(initial, store, bands) if checkpoint is None else None
         with reproducible(config.training, device), keep_freed_memory():
-            loop = BranchLoop(config, store, folder, description, device, received, _loader(initial, store, bands))
+            loop = BranchLoop(config, store, folder, description, device, received, load)
             if checkpoint is not None:
                 require_same_store(checkpoint.state["store"], description["store"], str(folder))
                 for note in inexact(checkpoint.state["environment"], description["environment"]):
@@ -110,13 +116,19 @@ def train_branch(
             return loop.run(on_step or (lambda step: None))
 
 
-def _start(config: RunConfig, branch: int, start: Path | None) -> InitialBranch:
+def _starting_point(
+    config: RunConfig, branch: int, start: Path | None, store: Store, *, resumed: bool
+) -> InitialCheckpoint | InitialBranch | None:
+    """Return the weights to start from, checked where they will be used; None for a start from scratch."""
+    source = config.source_of(branch)
+    if source is None:
+        return find_initial(config.network)
     if start is None:
         raise UsageError(
-            f"branch {branch} starts from the weights of branch {config.initial_branch} (initial_branch), but the "
-            "folder of that branch was not given; pass it as `start`"
+            f"branch {branch} starts from the weights of branch {source} (initial_branch), but the folder of that "
+            "branch was not given; pass it as `start`"
         )
-    return find_branch(start)
+    return known_start(start) if resumed else find_branch(start, config, source, store.digest)
 
 
 def _loader(
@@ -126,8 +138,7 @@ def _loader(
     if initial is None:
         return None
     if isinstance(initial, InitialBranch):
-        facts = {"bands": bands, "channels": store.channels, "classes": store.classes}
-        return lambda network: load_from_branch(network, initial, **facts)
+        return lambda network: load_from_branch(network, initial, bands=bands)
     size = {"num_classes": len(store.classes), "bands": len(bands), "channels": store.channels}
     return lambda network: load_initial(network, initial, **size)
 

@@ -9,10 +9,12 @@ import torch
 from torch import Tensor, nn
 
 from bandwise.checkpoints.branch import load_branch
-from bandwise.checkpoints.folder import weights_digest
+from bandwise.checkpoints.folder import read_checkpoint, steps, weights_digest
 from bandwise.checkpoints.tensors import load_weights
-from bandwise.errors import IncompatibleError, UsageError
+from bandwise.config import RunConfig
+from bandwise.errors import CorruptionError, UsageError
 from bandwise.progress import say
+from bandwise.training.description import describe_branch, require_same_branch, require_same_store
 from bandwise.training.initial import name_of_first
 
 
@@ -28,25 +30,43 @@ class InitialBranch:
         return {"name": self.folder.name, "sha256": self.sha256}
 
 
-def find_branch(folder: Path) -> InitialBranch:
-    """Return a finished branch to start from.
+def find_branch(folder: Path, config: RunConfig, branch: int, digest: str) -> InitialBranch:
+    """Return a finished branch to start from, after checking that it is that branch of the same run.
+
+    Args:
+        folder: its folder.
+        config: the run.
+        branch: its number in `config.branches`.
+        digest: digest of the store.
 
     Raises:
         UsageError: it is not here, or not finished.
-        CorruptionError: the record of its weights is damaged.
+        IncompatibleError: it was trained with another configuration or on another store.
+        CorruptionError: its newest checkpoint is damaged.
     """
-    digest = weights_digest(folder)
-    if digest is None or not (folder / "summary.json").exists():
-        raise UsageError(
-            f"{folder} is not trained to its end, and this branch starts from its weights; train it first, or copy the "
-            "folder from the machine that has trained it"
-        )
-    return InitialBranch(folder, digest)
+    again = (
+        f"train it first (`bandwise train --branch {branch}`), or copy the folder from the machine that has trained it"
+    )
+    if not steps(folder) or not (folder / "summary.json").exists():
+        raise UsageError(f"{folder} is not trained to its end, and this branch starts from its weights; {again}")
+    try:
+        checkpoint = read_checkpoint(steps(folder)[0])
+    except CorruptionError as error:
+        raise CorruptionError(f"{error}; this branch starts from these weights; {again}") from error
+    require_same_branch(checkpoint.state, describe_branch(config, branch), str(folder))
+    require_same_store(checkpoint.state["store"], {"digest": digest}, str(folder))
+    known = known_start(folder)
+    assert known is not None
+    return known
 
 
-def load_from_branch(
-    network: nn.Module, initial: InitialBranch, *, bands: tuple[int, ...], channels: int, classes: Sequence[str]
-) -> None:
+def known_start(folder: Path) -> InitialBranch | None:
+    """Return a branch by the record of its newest weights, unchecked; None where it has none."""
+    sha256 = weights_digest(folder)
+    return None if sha256 is None else InitialBranch(folder, sha256)
+
+
+def load_from_branch(network: nn.Module, initial: InitialBranch, *, bands: tuple[int, ...]) -> None:
     """Copy the weights of a finished branch into a new network; the moving average of them where it keeps one.
 
     The first convolution is made for the bands of the new branch by `carry_filters`; all else is taken as it is.
@@ -55,19 +75,12 @@ def load_from_branch(
         network: as newly built, on the CPU.
         initial: where to start from.
         bands: bands of the new branch.
-        channels: colours of a band.
-        classes: class names of the store.
 
     Raises:
-        IncompatibleError: the other branch has other classes, colours or another network.
+        IncompatibleError: the other branch has another network.
         CorruptionError: its checkpoint is damaged.
     """
     source = load_branch(initial.folder)
-    if source.classes != tuple(classes) or source.channels != channels:
-        raise IncompatibleError(
-            f"{initial.folder} was trained on {len(source.classes)} classes and {source.channels} colours that are not "
-            f"those of the store ({len(classes)} and {channels}); start from a branch of the same data"
-        )
     tensors = dict(source.network.state_dict())
     first = name_of_first(network, nn.Conv2d)
     if first in tensors and source.bands != bands:
