@@ -11,6 +11,7 @@ Stages talk through these files only.
 """
 
 import os
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
@@ -34,6 +35,7 @@ from bandwise.sealing import read_document
 RUN_NAME = "run.json"
 RUN_FORMAT = "bandwise-run"
 RUN_VERSION = 1
+_OURS = re.compile(r"store|preview|branch-\d\d+|\..*")
 FREE_TRAINING = ("threads", "device", "cache", "checkpoint_steps", "keep_checkpoints", "loader_workers")
 """What may change from one call of a training to the next: no sample, order or draw depends on it."""
 
@@ -105,8 +107,9 @@ def create_run(path: Path, config: RunConfig, store_path: Path | None = None) ->
     # Asked for after the listing: the run that another process begins in between is one, whatever was listed of it.
     if marker.exists():
         return _same_run(path, config, store_path)
-    # Both may be made before the run itself: by a split into RUN/store, and by a run that was refused later.
-    if [name for name in strangers if name not in ("store", "preview") and not name.startswith(".")]:
+    # These may be there before the run itself: by a split into RUN/store, by a run that was refused later, and branches
+    # that were trained on another machine.
+    if [name for name in strangers if not _OURS.fullmatch(name)]:
         raise UsageError(f"{path} is not empty and is no run of ours (it holds {strangers[:5]}); choose another --out")
     atomic.require_writable(path)
     content = {

@@ -1,5 +1,6 @@
 """Branches that start from another one wait for it, whether in turn or at once, and nobody else does."""
 
+import json
 import shutil
 from dataclasses import replace
 
@@ -8,7 +9,7 @@ from tests.launch.conftest import CONFIG
 
 from bandwise.checkpoints.folder import weights_digest
 from bandwise.cli import main
-from bandwise.config import NetworkConfig
+from bandwise.config import NetworkConfig, to_dict
 from bandwise.errors import IncompatibleError, UsageError
 from bandwise.launch import local
 from bandwise.launch.cost import require_networks
@@ -163,3 +164,18 @@ def test_the_time_with_a_machine_for_every_branch_is_that_of_two_trainings(in_tu
     assert results["cost"]["wall_s_longest"] == walls[1] + max(walls[0], walls[2])
     assert results["cost"]["wall_s_sum"] == pytest.approx(sum(walls))
     assert [entry["from_scratch"] for entry in results["branches"]] == [False, True, False]
+
+
+def test_a_machine_with_its_own_bands_trains_its_branch_under_its_own_number(in_turn, pictures, tmp_path):
+    """As the guide has it: the store holds one band, the branch that it starts from is a copied folder."""
+    only = replace(WARM.split, bands="3")
+    split_dataset(FolderSource(pictures), only, tmp_path / "store")
+    (tmp_path / "run").mkdir()
+    shutil.copytree(in_turn.branch_folder(1), tmp_path / "run" / "branch-01")
+    config = tmp_path / "mine.json"
+    config.write_text(json.dumps(to_dict(WARM)))
+    command = ["train", str(config), "--store", str(tmp_path / "store"), "--out", str(tmp_path / "run")]
+    assert main([*command, "--branch", "2"]) == 0
+    assert weights_digest(tmp_path / "run" / "branch-02") == weights_digest(in_turn.branch_folder(2))
+    # Branch 0 needs band 0, which is not here.
+    assert main([*command, "--branch", "0"]) == 7

@@ -1,7 +1,7 @@
 """`bandwise train`: one branch, or all of them; resumes by itself."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from bandwise.commands.outcome import Outcome
@@ -14,6 +14,7 @@ from bandwise.runs import Run, create_run, leaving_no_trace, open_run, read_summ
 from bandwise.signals import follow_launcher
 from bandwise.store.compatibility import require_same_split
 from bandwise.store.format import open_store
+from bandwise.store.layout import format_bands
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,7 +62,9 @@ def main(argv: Sequence[str]) -> Outcome:
     shared = None if arguments.store is None else arguments.store.expanduser()
     store_path = _store_of(out) if shared is None else shared
     opened = open_store(store_path)
-    require_same_split(opened, arguments.settings.split)
+    # A machine that trains one branch needs the bands of that branch only.
+    needed = sorted({band for branch in branches or range(len(groups)) for band in groups[branch]})
+    require_same_split(opened, replace(arguments.settings.split, bands=format_bands(needed)))
     require_networks(arguments.settings, channels=opened.channels, num_classes=len(opened.classes))
     with leaving_no_trace(out):
         run = create_run(out, arguments.settings, shared)
