@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import re
+from pathlib import Path
 
 import pytest
 
@@ -12,6 +13,7 @@ from bandwise.errors import UsageError
 from bandwise.launch.cost import branch_cost
 from bandwise.recipes.catalog import all_recipes, find_recipe
 from bandwise.recipes.datasets import DATASETS
+from bandwise.sealing import read_document
 from bandwise.store.augment import BandAugment
 
 RECIPES = all_recipes()
@@ -107,3 +109,15 @@ def test_unknown_recipe_suggests_the_nearest():
 def test_recipes_are_frozen():
     with pytest.raises(dataclasses.FrozenInstanceError):
         RECIPES["photos-sub4"].config.name = "other"  # type: ignore[misc]
+
+
+RECORDED = sorted((Path(__file__).parents[1] / "results").glob("*.json"))
+
+
+@pytest.mark.parametrize("path", RECORDED, ids=lambda path: path.stem)
+def test_a_recorded_result_is_of_the_recipe_as_it_is_now(path):
+    """Figures are shown by the name of a recipe; a recipe that changes must be run again."""
+    recorded = config_from_dict(read_document(path)["config"])
+    now = RECIPES[recorded.name].config
+    now = dataclasses.replace(now, training=dataclasses.replace(now.training, seed=recorded.training.seed))
+    assert differences(to_dict(recorded), to_dict(now)) == []
