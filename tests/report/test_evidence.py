@@ -15,6 +15,7 @@ from bandwise.report.evidence import (
     update_between_marks,
 )
 from bandwise.report.evidence_tables import branch_cost_tables, comparison_table, cost_tables, sentences, summary_table
+from bandwise.report.headlines import Pair
 from bandwise.report.predictions import predictions_table
 from bandwise.sealing import write_document
 
@@ -77,9 +78,8 @@ def test_mean_and_spread_by_hand(results):
 
 def test_the_sentence_compares_seed_by_seed(results):
     # 70 - 69 = +1 and 72 - 73 = -1.
-    assert sentences(results, [(SUB4, BASELINE), (SUB4, "other")]) == [
-        f"{SUB4} minus {BASELINE}: 0.00 ± 1.41 points over 2 seeds."
-    ]
+    pairs = [Pair("bands", (SUB4, "fused"), (name, "fused")) for name in (BASELINE, "other")]
+    assert sentences(results, pairs) == [f"Bands: {SUB4} minus {BASELINE} is 0.00 ± 1.41 points over 2 seeds."]
 
 
 def test_the_gain_over_the_branches_is_counted(results):

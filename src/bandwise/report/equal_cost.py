@@ -18,9 +18,9 @@ def grouped(results: Results, key: Literal["macs_total", "macs_per_branch"]) -> 
         key: which multiply-adds count: of all branches, or of one.
     """
     costs = {name: _training_macs(results, name, key) for name in results}
-    by_data: dict[str, list[str]] = {}
+    by_data: dict[str, list[str]] = {runs[0]["data"]["name"]: [] for runs in results.values()}
     for name in sorted(results, key=lambda name: -costs[name]):
-        by_data.setdefault(results[name][0]["data"]["name"], []).append(name)
+        by_data[results[name][0]["data"]["name"]].append(name)
     groups: list[tuple[str, list[str]]] = []
     for data, names in by_data.items():
         for name in names:

@@ -12,6 +12,7 @@ from bandwise.report.evidence_tables import (
     sentences,
     summary_table,
 )
+from bandwise.report.headlines import README_FUSIONS, README_PAIRS
 from bandwise.report.predictions import predictions_table
 from bandwise.report.recorded import read_result
 from bandwise.report.statistics import Results, seed_of, spread
@@ -19,14 +20,6 @@ from bandwise.report.tables import Table, to_markdown
 
 BEGIN, END = "<!-- results -->", "<!-- /results -->"
 Which = Literal["summary", "evidence"]
-
-_SENTENCES = (
-    ("photos-sub4", "photos-baseline"),
-    ("photos-sub4", "photos-lowres4"),
-    ("cifar10-sub4", "cifar10-baseline"),
-    ("cifar10-sub4", "cifar10-lowres4"),
-    ("cifar10-best", "cifar10-baseline"),
-)
 
 
 def read_results(folder: Path, crops: tuple[int, ...] = (1,)) -> Results:
@@ -52,8 +45,8 @@ def read_results(folder: Path, crops: tuple[int, ...] = (1,)) -> Results:
 def evidence_markdown(results: Results, which: Which) -> str:
     """Return the short table with a sentence for each main comparison, or all tables, as Markdown."""
     if which == "summary":
-        said = [*sentences(results, _SENTENCES), *_gains(results)]
-        return to_markdown(summary_table(results)) + "".join(f"\n{sentence}\n" for sentence in said)
+        said = [*sentences(results, README_PAIRS), *_gains(results)]
+        return to_markdown(summary_table(results)) + "\n" + "".join(f"- {sentence}\n" for sentence in said)
     tables: list[Table | None] = [comparison_table(results), predictions_table(results), *cost_tables(results)]
     tables += branch_cost_tables(results)
     return "\n".join(to_markdown(table) for table in tables if table is not None)
@@ -87,5 +80,4 @@ def update_between_marks(path: Path, text: str, marks: tuple[str, str] = (BEGIN,
 
 
 def _gains(results: Results) -> list[str]:
-    recipes = dict.fromkeys(recipe for recipe, _ in _SENTENCES)
-    return [sentence for recipe in recipes if (sentence := gain_over_branches(results, recipe))]
+    return [sentence for recipe in README_FUSIONS if (sentence := gain_over_branches(results, recipe))]

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from bandwise.report.equal_cost import grouped
-from bandwise.report.headlines import PAIRS, README_ROWS, STARTED_FROM
+from bandwise.report.headlines import PAIRS, README_ROWS, STARTED_FROM, Pair
 from bandwise.report.machines import Letters, letters_of, named, training_time
 from bandwise.report.statistics import Results, difference, score_of, seed_of, spread
 from bandwise.report.tables import Table
@@ -132,15 +132,17 @@ def comparison_table(results: Results) -> Table | None:
     )
 
 
-def sentences(results: Results, pairs: Sequence[tuple[str, str]]) -> list[str]:
-    """Say in one sentence each how recipes compare with their controls, seed by seed."""
+def sentences(results: Results, pairs: Sequence[Pair]) -> list[str]:
+    """Say in one sentence each how systems compare with their controls, seed by seed."""
     found = []
-    for recipe, control in pairs:
-        measured = difference(results, (recipe, "fused"), (control, "fused"))
+    for pair in pairs:
+        measured = difference(results, pair.first, pair.second)
         if measured is not None:
             count = len(measured.points)
             seeds = "one seed" if count == 1 else f"{count} seeds"
-            found.append(f"{recipe} minus {control}: {spread(measured.points)} points over {seeds}.")
+            asked = pair.question[0].upper() + pair.question[1:]
+            systems = f"{_system(pair.first)} minus {_system(pair.second)}"
+            found.append(f"{asked}: {systems} is {spread(measured.points)} points over {seeds}.")
     return found
 
 

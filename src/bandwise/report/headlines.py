@@ -26,13 +26,9 @@ README_ROWS = {
     "cifar10-sub4": "four bands, a network each",
     "cifar10-sub4-warm": "the same, each started from the network of the low band",
     "cifar10-best": "and with the low band in every branch, fused by a head",
-    "cifar10-lowres4": "four seeds of the low band",
-    "cifar10-lowres4-warm": "the same, three started from the first",
-    "cifar10-joint4-wide": "one network of double width, all four bands",
     "cifar10-joint4-long": "one network of a branch's size, all four bands, four times as long",
     "cifar10-ensemble4": "four seeds of the whole image: four times the cost",
     "cifar10-lowres": "one network, low band: the cost of a branch",
-    "cifar10-joint4": "one network, all four bands: the cost of a branch",
     "cifar10-baseline-slim": "one network of half the width, whole image: the cost of a branch",
     "cifar10-baseline-long": "one network, whole image, four times as long",
     "cifar10-sub4-long": "four bands, a network each, four times as long",
@@ -129,3 +125,25 @@ PAIRS = (
     _fused("four bands against the whole image, eight layers", "mnist-fc8-sub4", "mnist-fc8"),
     _fused("sixteen bands against the whole image, eight layers", "mnist-fc8-sub16", "mnist-fc8"),
 )
+
+README_PAIRS = (
+    _fused("four bands against the whole image, few photographs", "photos-sub4", "photos-baseline"),
+    _fused("the same on CIFAR-10", "cifar10-sub4", "cifar10-baseline"),
+    _fused("the same for 24 epochs", "cifar10-sub4-long", "cifar10-baseline-long"),
+    _fused("each started from the network of the low band", "cifar10-sub4-warm", "cifar10-baseline"),
+    _fused("the best system at that cost", "cifar10-best", "cifar10-baseline"),
+    Pair("the same with a head for both", ("cifar10-best", "fused"), ("cifar10-baseline", "head")),
+    Pair(
+        "the same with a warm start for both, too", ("cifar10-best", "fused"), ("cifar10-baseline-progressive", "head")
+    ),
+    _fused(
+        "against one small network trained four times as long, the same cost of training",
+        "cifar10-best",
+        "cifar10-joint4-long",
+    ),
+    _fused("against the low band alone, the cost of a branch", "cifar10-best", "cifar10-lowres"),
+)
+"""Comparisons that the README names."""
+
+README_FUSIONS = ("photos-sub4", "cifar10-sub4", "cifar10-best")
+"""Recipes of which the README says whether the fusion is above its branches."""
