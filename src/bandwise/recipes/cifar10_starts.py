@@ -16,7 +16,7 @@ from bandwise.recipes.recipe import Recipe
 
 
 def best() -> Recipe:
-    """The best system found at this cost: the low band in every branch, started from branch 0, fused by a head."""
+    """The best system of four branches found: the low band in every one, started from branch 0, fused by a head."""
     summary = "Every branch sees the low band and starts from its network; fused by a head."
     recipe = control("best", summary, "0;0,1;0,2;0,3", initial_branch=0)
     return replace(recipe, config=replace(recipe.config, fusion=FusionConfig(rule="head")))
