@@ -1,7 +1,7 @@
 """Which recorded results are compared with which, and why.
 
-Fixed before the figures were known, but for two kinds of pairs: those with `cifar10-best`, which was chosen among systems
-of four branches by the NLL of its head on the holdout, and those with warm starts, which a trial suggested.
+Fixed before the figures were known, but for two kinds of pairs. `cifar10-best` was chosen among systems of four
+branches by the NLL of its head on the holdout; warm starts and longer training were compared after a trial of them.
 """
 
 from dataclasses import dataclass
