@@ -122,7 +122,7 @@ def comparison_table(results: Results) -> Table | None:
     if not rows:
         return None
     return Table(
-        caption="Comparisons that were planned",
+        caption="Comparisons",
         head=("question", "first", "second", "difference in points", "95 % over images", "McNemar, by seed"),
         rows=tuple(rows),
         text_columns=frozenset({0, 1, 2}),
