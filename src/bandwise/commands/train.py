@@ -63,7 +63,7 @@ def main(argv: Sequence[str]) -> Outcome:
     store_path = _store_of(out) if shared is None else shared
     opened = open_store(store_path)
     # A machine that trains one branch needs the bands of that branch only.
-    needed = sorted({band for branch in branches or range(len(groups)) for band in groups[branch]})
+    needed = tuple(sorted({band for branch in branches or range(len(groups)) for band in groups[branch]}))
     require_same_split(opened, replace(arguments.settings.split, bands=format_bands(needed)))
     require_networks(arguments.settings, channels=opened.channels, num_classes=len(opened.classes))
     with leaving_no_trace(out):
