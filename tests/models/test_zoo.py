@@ -22,6 +22,7 @@ FAMILIES = [
     ("vgg16", 32, "stock", 3),
     ("vgg16-sub4", 32, "stock", 3),
     ("vgg16-sub16", 32, "stock", 6),
+    ("resnet18", 28, "dense", 3),
     ("resnet34", 56, "stock", 3),
     ("resnet34", 24, "dense", 3),
     ("resnet34", 80, "dense", 3),
