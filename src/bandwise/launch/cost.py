@@ -14,6 +14,7 @@ from bandwise.models.cost import saved_activation_bytes
 from bandwise.models.zoo import counts, macs
 from bandwise.runs import Run, read_summary
 from bandwise.store.format import Store
+from bandwise.training.initial import name_of_first
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +123,7 @@ def _kept(config: RunConfig, bands: int, channels: int, num_classes: int) -> int
 def _shapes(config: RunConfig, bands: int, channels: int, num_classes: int) -> dict[str, torch.Size]:
     """Return the shapes of all weights but those of the first convolution, which a warm start adapts."""
     network = _on_meta(config, bands, channels, num_classes)
-    first = next((f"{name}.weight" for name, layer in network.named_modules() if isinstance(layer, nn.Conv2d)), "")
+    first = name_of_first(network, nn.Conv2d)
     return {name: value.shape for name, value in network.state_dict().items() if name != first}
 
 
