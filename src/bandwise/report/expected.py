@@ -3,20 +3,22 @@
 import json
 from typing import Any
 
+from bandwise.report.headlines import STARTED_FROM
 from bandwise.report.machines import letters_of, named, training_time
 from bandwise.report.statistics import Results, score_of, seed_of, spread
 
 
 def expected_json(results: Results) -> str:
     """Return cost and expected result of every recorded recipe as JSON text, sorted by name."""
-    found = {name: {"cost": _cost(runs), "expected": _expected(runs)} for name, runs in sorted(results.items())}
+    found = {name: {"cost": _cost(name, runs), "expected": _expected(runs)} for name, runs in sorted(results.items())}
     return json.dumps(found, indent=2, ensure_ascii=False) + "\n"
 
 
-def _cost(runs: list[dict[str, Any]]) -> str:
+def _cost(name: str, runs: list[dict[str, Any]]) -> str:
+    before = f", after the training of {STARTED_FROM[name]}" if name in STARTED_FROM else ""
     letters = letters_of({"": runs})
     time = training_time(runs, letters)
-    return f"{time} to train all branches on {named(letters)}" if time else "training time not measured"
+    return f"{time} to train all branches on {named(letters)}{before}" if time else "training time not measured"
 
 
 def _expected(runs: list[dict[str, Any]]) -> str:
