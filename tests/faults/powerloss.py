@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 Change = tuple[tuple[str, int | None], ...]
-"""Names of one folder that change in one step: the inode that each then stands for, or None when it is gone."""
+"""Names of one folder that change in one step: the node that each then stands for, or None when it is gone."""
 _ALL_UP_TO = 6
 
 
@@ -31,7 +31,10 @@ class Moment:
 
 @dataclass
 class Watch:
-    """Follows the syncs, renames and deletions of this process below one folder; use `install` on a monkeypatch."""
+    """Follows the syncs, renames and deletions of this process below one folder; use `install` on a monkeypatch.
+
+    A node is a number for a file or folder that is never given twice: file systems reuse the inodes of what is deleted.
+    """
 
     root: Path
     moments: list[Moment] = field(default_factory=list)
@@ -40,7 +43,9 @@ class Watch:
     def __post_init__(self) -> None:
         """Take what is there as safe."""
         self.root.mkdir(parents=True, exist_ok=True)
-        self._top = self.root.stat().st_ino
+        self._nodes: dict[int, int] = {}
+        self._count = itertools.count()
+        self._top = self._node(self.root.stat().st_ino)
         self._names: dict[int, dict[str, int]] = {self._top: {}}
         self._content: dict[int, bytes] = {}
         self._folders: set[int] = {self._top}
@@ -58,7 +63,7 @@ class Watch:
             self._look()
             self._note()
             real(descriptor)
-            self._synced(os.fstat(descriptor).st_ino)
+            self._synced(self._nodes.get(os.fstat(descriptor).st_ino))
             self._note()
 
         put(os, "fsync", fsync)
@@ -79,19 +84,24 @@ class Watch:
         self._look()
         self._note()
 
-    def _synced(self, inode: int) -> None:
-        if inode in self._folders:
-            self._safe_names[inode] = dict(self._names[inode])
-            self._pending[inode] = []
-        elif inode in self._content:
-            self._safe_content[inode] = self._content[inode]
+    def _node(self, inode: int) -> int:
+        return self._nodes.setdefault(inode, next(self._count))
+
+    def _synced(self, node: int | None) -> None:
+        if node in self._names:
+            self._safe_names[node] = dict(self._names[node])
+            self._pending[node] = []
+        elif node in self._content:
+            self._safe_content[node] = self._content[node]
 
     def _look(self) -> None:
         """Compare the folder with what it was; new names and new contents are not safe yet."""
         names: dict[int, dict[str, int]] = {}
+        inodes: set[int] = set()
         for place, folders, files in os.walk(self.root):
-            here = Path(place).stat().st_ino
-            names[here] = {name: Path(place, name).lstat().st_ino for name in (*folders, *files)}
+            inodes |= {Path(place, name).lstat().st_ino for name in (".", *folders, *files)}
+            here = self._node(Path(place).stat().st_ino)
+            names[here] = {name: self._node(Path(place, name).lstat().st_ino) for name in (*folders, *files)}
             self._folders |= {here, *(names[here][name] for name in folders)}
             for name in files:
                 self._content[names[here][name]] = Path(place, name).read_bytes()
@@ -104,6 +114,7 @@ class Watch:
                 self._safe_names.setdefault(folder, {})
                 self._pending.setdefault(folder, []).append(tuple(sorted(changed, key=lambda change: change[0])))
         self._names = names
+        self._nodes = {inode: node for inode, node in self._nodes.items() if inode in inodes}
 
     def _note(self) -> None:
         self.moments.append(
@@ -129,7 +140,7 @@ class Watch:
 
 def _lucks(moment: Moment, rng: random.Random, most: int) -> Iterator[Callable[[object], int]]:
     open_names = [(folder, index) for folder, changes in moment.pending.items() for index in range(len(changes))]
-    open_files = [inode for inode in moment.content if moment.content[inode] != moment.safe_content.get(inode)]
+    open_files = [node for node in moment.content if moment.content[node] != moment.safe_content.get(node)]
     choices: list[object] = [*open_names, *open_files]
     if len(choices) <= _ALL_UP_TO and 2 ** len(choices) <= most:
         for values in itertools.product((0, 1), repeat=len(choices)):
@@ -149,27 +160,27 @@ def _disk(moment: Moment, top: int, luck: Callable[[object], int]) -> dict[str, 
         entries = dict(moment.safe_names.get(folder, {}))
         for index, change in enumerate(moment.pending.get(folder, [])):
             if luck((folder, index)):
-                for name, inode in change:
-                    if inode is None:
+                for name, node in change:
+                    if node is None:
                         entries.pop(name, None)
                     else:
-                        entries[name] = inode
-        for name, inode in entries.items():
-            if inode in moment.folders:
+                        entries[name] = node
+        for name, node in entries.items():
+            if node in moment.folders:
                 found[prefix + name] = None
-                fill(inode, f"{prefix}{name}/")
+                fill(node, f"{prefix}{name}/")
             else:
-                found[prefix + name] = _content(moment, inode, luck)
+                found[prefix + name] = _content(moment, node, luck)
 
     fill(top, "")
     return found
 
 
-def _content(moment: Moment, inode: int, luck: Callable[[object], int]) -> bytes:
-    now, safe = moment.content[inode], moment.safe_content.get(inode)
+def _content(moment: Moment, node: int, luck: Callable[[object], int]) -> bytes:
+    now, safe = moment.content[node], moment.safe_content.get(node)
     if now == safe:
         return now
-    fate = luck(inode)
+    fate = luck(node)
     if fate == 1:
         return now
     # Half of it, the rest zeros, is what a file looks like whose length reached the disk before its blocks.

@@ -1,5 +1,6 @@
 """F4: after a power cut at any moment nothing that was promised is lost, and nothing half done looks complete."""
 
+import os
 import random
 import shutil
 from pathlib import Path
@@ -133,3 +134,27 @@ def test_a_training_without_that_line_loses_something(train_store, tmp_path, mon
     with pytest.raises(AssertionError, match=r"promised|complete"):
         check_training(watch, tmp_path, 24)
     control()
+
+
+def test_a_file_with_the_inode_of_a_deleted_folder_is_a_new_file(tmp_path, monkeypatch):
+    watch, reused = Watch(tmp_path / "watched"), False
+    with monkeypatch.context() as patch:
+        watch.install(patch.setattr)
+        for attempt in range(100):
+            folder, file = watch.root / f"folder-{attempt}", watch.root / f"file-{attempt}"
+            folder.mkdir()
+            inode = folder.stat().st_ino
+            folder.rmdir()
+            file.write_bytes(b"content")
+            reused = file.stat().st_ino == inode
+            if reused:
+                break
+            file.unlink()
+        if not reused:
+            pytest.skip("this file system does not reuse inodes")
+        with open(file, "rb") as stream:
+            os.fsync(stream.fileno())
+        watch.promise(file.name)
+    disks = [disk for moment, disk in watch.states(random.Random(3), 24) if file.name in moment.promised]
+    assert {disk.get(file.name) for disk in disks} == {b"content", None}, "its name is not safe, its content is"
+    assert all(disk.get(folder.name) is None for disk in disks)
