@@ -6,11 +6,14 @@ import json
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
 from bandwise.cli import VERBS, main
 from bandwise.commands.outcome import Outcome
+
+RESULT = Path(__file__).parents[1] / "results" / "cifar10-baseline-slim-seed0.json"
 
 
 def test_help_names_every_verb(capsys):
@@ -125,6 +128,27 @@ def test_an_error_of_the_system_has_the_code_of_its_kind(monkeypatch, capsys, nu
     monkeypatch.setattr("bandwise.commands.recipes.main", fail)
     assert main(["recipes"]) == code
     assert "the system says no" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("argv", "words"),
+    [
+        (["reproduce", str(RESULT), "--out", "file"], "file/run.json: a part of this path is a file"),
+        (
+            ["report", "--table", "expected", "--results", str(RESULT.parent), "--into", "none/x.json"],
+            "make the folder",
+        ),
+        (["report", "--table", "summary", "--results", str(RESULT.parent), "--into", "none/x.md"], "<!-- results -->"),
+    ],
+)
+def test_a_wrong_path_is_named_and_explained(argv, words, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    Path("file").touch()
+    assert main(argv) == 2
+    said = capsys.readouterr().err
+    assert words in said
+    assert "Errno" not in said
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
 
 
 def test_a_name_that_the_terminal_cannot_show_is_escaped(monkeypatch):

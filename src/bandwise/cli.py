@@ -34,19 +34,20 @@ VERBS = {
     "bench": "measure this machine, ours beside its peers",
 }
 _EXIT_UNEXPECTED = 1
+_LONGEST_PATH = 200
 _FULL = {errno.ENOSPC, errno.EDQUOT}
-# What a wrong path or a wrong permission gives; running the same command again cannot help.
+# What a wrong path or a wrong permission gives, and what to do; running the same command again cannot help.
 _UNUSABLE = {
-    errno.EACCES,
-    errno.EEXIST,
-    errno.EISDIR,
-    errno.ELOOP,
-    errno.ENAMETOOLONG,
-    errno.ENOENT,
-    errno.ENOTDIR,
-    errno.ENOTEMPTY,
-    errno.EPERM,
-    errno.EROFS,
+    errno.EACCES: "this user may not use it; name another path or change its permissions",
+    errno.EEXIST: "it exists already and is of another kind; name another path",
+    errno.EISDIR: "it is a folder where a file is wanted; name a file",
+    errno.ELOOP: "its links lead in a circle; name another path",
+    errno.ENAMETOOLONG: "its name is too long for this file system; name a shorter path",
+    errno.ENOENT: "it, or the folder that it lies in, does not exist; name one that does, or make the folder",
+    errno.ENOTDIR: "a part of this path is a file and not a folder; name another path",
+    errno.ENOTEMPTY: "the folder is not empty; name another path",
+    errno.EPERM: "this user may not use it; name another path or change its permissions",
+    errno.EROFS: "the file system can only be read; name another path",
 }
 
 
@@ -89,7 +90,7 @@ def _execute(verb: str, rest: list[str]) -> int:
     except OSError as error:
         if os.environ.get("BANDWISE_TRACEBACK"):
             raise
-        return _fail(verb, type(error).__name__, str(error), _exit_code(error), as_json)
+        return _fail(verb, type(error).__name__, _explained(error), _exit_code(error), as_json)
     return outcome.exit_code
 
 
@@ -103,6 +104,16 @@ def _exit_code(error: OSError) -> int:
     if error.errno in _FULL:
         return NoSpaceError.exit_code
     return UsageError.exit_code if error.errno in _UNUSABLE else _EXIT_UNEXPECTED
+
+
+def _explained(error: OSError) -> str:
+    """Say which path it was and what to do, where the system's own words say neither."""
+    advice = _UNUSABLE.get(error.errno or 0)
+    if advice is None or error.filename is None:
+        return str(error)
+    path = str(error.filename)
+    shown = path if len(path) <= _LONGEST_PATH else f"{path[:_LONGEST_PATH]}..."
+    return f"{shown}: {advice}"
 
 
 def _fail(verb: str, kind: str, message: str, code: int, as_json: bool) -> int:

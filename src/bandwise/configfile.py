@@ -14,6 +14,7 @@ from bandwise.config import RunConfig
 from bandwise.errors import UsageError
 
 MAX_CONFIG_BYTES = 1 << 20
+_KINDS = {int: "a whole number", float: "a number", str: "text", bool: "true or false"}
 
 ConfigT = TypeVar("ConfigT")
 
@@ -100,17 +101,18 @@ def _checked(key: str, value: Any, hint: Any) -> Any:
         if value not in typing.get_args(hint):
             raise UsageError(f"{key} is {value!r}; it must be one of {', '.join(map(str, typing.get_args(hint)))}")
         return value
-    if origin in (typing.Union, types.UnionType):
+    optional = origin in (typing.Union, types.UnionType)
+    if optional:
         if value is None:
             return None
         hint = next(option for option in typing.get_args(hint) if option is not types.NoneType)
     if hint is float and isinstance(value, int) and not isinstance(value, bool):
         return float(value)
     if type(value) is not hint:
-        hint_text = f"{hint.__name__}, not {type(value).__name__}"
+        wanted = f"{_KINDS[hint]} or null" if optional else _KINDS[hint]
         if hint is float and isinstance(value, str):
-            hint_text += " (YAML reads 1e-3 as text: write 1.0e-3 or 0.001)"
-        raise UsageError(f"{key} is {value!r}; it must be a {hint_text}")
+            wanted += " (YAML reads 1e-3 as text: write 1.0e-3 or 0.001)"
+        raise UsageError(f"{key} is {value!r}; it must be {wanted}")
     return value
 
 

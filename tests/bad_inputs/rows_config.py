@@ -120,7 +120,7 @@ def rows(trained: Trained) -> Rows:
             Case(
                 file("training: {epochs: three}"),
                 2,
-                ["training.epochs is 'three'; it must be a int, not str"],
+                ["training.epochs is 'three'; it must be a whole number"],
                 nothing_written,
             ),
             Case(file("training: {epochs: -1}"), 2, ["epochs is -1; it must be at least 1"], nothing_written),
@@ -135,7 +135,7 @@ def rows(trained: Trained) -> Rows:
                 nothing_written,
             ),
             Case(
-                file("split: {stride: true}"), 2, ["split.stride is True; it must be a int, not bool"], nothing_written
+                file("split: {stride: true}"), 2, ["split.stride is True; it must be a whole number"], nothing_written
             ),
             Case(file("split: {stride: 1}"), 0, ["would train 1 branches"], nothing_written),
             Case(file("branches: '7'"), 2, ["7"], nothing_written),
@@ -160,8 +160,8 @@ def rows(trained: Trained) -> Rows:
             Case(output("$VAR/store"), 0, (), only("here/$VAR/store")),
             Case(output("a\nb"), 0, (), only("here/a\nb")),
             Case(output("../there/x"), 0, (), only("there/x")),
-            Case(output("x/" * 2100), 2, ["File name too long"], nowhere),
-            Case(output("n" * 300), 2, ["File name too long"], nowhere),
+            Case(output("x/" * 2100), 2, ["its name is too long for this file system"], nowhere),
+            Case(output("n" * 300), 2, ["its name is too long for this file system"], nowhere),
             Case(output(os.fsdecode(b"caf\xe9")), 2, ["is not UTF-8; choose another with --out"], nowhere),
             Case(read_only_home, 2, ["cannot write in /proc/home/data"], nowhere),
         ),

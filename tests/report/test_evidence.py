@@ -133,6 +133,13 @@ def test_a_result_that_lacks_something_is_damaged(tmp_path, name):
         read_results(tmp_path)
 
 
+def test_a_seed_is_not_counted_twice(tmp_path):
+    assert len(record(tmp_path, fake(SUB4, 0, 0.7, [0.6]), fake(SUB4, 1, 0.7, [0.6]))[SUB4]) == 2
+    write_document(tmp_path / "copy.json", fake(SUB4, 0, 0.7, [0.6]))
+    with pytest.raises(UsageError, match=r"-seed0\.json and .*copy\.json are both of cifar10-sub4 with seed 0"):
+        read_results(tmp_path)
+
+
 def test_systems_of_equal_cost_stand_together(tmp_path):
     found = record(
         tmp_path,

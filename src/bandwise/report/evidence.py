@@ -26,14 +26,19 @@ def read_results(folder: Path, crops: tuple[int, ...] = (1,)) -> Results:
     """Read every recorded result with these crops, by recipe and then in the order of the seeds.
 
     Raises:
-        UsageError: the folder holds none.
+        UsageError: the folder holds none, or two of one recipe and seed.
         CorruptionError: a file is damaged or no result.
     """
     found: dict[str, list[dict[str, Any]]] = {}
+    places: dict[tuple[str, int, int], Path] = {}
     for path in sorted(folder.glob("*.json")):
         content = read_result(path)
+        key = content["name"], seed_of(content), content.get("crops", 1)
+        # Counted twice, a seed would make the spread smaller than it is.
+        if (other := places.setdefault(key, path)) != path:
+            raise UsageError(f"{other} and {path} are both of {key[0]} with seed {key[1]}; leave one of them here")
         # Ten crops are another figure of the same run; the tables are of one kind.
-        if content.get("crops", 1) in crops:
+        if key[2] in crops:
             found.setdefault(content["name"], []).append(content)
     if not found:
         raise UsageError(f"{folder} holds no results; record one with `bandwise evaluate RUN --record {folder}`")
@@ -68,10 +73,13 @@ def update_between_marks(path: Path, text: str, marks: tuple[str, str] = (BEGIN,
     """Replace what stands between two marks of a Markdown file.
 
     Raises:
-        UsageError: the marks are not there.
+        UsageError: there is no such file, it is no text, or the marks are not there.
     """
     first, last = marks
-    content = path.read_text(encoding="utf-8")
+    try:
+        content = path.read_text(encoding="utf-8")
+    except (FileNotFoundError, UnicodeDecodeError) as error:
+        raise UsageError(f"{path} is no Markdown file that is there; name one that has {first} ... {last}") from error
     head, begin, rest = content.partition(first)
     _, end, tail = rest.partition(last)
     if not begin or not end:
