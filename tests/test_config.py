@@ -1,13 +1,15 @@
 """Configuration: notation of bands, ranges, strict merging, files."""
 
 import json
+from dataclasses import replace
 
 import pytest
 
 from bandwise.config import AugmentConfig, FusionConfig, RunConfig, SplitConfig, TrainingConfig, to_dict
-from bandwise.configfile import config_from_dict, differences, merge, read_config_file
+from bandwise.configfile import config_from_dict, config_text, differences, merge, read_config_file
 from bandwise.errors import UsageError
 from bandwise.groups import parse_bands, parse_branches
+from bandwise.recipes.catalog import find_recipe
 
 
 @pytest.mark.parametrize(
@@ -120,6 +122,14 @@ def test_merging_changes_only_what_is_named():
 def test_every_field_reaches_the_dictionary_and_comes_back():
     config = RunConfig()
     assert config_from_dict(json.loads(json.dumps(to_dict(config)))) == config
+
+
+@pytest.mark.parametrize("name", ["cifar10-best", "resnet50-sub4", "cifar10-baseline-progressive"])
+def test_what_is_printed_can_be_saved_and_run(tmp_path, name):
+    config = replace(find_recipe(name).config, name="yes: 1")
+    path = tmp_path / "printed.yaml"
+    path.write_text(config_text(to_dict(config)), encoding="utf-8")
+    assert merge(RunConfig(), read_config_file(path)) == config
 
 
 @pytest.mark.parametrize(

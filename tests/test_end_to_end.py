@@ -10,6 +10,8 @@ from tests.pictures import make_folder
 
 from bandwise import provenance
 from bandwise.cli import main
+from bandwise.config import to_dict
+from bandwise.configfile import config_from_dict, read_config_file
 from bandwise.sealing import write_document
 
 FLAGS = [
@@ -226,8 +228,13 @@ def test_a_summary_that_is_none_is_an_error_not_a_crash(work, capsys, content):
 
 
 def test_dry_run_writes_nothing(work, tmp_path, capsys):
-    call(capsys, "run", str(work / "tiny.yaml"), "--out", str(tmp_path / "r"), *FLAGS, "--dry-run")
+    flags = [str(work / "tiny.yaml"), "--out", str(tmp_path / "r"), *FLAGS, "--dry-run"]
+    planned = call(capsys, "run", *flags)
     assert not (tmp_path / "r").exists()
+    assert main(["run", *flags]) == 0
+    printed = tmp_path / "printed.yaml"
+    printed.write_text(capsys.readouterr().out, encoding="utf-8")
+    assert to_dict(config_from_dict(read_config_file(printed))) == planned["config"]
 
 
 def test_logits_of_other_weights_are_predicted_again(work, capsys, tmp_path):

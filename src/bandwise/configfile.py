@@ -14,6 +14,7 @@ from bandwise.config import RunConfig
 from bandwise.errors import UsageError
 
 MAX_CONFIG_BYTES = 1 << 20
+_WIDTH = 110
 _KINDS = {int: "a whole number", float: "a number", str: "text", bool: "true or false"}
 
 ConfigT = TypeVar("ConfigT")
@@ -59,6 +60,11 @@ def read_config_file(path: Path) -> Any:
         return _StrictLoader(text).get_single_data()
     except (ValueError, yaml.YAMLError, RecursionError) as error:
         raise UsageError(f"the configuration {path} cannot be read: {error}") from error
+
+
+def config_text(config: dict[str, Any]) -> str:
+    """Return a configuration as YAML, a line or two a section, that `read_config_file` reads back."""
+    return yaml.safe_dump(config, sort_keys=False, default_flow_style=None, width=_WIDTH)
 
 
 def differences(old: dict[str, Any], new: dict[str, Any], prefix: str = "") -> list[str]:

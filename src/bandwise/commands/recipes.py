@@ -2,6 +2,7 @@
 
 import dataclasses
 import re
+import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any
@@ -11,6 +12,7 @@ import tyro
 from bandwise.commands.outcome import Outcome
 from bandwise.commands.parsing import parse
 from bandwise.config import to_dict
+from bandwise.configfile import config_text
 from bandwise.errors import UsageError
 from bandwise.recipes.catalog import all_recipes, find_recipe
 from bandwise.recipes.datasets import facts_of
@@ -73,7 +75,7 @@ def _brief(recipe: Recipe) -> str:
 def _one(recipe: Recipe, entry: dict[str, Any], notes: Sequence[str]) -> str:
     one, every = entry["cost_per_branch"], entry["cost_total"]
     published = [] if recipe.seed is None else [f"  published {_published(recipe.seed)}"]
-    settings = [f"  {key}: {value}" for key, value in entry["config"].items() if key != "name"]
+    settings = config_text({key: value for key, value in entry["config"].items() if key != "name"})
     return "\n".join(
         [
             f"{recipe.name}: {recipe.summary}",
@@ -86,7 +88,8 @@ def _one(recipe: Recipe, entry: dict[str, Any], notes: Sequence[str]) -> str:
             *published,
             *(f"  unconfirmed: {sentence}" for sentence in recipe.unconfirmed),
             *(f"  note: {note}" for note in notes),
-            *settings,
+            "  settings, as a file for `bandwise run FILE.yaml`:",
+            textwrap.indent(settings.rstrip(), "    "),
         ]
     )
 

@@ -9,6 +9,7 @@ from bandwise.commands.evaluate import evaluation_outcome
 from bandwise.commands.outcome import Outcome
 from bandwise.commands.parsing import base_config, core_count, parse, require_out, take_recipe
 from bandwise.config import RunConfig, to_dict
+from bandwise.configfile import config_text
 from bandwise.errors import UsageError
 from bandwise.launch.cost import require_networks
 from bandwise.launch.evaluate import evaluate_run, fuse_run
@@ -78,7 +79,8 @@ def main(argv: Sequence[str]) -> Outcome:
         dry_run=arguments.dry_run,
     )
     if arguments.dry_run:
-        return Outcome(results, "\n".join(f"{key}: {value}" for key, value in results.items()))
+        plan = "".join(f"# {key}: {value}\n" for key, value in results["split"].items())
+        return Outcome(results, f"{config_text(results['config'])}# what the split would write:\n{plan}".rstrip())
     page = render_report([out], out / "report.html")
     outcome = evaluation_outcome(results, arguments.max_bad or 0)
     return Outcome(outcome.result, f"{outcome.text}\nreport: {page}", outcome.exit_code)
