@@ -42,6 +42,7 @@ bench: install
 tables: install
 	$(BIN)/bandwise report --results results --table summary --into README.md
 	$(BIN)/bandwise report --results results --table evidence --into docs/evidence.md
+	$(BIN)/bandwise report --results results --chart docs/accuracy.svg
 	$(BIN)/bandwise report --results results --table expected --into src/bandwise/recipes/measured.json
 	$(BIN)/bandwise report --results results --table seed --into docs/recipes.md
 	$(BIN)/bandwise report --table sets --into docs/recipes.md

@@ -38,6 +38,8 @@ class Arguments:
     into: tuple[Path, ...] = ()
     """With --results or --table: write that table between the marks of these Markdown files (expected: replace these
     JSON files)."""
+    chart: Path | None = None
+    """With --results: draw the accuracies of the README's systems into this SVG file instead."""
     json: bool = False
     """Print one JSON object."""
 
@@ -46,6 +48,8 @@ def main(argv: Sequence[str]) -> Outcome:
     """Render."""
     arguments = parse(Arguments, argv, "report")
     _require_one_purpose(arguments)
+    if arguments.chart is not None:
+        return _chart(arguments.results, arguments.chart)
     if arguments.table == "seed" or arguments.table == "sets":
         return _published(arguments.table, arguments)
     if arguments.table == "expected":
@@ -73,6 +77,18 @@ def _require_one_purpose(arguments: Arguments) -> None:
         raise UsageError(f"--out {arguments.out} is for the page of a run; tables go --into files")
     if not tables and (arguments.into or arguments.table != "summary"):
         raise UsageError("--into and --table are about recorded results; name their folder with --results")
+    if arguments.chart is not None and (arguments.into or arguments.table != "summary"):
+        raise UsageError(f"--chart {arguments.chart} goes with --results alone; draw it by a call of its own")
+
+
+def _chart(results: Path | None, out: Path) -> Outcome:
+    # Here, because matplotlib takes as long to start as all tables take to make.
+    from bandwise.report.evidence_chart import evidence_svg
+
+    if results is None:
+        raise UsageError("--chart is drawn from recorded results; name their folder with --results")
+    write_text(out, evidence_svg(read_results(results)))
+    return Outcome({"written": [str(out)]}, f"wrote {out}")
 
 
 def _expected(arguments: Arguments) -> Outcome:

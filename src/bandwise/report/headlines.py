@@ -47,7 +47,9 @@ STARTED_FROM = {"cifar10-baseline-progressive": "cifar10-lowres"}
 
 PAIRS = (
     _fused("bands against the whole image, equal cost in all", "photos-sub4", "photos-baseline"),
+    Pair("the same, both with a head", ("photos-sub4", "head"), ("photos-baseline", "head")),
     _fused("bands against four low-resolution networks", "photos-sub4", "photos-lowres4"),
+    Pair("the same, both with a head", ("photos-sub4", "head"), ("photos-lowres4", "head")),
     _fused("bands against the whole image, equal cost in all", "cifar10-sub4", "cifar10-baseline"),
     Pair("the same, both with a head", ("cifar10-sub4", "head"), ("cifar10-baseline", "head")),
     _fused("bands against four low-resolution networks", "cifar10-sub4", "cifar10-lowres4"),

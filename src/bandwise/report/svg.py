@@ -1,4 +1,4 @@
-"""Figures as SVG data URIs: the same bytes for the same numbers, readable on a light and on a dark page."""
+"""Figures as SVG: the same bytes for the same numbers, readable on a light and on a dark page."""
 
 import base64
 import io
@@ -63,8 +63,8 @@ def canvas(width: float, height: float) -> tuple[Canvas, Axes]:
     return figure, figure.subplots()
 
 
-def finish(figure: Canvas, *, alt: str, caption: str) -> Figure:
-    """Turn a drawn figure into a data URI."""
+def svg_text(figure: Canvas) -> str:
+    """Return a drawn figure as the text of an SVG file."""
     stream = io.BytesIO()
     with warnings.catch_warnings():
         # The browser brings the fonts; what matplotlib's own lacks is no loss.
@@ -80,7 +80,12 @@ def finish(figure: Canvas, *, alt: str, caption: str) -> Figure:
         .replace("--ink:var(--ink)", f"--ink:{INK}")
         .replace("--faint:var(--faint)", f"--faint:{FAINT}")
     )
-    text = text.replace("'DejaVu Sans'", "system-ui, 'DejaVu Sans', sans-serif")
+    return text.replace("'DejaVu Sans'", "system-ui, 'DejaVu Sans', sans-serif")
+
+
+def finish(figure: Canvas, *, alt: str, caption: str) -> Figure:
+    """Turn a drawn figure into a data URI."""
+    text = svg_text(figure)
     width, height = (round(inches * _CSS_PIXELS_AN_INCH) for inches in figure.get_size_inches())
     uri = "data:image/svg+xml;base64," + base64.b64encode(text.encode("utf-8")).decode("ascii")
     return Figure(uri=uri, alt=alt, caption=caption, width=width, height=height)

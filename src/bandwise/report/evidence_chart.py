@@ -1,0 +1,100 @@
+"""The recorded accuracies as one picture: systems that cost as much to train stand together, best first."""
+
+import statistics
+from typing import Any
+
+import matplotlib as mpl
+from matplotlib.axes import Axes
+
+from bandwise.errors import UsageError
+from bandwise.report.equal_cost import grouped
+from bandwise.report.headlines import README_ROWS
+from bandwise.report.statistics import Results, score_of
+from bandwise.report.svg import ACCENT, INK, NEUTRAL, canvas, settings, svg_text
+from bandwise.report.units import amount
+
+CHARTED = "cifar10"
+"""The data set with every control; accuracies on others would stretch the axis."""
+
+_WIDTH = 7.6
+_ROW = 0.24
+_FRAME = 0.9
+
+
+def evidence_svg(results: Results) -> str:
+    """Draw the systems of the README on `CHARTED` as points with the spread over their seeds, cheapest first.
+
+    Returns:
+        The text of an SVG file, the same for the same results and version of matplotlib.
+
+    Raises:
+        UsageError: none of them is recorded.
+    """
+    chosen = {name: runs for name, runs in results.items() if name in README_ROWS}
+    groups = [
+        (f"training: up to {amount(max(macs))} multiply-adds for each image (all epochs, forward)", group)
+        for data, group, macs in grouped(chosen, "macs_total")
+        if data == CHARTED
+    ][::-1]
+    if not groups:
+        raise UsageError(f"there is no result of {CHARTED} to draw; record one of {', '.join(README_ROWS)}")
+    count = sum(1 + len(group) for _, group in groups)
+    with mpl.rc_context(settings()):
+        figure, axes = canvas(_WIDTH, _FRAME + _ROW * count)
+        names: list[str] = []
+        for title, group in groups:
+            axes.axhline(len(names), color=INK, linewidth=0.6)
+            place = (0.004, len(names) + 0.12)
+            axes.annotate(title, place, xycoords=("axes fraction", "data"), va="top", fontsize=8, style="italic")
+            names.append("")
+            for name, runs in group.items():
+                _system(axes, len(names), runs)
+                names.append(name.removeprefix(f"{CHARTED}-"))
+        axes.set_yticks(range(len(names)), names)
+        axes.set_ylim(len(names) - 0.4, -0.2)
+        axes.grid(visible=False, axis="y")
+        axes.spines["left"].set_visible(False)
+        axes.set_xlabel("top-1 (%); a line is the standard deviation over seeds, a point without one is one seed")
+        _legend(axes)
+        return svg_text(figure)
+
+
+def _system(axes: Axes, place: int, runs: list[dict[str, Any]]) -> None:
+    colour = ACCENT if _sees_bands(runs[0]) else NEUTRAL
+    drawn = [("fused", colour, colour, 6.0)]
+    if runs[0]["fusion"]["rule"] != "head":
+        drawn.insert(0, ("head", "none", colour, 6.0))
+    for system, face, edge, size in drawn:
+        scores = [score_of(run, system) for run in runs]
+        values = [100 * score["top1"] for score in scores if score is not None]
+        if len(values) == len(runs):
+            error = statistics.stdev(values) if len(values) > 1 else 0.0
+            axes.errorbar(
+                statistics.mean(values),
+                place,
+                xerr=error or None,
+                fmt="D" if runs[0]["fusion"]["rule"] == "head" else "o",
+                markersize=size,
+                markerfacecolor=face,
+                markeredgecolor=edge,
+                ecolor=edge,
+                elinewidth=1.2,
+                capsize=2.0,
+            )
+
+
+def _sees_bands(run: dict[str, Any]) -> bool:
+    """Say whether the branches see different bands: a system of the method, not a control."""
+    return len({tuple(entry["bands"]) for entry in run["branches"]}) > 1
+
+
+def _legend(axes: Axes) -> None:
+    entries = (
+        ("o", ACCENT, ACCENT, "bands"),
+        ("o", NEUTRAL, NEUTRAL, "control"),
+        ("o", "none", INK, "with a head"),
+        ("D", ACCENT, ACCENT, "fused by a head"),
+    )
+    for mark, face, edge, text in entries:
+        axes.plot([], [], mark, markersize=6, markerfacecolor=face, markeredgecolor=edge, label=text)
+    axes.legend(loc="lower left", bbox_to_anchor=(0.0, 1.0), ncols=4, fontsize=8, handletextpad=0.2, columnspacing=1.2)
