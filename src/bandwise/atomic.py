@@ -84,9 +84,12 @@ def replacing(path: Path) -> Iterator[Path]:
             fsync_file(temporary)
             temporary.replace(path)
             fsync_folder(path.parent)
-        except BaseException:
+        except BaseException as error:
             with contextlib.suppress(OSError):
                 temporary.unlink()
+            if isinstance(error, OSError) and error.filename == os.fspath(temporary):
+                # Nobody has asked for a file of that name.
+                error.filename = os.fspath(path)
             raise
 
 

@@ -70,7 +70,7 @@ def main(argv: Sequence[str]) -> Outcome:
 
 def _require_one_purpose(arguments: Arguments) -> None:
     """Refuse flags that would do nothing."""
-    tables = arguments.results is not None or arguments.table in ("seed", "sets", "expected")
+    tables = bool(arguments.results or arguments.chart) or arguments.table in ("seed", "sets", "expected")
     if tables and arguments.runs:
         raise UsageError(f"the runs {[str(run) for run in arguments.runs]} have no part in tables of recorded results")
     if tables and arguments.out is not None:
@@ -87,6 +87,8 @@ def _chart(results: Path | None, out: Path) -> Outcome:
 
     if results is None:
         raise UsageError("--chart is drawn from recorded results; name their folder with --results")
+    if out.suffix != ".svg":
+        raise UsageError(f"the chart is {str(out)!r}; its name must end in .svg")
     write_text(out, evidence_svg(read_results(results)))
     return Outcome({"written": [str(out)]}, f"wrote {out}")
 
