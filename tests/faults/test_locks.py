@@ -43,7 +43,7 @@ def check_race(server: ForkServer, folder: Path, reference: dict[str, str], brok
     winner, loser, _ = race(server, folder, broken)
     assert loser is not None
     lost = loser.wait()
-    assert lost.code == 5, lost.log
+    assert lost.code == 5, f"it was not refused:\n{lost.log}"
     assert f"is being written by process {winner.pid} on {socket.gethostname()}, started 2" in lost.log
     (folder / "go").touch()
     won = winner.wait()
@@ -123,7 +123,8 @@ def test_a_live_holder_with_a_damaged_lock_file_still_holds(server, held_referen
 
 
 def test_without_the_lock_two_write(server, held_reference, tmp_path, control):
-    with pytest.raises(AssertionError, match="2 processes write to one folder"):
+    # Where one removes the temporary files of the other before it has come to its first picture, that one ends early.
+    with pytest.raises(AssertionError, match=r"2 processes write to one folder|it was not refused"):
         check_race(server, tmp_path, held_reference, "no_lock")
     (tmp_path / "go").touch()
     control()
