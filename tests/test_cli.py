@@ -136,8 +136,11 @@ def test_an_error_of_the_system_has_the_code_of_its_kind(monkeypatch, capsys, nu
         (["reproduce", str(RESULT), "--out", "file"], "file/run.json: a part of this path is a file"),
         (
             ["report", "--table", "expected", "--results", str(RESULT.parent), "--into", "none/x.json"],
-            "make the folder",
+            "report: none/x.json: it, or the folder",
         ),
+        (["report", "--results", str(RESULT.parent), "--chart", "none/x.svg"], "report: none/x.svg: it, or the folder"),
+        (["report", "--results", str(RESULT.parent), "--chart", "."], "must end in .svg"),
+        (["report", "file", "--chart", "x.svg"], "have no part in tables"),
         (["report", "--table", "summary", "--results", str(RESULT.parent), "--into", "none/x.md"], "<!-- results -->"),
     ],
 )

@@ -60,27 +60,24 @@ def evidence_svg(results: Results) -> str:
 
 
 def _system(axes: Axes, place: int, runs: list[dict[str, Any]]) -> None:
+    """Draw one row: the rule of the configuration filled, and a head hollow where it is not that rule."""
     colour = ACCENT if _sees_bands(runs[0]) else NEUTRAL
-    drawn = [("fused", colour, colour, 6.0)]
-    if runs[0]["fusion"]["rule"] != "head":
-        drawn.insert(0, ("head", "none", colour, 6.0))
-    for system, face, edge, size in drawn:
+    by_head = runs[0]["fusion"]["rule"] == "head"
+    for system, face in (("fused", colour),) if by_head else (("head", "none"), ("fused", colour)):
         scores = [score_of(run, system) for run in runs]
         values = [100 * score["top1"] for score in scores if score is not None]
-        if len(values) == len(runs):
-            error = statistics.stdev(values) if len(values) > 1 else 0.0
-            axes.errorbar(
-                statistics.mean(values),
-                place,
-                xerr=error or None,
-                fmt="D" if runs[0]["fusion"]["rule"] == "head" else "o",
-                markersize=size,
-                markerfacecolor=face,
-                markeredgecolor=edge,
-                ecolor=edge,
-                elinewidth=1.2,
-                capsize=2.0,
-            )
+        if len(values) < len(runs):
+            continue
+        axes.errorbar(
+            statistics.mean(values),
+            place,
+            xerr=statistics.stdev(values) if len(values) > 1 else None,
+            fmt="D" if by_head else "o",
+            color=colour,
+            markerfacecolor=face,
+            elinewidth=1.2,
+            capsize=2.0,
+        )
 
 
 def _sees_bands(run: dict[str, Any]) -> bool:
