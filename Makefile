@@ -25,8 +25,8 @@ faults: install
 	BANDWISE_FAULTS=full nice $(BIN)/pytest tests/faults -n 2 --dist worksteal -p no:cacheprovider
 
 lint: install
-	$(BIN)/ruff format --check src tests docs
-	$(BIN)/ruff check src tests docs
+	$(BIN)/ruff format --check src benchmarks tests docs
+	$(BIN)/ruff check src benchmarks tests docs
 
 types: install
 	$(BIN)/pyright
@@ -35,9 +35,9 @@ docs: install
 	$(BIN)/sphinx-build -q -W -b html docs docs/_build/html
 
 bench: install
-	$(BIN)/bandwise bench all --record benchmarks
-	$(BIN)/bandwise bench table --record benchmarks --into benchmarks/README.md
-	$(BIN)/bandwise bench table --record benchmarks --brief --into README.md
+	$(BIN)/python -m benchmarks all --record benchmarks
+	$(BIN)/python -m benchmarks table --record benchmarks --into benchmarks/README.md
+	$(BIN)/python -m benchmarks table --record benchmarks --brief --into README.md
 
 tables: install
 	$(BIN)/bandwise report --results results --table summary --into README.md

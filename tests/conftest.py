@@ -10,7 +10,7 @@ import pytest
 import torch
 from hypothesis import settings
 
-from bandwise.torchvision_compat import ensure_torchvision
+from bandwise.compat import ensure_torchvision
 
 ensure_torchvision()
 

@@ -6,56 +6,48 @@ from pathlib import Path
 import pytest
 
 SOURCE = Path(__file__).parent.parent / "src" / "bandwise"
-LEAVES = {"errors", "version", "groups", "config", "configfile", "atomic", "sealing", "tensorfile", "arrayfile"} | {
-    "provenance",
-    "locks",
-    "progress",
-    "signals",
-    "freedmemory",
-}
+# What everything above may use.
+BASE = {"errors", "version", "config", "files", "progress", "signals", "memory"}
+DATA = {"sources", "bands", "augment", "store"}
 MAY_IMPORT = {
     "errors": set(),
     "version": set(),
-    "groups": {"errors"},
     "progress": set(),
+    "memory": set(),
+    "compat": set(),
     "signals": {"errors"},
-    "freedmemory": set(),
-    "torchvision_compat": set(),
-    "config": {"errors", "groups"},
-    "configfile": {"errors", "config"},
-    "atomic": {"errors"},
-    "sealing": {"errors", "atomic"},
-    "tensorfile": {"errors", "atomic"},
-    "arrayfile": {"errors", "atomic", "tensorfile"},
-    "provenance": {"version"},
-    "locks": {"errors"},
-    "exclusive": {"errors", "atomic", "sealing"},
-    "places": {"errors", "atomic", "config"},
-    "runs": LEAVES | {"exclusive", "places"},
+    "config": {"errors"},
+    "files": {"errors"},
+    "runs": BASE,
     "bands": set(),
     "models": {"errors"},
     "evaluation": {"errors"},
-    "sources": LEAVES,
-    "store": LEAVES | {"sources", "bands"},
-    "checkpoints": LEAVES | {"models"},
-    "training": LEAVES | {"sources", "store", "models", "checkpoints", "bands", "evaluation", "runs"},
-    "fusion": LEAVES | {"evaluation", "runs"},
-    "launch": LEAVES | {"sources", "checkpoints", "store", "training", "fusion", "models", "evaluation", "runs"},
-    "serving": LEAVES | {"bands", "checkpoints", "fusion", "evaluation", "sources", "runs"},
-    "report": LEAVES | {"runs", "evaluation"},
-    "doctor": LEAVES | {"sources", "store", "checkpoints", "training"},
+    "sources": BASE,
+    "augment": {"errors", "config", "bands"},
+    "store": BASE | {"sources", "bands", "augment"},
+    "checkpoints": BASE | {"models"},
+    "training": BASE | DATA | {"models", "checkpoints", "evaluation", "runs"},
+    "fusion": BASE | {"evaluation", "runs"},
+    "launch": BASE | {"sources", "checkpoints", "store", "training", "fusion", "models", "evaluation", "runs"},
+    "serving": BASE | {"bands", "checkpoints", "fusion", "evaluation", "models", "sources", "runs"},
+    "report": BASE | {"runs", "evaluation"},
+    "doctor": BASE | {"sources", "store", "checkpoints", "training", "runs"},
     "recipes": {"config", "errors"},
-    "bench": LEAVES
-    | {"sources", "bands", "store", "models", "training", "fusion", "evaluation", "launch", "serving", "report"}
-    | {"checkpoints", "recipes", "runs", "torchvision_compat"},
-    "commands": LEAVES
-    | {"sources", "bands", "store", "models", "training", "fusion", "evaluation", "launch", "serving", "report"}
-    | {"recipes", "runs", "bench", "doctor"},
+    "commands": BASE
+    | DATA
+    | {"models", "training", "fusion", "evaluation", "launch", "serving", "report", "recipes", "runs", "doctor"},
     "cli": {"commands", "errors", "version"},
     "__main__": {"cli"},
 }
 # The process that splits or plans starts in a fraction of a second and runs on machines without torch's memory.
-WITHOUT_TORCH = ("sources", "store/split.py", "store/format.py", "bands/transform.py", "bands/quantize.py", "recipes")
+WITHOUT_TORCH = (
+    "sources",
+    "store/writing/split.py",
+    "store/reading/store.py",
+    "bands/transform.py",
+    "bands/quantize.py",
+    "recipes",
+)
 HEAVY = {"torch", "timm", "lightning_fabric", "torchmetrics", "torchvision"}
 
 

@@ -11,9 +11,9 @@ import time
 
 import pytest
 
-from bandwise import atomic
 from bandwise.errors import CorruptionError, LockedError, NoSpaceError, UsageError
-from bandwise.locks import LOCK_NAME, folder_lock
+from bandwise.files import atomic
+from bandwise.files.locks import LOCK_NAME, folder_lock
 
 
 def test_a_failed_write_leaves_the_old_file_and_no_temporary(tmp_path):
@@ -160,7 +160,7 @@ def test_the_second_writer_is_told_who_is_first(tmp_path):
 
 def test_a_dead_holder_is_taken_over(tmp_path):
     code = (
-        "import sys, time; from pathlib import Path; from bandwise.locks import folder_lock\n"
+        "import sys, time; from pathlib import Path; from bandwise.files.locks import folder_lock\n"
         "with folder_lock(Path(sys.argv[1])): print('held', flush=True); time.sleep(60)"
     )
     process = subprocess.Popen([sys.executable, "-c", code, str(tmp_path)], stdout=subprocess.PIPE)

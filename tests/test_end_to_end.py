@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 from tests.pictures import make_folder
 
-from bandwise import provenance
 from bandwise.cli import main
 from bandwise.config import to_dict
-from bandwise.configfile import config_from_dict, read_config_file
-from bandwise.sealing import write_document
+from bandwise.config.configfile import config_from_dict, read_config_file
+from bandwise.files.documents import write_document
+from bandwise.runs import provenance
 
 FLAGS = [
     "--canvas",

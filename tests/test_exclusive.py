@@ -6,8 +6,8 @@ import os
 import pytest
 
 from bandwise.errors import NoSpaceError
-from bandwise.exclusive import create_document
-from bandwise.sealing import read_document
+from bandwise.files.documents import read_document
+from bandwise.files.exclusive import create_document
 
 
 def without_links(monkeypatch, number: int) -> None:

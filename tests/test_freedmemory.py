@@ -7,13 +7,13 @@ import sys
 
 import pytest
 
-from bandwise import freedmemory
-from bandwise.freedmemory import keep_freed_memory
+from bandwise import memory as freedmemory
+from bandwise.memory import keep_freed_memory
 
 # Blocks above 32 MiB: outside, glibc maps each of them anew whatever was freed before.
 PROGRAM = """
 import ctypes, json, resource
-from bandwise.freedmemory import keep_freed_memory
+from bandwise.memory import keep_freed_memory
 
 libc = ctypes.CDLL(None)
 libc.malloc.restype, libc.malloc.argtypes, libc.free.argtypes = ctypes.c_void_p, [ctypes.c_size_t], [ctypes.c_void_p]

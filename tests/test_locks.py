@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from bandwise import locks
 from bandwise.errors import LockedError, UsageError
-from bandwise.locks import LOCK_NAME, SILENT_S, folder_lock
+from bandwise.files import locks
+from bandwise.files.locks import LOCK_NAME, SILENT_S, folder_lock
 
 STARTS = 50
 

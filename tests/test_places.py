@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from bandwise.atomic import sha256_file, write_json
 from bandwise.config import RunConfig
 from bandwise.errors import IncompatibleError
-from bandwise.runs import create_run, open_run
+from bandwise.files.atomic import sha256_file, write_json
+from bandwise.runs.run import create_run, open_run
 
 
 def of(data: Path | str, initial: Path | str = "") -> RunConfig:

@@ -7,14 +7,14 @@ from pathlib import Path
 
 import pytest
 
+from bandwise.augment.bands import BandAugment
 from bandwise.config import to_dict
-from bandwise.configfile import config_from_dict, differences
+from bandwise.config.configfile import config_from_dict, differences
 from bandwise.errors import UsageError
+from bandwise.files.documents import read_document
 from bandwise.launch.cost import branch_cost
 from bandwise.recipes.catalog import all_recipes, find_recipe
 from bandwise.recipes.datasets import DATASETS
-from bandwise.sealing import read_document
-from bandwise.store.augment import BandAugment
 
 RECIPES = all_recipes()
 CHANNELS = {name: facts.channels for name, facts in DATASETS.items()}

@@ -13,10 +13,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from bandwise import atomic, runs
 from bandwise.config import RunConfig, TrainingConfig
 from bandwise.errors import BandwiseError, CorruptionError, IncompatibleError, UsageError
-from bandwise.runs import (
+from bandwise.files import atomic
+from bandwise.files.documents import write_document
+from bandwise.runs import run as runs
+from bandwise.runs.run import (
     FREE_TRAINING,
     LogitsFile,
     create_run,
@@ -25,7 +27,6 @@ from bandwise.runs import (
     read_logits,
     write_logits,
 )
-from bandwise.sealing import write_document
 
 CONFIG = RunConfig(training=TrainingConfig(epochs=2))
 OTHER: dict[str, Any] = {

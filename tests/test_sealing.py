@@ -6,7 +6,7 @@ import os
 import pytest
 
 from bandwise.errors import CorruptionError
-from bandwise.sealing import SEAL, read_document, read_rows, seal, write_document, write_rows
+from bandwise.files.documents import SEAL, read_document, read_rows, seal, write_document, write_rows
 
 CONTENT = {"b": [1, 2.5, None, True], "a": {"x": "text, ü", "y": -0.1}, "long": 2**70}
 ROWS = [{"epoch": 1, "loss": 0.5}, {"epoch": 2, "loss": None}, {"epoch": 3, "loss": 1e-7}]

@@ -19,7 +19,7 @@ def run_python(code: str, *flags: str, path: Path | None = None) -> subprocess.C
 def test_torchvision_imports_and_the_shim_is_used_only_where_the_plain_import_fails():
     plain = run_python("import torchvision")
     ours = run_python(
-        "from bandwise.torchvision_compat import ensure_torchvision as ensure\n"
+        "from bandwise.compat import ensure_torchvision as ensure\n"
         "first, second = ensure(), ensure()\n"
         "import torchvision.models, torchvision.transforms, timm, torchmetrics\n"
         "print(first, second, ensure())",
@@ -41,7 +41,7 @@ def test_networks_work_without_torchvision():
     done = run_python(
         "import sys\n"
         "sys.modules['torchvision'] = None\n"
-        "from bandwise.torchvision_compat import ensure_torchvision\n"
+        "from bandwise.compat import ensure_torchvision\n"
         "assert ensure_torchvision() == ensure_torchvision() == 'absent'\n"
         "from bandwise.models.zoo import create_branch\n"
         "create_branch('resnet8', num_classes=2, in_channels=1, input_size=14, stem='dense')\n"
@@ -57,7 +57,7 @@ def fake_torchvision(folder: Path, body: str) -> Path:
     return folder
 
 
-ENSURE = "from bandwise.torchvision_compat import ensure_torchvision; print(ensure_torchvision())"
+ENSURE = "from bandwise.compat import ensure_torchvision; print(ensure_torchvision())"
 
 
 def test_another_failure_of_torchvision_is_not_hidden(tmp_path):

@@ -16,24 +16,24 @@ if TYPE_CHECKING:
     from bandwise.models.zoo import create_branch
     from bandwise.serving.ensemble import SpectralEnsemble
     from bandwise.serving.predict import predict_paths
-    from bandwise.store.dataset import BandDataset
-    from bandwise.store.format import Store, open_store
-    from bandwise.store.split import split_dataset
+    from bandwise.store.reading.dataset import BandDataset
+    from bandwise.store.reading.store import Store, open_store
+    from bandwise.store.writing.split import split_dataset
     from bandwise.training.trainer import train_branch
 
 _HOMES = {
-    "BandDataset": "bandwise.store.dataset",
+    "BandDataset": "bandwise.store.reading.dataset",
     "BandSplit": "bandwise.bands.module",
     "Fusion": "bandwise.fusion.rules",
     "RunConfig": "bandwise.config",
     "SpectralEnsemble": "bandwise.serving.ensemble",
-    "Store": "bandwise.store.format",
+    "Store": "bandwise.store.reading.store",
     "SubbandTransform": "bandwise.bands.transform",
     "create_branch": "bandwise.models.zoo",
     "fit": "bandwise.fusion.rules",
-    "open_store": "bandwise.store.format",
+    "open_store": "bandwise.store.reading.store",
     "predict_paths": "bandwise.serving.predict",
-    "split_dataset": "bandwise.store.split",
+    "split_dataset": "bandwise.store.writing.split",
     "train_branch": "bandwise.training.trainer",
 }
 

@@ -31,7 +31,6 @@ VERBS = {
     "reproduce": "repeat a recorded result and compare every figure",
     "report": "write the HTML and Markdown report of one or more runs",
     "doctor": "examine this machine, and rehearse a training that is killed and resumed",
-    "bench": "measure this machine, ours beside its peers",
 }
 _EXIT_UNEXPECTED = 1
 _LONGEST_PATH = 200

@@ -15,7 +15,7 @@ from PIL import Image
 from tests.pictures import make_picture
 
 from bandwise.cli import main
-from bandwise.store.format import open_store
+from bandwise.store.reading.store import open_store
 
 SIDE = 16
 

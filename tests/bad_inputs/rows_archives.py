@@ -13,7 +13,9 @@ from tests.bad_inputs.traps import Canary
 from tests.sources import imagenet
 from tests.sources.imagenet import IDS, tar_of
 
-from bandwise.sources import devkit, fetch, imagenet21k, resolve
+from bandwise.sources import resolve
+from bandwise.sources.archives import devkit, imagenet21k
+from bandwise.sources.named import fetch
 
 
 def from_place(bench: Bench, place: Path, *flags: str) -> list[str | Path]:

@@ -17,8 +17,8 @@ from tests.bad_inputs.bench import Bench, Case, encoded, picture, png
 from tests.bad_inputs.trained import Trained, change_state, newest, rewrite
 from tests.bad_inputs.traps import Canary
 
-from bandwise import atomic
-from bandwise.runs import LogitsFile, read_logits, write_logits
+from bandwise.files import atomic
+from bandwise.runs.run import LogitsFile, read_logits, write_logits
 
 MODEL = "model.safetensors"
 Rows = dict[str, Sequence[Case]]

@@ -10,7 +10,7 @@ from tests.bad_inputs.bench import Bench, Case, png
 from tests.sources import imagenet
 from tests.unprivileged import unprivileged
 
-from bandwise.store.format import open_store
+from bandwise.store.reading.store import open_store
 
 
 def nothing(bench: Bench) -> Sequence[str]:
@@ -92,7 +92,7 @@ def unix_socket(bench: Bench) -> Sequence[str]:
 
 def later_a_fifo(bench: Bench) -> Sequence[str]:
     """A file becomes a FIFO after it was listed."""
-    from bandwise.sources.folder import FolderSource
+    from bandwise.sources.folders.folder import FolderSource
 
     bench.folder()
     entries = FolderSource.entries

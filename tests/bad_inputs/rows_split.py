@@ -16,10 +16,10 @@ from tests.store.trees import tree
 
 from bandwise.bands.quantize import BandQuantizer
 from bandwise.commands import split as command
-from bandwise.locks import folder_lock
+from bandwise.files.locks import folder_lock
 from bandwise.sources import reading
-from bandwise.sources.folder import FolderSource
-from bandwise.store import bandfile
+from bandwise.sources.folders.folder import FolderSource
+from bandwise.store.writing import bandfile
 
 
 def resized_after_listing(bench: Bench) -> Sequence[str | Path]:

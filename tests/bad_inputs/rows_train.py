@@ -30,9 +30,9 @@ from tests.bad_inputs.traps import end_process
 from tests.pictures import make_folder
 
 from bandwise.checkpoints.folder import steps
+from bandwise.files.documents import read_sealed
+from bandwise.files.locks import folder_lock
 from bandwise.launch import local
-from bandwise.locks import folder_lock
-from bandwise.sealing import read_sealed
 from bandwise.training import pictureloader
 
 Rows = dict[str, Sequence[Case]]

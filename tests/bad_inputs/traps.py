@@ -5,7 +5,7 @@ from pathlib import Path
 
 from tests.store.traps import trap
 
-from bandwise.sources.folder import FolderSource
+from bandwise.sources.folders.folder import FolderSource
 
 
 class CrashingFolder(FolderSource):

@@ -6,7 +6,6 @@ from pathlib import Path
 import pytest
 import torch
 
-from bandwise import atomic
 from bandwise.checkpoints import folder as module
 from bandwise.checkpoints.folder import (
     AVERAGE_PREFIX,
@@ -19,6 +18,7 @@ from bandwise.checkpoints.folder import (
 )
 from bandwise.checkpoints.tensors import NotFiniteError
 from bandwise.errors import CorruptionError, IncompatibleError, NoSpaceError
+from bandwise.files import atomic
 
 FILES = ("COMMIT.json", "model.safetensors", "optim.safetensors", "state.json")
 

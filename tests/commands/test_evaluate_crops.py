@@ -9,7 +9,7 @@ import pytest
 from tests.pictures import make_folder
 
 from bandwise.cli import main
-from bandwise.runs import read_logits
+from bandwise.runs.run import read_logits
 
 SPLIT = ["--canvas", "32", "--transform", "dct1d"]
 TRAIN = ["--crop", "28", "--model", "resnet8", "--stem", "dense", "--epochs", "1", "--batch-size", "8", "--hflip", "0"]

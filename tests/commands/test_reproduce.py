@@ -7,9 +7,9 @@ from bandwise.commands.reproduce import differing, main
 from bandwise.commands.run import run_config
 from bandwise.config import AugmentConfig, DataConfig, NetworkConfig, RunConfig, SplitConfig, TrainingConfig
 from bandwise.errors import CorruptionError, UsageError
+from bandwise.files.documents import read_document, write_document
 from bandwise.launch.evaluate import evaluate_run
-from bandwise.runs import open_run
-from bandwise.sealing import read_document, write_document
+from bandwise.runs.run import open_run
 
 
 @pytest.fixture(scope="module")

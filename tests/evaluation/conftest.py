@@ -1,5 +1,5 @@
 """Tests here import timm or torchmetrics themselves, before any module of ours does."""
 
-from bandwise.torchvision_compat import ensure_torchvision
+from bandwise.compat import ensure_torchvision
 
 ensure_torchvision()

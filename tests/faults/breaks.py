@@ -14,12 +14,16 @@ from typing import Any
 
 from tests.faults.forkserver import NOT_BROKEN
 
-from bandwise import arrayfile, atomic, sealing
-from bandwise.atomic import json_bytes
 from bandwise.checkpoints import folder as checkpoint_folder
 from bandwise.checkpoints import tensors
-from bandwise.store import checks, conversion, groups
-from bandwise.store.commits import Commits
+from bandwise.files import arrays as arrayfile
+from bandwise.files import atomic
+from bandwise.files import documents as sealing
+from bandwise.files.atomic import json_bytes
+from bandwise.store import checks
+from bandwise.store.writing import conversion
+from bandwise.store.writing import group as groups
+from bandwise.store.writing.commits import Commits
 from bandwise.training import learner, loop, optim, trainer
 
 _setter: list[Callable[[Any, str, Any], None]] = [setattr]

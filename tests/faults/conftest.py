@@ -9,7 +9,7 @@ from tests.faults import figures, material
 from tests.faults.forkserver import ForkServer, fork_server
 from tests.training import tiny
 
-from bandwise.store.split import split_dataset
+from bandwise.store.writing.split import split_dataset
 
 
 @pytest.fixture(scope="session")

@@ -8,9 +8,9 @@ from pathlib import Path
 
 from bandwise.checkpoints.folder import read_checkpoint
 from bandwise.errors import CorruptionError
+from bandwise.files.documents import read_document, read_rows
 from bandwise.launch.verify import verify_run
-from bandwise.runs import read_logits
-from bandwise.sealing import read_document, read_rows
+from bandwise.runs.run import read_logits
 from bandwise.store.verify import verify_store
 
 

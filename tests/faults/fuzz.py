@@ -18,20 +18,20 @@ import yaml
 from PIL import Image
 from tests.faults import material
 
-from bandwise.atomic import json_bytes, read_json
 from bandwise.checkpoints.tensors import from_file, to_bytes
 from bandwise.config import RunConfig, to_dict
-from bandwise.configfile import config_from_dict, read_config_file
+from bandwise.config.branches import parse_bands, parse_branches
+from bandwise.config.configfile import config_from_dict, read_config_file
 from bandwise.errors import BandwiseError
-from bandwise.groups import parse_bands, parse_branches
-from bandwise.runs import LogitsFile, read_logits, write_logits
-from bandwise.sealing import seal
-from bandwise.sources.archivefile import memory_region
-from bandwise.sources.decode import BadImage, decode
-from bandwise.sources.matfile import read_structs
-from bandwise.sources.tarheader import BadHeader, parse_header, parse_pax
-from bandwise.sources.tarindex import members
-from bandwise.store.format import open_store
+from bandwise.files.atomic import json_bytes, read_json
+from bandwise.files.documents import seal
+from bandwise.runs.run import LogitsFile, read_logits, write_logits
+from bandwise.sources.archives.archivefile import memory_region
+from bandwise.sources.archives.matfile import read_structs
+from bandwise.sources.archives.tarheader import BadHeader, parse_header, parse_pax
+from bandwise.sources.archives.tarindex import members
+from bandwise.sources.decoding.decode import BadImage, decode
+from bandwise.store.reading.store import open_store
 from bandwise.store.verify import verify_store
 
 SECONDS = 10

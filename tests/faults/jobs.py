@@ -25,12 +25,12 @@ import bandwise.commands.split
 import bandwise.commands.train
 import bandwise.commands.verify
 from bandwise import cli
-from bandwise.atomic import read_json, write_text
 from bandwise.checkpoints.folder import steps
 from bandwise.config import RunConfig
-from bandwise.runs import open_run
-from bandwise.store import conversion
-from bandwise.store.split import split_dataset
+from bandwise.files.atomic import read_json, write_text
+from bandwise.runs.run import open_run
+from bandwise.store.writing import conversion
+from bandwise.store.writing.split import split_dataset
 from bandwise.training.trainer import train_branch
 
 # The commands are imported only so that no child has to.

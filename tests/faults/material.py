@@ -10,13 +10,13 @@ from tests.pictures import make_folder
 from tests.store.arrays import RandomSource
 from tests.training import tiny
 
-from bandwise import provenance
 from bandwise.checkpoints import branch as branch_module
 from bandwise.config import FusionConfig, NetworkConfig, RunConfig, SplitConfig
 from bandwise.launch.evaluate import ensure_logits, evaluate_run, fuse_run
-from bandwise.runs import Run, create_run, open_run
-from bandwise.sources.folder import FolderSource
-from bandwise.store.split import split_dataset
+from bandwise.runs import provenance
+from bandwise.runs.run import Run, create_run, open_run
+from bandwise.sources.folders.folder import FolderSource
+from bandwise.store.writing.split import split_dataset
 from bandwise.training.trainer import train_branch
 
 SOURCE = RandomSource(train=700, val=6)

@@ -7,7 +7,7 @@ from tests.faults.scale import share
 from tests.store.arrays import RandomSource, make_store
 
 from bandwise.evaluation.metrics import classification_metrics
-from bandwise.store.loader import BatchStream
+from bandwise.store.reading.loader import BatchStream
 from bandwise.training.infer import predict_split
 from bandwise.training.views import Views
 

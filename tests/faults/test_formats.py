@@ -9,13 +9,13 @@ import pytest
 from tests.faults import material
 from tests.faults.hostile import commit_again
 
-from bandwise.atomic import json_bytes
 from bandwise.checkpoints.folder import read_checkpoint
 from bandwise.errors import IncompatibleError
-from bandwise.runs import open_run, read_logits
-from bandwise.sealing import seal, without_seal
-from bandwise.store.format import open_store
-from bandwise.store.loader import BatchStream
+from bandwise.files.atomic import json_bytes
+from bandwise.files.documents import seal, without_seal
+from bandwise.runs.run import open_run, read_logits
+from bandwise.store.reading.loader import BatchStream
+from bandwise.store.reading.store import open_store
 from bandwise.store.verify import verify_store
 
 KEPT = sorted((Path(__file__).parent / "formats").iterdir())

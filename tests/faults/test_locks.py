@@ -12,7 +12,7 @@ from tests.faults import material
 from tests.faults.forkserver import Child, ForkServer
 from tests.faults.scale import share
 
-from bandwise.locks import LOCK_NAME, SILENT_S
+from bandwise.files.locks import LOCK_NAME, SILENT_S
 
 pytestmark = pytest.mark.timeout(900)
 

@@ -15,8 +15,8 @@ from tests.training import tiny
 from bandwise.checkpoints import branch as branch_module
 from bandwise.checkpoints.folder import newest_checkpoint, read_checkpoint, steps
 from bandwise.errors import BandwiseError, CorruptionError
-from bandwise.store import workers
 from bandwise.store.verify import verify_store
+from bandwise.store.writing import workers
 from bandwise.training.trainer import train_branch
 
 pytestmark = pytest.mark.timeout(1800)

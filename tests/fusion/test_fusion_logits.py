@@ -8,7 +8,7 @@ from safetensors.numpy import save
 
 from bandwise.errors import CorruptionError, IncompatibleError, UsageError
 from bandwise.fusion.logits import load_branches
-from bandwise.runs import LogitsFile, write_logits
+from bandwise.runs.run import LogitsFile, write_logits
 
 META = {"split": "holdout", "crops": "1", "store": "ab" * 32, "classes": "cd" * 32}
 

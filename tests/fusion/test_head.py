@@ -9,15 +9,15 @@ import pytest
 import torch
 from torch import nn
 
-from bandwise import atomic
-from bandwise.arrayfile import read_arrays, read_arrays_meta, write_arrays
-from bandwise.checkpoints.penultimate import as_stored, logits_and_features
 from bandwise.errors import CorruptionError, IncompatibleError, UsageError
+from bandwise.files import atomic
+from bandwise.files.arrays import read_arrays, read_arrays_meta, write_arrays
 from bandwise.fusion import fit_head as fitting
 from bandwise.fusion.features import BranchFeatures, load_features
 from bandwise.fusion.fit_head import TrainedHead, fit_head
 from bandwise.fusion.head import BRANCH_DROPOUT, FusionHead, hide_branches
 from bandwise.fusion.saved import HEAD_NAME, read_fusion, save_fusion
+from bandwise.models.penultimate import as_stored, logits_and_features
 from bandwise.models.zoo import create_branch
 
 CLASSES = 4

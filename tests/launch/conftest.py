@@ -8,10 +8,10 @@ from tests.pictures import make_folder
 from bandwise.config import AugmentConfig, NetworkConfig, RunConfig, SplitConfig, TrainingConfig
 from bandwise.launch.evaluate import evaluate_run, fuse_run
 from bandwise.launch.local import train_branches
-from bandwise.runs import create_run
-from bandwise.sources.folder import FolderSource
+from bandwise.runs.run import create_run
+from bandwise.sources.folders.folder import FolderSource
 from bandwise.store.preview import write_preview
-from bandwise.store.split import split_dataset
+from bandwise.store.writing.split import split_dataset
 
 CONFIG = RunConfig(
     split=SplitConfig(stride=2, canvas=24, holdout=0.25),

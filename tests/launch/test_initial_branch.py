@@ -11,14 +11,14 @@ from bandwise.checkpoints.folder import weights_digest
 from bandwise.cli import main
 from bandwise.config import NetworkConfig, to_dict
 from bandwise.errors import IncompatibleError, UsageError
+from bandwise.files.documents import read_document, write_document
 from bandwise.launch import local
 from bandwise.launch.cost import require_networks
 from bandwise.launch.evaluate import evaluate_run, fuse_run
 from bandwise.launch.local import BranchesFailed, train_branches
-from bandwise.runs import create_run, open_run, read_summary
-from bandwise.sealing import read_document, write_document
-from bandwise.sources.folder import FolderSource
-from bandwise.store.split import split_dataset
+from bandwise.runs.run import create_run, open_run, read_summary
+from bandwise.sources.folders.folder import FolderSource
+from bandwise.store.writing.split import split_dataset
 
 WARM = replace(CONFIG, branches="0;0,3;3", initial_branch=1)
 

@@ -15,7 +15,7 @@ from tests.store.trees import ROOT, tree
 
 from bandwise.checkpoints.folder import steps
 from bandwise.launch.local import train_branches
-from bandwise.runs import create_run
+from bandwise.runs.run import create_run
 
 LONG = replace(CONFIG, training=replace(CONFIG.training, epochs=6, checkpoint_steps=1000))
 # Steps take long enough to be interrupted, and a checkpoint is only due at the end of an epoch.
@@ -34,7 +34,7 @@ import sys
 from pathlib import Path
 from bandwise.checkpoints.folder import steps
 from bandwise.launch.local import train_branches
-from bandwise.runs import open_run
+from bandwise.runs.run import open_run
 train_branches(open_run(Path(sys.argv[1])), jobs=2)
 """
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from bandwise.cli import main
-from bandwise.runs import open_run
+from bandwise.runs.run import open_run
 
 FLAGS = ["--stride", "2", "--canvas", "24", "--crop", "24", "--model", "resnet8", "--stem", "dense"]
 

@@ -9,16 +9,16 @@ from pathlib import Path
 import pytest
 from tests.store.trees import tree
 
-from bandwise import sealing
 from bandwise.errors import CorruptionError
+from bandwise.files import documents as sealing
+from bandwise.files.documents import SEAL
 from bandwise.launch import runcheck
 from bandwise.launch.evaluate import evaluate_run, fuse_run
 from bandwise.launch.local import train_branches
 from bandwise.launch.runcheck import check_run
 from bandwise.launch.verify import verify_run
-from bandwise.runs import open_run
-from bandwise.sealing import SEAL
-from bandwise.sources.folder import FolderSource
+from bandwise.runs.run import open_run
+from bandwise.sources.folders.folder import FolderSource
 
 FREE = ("report.html", "timing.jsonl")
 """Nobody relies on them: the one is rendered again, the other is a log."""

@@ -7,7 +7,7 @@ import pytest
 from bandwise import cli
 from bandwise.commands.parsing import base_config
 from bandwise.config import to_dict
-from bandwise.configfile import config_from_dict
+from bandwise.config.configfile import config_from_dict
 from bandwise.errors import UsageError
 from bandwise.recipes.catalog import all_recipes, find_recipe
 from bandwise.recipes.sets import RECIPE_SETS, find_set

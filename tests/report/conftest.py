@@ -8,15 +8,15 @@ import pytest
 import torch
 from PIL import Image
 
-from bandwise.atomic import sha256_file
 from bandwise.config import RunConfig, SplitConfig, TrainingConfig, to_dict
 from bandwise.evaluation.metrics import classification_metrics
+from bandwise.files.atomic import sha256_file
+from bandwise.files.documents import write_document, write_rows
 from bandwise.fusion.logits import BranchLogits
 from bandwise.fusion.rules import RULES, fit
-from bandwise.provenance import environment
 from bandwise.report.html import render_report
-from bandwise.runs import LogitsFile, Run, create_run, write_logits
-from bandwise.sealing import write_document, write_rows
+from bandwise.runs.provenance import environment
+from bandwise.runs.run import LogitsFile, Run, create_run, write_logits
 
 CLASSES = ("apple", "banana", "carrot & co", "<b>date</b>", "egg|plant")
 

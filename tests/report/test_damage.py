@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from bandwise.cli import main
+from bandwise.files.documents import read_document, write_document
 from bandwise.report import view
-from bandwise.sealing import read_document, write_document
 
 FILES = ("results.json", "fusion.json", "branch-02/summary.json", "branch-02/metrics.jsonl")
 

@@ -8,6 +8,7 @@ import pytest
 
 from bandwise.errors import CorruptionError, UsageError
 from bandwise.evaluation.bitset import pack
+from bandwise.files.documents import write_document
 from bandwise.report.evidence import (
     evidence_markdown,
     gain_over_branches,
@@ -17,7 +18,6 @@ from bandwise.report.evidence import (
 from bandwise.report.evidence_tables import branch_cost_tables, comparison_table, cost_tables, sentences, summary_table
 from bandwise.report.headlines import Pair
 from bandwise.report.predictions import predictions_table
-from bandwise.sealing import write_document
 
 ROOT = Path(__file__).parents[2]
 BEGIN, END = "<!-- results -->", "<!-- /results -->"

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from bandwise.errors import UsageError
+from bandwise.files.documents import read_document, write_document
 from bandwise.report.html import render_report
-from bandwise.sealing import read_document, write_document
 
 VOID = {"meta", "link", "img", "br"}
 

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from bandwise.files.documents import read_document, write_document
 from bandwise.report import pictures
 from bandwise.report.pictures import galleries
-from bandwise.sealing import read_document, write_document
 
 
 @pytest.fixture

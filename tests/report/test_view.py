@@ -6,10 +6,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bandwise.atomic import json_bytes
+from bandwise.files.atomic import json_bytes
+from bandwise.files.documents import read_document, seal, write_document
 from bandwise.report.view import read_view
-from bandwise.runs import read_logits, write_logits
-from bandwise.sealing import read_document, seal, write_document
+from bandwise.runs.run import read_logits, write_logits
 
 
 @pytest.fixture

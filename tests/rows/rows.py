@@ -10,11 +10,11 @@ import pytest
 from tests.sources import imagenet
 
 from bandwise.cli import main
-from bandwise.groups import parse_bands
+from bandwise.config.branches import parse_bands
 from bandwise.recipes import imagenet1k, imagenet21k
 from bandwise.recipes.recipe import Recipe
 from bandwise.sources import resolve
-from bandwise.sources.imagenet21k import open_imagenet21k
+from bandwise.sources.archives.imagenet21k import open_imagenet21k
 
 ROWS = {recipe.name: recipe for module in (imagenet1k, imagenet21k) for recipe in (b() for b in module.RECIPES)}
 

@@ -8,13 +8,13 @@ import pytest
 from tests.pictures import make_folder
 
 from bandwise.config import AugmentConfig, FusionConfig, NetworkConfig, RunConfig, SplitConfig, TrainingConfig
+from bandwise.files.documents import write_document
 from bandwise.fusion.logits import load_branches
 from bandwise.fusion.rules import fit
-from bandwise.runs import create_run
-from bandwise.sealing import write_document
+from bandwise.runs.run import create_run
 from bandwise.serving.ensemble import SpectralEnsemble
-from bandwise.sources.folder import FolderSource
-from bandwise.store.split import split_dataset
+from bandwise.sources.folders.folder import FolderSource
+from bandwise.store.writing.split import split_dataset
 from bandwise.training.infer import write_branch_logits
 from bandwise.training.trainer import train_branch
 

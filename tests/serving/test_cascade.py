@@ -16,7 +16,7 @@ from bandwise.fusion.combination import Fusion
 from bandwise.fusion.logits import BranchLogits, load_branches
 from bandwise.fusion.rules import fit
 from bandwise.fusion.saved import read_fusion
-from bandwise.runs import open_run
+from bandwise.runs.run import open_run
 from bandwise.serving.cascade import CascadedEnsemble, cascade_report, fitted_cascade
 from bandwise.serving.ensemble import SpectralEnsemble
 

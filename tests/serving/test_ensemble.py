@@ -7,15 +7,15 @@ import pytest
 import torch
 from safetensors.torch import load, save
 
-from bandwise.atomic import json_bytes
 from bandwise.checkpoints.branch import load_branch
 from bandwise.errors import CorruptionError, IncompatibleError, UsageError
+from bandwise.files.atomic import json_bytes
+from bandwise.files.documents import write_document
 from bandwise.fusion.combination import Fusion
-from bandwise.runs import open_run, read_logits
-from bandwise.sealing import write_document
+from bandwise.runs.run import open_run, read_logits
 from bandwise.serving.ensemble import SpectralEnsemble
-from bandwise.sources.decode import load_canvas
-from bandwise.sources.folder import FolderSource
+from bandwise.sources.decoding.decode import load_canvas
+from bandwise.sources.folders.folder import FolderSource
 
 
 def canvases(run_path, split="val"):

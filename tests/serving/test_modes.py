@@ -11,11 +11,11 @@ from torch import nn
 from bandwise.bands.module import BandSplit
 from bandwise.bands.transform import SubbandTransform
 from bandwise.checkpoints.branch import load_branch
-from bandwise.checkpoints.penultimate import logits_and_features
 from bandwise.errors import UsageError
 from bandwise.fusion.combination import Fusion
+from bandwise.models.penultimate import logits_and_features
 from bandwise.models.zoo import create_branch
-from bandwise.runs import open_run
+from bandwise.runs.run import open_run
 from bandwise.serving import modes
 from bandwise.serving.ensemble import SpectralEnsemble
 from bandwise.serving.modes import MODES, StackedNetworks, one_after_the_other, side_by_side

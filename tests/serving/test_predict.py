@@ -11,12 +11,12 @@ import torch
 from PIL import Image
 
 from bandwise.errors import UsageError
-from bandwise.runs import open_run, read_logits
+from bandwise.runs.run import open_run, read_logits
 from bandwise.serving import predict
 from bandwise.serving.predict import ClassScore, Prediction, predict_paths
 from bandwise.serving.table import safe_cell, write_csv
-from bandwise.sources.decode import load_canvas
-from bandwise.sources.folder import FolderSource
+from bandwise.sources.decoding.decode import load_canvas
+from bandwise.sources.folders.folder import FolderSource
 
 PICTURE = b"class-1/000.png"
 

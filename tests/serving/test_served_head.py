@@ -9,13 +9,13 @@ from tests.serving.test_ensemble import canvases
 from torch.nn.functional import cross_entropy
 
 from bandwise.errors import IncompatibleError, UsageError
+from bandwise.files.documents import read_document, write_document
 from bandwise.fusion.fit_head import TrainedHead
 from bandwise.fusion.saved import save_fusion
 from bandwise.launch.evaluate import evaluate_run, fuse_run
 from bandwise.launch.head import ensure_features
 from bandwise.report.html import render_report
-from bandwise.runs import open_run, read_logits
-from bandwise.sealing import read_document, write_document
+from bandwise.runs.run import open_run, read_logits
 from bandwise.serving.ensemble import SpectralEnsemble
 
 

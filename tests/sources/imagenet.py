@@ -12,9 +12,9 @@ from PIL import Image
 from tests.pictures import make_picture
 
 from bandwise.config import SplitConfig
-from bandwise.sources.folder import FolderSource
-from bandwise.store.format import open_store
-from bandwise.store.split import split_dataset
+from bandwise.sources.folders.folder import FolderSource
+from bandwise.store.reading.store import open_store
+from bandwise.store.writing.split import split_dataset
 
 WORDS = {
     "n01440764": "tench, Tinca tinca",

@@ -6,8 +6,8 @@ import tarfile
 
 import pytest
 
-from bandwise.sources import archives
-from bandwise.sources.fetch import WrongContentError
+from bandwise.sources.named import unpack as archives
+from bandwise.sources.named.fetch import WrongContentError
 
 
 def test_tar_members(tmp_path):

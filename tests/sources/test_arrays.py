@@ -8,8 +8,8 @@ import pytest
 
 from bandwise.config import SplitConfig
 from bandwise.errors import CorruptionError, IncompatibleError
-from bandwise.sources.arrays import CifarSource, IdxSource
-from bandwise.sources.decode import load_canvas
+from bandwise.sources.decoding.decode import load_canvas
+from bandwise.sources.named.arrays import CifarSource, IdxSource
 
 RNG = np.random.default_rng(11)
 CLASSES = ("zero", "one", "two")

@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from bandwise.config import SplitConfig
-from bandwise.sources.decode import BadImage, load_canvas, to_canvas
+from bandwise.sources.decoding.decode import BadImage, load_canvas, to_canvas
 
 RNG = np.random.default_rng(7)
 NOISE = RNG.integers(0, 256, (48, 64, 3), dtype=np.uint8)

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageOps, PngImagePlugin, features
 
-from bandwise.sources.decode import BadImage, decode, decoder_versions, to_canvas
+from bandwise.sources.decoding.decode import BadImage, decode, decoder_versions, to_canvas
 
 RNG = np.random.default_rng(7)
 NOISE = RNG.integers(0, 256, (48, 64, 3), dtype=np.uint8)

@@ -13,9 +13,9 @@ from pathlib import Path
 import pytest
 
 from bandwise.errors import CorruptionError, NoSpaceError, UsageError
-from bandwise.locks import folder_lock
-from bandwise.sources.download import DownloadError
-from bandwise.sources.fetch import MARKER, RemoteFile, Way, WrongContentError, fetch_set, hand_folder, is_complete
+from bandwise.files.locks import folder_lock
+from bandwise.sources.named.download import DownloadError
+from bandwise.sources.named.fetch import MARKER, RemoteFile, Way, WrongContentError, fetch_set, hand_folder, is_complete
 
 CONTENT = b"what the set is made of"
 GOOD = f"sha256:{hashlib.sha256(CONTENT).hexdigest()}"
@@ -71,7 +71,7 @@ def test_a_set_appears_complete_and_is_not_fetched_twice(tmp_path):
 
 def test_a_complete_set_on_a_read_only_disk_is_used(tmp_path, monkeypatch):
     fetch_set(tmp_path, "set", (way("first", serve()),), 1)
-    monkeypatch.setattr("bandwise.sources.fetch.require_writable", fail(UsageError("cannot write")))
+    monkeypatch.setattr("bandwise.sources.named.fetch.require_writable", fail(UsageError("cannot write")))
     assert fetch_set(tmp_path, "set", (), 1) == tmp_path / "data/set"
 
 
@@ -147,7 +147,7 @@ def test_a_folder_without_its_marker_is_not_trusted(tmp_path):
 
 
 def test_a_second_process_waits(tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr("bandwise.sources.fetch._POLL_S", 0.01)
+    monkeypatch.setattr("bandwise.sources.named.fetch._POLL_S", 0.01)
     calls = []
     held, release = threading.Event(), threading.Event()
     work = tmp_path / "fetch/set"
@@ -174,7 +174,7 @@ def test_a_second_process_waits(tmp_path, capsys, monkeypatch):
 
 
 def test_many_at_once_fetch_once(tmp_path, monkeypatch):
-    monkeypatch.setattr("bandwise.sources.fetch._POLL_S", 0.01)
+    monkeypatch.setattr("bandwise.sources.named.fetch._POLL_S", 0.01)
     calls = []
     ways = (way("first", serve(calls=calls)),)
     threads = [threading.Thread(target=fetch_set, args=(tmp_path, "set", ways, 1)) for _ in range(6)]
@@ -189,7 +189,7 @@ def test_many_at_once_fetch_once(tmp_path, monkeypatch):
 KILLED = """
 import os, sys
 from pathlib import Path
-from bandwise.sources.fetch import RemoteFile, Way, fetch_set
+from bandwise.sources.named.fetch import RemoteFile, Way, fetch_set
 def get(address, output, _):
     Path(output).write_bytes(b"x")
     if sys.argv[2] == "download": os.kill(os.getpid(), 9)

@@ -10,7 +10,7 @@ from PIL import Image
 from tests.unprivileged import unprivileged
 
 from bandwise.errors import IncompatibleError, UsageError
-from bandwise.sources.folder import FolderSource
+from bandwise.sources.folders.folder import FolderSource
 from bandwise.sources.samples import Entry
 
 

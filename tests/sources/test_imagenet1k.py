@@ -13,14 +13,14 @@ from tests.sources.imagenet import IDS, NUMBERS, WORDS, tar_of
 
 from bandwise.config import DataConfig
 from bandwise.errors import IncompatibleError, UsageError
-from bandwise.sources.audit import audit_source, audit_text
-from bandwise.sources.folder import FolderSource
-from bandwise.sources.imagenet1k import PUBLISHED, WordNetFolders, open_imagenet1k
+from bandwise.sources.archives.audit import audit_source, audit_text
+from bandwise.sources.archives.imagenet1k import PUBLISHED, WordNetFolders, open_imagenet1k
+from bandwise.sources.archives.tarsource import TarSource
+from bandwise.sources.folders.folder import FolderSource
 from bandwise.sources.resolve import open_source
-from bandwise.sources.tarsource import TarSource
 from bandwise.store.preview import write_preview
 from bandwise.store.reconstruct import reconstruct_store
-from bandwise.store.split import split_dataset
+from bandwise.store.writing.split import split_dataset
 
 TRAIN, VAL = "ILSVRC2012_img_train.tar", "ILSVRC2012_img_val.tar"
 DEVKIT = "ILSVRC2012_devkit_t12.tar.gz"
@@ -107,7 +107,7 @@ def test_a_source_is_small_and_picklable(pristine, folders, monkeypatch):
 
 def test_a_second_look_needs_no_listing(pristine, monkeypatch):
     first = open_imagenet1k(pristine)
-    monkeypatch.setattr("bandwise.sources.imagenet1k._build", lambda *_: pytest.fail("listed again"))
+    monkeypatch.setattr("bandwise.sources.archives.imagenet1k._build", lambda *_: pytest.fail("listed again"))
     assert open_imagenet1k(pristine).index == first.index
 
 

@@ -10,11 +10,11 @@ from tests.sources.imagenet import IDS, WORDS, tar_of
 
 from bandwise.config import DataConfig
 from bandwise.errors import UsageError
-from bandwise.sources import audit21k
-from bandwise.sources.audit import audit_source, audit_text
-from bandwise.sources.audit21k import PUBLISHED, audit_imagenet21k, require_variant
-from bandwise.sources.folder import FolderSource
-from bandwise.sources.imagenet21k import open_imagenet21k
+from bandwise.sources.archives import audit21k
+from bandwise.sources.archives.audit import audit_source, audit_text
+from bandwise.sources.archives.audit21k import PUBLISHED, audit_imagenet21k, require_variant
+from bandwise.sources.archives.imagenet21k import open_imagenet21k
+from bandwise.sources.folders.folder import FolderSource
 from bandwise.sources.resolve import open_source
 
 SMALL = {"min_images": 10, "val_images": 2}

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from bandwise.sources.decode import BadImage, decode
+from bandwise.sources.decoding.decode import BadImage, decode
 
 RNG = np.random.default_rng(7)
 

@@ -3,8 +3,8 @@
 import pytest
 
 from bandwise.errors import UsageError
-from bandwise.sources import labelfiles
-from bandwise.sources.labelfiles import (
+from bandwise.sources.archives import labels as labelfiles
+from bandwise.sources.archives.labels import (
     class_names,
     decode_text,
     parse_ground_truth,

@@ -9,7 +9,7 @@ import pytest
 import scipy.io
 from tests.sources.imagenet import NUMBERS, WORDS, meta_mat
 
-from bandwise.sources.matfile import read_structs
+from bandwise.sources.archives.matfile import read_structs
 
 FIELDS = ("ILSVRC2012_ID", "WNID", "words", "num_children")
 
@@ -90,7 +90,7 @@ def test_every_cut_and_many_changed_bytes_raise_value_errors_only(compressed):
 
 
 def test_a_bomb_is_not_inflated(monkeypatch):
-    monkeypatch.setattr("bandwise.sources.matfile._MAX_BYTES", 1 << 16)
+    monkeypatch.setattr("bandwise.sources.archives.matfile._MAX_BYTES", 1 << 16)
     bomb = zlib.compress(bytes(1 << 20))
     content = b"MATLAB".ljust(124) + struct.pack("<H", 0x0100) + b"IM" + struct.pack("<II", 15, len(bomb)) + bomb
     with pytest.raises(ValueError, match="a variable has more than 65536 bytes"):

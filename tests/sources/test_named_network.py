@@ -11,8 +11,9 @@ import pytest
 from PIL import Image
 
 from bandwise.config import SplitConfig
-from bandwise.sources import cifar10, idx, named
-from bandwise.sources.decode import load_canvas
+from bandwise.sources.decoding.decode import load_canvas
+from bandwise.sources.named import catalog as named
+from bandwise.sources.named import cifar10, idx
 from bandwise.sources.samples import freeze_samples
 
 pytestmark = [pytest.mark.network, pytest.mark.timeout(900)]

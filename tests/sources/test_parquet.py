@@ -16,10 +16,10 @@ from tests.sources.imagenet import IDS
 
 from bandwise.config import DataConfig
 from bandwise.errors import IncompatibleError, UsageError
-from bandwise.sources import parquet
-from bandwise.sources.archivefile import open_archive
-from bandwise.sources.parquet import open_parquet
-from bandwise.sources.parquetpages import NotPlain, plain_values
+from bandwise.sources.archives import parquet
+from bandwise.sources.archives.archivefile import open_archive
+from bandwise.sources.archives.parquet import open_parquet
+from bandwise.sources.archives.parquetpages import NotPlain, plain_values
 from bandwise.sources.resolve import open_source
 
 IMAGE = pa.struct([("bytes", pa.binary()), ("path", pa.string())])

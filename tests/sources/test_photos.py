@@ -7,8 +7,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from bandwise.sources import photos
-from bandwise.sources.fetch import WrongContentError
+from bandwise.sources.named import photos
+from bandwise.sources.named.fetch import WrongContentError
 
 
 def wheel(folder, rows):

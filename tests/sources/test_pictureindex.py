@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from bandwise.errors import UsageError
-from bandwise.sources import pictureindex
-from bandwise.sources.pictureindex import IndexBuilder, indexed, load_index
+from bandwise.sources.archives import pictureindex
+from bandwise.sources.archives.pictureindex import IndexBuilder, indexed, load_index
 
 
 @pytest.fixture(autouse=True)

@@ -6,8 +6,8 @@ import pytest
 
 from bandwise.config import SplitConfig
 from bandwise.errors import IncompatibleError
-from bandwise.sources.decode import load_canvas
-from bandwise.sources.folder import FolderSource
+from bandwise.sources.decoding.decode import load_canvas
+from bandwise.sources.folders.folder import FolderSource
 from bandwise.sources.reading import DELAYS_S, read_file, read_retrying
 
 

@@ -10,10 +10,10 @@ import pytest
 from tests.sources.imagenet import tar_of
 
 from bandwise.errors import UsageError
-from bandwise.sources.archivefile import memory_region, open_archive
-from bandwise.sources.classtars import MAX_PICTURE_BYTES, require_picture_size
-from bandwise.sources.tarheader import BadHeader, is_header, parse_header, parse_pax
-from bandwise.sources.tarindex import members
+from bandwise.sources.archives.archivefile import memory_region, open_archive
+from bandwise.sources.archives.classtars import MAX_PICTURE_BYTES, require_picture_size
+from bandwise.sources.archives.tarheader import BadHeader, is_header, parse_header, parse_pax
+from bandwise.sources.archives.tarindex import members
 
 END = bytes(1024)
 

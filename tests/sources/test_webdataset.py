@@ -9,9 +9,9 @@ from tests.sources.imagenet import IDS, tar_of
 
 from bandwise.config import DataConfig
 from bandwise.errors import UsageError
+from bandwise.sources.archives.shards import find_shards, split_of
+from bandwise.sources.archives.webdataset import open_webdataset
 from bandwise.sources.resolve import open_source
-from bandwise.sources.shards import find_shards, split_of
-from bandwise.sources.webdataset import open_webdataset
 
 
 @pytest.fixture(autouse=True)

@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 
 from bandwise.config import SplitConfig
 from bandwise.sources.samples import Entry, Split, freeze_samples
-from bandwise.store.format import Store, open_store
-from bandwise.store.split import split_dataset
+from bandwise.store.reading.store import Store, open_store
+from bandwise.store.writing.split import split_dataset
 
 
 @dataclass(frozen=True)

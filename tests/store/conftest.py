@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from tests.store.arrays import CONFIG, SOURCE
 
-from bandwise.store.split import split_dataset
+from bandwise.store.writing.split import split_dataset
 
 
 @pytest.fixture(scope="session")

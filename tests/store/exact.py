@@ -7,10 +7,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from bandwise.augment.bands import BandAugment
 from bandwise.bands.quantize import BandQuantizer, scales
 from bandwise.bands.transform import SubbandTransform
 from bandwise.config import AugmentConfig
-from bandwise.store.augment import BandAugment
 
 SIDE, CROP = 7, 5
 Place = tuple[int, int, bool, bool]

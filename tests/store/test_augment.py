@@ -22,11 +22,11 @@ from tests.store.exact import (
     stored_values,
 )
 
+from bandwise.augment.bands import BandAugment
 from bandwise.bands.quantize import BandQuantizer
 from bandwise.bands.transform import SubbandTransform
 from bandwise.config import AugmentConfig
 from bandwise.errors import UsageError
-from bandwise.store.augment import BandAugment
 
 
 def places_found(

@@ -5,11 +5,11 @@ import pytest
 import torch
 from tests.store.exact import moments
 
+from bandwise.augment.bands import BandAugment
+from bandwise.augment.kernels import record_kernels
 from bandwise.bands import kernels
 from bandwise.bands.transform import SubbandTransform
 from bandwise.config import AugmentConfig
-from bandwise.store.augment import BandAugment
-from bandwise.store.kernels import record_kernels
 
 SIDE, CROP, BATCH = 12, 9, 64
 

@@ -15,8 +15,8 @@ from tests.store.exact import (
     stored_values,
 )
 
+from bandwise.augment.erase import erasing_boxes
 from bandwise.bands.transform import SubbandTransform
-from bandwise.store.erase import erasing_boxes
 
 
 @pytest.mark.parametrize(("kind", "stride", "bands"), EXACT_GROUPS)

@@ -15,12 +15,13 @@ from tests.store.arrays import RandomSource, make_store, samples_of
 
 from bandwise.bands.quantize import BandQuantizer, reference_split
 from bandwise.errors import CorruptionError, UsageError
-from bandwise.store import loader, reading
-from bandwise.store.format import Store
-from bandwise.store.loader import BatchStream
-from bandwise.store.memory import available_bytes
-from bandwise.store.order import epoch_order, shuffled_windows
-from bandwise.store.rowgroups import RowGroupReader
+from bandwise.memory import available_bytes
+from bandwise.store.reading import bandfiles as reading
+from bandwise.store.reading import loader
+from bandwise.store.reading.loader import BatchStream
+from bandwise.store.reading.order import epoch_order, shuffled_windows
+from bandwise.store.reading.rowgroups import RowGroupReader
+from bandwise.store.reading.store import Store
 
 BROKEN = frozenset({b"train/00003", b"train/00500", b"train/00777", b"val/00001"})
 SOURCE = RandomSource(train=1300, val=40, broken=BROKEN)

@@ -5,9 +5,9 @@ import pytest
 import torch
 from torch.nn import functional
 
+from bandwise.augment.mixing import cutmix_box, mix, partners, soft_targets
 from bandwise.bands.quantize import scales
 from bandwise.bands.transform import SubbandTransform
-from bandwise.store.mixing import cutmix_box, mix, partners, soft_targets
 
 SIDE = 6
 SPLITS = [("dct2d", 2), ("dct1d", 3), ("hadamard", 4), ("identity", 2), ("random", 2)]

@@ -5,8 +5,8 @@ import itertools
 import numpy as np
 import pytest
 
-from bandwise.store.draws import Purpose, hashes, uniform
-from bandwise.store.order import epoch_order, shuffled_windows, stored_windows
+from bandwise.augment.draws import Purpose, hashes, uniform
+from bandwise.store.reading.order import epoch_order, shuffled_windows, stored_windows
 
 MASK = (1 << 64) - 1
 

@@ -7,16 +7,16 @@ import pytest
 from tests.store.arrays import RandomSource
 from tests.store.trees import tree
 
-from bandwise.atomic import json_bytes
 from bandwise.config import SplitConfig
 from bandwise.errors import CorruptionError
-from bandwise.sealing import seal, without_seal
-from bandwise.store.documents import read_manifest
-from bandwise.store.identity import Group
+from bandwise.files.atomic import json_bytes
+from bandwise.files.documents import seal, without_seal
 from bandwise.store.layout import inside
-from bandwise.store.recordcheck import well_formed
-from bandwise.store.split import split_dataset
 from bandwise.store.verify import verify_store
+from bandwise.store.writing.documents import read_manifest
+from bandwise.store.writing.identity import Group
+from bandwise.store.writing.recordcheck import well_formed
+from bandwise.store.writing.split import split_dataset
 
 SOURCE = RandomSource(train=6, val=3, broken=frozenset({b"train/00002"}))
 CONFIG = SplitConfig(canvas=8, holdout=0, bands="0,3")

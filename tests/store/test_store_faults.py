@@ -15,8 +15,8 @@ from tests.store.trees import temporaries, tree
 
 from bandwise.config import SplitConfig
 from bandwise.errors import BandwiseError, IncompatibleError, NoSpaceError, UsageError
-from bandwise.store import bandfile, conversion
-from bandwise.store.split import split_dataset
+from bandwise.store.writing import bandfile, conversion
+from bandwise.store.writing.split import split_dataset
 
 SOURCE = RandomSource(train=300, val=6)
 CONFIG = SplitConfig(canvas=8, group_size=256, holdout=0.1)

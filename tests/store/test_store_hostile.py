@@ -5,13 +5,13 @@ import json
 import pytest
 from tests.store.arrays import RandomSource
 
-from bandwise.atomic import json_bytes, write_json
 from bandwise.config import SplitConfig
 from bandwise.errors import BandwiseError, CorruptionError, IncompatibleError
-from bandwise.sealing import SEAL, seal
-from bandwise.store.format import open_store
-from bandwise.store.split import split_dataset
+from bandwise.files.atomic import json_bytes, write_json
+from bandwise.files.documents import SEAL, seal
+from bandwise.store.reading.store import open_store
 from bandwise.store.verify import verify_store
+from bandwise.store.writing.split import split_dataset
 
 MANIFEST = "MANIFEST.json"
 

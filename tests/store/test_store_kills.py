@@ -12,8 +12,8 @@ from tests.store.trees import run_python, start_python, temporaries, tree
 
 from bandwise.config import SplitConfig
 from bandwise.errors import Preempted
-from bandwise.store.format import open_store
-from bandwise.store.split import split_dataset
+from bandwise.store.reading.store import open_store
+from bandwise.store.writing.split import split_dataset
 
 SOURCE = RandomSource(train=300, val=6)
 CONFIG = SplitConfig(canvas=8, group_size=256, holdout=0.1)
@@ -25,7 +25,7 @@ KILLED = """
 import os, signal, sys
 from pathlib import Path
 from bandwise.config import SplitConfig
-from bandwise.store.split import split_dataset
+from bandwise.store.writing.split import split_dataset
 from tests.store.arrays import RandomSource
 
 out, when, name, count = Path(sys.argv[1]), sys.argv[2], sys.argv[3], int(sys.argv[4])
@@ -49,8 +49,8 @@ WITH_PID = """
 import os, sys
 from pathlib import Path
 from bandwise.config import SplitConfig
-from bandwise.store import groups
-from bandwise.store.split import split_dataset
+from bandwise.store.writing import group as groups
+from bandwise.store.writing.split import split_dataset
 from tests.store.arrays import RandomSource
 
 seal = groups.seal
@@ -62,7 +62,7 @@ SLOWLY = """
 import sys, time
 from pathlib import Path
 from bandwise.config import SplitConfig
-from bandwise.store.split import split_dataset
+from bandwise.store.writing.split import split_dataset
 from tests.store.test_store_kills import SlowSource
 
 if __name__ == "__main__":

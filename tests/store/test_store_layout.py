@@ -10,12 +10,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from bandwise.atomic import write_json
+from bandwise.config.branches import parse_bands
 from bandwise.errors import CorruptionError
-from bandwise.groups import parse_bands
-from bandwise.sealing import read_sealed, seal
-from bandwise.store.commits import parse_record_name
+from bandwise.files.atomic import write_json
+from bandwise.files.documents import read_sealed, seal
 from bandwise.store.layout import COMMITS_NAME, band_file, commit_file, format_bands, inside, record_header, schema
+from bandwise.store.writing.commits import parse_record_name
 
 
 @pytest.mark.parametrize("side", [1, 9, 56, 128, 999, 1024, 4096])

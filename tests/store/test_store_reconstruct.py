@@ -13,12 +13,12 @@ from bandwise.bands.quantize import reference_split
 from bandwise.bands.transform import SubbandTransform
 from bandwise.config import SplitConfig
 from bandwise.errors import IncompatibleError, UsageError
-from bandwise.sources.folder import FolderSource
+from bandwise.sources.folders.folder import FolderSource
 from bandwise.sources.samples import freeze_samples
-from bandwise.store.format import open_store
 from bandwise.store.preview import write_preview
+from bandwise.store.reading.store import open_store
 from bandwise.store.reconstruct import LOSSLESS_DB, reconstruct_store
-from bandwise.store.split import split_dataset
+from bandwise.store.writing.split import split_dataset
 
 SOURCE = RandomSource(train=7, val=4, side=24)
 

@@ -8,7 +8,7 @@ from tests.store.arrays import SOURCE
 from tests.store.trees import tree
 
 from bandwise.errors import CorruptionError, UsageError
-from bandwise.store.format import read_source_facts
+from bandwise.store.reading.store import read_source_facts
 from bandwise.store.verify import verify_store
 
 

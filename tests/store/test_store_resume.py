@@ -12,10 +12,10 @@ from tests.store.trees import tree
 
 from bandwise.config import SplitConfig
 from bandwise.errors import CorruptionError, IncompatibleError, LockedError, Preempted, TooManyBadInputs, UsageError
-from bandwise.locks import folder_lock
-from bandwise.sources.folder import FolderSource
-from bandwise.store.format import open_store
-from bandwise.store.split import split_dataset
+from bandwise.files.locks import folder_lock
+from bandwise.sources.folders.folder import FolderSource
+from bandwise.store.reading.store import open_store
+from bandwise.store.writing.split import split_dataset
 
 
 def test_too_many_unreadable_samples_stop_and_can_be_allowed_later(tmp_path):
@@ -85,7 +85,7 @@ def test_another_configuration_is_refused_field_by_field(whole, tmp_path, change
 
 
 def test_other_libraries_are_refused(whole, monkeypatch):
-    monkeypatch.setattr("bandwise.store.identity.decoder_versions", lambda: {"pillow": "0.1"})
+    monkeypatch.setattr("bandwise.store.writing.identity.decoder_versions", lambda: {"pillow": "0.1"})
     with pytest.raises(IncompatibleError, match=r"versions\.pillow: '[\d.]+' -> '0\.1'"):
         split_dataset(SOURCE, CONFIG, whole)
 

@@ -18,12 +18,12 @@ from bandwise.bands.quantize import reference_split
 from bandwise.bands.transform import SubbandTransform
 from bandwise.config import SplitConfig
 from bandwise.errors import CorruptionError, UsageError
-from bandwise.sources.folder import FolderSource
+from bandwise.sources.folders.folder import FolderSource
 from bandwise.sources.samples import freeze_samples
-from bandwise.store.format import open_store
-from bandwise.store.identity import group_size
 from bandwise.store.layout import SPLITS
-from bandwise.store.split import split_dataset
+from bandwise.store.reading.store import open_store
+from bandwise.store.writing.identity import group_size
+from bandwise.store.writing.split import split_dataset
 
 
 def decoded(path: Path) -> list[np.ndarray]:
@@ -215,7 +215,7 @@ def test_one_band_can_be_carried_elsewhere_alone(whole, tmp_path):
 
 
 def test_the_splitting_process_does_not_load_torch():
-    code = "import sys, bandwise.store.split, bandwise.store.verify; print('torch' in sys.modules)"
+    code = "import sys, bandwise.store.writing.split, bandwise.store.verify; print('torch' in sys.modules)"
     assert run_python(code).stdout.strip() == "False"
 
 

@@ -10,11 +10,11 @@ from tests.store.arrays import CONFIG, SOURCE
 from tests.store.trees import tree
 
 from bandwise.errors import BandwiseError, CorruptionError, IncompatibleError, UsageError
-from bandwise.store import reading
-from bandwise.store.format import open_store, read_source_facts
-from bandwise.store.reading import decode_records, open_band_file, read_row_group
-from bandwise.store.split import split_dataset
+from bandwise.store.reading import bandfiles as reading
+from bandwise.store.reading.bandfiles import decode_records, open_band_file, read_row_group
+from bandwise.store.reading.store import open_store, read_source_facts
 from bandwise.store.verify import verify_store
+from bandwise.store.writing.split import split_dataset
 
 SHARD, OTHER = "band-02/train-00000-of-00002.parquet", "band-03/train-00000-of-00002.parquet"
 RECORD, MANIFEST = "commits/train-00001.json", "MANIFEST.json"

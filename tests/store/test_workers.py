@@ -11,10 +11,10 @@ from tests.store.trees import temporaries, tree
 
 from bandwise.config import SplitConfig
 from bandwise.errors import BandwiseError, Preempted, UsageError
-from bandwise.store import workerprocess
-from bandwise.store.format import open_store
-from bandwise.store.split import split_dataset
+from bandwise.store.reading.store import open_store
 from bandwise.store.verify import verify_store
+from bandwise.store.writing import workerprocess
+from bandwise.store.writing.split import split_dataset
 
 CONFIG = SplitConfig(canvas=8, group_size=256, holdout=0.1, bands="0,3")
 TRAIN, VAL = 300, 6

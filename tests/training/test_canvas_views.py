@@ -14,12 +14,12 @@ from bandwise.bands.quantize import reference_split
 from bandwise.bands.transform import SubbandTransform
 from bandwise.config import AugmentConfig, RunConfig
 from bandwise.errors import IncompatibleError, UsageError
-from bandwise.runs import read_logits
-from bandwise.sources.folder import FolderSource
+from bandwise.runs.run import read_logits
+from bandwise.sources.folders.folder import FolderSource
 from bandwise.sources.samples import freeze_samples
-from bandwise.store.canvases import SourceCanvases, StoreCanvases
-from bandwise.store.format import Store, open_store
-from bandwise.store.loader import BatchStream
+from bandwise.store.reading.canvases import SourceCanvases, StoreCanvases
+from bandwise.store.reading.loader import BatchStream
+from bandwise.store.reading.store import Store, open_store
 from bandwise.training.canvas_views import CanvasViews
 from bandwise.training.infer import write_branch_logits
 from bandwise.training.testcrops import CropsFrom, open_crops

@@ -15,9 +15,9 @@ from tests.training.tiny import outcome
 from bandwise.bands.quantize import BandQuantizer
 from bandwise.config import AugmentConfig, RunConfig
 from bandwise.errors import BandwiseError, IncompatibleError, UsageError
-from bandwise.sources.folder import FolderSource
-from bandwise.store.format import open_store
-from bandwise.store.split import split_dataset
+from bandwise.sources.folders.folder import FolderSource
+from bandwise.store.reading.store import open_store
+from bandwise.store.writing.split import split_dataset
 from bandwise.training.feed import COPY_SHIFT, BandFeed, ImageFeed, open_feed
 from bandwise.training.seeds import seed_for
 from bandwise.training.trainer import train_branch
@@ -283,7 +283,7 @@ def test_an_unforeseen_failure_names_the_image(root, tmp_path, monkeypatch):
     def failing(*args, **kwargs):
         raise ZeroDivisionError("oh")
 
-    monkeypatch.setattr("bandwise.training.transforms.RandomResizedCropAndInterpolation.__call__", failing)
+    monkeypatch.setattr("bandwise.augment.transforms.RandomResizedCropAndInterpolation.__call__", failing)
     with pytest.raises(BandwiseError, match=r"training image 'train/class-\d/\d+.jpg' cannot be used: ZeroDivisionErr"):
         train_branch(image_config(root), root / "store", tmp_path, 1)
 

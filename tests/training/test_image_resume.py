@@ -11,9 +11,9 @@ from tests.training.photos import image_config, make_image_store
 from tests.training.test_interruption import in_child, wait
 from tests.training.tiny import CrashError, crash_at, outcome
 
+from bandwise.augment.draws import hashes
 from bandwise.checkpoints.folder import steps
 from bandwise.errors import BandwiseError
-from bandwise.store.draws import hashes
 from bandwise.training import feed
 from bandwise.training.trainer import train_branch
 

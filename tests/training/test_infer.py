@@ -9,17 +9,17 @@ import torch
 from tests.training.tiny import CONFIG, CrashError, crash_at, make_store, tiny_network, with_training
 from torch import nn
 
-from bandwise.atomic import json_bytes, read_json, sha256_bytes
 from bandwise.checkpoints import branch as branch_module
 from bandwise.checkpoints.branch import NotFinishedError, load_branch
 from bandwise.checkpoints.folder import AVERAGE_PREFIX, read_checkpoint, steps
 from bandwise.checkpoints.tensors import from_file, to_bytes
 from bandwise.errors import CorruptionError, IncompatibleError, UsageError
 from bandwise.evaluation.metrics import classification_metrics
+from bandwise.files.atomic import json_bytes, read_json, sha256_bytes
 from bandwise.models.zoo import create_branch
-from bandwise.runs import read_logits
-from bandwise.store.format import open_store
-from bandwise.store.loader import BatchStream
+from bandwise.runs.run import read_logits
+from bandwise.store.reading.loader import BatchStream
+from bandwise.store.reading.store import open_store
 from bandwise.training.infer import predict_split, write_branch_logits
 from bandwise.training.trainer import train_branch
 from bandwise.training.views import Views

@@ -122,7 +122,7 @@ def test_a_branch_starts_from_another_branch_and_says_so(store_path, tmp_path):
     )
     summary = train_branch(config, store_path, tmp_path / "second", 1)
     assert summary["from_scratch"] is False
-    from bandwise.atomic import sha256_file
+    from bandwise.files.atomic import sha256_file
 
     assert summary["initial_checkpoint"] == {"name": "model.safetensors", "sha256": sha256_file(weights)}
     found, expected = read_checkpoint(steps(tmp_path / "second")[0]).model, read_checkpoint(weights.parent).model

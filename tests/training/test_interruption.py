@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 from tests.training.tiny import CONFIG, outcome, with_training
 
-from bandwise import atomic
 from bandwise.checkpoints.folder import read_checkpoint, steps
 from bandwise.errors import CorruptionError, Preempted
+from bandwise.files import atomic
 from bandwise.training import loop
 from bandwise.training.trainer import train_branch
 

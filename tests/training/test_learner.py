@@ -95,8 +95,8 @@ def test_no_average_is_kept_unless_asked_for(store_path, tmp_path):
 def test_the_first_step_of_a_branch_is_gradient_descent_by_hand(store_path, tmp_path):
     """One step of SGD with weight decay on the matrices only, from the same batch, without any of the machinery."""
     from bandwise.checkpoints.folder import read_checkpoint
-    from bandwise.store.format import open_store
-    from bandwise.store.loader import BatchStream
+    from bandwise.store.reading.loader import BatchStream
+    from bandwise.store.reading.store import open_store
     from bandwise.training.seeds import seed_for
 
     config = replace(

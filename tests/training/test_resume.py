@@ -7,7 +7,7 @@ import torch
 from tests.training.tiny import CONFIG, CrashError, crash_at, outcome, with_training
 
 from bandwise.checkpoints.folder import steps
-from bandwise.sealing import read_rows
+from bandwise.files.documents import read_rows
 from bandwise.training import learner, loop
 from bandwise.training.optim import Schedule
 from bandwise.training.position import Position

@@ -12,12 +12,12 @@ from bandwise.bands.quantize import BandQuantizer
 from bandwise.checkpoints.branch import load_branch
 from bandwise.config import AugmentConfig, RunConfig
 from bandwise.errors import UsageError
-from bandwise.runs import read_logits
-from bandwise.sources.decode import load_canvas
-from bandwise.sources.folder import FolderSource
+from bandwise.runs.run import read_logits
+from bandwise.sources.decoding.decode import load_canvas
+from bandwise.sources.folders.folder import FolderSource
 from bandwise.sources.samples import freeze_samples
-from bandwise.store.format import open_store
-from bandwise.store.loader import BatchStream
+from bandwise.store.reading.loader import BatchStream
+from bandwise.store.reading.store import open_store
 from bandwise.training.infer import write_branch_logits
 from bandwise.training.testcrops import CropsFrom
 from bandwise.training.trainer import train_branch

@@ -10,9 +10,9 @@ from tests.training.tiny import CONFIG, CrashError, crash_at, make_store, outcom
 
 from bandwise.checkpoints.folder import steps
 from bandwise.errors import CorruptionError, IncompatibleError, LockedError, UsageError
-from bandwise.locks import folder_lock
-from bandwise.sealing import read_document
-from bandwise.store.format import Store
+from bandwise.files.documents import read_document
+from bandwise.files.locks import folder_lock
+from bandwise.store.reading.store import Store
 from bandwise.training import trainer
 from bandwise.training.trainer import train_branch
 
@@ -125,8 +125,8 @@ def test_a_store_of_other_pictures_is_refused(store_path, tmp_path):
     pictures = make_store(tmp_path / "a").parent / "pictures"
     next((pictures / "train" / "class-0").iterdir()).unlink()
     (tmp_path / "b").mkdir()
-    from bandwise.sources.folder import FolderSource
-    from bandwise.store.split import split_dataset
+    from bandwise.sources.folders.folder import FolderSource
+    from bandwise.store.writing.split import split_dataset
 
     split_dataset(FolderSource(pictures), CONFIG.split, tmp_path / "b" / "store")
     with pytest.raises(IncompatibleError, match=r"was trained on the store .* other samples, classes or pixels"):

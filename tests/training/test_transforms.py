@@ -9,9 +9,9 @@ from PIL import Image
 from tests.pictures import make_picture
 from timm.data.transforms_factory import transforms_imagenet_train
 
+from bandwise.augment.transforms import PictureAugment, seeded
 from bandwise.config import AugmentConfig
 from bandwise.errors import UsageError
-from bandwise.training.transforms import PictureAugment, seeded
 
 PICTURE = Image.fromarray(make_picture(1, 5, 60)[:44])
 

@@ -11,8 +11,8 @@ from torch.nn import functional
 from bandwise.checkpoints.branch import load_branch
 from bandwise.checkpoints.folder import read_checkpoint, steps, weights_digest
 from bandwise.errors import CorruptionError, IncompatibleError, UsageError
-from bandwise.sources.folder import FolderSource
-from bandwise.store.split import split_dataset
+from bandwise.sources.folders.folder import FolderSource
+from bandwise.store.writing.split import split_dataset
 from bandwise.training.trainer import train_branch
 from bandwise.training.warmstart import carry_filters, known_start, load_from_branch
 

@@ -10,8 +10,8 @@ from torch import Tensor, nn
 
 from bandwise.checkpoints.folder import read_checkpoint, steps
 from bandwise.config import AugmentConfig, RunConfig, SplitConfig, TrainingConfig
-from bandwise.sources.folder import FolderSource
-from bandwise.store.split import split_dataset
+from bandwise.sources.folders.folder import FolderSource
+from bandwise.store.writing.split import split_dataset
 
 CANVAS = 24
 CONFIG = RunConfig(

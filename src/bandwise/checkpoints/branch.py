@@ -12,7 +12,7 @@ from torch import nn
 from bandwise.checkpoints.folder import average_weights, last_checkpoint
 from bandwise.checkpoints.tensors import load_weights, require_fit
 from bandwise.config import NetworkConfig, RunConfig, SplitConfig, TrainingConfig
-from bandwise.configfile import merge
+from bandwise.config.configfile import merge
 from bandwise.errors import CorruptionError, UsageError
 from bandwise.models.zoo import create_branch
 

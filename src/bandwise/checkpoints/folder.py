@@ -16,9 +16,17 @@ from typing import Any
 
 from torch import Tensor
 
-from bandwise.atomic import commit_folder, fsync_folder, json_bytes, read_bytes, read_json, sha256_bytes, sha256_file
 from bandwise.checkpoints.tensors import NotFiniteError, from_file, listed, not_finite, to_bytes
 from bandwise.errors import CorruptionError, IncompatibleError
+from bandwise.files.atomic import (
+    commit_folder,
+    fsync_folder,
+    json_bytes,
+    read_bytes,
+    read_json,
+    sha256_bytes,
+    sha256_file,
+)
 from bandwise.progress import say
 
 COMMIT_NAME = "COMMIT.json"

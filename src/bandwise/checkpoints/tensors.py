@@ -13,7 +13,7 @@ from safetensors.torch import load, save
 from torch import Tensor, nn
 
 from bandwise.errors import BandwiseError, CorruptionError, IncompatibleError
-from bandwise.tensorfile import read_tensor_file
+from bandwise.files.tensorfile import read_tensor_file
 
 _NAMED_IN_ERRORS = 10
 _SCALARS = (bool, int, float, str, type(None))

@@ -9,7 +9,7 @@ import tyro
 from bandwise.commands.outcome import Outcome
 from bandwise.commands.parsing import parse
 from bandwise.errors import UsageError
-from bandwise.sources.named import available, fetch
+from bandwise.sources.named.catalog import available, fetch
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -11,9 +11,9 @@ from bandwise.commands.outcome import Outcome, percent
 from bandwise.commands.parsing import parse
 from bandwise.commands.store_source import crops_from
 from bandwise.errors import TooManyBadInputs
+from bandwise.files.documents import write_document
 from bandwise.launch.evaluate import evaluate_run
-from bandwise.runs import open_run
-from bandwise.sealing import write_document
+from bandwise.runs.run import open_run
 from bandwise.training.testcrops import WantedOrigin
 
 

@@ -11,12 +11,12 @@ from bandwise.commands.outcome import Outcome, percent
 from bandwise.commands.parsing import parse
 from bandwise.commands.store_source import crops_from
 from bandwise.config import FusionRule
+from bandwise.config.branches import parse_bands
 from bandwise.errors import UsageError
 from bandwise.fusion.fit_head import TrainedHead
 from bandwise.fusion.saved import head_record
-from bandwise.groups import parse_bands
 from bandwise.launch.evaluate import fuse_run
-from bandwise.runs import Run, open_run
+from bandwise.runs.run import Run, open_run
 from bandwise.training.testcrops import WantedOrigin
 
 

@@ -10,11 +10,11 @@ from typing import Any, TypeVar
 import tyro
 
 from bandwise.config import RunConfig
-from bandwise.configfile import merge, read_config_file
+from bandwise.config.configfile import merge, read_config_file
 from bandwise.errors import UsageError
 from bandwise.recipes.catalog import find_recipe
 from bandwise.recipes.sets import find_set
-from bandwise.runs import open_run
+from bandwise.runs.run import open_run
 
 Arguments = TypeVar("Arguments")
 

@@ -12,7 +12,7 @@ import tyro
 from bandwise.commands.outcome import Outcome
 from bandwise.commands.parsing import parse
 from bandwise.config import to_dict
-from bandwise.configfile import config_text
+from bandwise.config.configfile import config_text
 from bandwise.errors import UsageError
 from bandwise.recipes.catalog import all_recipes, find_recipe
 from bandwise.recipes.datasets import facts_of

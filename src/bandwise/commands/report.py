@@ -8,16 +8,16 @@ from typing import Annotated, Literal
 
 import tyro
 
-from bandwise.atomic import write_text
 from bandwise.commands.outcome import Outcome
 from bandwise.commands.parsing import parse
 from bandwise.errors import UsageError
+from bandwise.files.atomic import write_text
 from bandwise.report.evidence import Which, evidence_markdown, read_results, update_between_marks
 from bandwise.report.expected import expected_json
 from bandwise.report.html import render_report
 from bandwise.report.seed_table import seed_entry, seed_markdown
 from bandwise.report.set_table import sets_markdown
-from bandwise.runs import open_run
+from bandwise.runs.run import open_run
 
 
 @dataclass(frozen=True, kw_only=True)

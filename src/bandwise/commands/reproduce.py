@@ -10,11 +10,11 @@ import tyro
 from bandwise.commands.outcome import Outcome, percent
 from bandwise.commands.parsing import parse, require_out
 from bandwise.commands.run import run_config
-from bandwise.configfile import config_from_dict, differences
+from bandwise.config.configfile import config_from_dict, differences
 from bandwise.errors import CorruptionError, UsageError
 from bandwise.launch.evaluate import evaluate_run
 from bandwise.report.recorded import read_result
-from bandwise.runs import open_run
+from bandwise.runs.run import open_run
 
 _EXIT_DIFFERENT = 1
 _COMPARED = ("n_eval", "chance", "branches", "fused", "fusion", "rules", "reference", "leave_one_out", "answers")

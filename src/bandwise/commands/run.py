@@ -9,20 +9,20 @@ from bandwise.commands.evaluate import evaluation_outcome
 from bandwise.commands.outcome import Outcome
 from bandwise.commands.parsing import base_config, core_count, parse, require_out, take_recipe
 from bandwise.config import RunConfig, to_dict
-from bandwise.configfile import config_text
+from bandwise.config.configfile import config_text
 from bandwise.errors import UsageError
 from bandwise.launch.cost import require_networks
 from bandwise.launch.evaluate import evaluate_run, fuse_run
 from bandwise.launch.local import jobs_that_fit, train_branches
 from bandwise.progress import say
 from bandwise.report.html import render_report
-from bandwise.runs import Run, create_run, leaving_no_trace
+from bandwise.runs.run import Run, create_run, leaving_no_trace
 from bandwise.signals import stop_requested
 from bandwise.sources.resolve import open_source
-from bandwise.store.place import require_apart
 from bandwise.store.preview import write_preview
-from bandwise.store.split import split_dataset
-from bandwise.store.workers import DECODE_TIMEOUT_S
+from bandwise.store.writing.place import require_apart
+from bandwise.store.writing.split import split_dataset
+from bandwise.store.writing.workers import DECODE_TIMEOUT_S
 from bandwise.training.initial import find_initial
 
 

@@ -11,8 +11,8 @@ from bandwise.commands.parsing import base_config, core_count, parse, require_ou
 from bandwise.config import DataConfig, SplitConfig
 from bandwise.signals import stop_requested
 from bandwise.sources.resolve import open_source
-from bandwise.store.split import split_dataset
-from bandwise.store.workers import DECODE_TIMEOUT_S
+from bandwise.store.writing.split import split_dataset
+from bandwise.store.writing.workers import DECODE_TIMEOUT_S
 
 _SHOWN = 10
 

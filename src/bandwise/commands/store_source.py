@@ -6,11 +6,11 @@ from pathlib import Path
 
 from bandwise.config import DataConfig
 from bandwise.errors import UsageError
-from bandwise.runs import Run
-from bandwise.sources.named import available
+from bandwise.runs.run import Run
+from bandwise.sources.named.catalog import available
 from bandwise.sources.resolve import open_source
 from bandwise.sources.samples import Source
-from bandwise.store.format import read_source_facts
+from bandwise.store.reading.store import read_source_facts
 from bandwise.training.testcrops import CropsFrom, WantedOrigin
 
 _KINDS_TO_NAME = ("imagenet1k", "imagenet21k", "parquet", "webdataset")

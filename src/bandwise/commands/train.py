@@ -10,11 +10,11 @@ from bandwise.config import RunConfig, to_dict
 from bandwise.errors import UsageError
 from bandwise.launch.cost import require_networks
 from bandwise.launch.local import train_branches
-from bandwise.runs import Run, create_run, leaving_no_trace, open_run, read_summary
+from bandwise.runs.run import Run, create_run, leaving_no_trace, open_run, read_summary
 from bandwise.signals import follow_launcher
 from bandwise.store.compatibility import require_same_split
-from bandwise.store.format import open_store
 from bandwise.store.layout import format_bands
+from bandwise.store.reading.store import open_store
 
 
 @dataclass(frozen=True, kw_only=True)

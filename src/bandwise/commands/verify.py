@@ -12,7 +12,7 @@ from bandwise.commands.parsing import parse
 from bandwise.commands.store_source import source_of
 from bandwise.errors import CorruptionError, UsageError
 from bandwise.launch.verify import verify_run
-from bandwise.runs import RUN_NAME, open_run
+from bandwise.runs.run import RUN_NAME, open_run
 from bandwise.sources.samples import Source
 from bandwise.store.verify import verify_store
 

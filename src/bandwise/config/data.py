@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 from typing import Literal
 
+from bandwise.config.branches import parse_bands
 from bandwise.config.checks import require, require_number
-from bandwise.groups import parse_bands
 
 Transform = Literal["dct1d", "dct2d", "hadamard", "identity", "random", "refft"]
 Codec = Literal["zstd", "webp"]

@@ -7,11 +7,11 @@ from typing import Annotated, Any
 import tyro
 
 from bandwise.config.augment import AugmentConfig
+from bandwise.config.branches import parse_bands, parse_branches
 from bandwise.config.checks import require
 from bandwise.config.data import DataConfig, SplitConfig
 from bandwise.config.fusion import FusionConfig
 from bandwise.config.training import NetworkConfig, TrainingConfig
-from bandwise.groups import parse_bands, parse_branches
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -8,10 +8,10 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from bandwise.atomic import TEMPORARY_PREFIX
 from bandwise.doctor.machine import describe_machine
 from bandwise.doctor.probes import probe_folder
-from bandwise.provenance import environment
+from bandwise.files.atomic import TEMPORARY_PREFIX
+from bandwise.runs.provenance import environment
 
 _LEAST_FREE = 64 << 20
 _LEAST_SHARED = 64 << 20

@@ -6,8 +6,8 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
-from bandwise.atomic import TEMPORARY_PREFIX, fsync_file, fsync_folder
 from bandwise.errors import UsageError
+from bandwise.files.atomic import TEMPORARY_PREFIX, fsync_file, fsync_folder
 
 
 class ProbeError(Exception):

@@ -17,12 +17,12 @@ from typing import Any, Literal
 
 import numpy as np
 
-from bandwise.atomic import json_bytes
 from bandwise.checkpoints.folder import last_checkpoint
 from bandwise.config import AugmentConfig, NetworkConfig, RunConfig, SplitConfig, TrainingConfig
 from bandwise.errors import BandwiseError
+from bandwise.files.atomic import json_bytes
 from bandwise.sources.listing import Entry
-from bandwise.store.split import split_dataset
+from bandwise.store.writing.split import split_dataset
 from bandwise.training.trainer import train_branch
 
 _SIDE = 32

@@ -1,5 +1,5 @@
 """Metrics and crops: tensors in, numbers out."""
 
-from bandwise.torchvision_compat import ensure_torchvision
+from bandwise.compat import ensure_torchvision
 
 ensure_torchvision()

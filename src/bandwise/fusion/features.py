@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from bandwise.arrayfile import read_arrays
 from bandwise.errors import CorruptionError, IncompatibleError, UsageError
+from bandwise.files.arrays import read_arrays
 
 _ARRAYS = ("features", "ids", "labels")
 _META = ("branch", "split", "views", "store", "weights", "classes")

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bandwise.errors import CorruptionError, IncompatibleError, UsageError
-from bandwise.runs import LogitsFile, read_logits
+from bandwise.runs.run import LogitsFile, read_logits
 
 SHARED_KEYS = ("split", "crops", "classes", "store")
 """What the files of one fusion must agree on: the split, the crops an image, the class list, the store."""

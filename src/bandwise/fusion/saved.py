@@ -6,13 +6,13 @@ from typing import Any
 import numpy as np
 import torch
 
-from bandwise.arrayfile import read_arrays, write_arrays
-from bandwise.atomic import sha256_file
 from bandwise.errors import CorruptionError, UsageError
+from bandwise.files.arrays import read_arrays, write_arrays
+from bandwise.files.atomic import sha256_file
+from bandwise.files.documents import read_document, write_document
 from bandwise.fusion.combination import Fusion
 from bandwise.fusion.fit_head import TrainedHead
 from bandwise.fusion.head import HIDDEN, FusionHead
-from bandwise.sealing import read_document, write_document
 
 HEAD_RULE = "head"
 HEAD_NAME = "head.safetensors"

@@ -12,8 +12,8 @@ from bandwise.config import RunConfig, SplitConfig, TrainingConfig
 from bandwise.errors import UsageError
 from bandwise.models.cost import saved_activation_bytes
 from bandwise.models.zoo import counts, macs
-from bandwise.runs import Run, read_summary
-from bandwise.store.format import Store
+from bandwise.runs.run import Run, read_summary
+from bandwise.store.reading.store import Store
 from bandwise.training.initial import name_of_first
 
 

@@ -7,13 +7,14 @@ from typing import Any
 import numpy as np
 import torch
 
-from bandwise.arrayfile import read_arrays_meta
-from bandwise.atomic import sha256_bytes
 from bandwise.checkpoints.folder import weights_digest
 from bandwise.config import to_dict
 from bandwise.errors import UsageError
 from bandwise.evaluation.bitset import pack
 from bandwise.evaluation.metrics import Metrics, classification_metrics
+from bandwise.files.arrays import read_arrays_meta
+from bandwise.files.atomic import sha256_bytes
+from bandwise.files.documents import read_document, write_document
 from bandwise.fusion.fit_head import TrainedHead
 from bandwise.fusion.leave_one_out import leave_one_out
 from bandwise.fusion.logits import BranchLogits, load_branches
@@ -22,10 +23,9 @@ from bandwise.fusion.saved import HEAD_RULE, head_record, read_fusion, save_fusi
 from bandwise.launch.cost import activation_bytes, branch_cost, total_cost
 from bandwise.launch.head import score_head, train_head
 from bandwise.launch.starts import require_own_starts
-from bandwise.provenance import environment
-from bandwise.runs import RUN_NAME, Run, read_summary
-from bandwise.sealing import read_document, write_document
-from bandwise.store.format import Store, open_store
+from bandwise.runs.provenance import environment
+from bandwise.runs.run import RUN_NAME, Run, read_summary
+from bandwise.store.reading.store import Store, open_store
 from bandwise.training.infer import write_branch_logits
 from bandwise.training.testcrops import AUTO, CropsFrom
 

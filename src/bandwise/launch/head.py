@@ -5,16 +5,16 @@ from typing import Any
 import numpy as np
 import torch
 
-from bandwise.arrayfile import read_arrays_meta
 from bandwise.checkpoints.folder import weights_digest
 from bandwise.errors import UsageError
 from bandwise.evaluation.metrics import classification_metrics
+from bandwise.files.arrays import read_arrays_meta
 from bandwise.fusion.features import BranchFeatures, load_features
 from bandwise.fusion.fit_head import TrainedHead, fit_head
 from bandwise.fusion.saved import HEAD_RULE, head_record
 from bandwise.fusion.temperature import negative_log_likelihood
-from bandwise.runs import LogitsFile, Run, write_logits
-from bandwise.store.format import open_store
+from bandwise.runs.run import LogitsFile, Run, write_logits
+from bandwise.store.reading.store import open_store
 from bandwise.training.determinism import reproducible
 from bandwise.training.features import mirrors, write_branch_features
 from bandwise.training.seeds import seed_for

@@ -15,9 +15,9 @@ from bandwise.config import TrainingConfig
 from bandwise.errors import BandwiseError, Preempted
 from bandwise.launch.evaluate import ensure_logits
 from bandwise.progress import say
-from bandwise.runs import FREE_TRAINING, Run
+from bandwise.runs.run import FREE_TRAINING, Run
 from bandwise.signals import launched_environment, stop_requested
-from bandwise.store.format import open_store
+from bandwise.store.reading.store import open_store
 from bandwise.training.determinism import choose_device
 from bandwise.training.trainer import train_branch
 

@@ -10,7 +10,7 @@ from typing import Any
 from bandwise.config import RunConfig
 from bandwise.launch.cost import activation_bytes, branch_cost, train_crop
 from bandwise.launch.memory import StepMemory, step_memory
-from bandwise.store.estimate import estimate_bytes
+from bandwise.store.writing.estimate import estimate_bytes
 
 _SECONDS_AN_HOUR = 3600
 

@@ -9,16 +9,16 @@ from typing import Any
 
 import numpy as np
 
-from bandwise.arrayfile import read_arrays
-from bandwise.atomic import sha256_file
 from bandwise.checkpoints.folder import Checkpoint, read_checkpoint, steps
 from bandwise.errors import BandwiseError, CorruptionError, IncompatibleError, UsageError
+from bandwise.files.arrays import read_arrays
+from bandwise.files.atomic import sha256_file
+from bandwise.files.documents import read_document, read_rows
 from bandwise.fusion.saved import read_fusion
 from bandwise.launch.starts import foreign_starts
-from bandwise.runs import RUN_NAME, Run, open_run, read_logits, read_summary
-from bandwise.sealing import read_document, read_rows
+from bandwise.runs.run import RUN_NAME, Run, open_run, read_logits, read_summary
 from bandwise.store.checks import find_problems
-from bandwise.store.format import Store, open_store
+from bandwise.store.reading.store import Store, open_store
 from bandwise.training.description import describe_branch, require_same_branch
 
 SUMMARY_NAME, METRICS_NAME, PREVIEW_NAME = "summary.json", "metrics.jsonl", "preview.json"

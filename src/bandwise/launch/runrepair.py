@@ -5,18 +5,18 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from bandwise.atomic import write_bytes
 from bandwise.checkpoints.folder import Checkpoint, read_checkpoint, set_aside, steps
 from bandwise.errors import CorruptionError, IncompatibleError, UsageError
+from bandwise.files.atomic import write_bytes
+from bandwise.files.documents import read_document, write_document, write_rows
+from bandwise.files.locks import folder_lock
 from bandwise.launch.local import Task, train_one
 from bandwise.launch.runcheck import METRICS_NAME, SUMMARY_NAME, Findings, finished
-from bandwise.locks import folder_lock
 from bandwise.progress import say
-from bandwise.runs import RUN_FORMAT, RUN_NAME, RUN_VERSION, Run, open_run
-from bandwise.sealing import read_document, write_document, write_rows
+from bandwise.runs.run import RUN_FORMAT, RUN_NAME, RUN_VERSION, Run, open_run
 from bandwise.sources.samples import Source
-from bandwise.store.format import open_store
 from bandwise.store.preview import write_preview
+from bandwise.store.reading.store import open_store
 from bandwise.training.infer import write_branch_logits
 
 _LOGITS = re.compile(r"logits/(train|holdout|val)(?:-(\d+)crop)?/branch-(\d+)\.safetensors")

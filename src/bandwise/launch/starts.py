@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from bandwise.checkpoints.folder import weights_digest
 from bandwise.errors import IncompatibleError
-from bandwise.runs import Run, read_summary
+from bandwise.runs.run import Run, read_summary
 
 
 def foreign_starts(run: Run, branches: Sequence[int]) -> dict[int, str]:

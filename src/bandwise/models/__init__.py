@@ -1,5 +1,5 @@
 """Networks: plain torch, sized to the band they see."""
 
-from bandwise.torchvision_compat import ensure_torchvision
+from bandwise.compat import ensure_torchvision
 
 ensure_torchvision()

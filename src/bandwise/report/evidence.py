@@ -3,8 +3,8 @@
 from pathlib import Path
 from typing import Any, Literal
 
-from bandwise.atomic import write_text
 from bandwise.errors import UsageError
+from bandwise.files.atomic import write_text
 from bandwise.report.evidence_tables import (
     branch_cost_tables,
     comparison_table,

@@ -5,8 +5,8 @@ from pathlib import Path
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from bandwise import atomic
 from bandwise.errors import CorruptionError, UsageError
+from bandwise.files import atomic
 from bandwise.report.compose import compose
 from bandwise.report.markdown import page_to_markdown
 from bandwise.report.page import Page

@@ -5,10 +5,10 @@ import struct
 from pathlib import Path
 from typing import Any
 
-from bandwise.atomic import read_bytes, sha256_bytes
 from bandwise.errors import CorruptionError
+from bandwise.files.atomic import read_bytes, sha256_bytes
+from bandwise.files.documents import read_document
 from bandwise.report.page import Figure, Gallery
-from bandwise.sealing import read_document
 
 _PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _HEADER_BYTES = 24

@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from bandwise.errors import CorruptionError
-from bandwise.sealing import read_document
+from bandwise.files.documents import read_document
 
 FORMAT = "bandwise-results"
 

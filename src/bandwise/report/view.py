@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 
 from bandwise.config import FusionRule, RunConfig
 from bandwise.errors import BandwiseError, CorruptionError
-from bandwise.runs import LogitsFile, Run, open_run, read_logits, read_summary
-from bandwise.sealing import read_document, read_rows
+from bandwise.files.documents import read_document, read_rows
+from bandwise.runs.run import LogitsFile, Run, open_run, read_logits, read_summary
 
 _RULE_ORDER = typing.get_args(FusionRule)
 _NEEDED = ("name", "data", "crops", "n_eval", "n_total", "chance", "branches", "fused", "fusion", "rules", "reference")

@@ -14,15 +14,15 @@ from bandwise.bands.quantize import offsets
 from bandwise.bands.transform import SubbandTransform
 from bandwise.checkpoints.branch import TrainedBranch, load_branch
 from bandwise.checkpoints.folder import weights_digest
-from bandwise.checkpoints.penultimate import as_stored, logits_and_features
 from bandwise.config import SplitConfig, to_dict
-from bandwise.configfile import differences
+from bandwise.config.configfile import differences
 from bandwise.errors import CorruptionError, IncompatibleError, UsageError
 from bandwise.evaluation.crops import center_box
 from bandwise.fusion.combination import Fusion
 from bandwise.fusion.fit_head import TrainedHead
 from bandwise.fusion.saved import read_fusion
-from bandwise.runs import Run, open_run
+from bandwise.models.penultimate import as_stored, logits_and_features
+from bandwise.runs.run import Run, open_run
 from bandwise.serving.modes import (
     Mode,
     StackedNetworks,
@@ -169,7 +169,7 @@ class SpectralEnsemble(nn.Module):
         if images.ndim != 4 or tuple(images.shape[1:]) != (self.channels, side, side):
             raise ValueError(
                 f"images have the shape {tuple(images.shape)}; (batch, {self.channels}, {side}, {side}) is needed: "
-                "resize them with bandwise.sources.decode.to_canvas"
+                "resize them with bandwise.sources.decoding.decode.to_canvas"
             )
         stride = self.split_config.stride
         # The crop is central in band pixels, so that it starts where a crop of the stored bands does.

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from bandwise.errors import UsageError
-from bandwise.sources.sniff import SUPPORTED_EXTENSIONS, UNSUPPORTED_EXTENSIONS, extension
+from bandwise.sources.decoding.sniff import SUPPORTED_EXTENSIONS, UNSUPPORTED_EXTENSIONS, extension
 
 STDIN = "-"
 _PICTURES = frozenset(SUPPORTED_EXTENSIONS + UNSUPPORTED_EXTENSIONS)

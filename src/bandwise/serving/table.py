@@ -5,7 +5,7 @@ import io
 from collections.abc import Iterable
 from pathlib import Path
 
-from bandwise.atomic import write_text
+from bandwise.files.atomic import write_text
 from bandwise.serving.predict import Prediction, printable
 
 _FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")

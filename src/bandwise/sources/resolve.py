@@ -5,17 +5,17 @@ from pathlib import Path
 
 from bandwise.config import DataConfig
 from bandwise.errors import UsageError
-from bandwise.sources import imagenet1k, imagenet21k
-from bandwise.sources.audit21k import PUBLISHED
-from bandwise.sources.folder import FolderSource
-from bandwise.sources.imagenet1k import open_imagenet1k
-from bandwise.sources.imagenet21k import open_imagenet21k
-from bandwise.sources.named import available, open_named
+from bandwise.sources.archives import imagenet1k, imagenet21k
+from bandwise.sources.archives.audit21k import PUBLISHED
+from bandwise.sources.archives.imagenet1k import open_imagenet1k
+from bandwise.sources.archives.imagenet21k import open_imagenet21k
+from bandwise.sources.archives.parquet import open_parquet
+from bandwise.sources.archives.shards import split_of
+from bandwise.sources.archives.webdataset import open_webdataset
+from bandwise.sources.folders.folder import FolderSource
+from bandwise.sources.named.catalog import available, open_named
 from bandwise.sources.nearest import nearest
-from bandwise.sources.parquet import open_parquet
 from bandwise.sources.samples import Source
-from bandwise.sources.shards import split_of
-from bandwise.sources.webdataset import open_webdataset
 
 # Nobody may pass these archives on, so they cannot be fetched by name as the small sets are.
 _HOW_TO_GET = {

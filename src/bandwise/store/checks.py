@@ -7,18 +7,18 @@ from typing import Any
 
 import numpy as np
 
-from bandwise.atomic import TEMPORARY_PREFIX, sha256_file
 from bandwise.errors import BandwiseError, CorruptionError, IncompatibleError
+from bandwise.files.atomic import TEMPORARY_PREFIX, sha256_file
+from bandwise.files.documents import read_sealed
 from bandwise.progress import progress
-from bandwise.sealing import read_sealed
-from bandwise.store.commits import parse_record_name, scan_commits
-from bandwise.store.documents import read_manifest, read_marker
-from bandwise.store.format import open_store
-from bandwise.store.identity import commit_key, plan_groups
 from bandwise.store.layout import COMMITS_NAME, MANIFEST_NAME, SAMPLES_NAME, SPLITS, STORE_NAME, inside
 from bandwise.store.manifest import build_manifest
-from bandwise.store.reading import naming_damage, open_band_file
+from bandwise.store.reading.bandfiles import naming_damage, open_band_file
+from bandwise.store.reading.store import open_store
 from bandwise.store.samplefile import read_samples
+from bandwise.store.writing.commits import parse_record_name, scan_commits
+from bandwise.store.writing.documents import read_manifest, read_marker
+from bandwise.store.writing.identity import commit_key, plan_groups
 
 FOREIGN = "not part of the store; move it away"
 

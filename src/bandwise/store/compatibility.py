@@ -1,10 +1,10 @@
 """Whether a store holds what a run asks for."""
 
 from bandwise.config import SplitConfig, to_dict
-from bandwise.configfile import differences
+from bandwise.config.branches import parse_bands
+from bandwise.config.configfile import differences
 from bandwise.errors import IncompatibleError
-from bandwise.groups import parse_bands
-from bandwise.store.format import Store
+from bandwise.store.reading.store import Store
 
 
 def require_same_split(store: Store, wanted: SplitConfig) -> None:

@@ -8,16 +8,16 @@ from typing import Any
 
 import numpy as np
 
-from bandwise.atomic import sha256_file
 from bandwise.bands.quantize import offsets, scales
 from bandwise.bands.transform import SubbandTransform
 from bandwise.errors import IncompatibleError
-from bandwise.sealing import seal
+from bandwise.files.atomic import sha256_file
+from bandwise.files.documents import seal
 from bandwise.sources.samples import SampleList
-from bandwise.store.commits import Commits
-from bandwise.store.duplicates import find_duplicates
-from bandwise.store.identity import Group
 from bandwise.store.layout import CARD_NAME, ROW_GROUP, SAMPLES_NAME, SPLITS, STORE_NAME, band_file, record_header
+from bandwise.store.writing.commits import Commits
+from bandwise.store.writing.duplicates import find_duplicates
+from bandwise.store.writing.identity import Group
 
 PIXEL_RULES = {
     "decoder": "Pillow",

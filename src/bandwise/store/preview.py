@@ -6,14 +6,14 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from bandwise.atomic import replacing, sha256_file
 from bandwise.bands.quantize import ZERO_LEVEL
 from bandwise.errors import UsageError
-from bandwise.sealing import write_document
+from bandwise.files.atomic import replacing, sha256_file
+from bandwise.files.documents import write_document
 from bandwise.sources.samples import Source
-from bandwise.store.format import Store, open_store
+from bandwise.store.reading.rowgroups import RowGroupReader
+from bandwise.store.reading.store import Store, open_store
 from bandwise.store.reconstruct import canvas_of, require_source
-from bandwise.store.rowgroups import RowGroupReader
 
 _VISIBLE_STD = 32.0
 _MAX_GAIN = 8

@@ -9,11 +9,11 @@ import numpy as np
 from bandwise.bands.quantize import BandQuantizer
 from bandwise.errors import IncompatibleError, UsageError
 from bandwise.progress import progress
-from bandwise.sources.decode import BadImage, load_canvas
+from bandwise.sources.decoding.decode import BadImage, load_canvas
 from bandwise.sources.samples import SampleList, Source, freeze_samples
-from bandwise.store.format import Store, open_store
 from bandwise.store.layout import SPLITS, format_bands
-from bandwise.store.rowgroups import RowGroupReader
+from bandwise.store.reading.rowgroups import RowGroupReader
+from bandwise.store.reading.store import Store, open_store
 
 LOSSLESS_DB = 100.0
 _PEAK = 255.0

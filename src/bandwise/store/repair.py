@@ -3,21 +3,21 @@
 from pathlib import Path
 from typing import Any
 
-from bandwise.atomic import json_bytes, write_bytes
 from bandwise.config import SplitConfig
-from bandwise.configfile import merge
+from bandwise.config.branches import parse_bands
+from bandwise.config.configfile import merge
 from bandwise.errors import CorruptionError
-from bandwise.groups import parse_bands
-from bandwise.locks import folder_lock
-from bandwise.sealing import seal
+from bandwise.files.atomic import json_bytes, write_bytes
+from bandwise.files.documents import seal
+from bandwise.files.locks import folder_lock
 from bandwise.sources.samples import Source, freeze_samples
 from bandwise.store.checks import recorded_files
-from bandwise.store.commits import parse_record_name
-from bandwise.store.conversion import Conversion
-from bandwise.store.documents import read_manifest, read_marker
-from bandwise.store.identity import require_same
 from bandwise.store.layout import COMMITS_NAME, MANIFEST_NAME, STORE_NAME, format_bands
-from bandwise.store.workers import DECODE_TIMEOUT_S
+from bandwise.store.writing.commits import parse_record_name
+from bandwise.store.writing.conversion import Conversion
+from bandwise.store.writing.documents import read_manifest, read_marker
+from bandwise.store.writing.identity import require_same
+from bandwise.store.writing.workers import DECODE_TIMEOUT_S
 
 
 def repair_store(path: Path, source: Source, broken: frozenset[str], *, workers: int = 1) -> None:

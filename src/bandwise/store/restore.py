@@ -2,17 +2,17 @@
 
 from pathlib import Path
 
-from bandwise.atomic import json_bytes, sha256_bytes, write_bytes
 from bandwise.errors import CorruptionError, IncompatibleError
-from bandwise.locks import folder_lock
-from bandwise.sealing import seal
-from bandwise.store.card import build_card
-from bandwise.store.commits import scan_commits
-from bandwise.store.documents import read_manifest, read_marker
-from bandwise.store.identity import IDENTITY_KEYS, commit_key, plan_groups
+from bandwise.files.atomic import json_bytes, sha256_bytes, write_bytes
+from bandwise.files.documents import seal
+from bandwise.files.locks import folder_lock
 from bandwise.store.layout import CARD_NAME, MANIFEST_NAME, SAMPLES_NAME, SPLITS, STORE_NAME
 from bandwise.store.manifest import build_manifest
 from bandwise.store.samplefile import read_samples
+from bandwise.store.writing.card import build_card
+from bandwise.store.writing.commits import scan_commits
+from bandwise.store.writing.documents import read_manifest, read_marker
+from bandwise.store.writing.identity import IDENTITY_KEYS, commit_key, plan_groups
 
 DOCUMENTS = frozenset((STORE_NAME, CARD_NAME, MANIFEST_NAME))
 

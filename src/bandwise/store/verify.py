@@ -6,8 +6,8 @@ from typing import Any
 from bandwise.errors import CorruptionError, UsageError
 from bandwise.sources.samples import Source
 from bandwise.store.checks import FOREIGN, find_problems, unlisted_files
-from bandwise.store.format import open_store
 from bandwise.store.layout import SPLITS
+from bandwise.store.reading.store import open_store
 from bandwise.store.repair import repair_store
 from bandwise.store.restore import restore_documents
 

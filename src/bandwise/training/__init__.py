@@ -1,5 +1,5 @@
 """Trains one branch and writes its logits; knows of no other."""
 
-from bandwise.torchvision_compat import ensure_torchvision
+from bandwise.compat import ensure_torchvision
 
 ensure_torchvision()

@@ -4,13 +4,13 @@ from typing import Any
 
 import torch
 
-from bandwise.atomic import json_bytes, sha256_bytes
 from bandwise.config import RunConfig, to_dict
-from bandwise.configfile import differences
+from bandwise.config.configfile import differences
 from bandwise.errors import CorruptionError, IncompatibleError, UsageError
-from bandwise.provenance import environment
-from bandwise.runs import FREE_TRAINING
-from bandwise.store.format import Store
+from bandwise.files.atomic import json_bytes, sha256_bytes
+from bandwise.runs.provenance import environment
+from bandwise.runs.run import FREE_TRAINING
+from bandwise.store.reading.store import Store
 
 _FREE_SPLIT = ("bands", "group_size")
 # Compared by content, not by place: see `initial.require_same_start`.

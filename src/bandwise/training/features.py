@@ -6,12 +6,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from bandwise.arrayfile import write_arrays
-from bandwise.checkpoints.penultimate import as_stored, logits_and_features
 from bandwise.config import RunConfig
 from bandwise.errors import BandwiseError, UsageError
-from bandwise.store.format import Store
-from bandwise.store.loader import BatchStream
+from bandwise.files.arrays import write_arrays
+from bandwise.models.penultimate import as_stored, logits_and_features
+from bandwise.store.reading.loader import BatchStream
+from bandwise.store.reading.store import Store
 from bandwise.training.description import bands_of
 from bandwise.training.determinism import choose_device, reproducible
 from bandwise.training.infer import answers_of, collect, open_branch

@@ -9,17 +9,17 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from bandwise.augment.bands import BandAugment
+from bandwise.augment.draws import Purpose, hashes, uniform
+from bandwise.augment.ondevice import to_device
 from bandwise.bands.module import BandSplit
 from bandwise.config import AugmentConfig, RunConfig
 from bandwise.sources.names import Names
 from bandwise.sources.samples import Source
-from bandwise.store.augment import BandAugment
-from bandwise.store.draws import Purpose, hashes, uniform
-from bandwise.store.format import Store
-from bandwise.store.loader import Batch, BatchStream
-from bandwise.store.ondevice import to_device
-from bandwise.store.order import shuffled_windows
-from bandwise.store.rowgroups import RowGroupReader
+from bandwise.store.reading.loader import Batch, BatchStream
+from bandwise.store.reading.order import shuffled_windows
+from bandwise.store.reading.rowgroups import RowGroupReader
+from bandwise.store.reading.store import Store
 from bandwise.training.pictureloader import PictureLoader
 from bandwise.training.pictures import Draw, PictureRecipe
 from bandwise.training.trainingsource import open_training_source

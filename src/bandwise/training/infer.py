@@ -7,14 +7,14 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from bandwise.atomic import json_bytes, sha256_bytes
 from bandwise.checkpoints.branch import TrainedBranch, load_branch
 from bandwise.checkpoints.folder import weights_digest
 from bandwise.config import RunConfig
 from bandwise.errors import BandwiseError, UsageError
-from bandwise.freedmemory import keep_freed_memory
-from bandwise.runs import LogitsFile, write_logits
-from bandwise.store.format import Store, open_store
+from bandwise.files.atomic import json_bytes, sha256_bytes
+from bandwise.memory import keep_freed_memory
+from bandwise.runs.run import LogitsFile, write_logits
+from bandwise.store.reading.store import Store, open_store
 from bandwise.training.description import (
     bands_of,
     describe_branch,

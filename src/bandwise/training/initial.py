@@ -6,10 +6,10 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from bandwise.atomic import sha256_file
 from bandwise.checkpoints.tensors import from_file, load_weights
 from bandwise.config import NetworkConfig
 from bandwise.errors import IncompatibleError, UsageError
+from bandwise.files.atomic import sha256_file
 from bandwise.progress import say
 
 _COLOURS = (1, 3)

@@ -9,8 +9,8 @@ from typing import Any
 
 import torch
 
-from bandwise.atomic import append_line
-from bandwise.sealing import write_rows
+from bandwise.files.atomic import append_line
+from bandwise.files.documents import write_rows
 
 METRICS_NAME = "metrics.jsonl"
 TIMING_NAME = "timing.jsonl"

@@ -12,15 +12,15 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from bandwise.augment.ondevice import to_device
 from bandwise.checkpoints.folder import Checkpoint, save_checkpoint
 from bandwise.config import RunConfig
 from bandwise.errors import BandwiseError, NoSpaceError, Preempted
 from bandwise.evaluation.metrics import classification_metrics
+from bandwise.files.documents import write_document
 from bandwise.progress import Advance, progress, say
-from bandwise.sealing import write_document
-from bandwise.store.format import Store
-from bandwise.store.loader import Batch, BatchStream
-from bandwise.store.ondevice import to_device
+from bandwise.store.reading.loader import Batch, BatchStream
+from bandwise.store.reading.store import Store
 from bandwise.training.feed import open_feed
 from bandwise.training.infer import predict_split
 from bandwise.training.journal import Journal

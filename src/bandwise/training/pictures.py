@@ -5,11 +5,11 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image
 
+from bandwise.augment.transforms import PictureAugment
 from bandwise.config import AugmentConfig, SplitConfig
 from bandwise.errors import BandwiseError, IncompatibleError
-from bandwise.sources.decode import BadImage, decode, to_canvas
+from bandwise.sources.decoding.decode import BadImage, decode, to_canvas
 from bandwise.sources.samples import Source
-from bandwise.training.transforms import PictureAugment
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from bandwise.config import RunConfig
 from bandwise.errors import CorruptionError, UsageError
-from bandwise.store.format import Store
+from bandwise.store.reading.store import Store
 
 
 def check_store(store: Store, config: RunConfig) -> None:

@@ -6,7 +6,7 @@ from typing import Literal
 import torch
 
 from bandwise.errors import UsageError
-from bandwise.store.canvases import (
+from bandwise.store.reading.canvases import (
     Canvases,
     OpenSource,
     SourceCanvases,
@@ -14,8 +14,8 @@ from bandwise.store.canvases import (
     no_source,
     why_not_rebuilt,
 )
-from bandwise.store.format import Store, open_store
-from bandwise.store.loader import BatchStream
+from bandwise.store.reading.loader import BatchStream
+from bandwise.store.reading.store import Store, open_store
 from bandwise.training.canvas_views import CanvasViews
 from bandwise.training.views import Views, why_no_mirror
 

@@ -7,18 +7,18 @@ from typing import Any
 
 from torch import nn
 
-from bandwise.atomic import remove_temporaries, require_writable
 from bandwise.checkpoints.folder import Checkpoint, newest_checkpoint, remove_trash
 from bandwise.config import RunConfig
 from bandwise.errors import CorruptionError, UsageError
-from bandwise.freedmemory import keep_freed_memory
-from bandwise.locks import folder_lock
+from bandwise.files.atomic import remove_temporaries, require_writable
+from bandwise.files.locks import folder_lock
+from bandwise.memory import keep_freed_memory
 from bandwise.progress import say
-from bandwise.runs import read_summary
+from bandwise.runs.run import read_summary
 from bandwise.signals import stop_requested
 from bandwise.store.compatibility import require_same_split
-from bandwise.store.format import Store, open_store
 from bandwise.store.layout import format_bands
+from bandwise.store.reading.store import Store, open_store
 from bandwise.training.description import (
     bands_of,
     describe_branch,

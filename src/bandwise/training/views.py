@@ -5,13 +5,13 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
+from bandwise.augment.bands import BandAugment
+from bandwise.augment.ondevice import to_device
 from bandwise.bands.algebra import flip_group
 from bandwise.config import AugmentConfig
 from bandwise.errors import UsageError
 from bandwise.evaluation.crops import evaluation_boxes
-from bandwise.store.augment import BandAugment
-from bandwise.store.format import Store
-from bandwise.store.ondevice import to_device
+from bandwise.store.reading.store import Store
 
 
 class Views:

@@ -1,0 +1,46 @@
+"""The benchmarks by name, each imported when it is run."""
+
+import importlib
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from bandwise.errors import UsageError
+from benchmarks.figures import Figure
+from benchmarks.options import Options
+from benchmarks.threads import one_thread
+
+BENCHES = {
+    "transform": "pictures into bands: the integer kernels against the FFT form",
+    "split": "photographs to a finished store, against decoding and resizing alone",
+    "size": "bytes of a record, by band",
+    "load": "batches for training, against JPEG folders, tar files and raw memory",
+    "train": "the training loop, against a bare one and timm's; a branch against the whole image",
+    "memory": "bytes of a training step and the largest batch, by formula and by looking",
+    "infer": "the ensemble and its modes, against its networks alone and the whole-image network",
+    "scale": "whether an image costs more where there are more of them; 14 million names",
+}
+
+
+def run_bench(name: str, *, data: str = "photos", smallest: bool = False) -> dict[str, Any]:
+    """Run one benchmark.
+
+    Args:
+        name: one of `BENCHES`.
+        data: the pictures to use.
+        smallest: do the least that shows that it runs.
+
+    Returns:
+        The document that is printed and recorded.
+
+    Raises:
+        UsageError: no such benchmark, or the pictures cannot be used.
+    """
+    if name not in BENCHES:
+        raise UsageError(f"there is no benchmark {name!r}; choose one of {', '.join(BENCHES)}")
+    from benchmarks.documents import document
+
+    module = importlib.import_module(f"benchmarks.{name}")
+    with tempfile.TemporaryDirectory(prefix="bandwise-bench-") as scratch, one_thread():
+        figures: list[Figure] = module.measure(Options(data, smallest, Path(scratch)))
+    return document(name, data, smallest, figures)

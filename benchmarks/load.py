@@ -1,0 +1,142 @@
+"""`bandwise bench load`: batches of 256 for training, augmented and normalised, in CPU microseconds a record."""
+
+import dataclasses
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from bandwise.augment.bands import BandAugment
+from bandwise.config import AugmentConfig, SplitConfig
+from bandwise.sources.folders.folder import FolderSource
+from bandwise.store.reading.loader import BatchStream, Cache, read_all
+from bandwise.store.reading.store import Store, open_store
+from bandwise.store.writing.split import split_dataset
+from benchmarks import shuffling
+from benchmarks.figures import Figure, Reach
+from benchmarks.loadpeers import image_folder, memory_map, tar_loop, webdataset_loop, write_tar
+from benchmarks.options import Options
+from benchmarks.pictures import as_folder, imagenet_sized, photographs
+from benchmarks.timing import compare, race
+
+_BATCH = 256
+_CANVAS, _CROP = 256, 224
+# One low band, two in the middle and the highest: they compress differently.
+_BANDS = {4: (0, 5, 10, 15), 2: (0, 1, 2, 3)}
+_JPEG, _MAP, _TAR, _WEBDATASET = "JPEG folder", "memory map", "tar of PNG", "webdataset"
+_NOTE = "JPEG folder: ImageNet's mean size, Pillow, timm's random resized crop to 224 and flip; per picture"
+
+
+def measure(options: Options) -> list[Figure]:
+    """Measure 56 and 112 pixels, then whether a shuffled window trains as well as a full shuffle."""
+    small = photographs(options.data, options.amount(1024, 16))
+    source = as_folder(small, options.scratch / "source")
+    jpegs = as_folder(imagenet_sized(small[: options.amount(_BATCH, 8)]), options.scratch / "jpegs")
+    figures: list[Figure] = []
+    for stride in (4,) if options.smallest else (4, 2):
+        figures += _one_size(source, jpegs, stride, options)
+    return [*figures, shuffling.figure(options)]
+
+
+def _one_size(source: FolderSource, jpegs: FolderSource, stride: int, options: Options) -> list[Figure]:
+    stores = _stores(source, stride, options)
+    batch = min(_BATCH, stores["zstd"].rows("train"))
+    count, bands = stores["zstd"].rows("train"), _BANDS[stride]
+    use = _augment(stores["zstd"], bands[:1])
+    tar, raw = options.scratch / f"{stride}.tar", options.scratch / f"{stride}.raw"
+    stream = BatchStream(stores["zstd"], (bands[1],), "train", batch)
+    records = read_all(stream.reader).numpy()
+    records.tofile(raw)
+    write_tar(records, stores["zstd"].labels("train"), tar)
+    ids = stores["zstd"].ids("train")
+    contestants: dict[str, Callable[[], object]] = {
+        "zstd": _epochs(stores["zstd"], bands, "none", batch),
+        "webp": _epochs(stores["webp"], bands[:1], "none", batch),
+        "RAM": _epochs(stores["zstd"], bands[1:2], "ram", batch),
+        "all bands": _together(stores["zstd"], batch),
+        _JPEG: image_folder(jpegs, batch),
+        _MAP: memory_map(raw, records.shape, batch, lambda images, rows: use(images, ids[rows])),
+        f"{_MAP}, only gathered": memory_map(raw, records.shape, batch, lambda images, rows: None),
+        _TAR: tar_loop(tar, _CROP // stride, batch),
+    }
+    if (webdataset := webdataset_loop(tar, _CROP // stride, batch)) is not None:
+        contestants[_WEBDATASET] = webdataset
+    found = race(contestants, rounds=options.rounds(5))
+    items = {"zstd": count * len(bands), _JPEG: len(jpegs.entries())}
+    for name, seconds in found.seconds.items():
+        found.seconds[name] = [each / items.get(name, count) for each in seconds]
+    side, share = _CROP // stride, {4: 1.0, 2: 0.25}[stride]
+    reaches: dict[tuple[str, str], Reach | None] = {
+        ("zstd", _JPEG): Reach(">=", 150 * share),
+        ("webp", _JPEG): Reach(">=", 10 * share),
+        ("RAM", _MAP): Reach(">=", 0.9),
+        ("all bands", _JPEG): Reach(">=", 10) if stride == 4 else None,
+        ("zstd", _WEBDATASET if webdataset else _TAR): Reach(">=", 3),
+    }
+    peers = tuple(name for name in contestants if name not in ("zstd", "webp", "RAM", "all bands"))
+    return [
+        compare(
+            found,
+            f"load/{side}px/{ours} over {peer}",
+            unit="us a record" if ours != "all bands" else "us a picture",
+            factor=1e6,
+            ours=ours,
+            over=peer,
+            under=ours,
+            peers=peers,
+            reach=reach,
+            ratio_of=f"{peer} / ours",
+            note=_NOTE,
+        )
+        for (ours, peer), reach in reaches.items()
+    ]
+
+
+def _stores(source: FolderSource, stride: int, options: Options) -> dict[str, Store]:
+    found = {}
+    config = SplitConfig(stride=stride, canvas=_CANVAS, group_size=1024, holdout=0, holdout_min=0)
+    for codec, bands in (("zstd", "all"), ("webp", "0")):
+        out = options.scratch / f"{codec}-{stride}"
+        split_dataset(source, dataclasses.replace(config, codec=codec, bands=bands), out)
+        found[codec] = open_store(out)
+    return found
+
+
+def _augment(store: Store, bands: Sequence[int]) -> Callable[[Tensor, NDArray[np.int64]], object]:
+    augment = BandAugment(
+        AugmentConfig(),
+        transform=store.transform,
+        bands=bands,
+        channels=store.channels,
+        side=store.side,
+        crop_side=_CROP // store.config.stride,
+        mean=store.mean(bands),
+        std=store.std(bands),
+        seed=0,
+        reuse=True,
+    )
+    return lambda images, ids: augment(images, torch.from_numpy(ids), 0)
+
+
+def _epochs(store: Store, bands: Sequence[int], cache: Cache, batch: int) -> Callable[[], object]:
+    streams = [(BatchStream(store, (band,), "train", batch, cache=cache), _augment(store, (band,))) for band in bands]
+
+    def run() -> None:
+        for stream, use in streams:
+            for each in stream.batches(0):
+                use(each.images, each.ids.numpy())
+
+    return run
+
+
+def _together(store: Store, batch: int) -> Callable[[], object]:
+    bands = store.bands
+    stream, use = BatchStream(store, bands, "train", batch, cache="none"), _augment(store, bands)
+
+    def run() -> None:
+        for each in stream.batches(0):
+            use(each.images, each.ids.numpy())
+
+    return run

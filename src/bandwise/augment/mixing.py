@@ -1,0 +1,110 @@
+"""Mixup and cutmix of a batch of bands, and soft targets.
+
+Both are the same operation on the pictures before the split: mixup because the split is linear, cutmix because a box of
+whole band pixels is a box of whole blocks. Partner, weight and box follow from the ids of the batch, the seed and the
+epoch, so branches that see the same ids mix the same pictures in the same way.
+"""
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn.functional import one_hot
+
+from bandwise.augment.draws import Purpose, hashes
+from bandwise.augment.ondevice import to_device
+
+
+def soft_targets(labels: Tensor, num_classes: int, smoothing: float) -> Tensor:
+    """Return targets float32 (B, num_classes): `smoothing / num_classes` everywhere, and the rest on the label.
+
+    Label smoothing as Szegedy et al., "Rethinking the Inception architecture" (2016), and as torch's cross entropy.
+    """
+    return one_hot(labels, num_classes).float() * (1 - smoothing) + smoothing / num_classes
+
+
+def partners(ids: NDArray[np.int64], *, seed: int, epoch: int) -> NDArray[np.int64]:
+    """Return for each sample of a batch the index of the one it is mixed with, int64 (B,).
+
+    The samples stand on a ring in the order of a hash of their ids, and each takes the next. So a sample has the same
+    partner wherever it stands in the batch, and never itself unless it is alone.
+    """
+    ring = np.argsort(hashes(seed, epoch, Purpose.MIX_PARTNER, ids), kind="stable")
+    chosen = np.empty_like(ring)
+    chosen[ring] = np.roll(ring, -1)
+    return chosen
+
+
+def mix(
+    images: Tensor,
+    labels: Tensor,
+    num_classes: int,
+    *,
+    ids: Tensor,
+    seed: int,
+    epoch: int,
+    mixup: float,
+    cutmix: float,
+    smoothing: float,
+) -> tuple[Tensor, Tensor]:
+    """Mix every sample of a batch with its partner.
+
+    Where both are on, a batch has one of them, with equal chances. The weight is drawn from Beta(alpha, alpha) for the
+    batch: mixup as Zhang et al. (2018), cutmix as Yun et al. (2019) with the weight corrected to the box.
+
+    Args:
+        images: floating (B, channels, h, w).
+        labels: int64 (B,).
+        num_classes: K.
+        ids: int64 (B,), best on the CPU.
+        seed: seed of the augmentation.
+        epoch: at least 0.
+        mixup: alpha, 0 for none.
+        cutmix: alpha, 0 for none.
+        smoothing: label smoothing.
+
+    Returns:
+        The images (the ones given where nothing is mixed) and soft targets float32 (B, K).
+    """
+    targets = soft_targets(labels, num_classes, smoothing)
+    if not (mixup or cutmix) or not len(images):
+        return images, targets
+    keys = ids.cpu().numpy()
+    # The exclusive or does not depend on the order of the batch.
+    batch_key = int(np.bitwise_xor.reduce(hashes(seed, epoch, Purpose.MIX_BATCH, keys)))
+    random = np.random.Generator(np.random.PCG64(batch_key))
+    partner = to_device(torch.from_numpy(partners(keys, seed=seed, epoch=epoch)), images.device)
+    pasting = bool(cutmix) and (not mixup or random.random() < 0.5)
+    alpha = cutmix if pasting else mixup
+    weight = random.beta(alpha, alpha)
+    if pasting:
+        top, left, height, width = cutmix_box(
+            weight, images.shape[2], images.shape[3], random.random(), random.random()
+        )
+        weight = 1 - height * width / (images.shape[2] * images.shape[3])
+        box = (..., slice(top, top + height), slice(left, left + width))
+        mixed = images.clone()
+        mixed[box] = images[box][partner]
+    else:
+        mixed = images * weight + images[partner] * (1 - weight)
+    others = targets[partner.to(targets.device)]
+    return mixed, targets * weight + others * (1 - weight)
+
+
+def cutmix_box(weight: float, height: int, width: int, down: float, across: float) -> tuple[int, int, int, int]:
+    """Return (top, left, height, width) of a box with about `1 - weight` of the area, cut off at the edges.
+
+    Args:
+        weight: share of the picture that stays.
+        height: rows of the picture, in band pixels.
+        width: columns of the picture.
+        down: centre of the box in [0, 1), from top to bottom.
+        across: centre of the box in [0, 1), from left to right.
+    """
+    share = (1 - weight) ** 0.5
+    edges = []
+    for length, centre in ((height, down), (width, across)):
+        half, middle = int(length * share), int(length * centre)
+        edges.append((max(0, middle - half // 2), min(length, middle - half // 2 + half)))
+    (top, bottom), (left, right) = edges
+    return top, left, bottom - top, right - left

@@ -1,0 +1,92 @@
+"""From stored values to the input of a network: mean 0 and standard deviation 1 in every band and colour channel."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from bandwise.augment.ondevice import to_device
+from bandwise.bands.quantize import ZERO_LEVEL, offsets
+from bandwise.bands.transform import SubbandTransform
+
+
+class BandStandardiser:
+    """Standardises the bands of one group, and applies the signs of a flip on the way.
+
+    A flip acts on coefficients. Stored bytes of a band without a mean are coefficients plus 128, so the sign acts on
+    `stored - 128`; together with the standardisation that is one multiplication and one addition a value.
+    """
+
+    def __init__(
+        self,
+        transform: SubbandTransform,
+        bands: Sequence[int],
+        mean: NDArray[np.float64],
+        std: NDArray[np.float64],
+    ) -> None:
+        """Prepare for a group.
+
+        Args:
+            transform: the transform of the store.
+            bands: the group, in the order of the channels.
+            mean: float64 (nb, C), means of the stored values.
+            std: float64 (nb, C), their standard deviations; a band with 0 is only centred.
+        """
+        assert mean.shape == std.shape == (len(bands), mean.shape[1]), (mean.shape, std.shape)
+        self._mean = mean
+        self._factor = 1 / np.where(std > 0, std, 1.0)
+        self._byte_offsets = offsets(transform)[list(bands)].astype(np.float64)
+        self._has_mean = np.array([transform.has_mean(band) for band in bands])
+
+    def offsets(self, dtype: torch.dtype) -> NDArray[np.float64]:
+        """Return what stands for a coefficient of 0 in stored values of a type, float64 (nb,): 0 unless uint8."""
+        return self._byte_offsets if dtype == torch.uint8 else np.zeros_like(self._byte_offsets)
+
+    def grey(self, dtype: torch.dtype) -> NDArray[np.float64]:
+        """Return the standardised values of a picture of uniform grey level 128, float64 (nb, C).
+
+        Its bytes are 128 in every band of every transform, so it is the same colour for every branch.
+        """
+        stored = self.offsets(dtype) + np.where(self._has_mean, ZERO_LEVEL, 0)
+        return (stored[:, None] - self._mean) * self._factor
+
+    def gain_and_bias(
+        self, signs: NDArray[np.float64], dtype: torch.dtype
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Return what standardises a value as `value * gain + bias`, float64 (B, nb * C) each.
+
+        Args:
+            signs: float64 (B, nb), as in a call.
+            dtype: the type that the values were stored in.
+        """
+        offset = self.offsets(dtype)[:, None]
+        gain = signs[:, :, None] * self._factor
+        bias = (offset - self._mean) * self._factor - gain * offset
+        return gain.reshape(len(signs), -1), bias.reshape(len(signs), -1)
+
+    def __call__(self, values: Tensor, signs: NDArray[np.float64], dtype: torch.dtype) -> Tensor:
+        """Standardise a batch.
+
+        Args:
+            values: (B, side, side, nb * C), uint8 or floating; the channels are innermost, band-major.
+            signs: float64 (B, nb), 1 for a sample whose bands keep their sign.
+            dtype: the type that the values were stored in, which decides the offset.
+
+        Returns:
+            A new tensor (B, nb * C, side, side) in channels_last memory, float64 for float64 and else float32.
+        """
+        batch, side, _, channels = values.shape
+        gain, bias = self.gain_and_bias(signs, dtype)
+        result_type = torch.float64 if values.dtype == torch.float64 else torch.float32
+        result = torch.empty((batch, side, side * channels), dtype=result_type, device=values.device)
+        # One row of the picture is one run of memory: short inner axes would cost several times as much.
+        result.copy_(values.reshape(batch, side, side * channels))
+        gain_row, bias_row = (
+            to_device(torch.from_numpy(each[:, None]).to(result_type), values.device).repeat(1, 1, side)
+            for each in (gain, bias)
+        )
+        # Two operations, each rounded: one fused operation would have other last bits, and only where there is one.
+        result.mul_(gain_row).add_(bias_row)
+        return result.view(batch, side, side, channels).permute(0, 3, 1, 2)

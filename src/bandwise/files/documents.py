@@ -1,0 +1,117 @@
+"""JSON documents that carry their own hash, so that an altered one is noticed when it is read.
+
+`self_sha256` is the SHA-256 of the canonical JSON of everything else. A document is read back only if its bytes are
+exactly the ones that were written, so no flipped bit, added blank or repeated key goes unseen. A file without the key
+was not written by this version and is refused: there is nothing to check it against.
+"""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from bandwise.errors import CorruptionError
+from bandwise.files.atomic import json_bytes, parse_json, read_bytes, sha256_bytes, write_bytes
+
+SEAL = "self_sha256"
+MAX_BYTES = 256 << 20
+_START = "0" * 64
+
+
+def seal(content: dict[str, Any]) -> dict[str, Any]:
+    """Return `content` with the SHA-256 of its canonical JSON under `self_sha256`."""
+    return {**content, SEAL: sha256_bytes(json_bytes(content))}
+
+
+def write_document(path: Path, content: dict[str, Any]) -> None:
+    """Write a sealed document atomically.
+
+    Raises:
+        NoSpaceError: the disk is full.
+    """
+    write_bytes(path, json_bytes(seal(content)))
+
+
+def read_document(path: Path) -> dict[str, Any]:
+    """Read what `write_document` wrote, without the seal.
+
+    Raises:
+        CorruptionError: as `read_sealed`.
+    """
+    return without_seal(read_sealed(path))
+
+
+def read_sealed(path: Path) -> dict[str, Any]:
+    """Read what `write_document` wrote, with the seal.
+
+    Raises:
+        CorruptionError: the file is missing, no regular file, no JSON object, has no seal, or is not byte for byte what
+            was written.
+    """
+    raw = read_bytes(path, max_bytes=MAX_BYTES)
+    content = parse_json(raw, path)
+    if not isinstance(content, dict):
+        raise CorruptionError(f"{path} is damaged: it does not hold a JSON object")
+    if SEAL not in content:
+        raise CorruptionError(f"{path} is damaged: it carries no SHA-256 of its content ({SEAL})")
+    try:
+        intact = content == seal(without_seal(content))
+        canonical = intact and raw == json_bytes(content)
+    except ValueError as error:
+        raise CorruptionError(f"{path} is damaged: {error}") from error
+    if not intact:
+        raise CorruptionError(f"{path} is damaged: its content does not match its own hash")
+    if not canonical:
+        raise CorruptionError(f"{path} is damaged: it is not byte for byte as it was written")
+    return content
+
+
+def without_seal(content: dict[str, Any]) -> dict[str, Any]:
+    """Return a document without its seal."""
+    return {key: value for key, value in content.items() if key != SEAL}
+
+
+def write_rows(path: Path, rows: list[dict[str, Any]]) -> None:
+    """Write one JSON object a line, atomically; the seal of each also covers all lines before it.
+
+    Raises:
+        NoSpaceError: the disk is full.
+    """
+    lines, before = [], _START
+    for row in rows:
+        before = _chained(row, before)
+        lines.append(_line(row, before))
+    write_bytes(path, b"".join(lines))
+
+
+def read_rows(path: Path) -> list[dict[str, Any]]:
+    """Read what `write_rows` wrote, without the seals.
+
+    Lines that are missing at the end cannot be seen here; compare the number of rows with what is known of it.
+
+    Raises:
+        CorruptionError: the file is missing, no regular file, or a line is not as it was written.
+    """
+    rows, before = [], _START
+    for number, line in enumerate(read_bytes(path, max_bytes=MAX_BYTES).splitlines(keepends=True), start=1):
+        what = f"{path}, line {number},"
+        content = parse_json(line, what)
+        if not isinstance(content, dict):
+            raise CorruptionError(f"{what} is damaged: it is no JSON object")
+        row = without_seal(content)
+        try:
+            before = _chained(row, before)
+            intact = line == _line(row, before)
+        except ValueError as error:
+            raise CorruptionError(f"{what} is damaged: {error}") from error
+        if not intact:
+            raise CorruptionError(f"{what} is damaged: it does not match its own hash")
+        rows.append(row)
+    return rows
+
+
+def _line(row: dict[str, Any], seal_of_line: str) -> bytes:
+    return (json.dumps({**row, SEAL: seal_of_line}, allow_nan=False, sort_keys=True) + "\n").encode("ascii")
+
+
+def _chained(row: dict[str, Any], before: str) -> str:
+    return sha256_bytes(before.encode("ascii") + json_bytes(row))

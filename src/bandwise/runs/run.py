@@ -1,0 +1,264 @@
+"""The run folder: where every stage leaves its files, and who made them.
+
+    RUN/run.json               resolved configuration, where the store is, provenance
+    RUN/store/                 the sub-datasets (or anywhere else, shared by runs with the same split)
+    RUN/branch-00/             checkpoints, metrics.jsonl, summary.json
+    RUN/logits/<split>/        branch-00.safetensors: ids, labels, logits
+    RUN/features/<split>/      branch-00.safetensors, only where a fusion head was asked for
+    RUN/fusion.json  RUN/results.json  RUN/report.html  RUN/preview/
+
+Stages talk through these files only.
+"""
+
+import os
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from bandwise.config import RunConfig, to_dict
+from bandwise.config.configfile import config_from_dict, differences
+from bandwise.errors import BandwiseError, CorruptionError, IncompatibleError, UsageError
+from bandwise.files import atomic
+from bandwise.files.arrays import read_arrays, write_arrays
+from bandwise.files.documents import read_document
+from bandwise.files.exclusive import create_document
+from bandwise.progress import say
+from bandwise.runs.places import HINT as PLACES_HINT
+from bandwise.runs.places import with_places_of
+from bandwise.runs.provenance import environment
+
+RUN_NAME = "run.json"
+RUN_FORMAT = "bandwise-run"
+RUN_VERSION = 1
+_OURS = re.compile(r"store|preview|branch-\d\d+|\..*")
+FREE_TRAINING = ("threads", "device", "cache", "checkpoint_steps", "keep_checkpoints", "loader_workers")
+"""What may change from one call of a training to the next: no sample, order or draw depends on it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One run folder that exists; make one with `create_run`, read one with `open_run`."""
+
+    path: Path
+    config: RunConfig
+    store_path: Path
+
+    @property
+    def groups(self) -> tuple[tuple[int, ...], ...]:
+        """The bands of every branch."""
+        return self.config.groups()
+
+    def branch_folder(self, branch: int) -> Path:
+        """Return the folder of one branch, `branch-00` and so on."""
+        return self.path / f"branch-{branch:02d}"
+
+    def logits_path(self, split: str, branch: int, crops: int = 1) -> Path:
+        """Return the file of the logits of one branch; ten-crop logits never share a folder with single-crop ones."""
+        folder = split if crops == 1 else f"{split}-{crops}crop"
+        return self.path / "logits" / folder / f"branch-{branch:02d}.safetensors"
+
+    def fusion_path(self, crops: int = 1) -> Path:
+        """Return the file of the fitted fusion."""
+        return self.path / ("fusion.json" if crops == 1 else f"fusion-{crops}crop.json")
+
+    def results_path(self, crops: int = 1) -> Path:
+        """Return the file of the results."""
+        return self.path / ("results.json" if crops == 1 else f"results-{crops}crop.json")
+
+    def features_path(self, split: str, branch: int) -> Path:
+        """Return the file of the features of one branch, which only a fusion head needs."""
+        return self.path / "features" / split / f"branch-{branch:02d}.safetensors"
+
+    @property
+    def head_logits_path(self) -> Path:
+        """The answers of a fusion head to the reported set, at temperature 1; a logits file."""
+        return self.path / "features" / "val" / "fused.safetensors"
+
+    @property
+    def preview_folder(self) -> Path:
+        """The pictures of some samples and their bands, for the report."""
+        return self.path / "preview"
+
+
+def create_run(path: Path, config: RunConfig, store_path: Path | None = None) -> Run:
+    """Make a run folder, or open the one that is there if it was made by the same configuration.
+
+    Args:
+        path: the run folder; must be absent, empty, or a run.
+        config: the resolved configuration.
+        store_path: a store shared with other runs; `path/store` when None.
+
+    Returns:
+        The run with the configuration asked for, which may differ from `run.json` in the fields of `FREE_TRAINING`, and
+        in places at which the same lies, see `places`.
+
+    Raises:
+        UsageError: the folder holds something else.
+        IncompatibleError: the folder is a run of another configuration, which another process may have begun this
+            moment; the message lists the fields that differ.
+    """
+    marker = path / RUN_NAME
+    strangers = sorted(entry.name for entry in path.iterdir()) if path.is_dir() else []
+    # Asked for after the listing: the run that another process begins in between is one, whatever was listed of it.
+    if marker.exists():
+        return _same_run(path, config, store_path)
+    # These may be there before the run itself: by a split into RUN/store, by a run that was refused later, and branches
+    # that were trained on another machine.
+    if [name for name in strangers if not _OURS.fullmatch(name)]:
+        raise UsageError(f"{path} is not empty and is no run of ours (it holds {strangers[:5]}); choose another --out")
+    atomic.require_writable(path)
+    content = {
+        "format": RUN_FORMAT,
+        "version": RUN_VERSION,
+        "config": to_dict(config),
+        "store": None if store_path is None else os.fspath(store_path.resolve()),
+        "made_by": environment(),
+    }
+    if not create_document(marker, content):
+        # Another process has begun a run here since the look; it may be of another configuration.
+        return _same_run(path, config, store_path)
+    _made_here.add(_which(marker))
+    return open_run(path)
+
+
+def _same_run(path: Path, config: RunConfig, store_path: Path | None) -> Run:
+    marker, run = path / RUN_NAME, open_run(path)
+    free = {name: getattr(config.training, name) for name in FREE_TRAINING}
+    like_now = replace(run.config, training=replace(run.config.training, **free))
+    like_now = with_places_of(config, like_now, path, run.store_path)
+    changed = differences(to_dict(like_now), to_dict(config))
+    if changed:
+        trained = any(path.glob("branch-*/*"))
+        moved = config.network.initial_checkpoint != like_now.network.initial_checkpoint
+        raise IncompatibleError(
+            f"{path} was made with another configuration:\n  "
+            + "\n  ".join(changed)
+            + "\nuse the same flags to resume it, or another --out"
+            + ("" if trained else "; nothing is trained in it yet, so it may be removed")
+            + (f"\n{PLACES_HINT}" if moved else "")
+        )
+    if store_path is not None and store_path.resolve() != run.store_path.resolve():
+        raise IncompatibleError(f"{path} uses the store {run.store_path}, not {store_path}; choose another --out")
+    if other := differences(to_dict(run.config), to_dict(like_now)):
+        say(f"note: otherwise than in {marker}: {', '.join(other)}; threads and device change the last bits")
+    return replace(run, config=config)
+
+
+_made_here: set[tuple[int, ...]] = set()
+"""Which `run.json` files this process has written, as `_which` tells them apart."""
+
+
+def _which(marker: Path) -> tuple[int, ...]:
+    try:
+        status = marker.stat()
+    except FileNotFoundError:
+        return ()
+    return status.st_dev, status.st_ino, status.st_mtime_ns
+
+
+@contextmanager
+def leaving_no_trace(path: Path) -> Iterator[None]:
+    """Take a run folder away again if the work in it is refused before anything of it is trained.
+
+    Otherwise the next try, with a configuration that is possible, would find a run of another one. A run that was there
+    before, or that another process has made meanwhile, stays.
+    """
+    before = set(_made_here)
+    try:
+        yield
+    except BandwiseError as error:
+        new = _which(path / RUN_NAME) in _made_here - before
+        if new and error.exit_code == UsageError.exit_code and not any(path.glob("branch-*/*")):
+            (path / RUN_NAME).unlink(missing_ok=True)
+            for folder in (*path.glob("branch-*"), path):
+                with suppress(OSError):
+                    folder.rmdir()
+        raise
+
+
+def open_run(path: Path) -> Run:
+    """Read a run folder.
+
+    Raises:
+        UsageError: there is no run at `path`.
+        CorruptionError: `run.json` is damaged.
+        IncompatibleError: it was written by a newer version.
+    """
+    marker = path / RUN_NAME
+    if not marker.exists():
+        raise UsageError(f"{path} is no run (it has no run.json); make one with `bandwise run RECIPE --out {path}`")
+    content = read_document(marker)
+    if content.get("format") != RUN_FORMAT or "config" not in content:
+        raise CorruptionError(f"{marker} is not the description of a run")
+    if content.get("version") != RUN_VERSION:
+        raise IncompatibleError(f"{marker} has version {content.get('version')!r}; this program reads {RUN_VERSION}")
+    try:
+        config = config_from_dict(content["config"])
+    except UsageError as error:
+        raise CorruptionError(f"{marker} does not hold a valid configuration: {error}") from error
+    store = content.get("store")
+    if not (store is None or isinstance(store, str)):
+        raise CorruptionError(f"{marker} is damaged: the store is {store!r}, which is no path")
+    return Run(path=path, config=config, store_path=path / "store" if store is None else Path(store))
+
+
+def read_summary(folder: Path) -> dict[str, Any]:
+    """Read the `summary.json` that a finished branch leaves in its folder.
+
+    Raises:
+        CorruptionError: it is missing or damaged.
+    """
+    path = folder / "summary.json"
+    content = read_document(path)
+    kinds = {"branch": int, "bands": list, "epochs": int, "wall_s": float}
+    if any(not isinstance(content.get(key), kinds[key]) for key in kinds):
+        raise CorruptionError(f"{path} is not the summary of a branch; remove it and run `bandwise train` again")
+    return content
+
+
+@dataclass(frozen=True, slots=True)
+class LogitsFile:
+    """The predictions of one branch on one split, in the order of the sample ids."""
+
+    ids: np.ndarray
+    """(N,) int64, increasing."""
+    labels: np.ndarray
+    """(N,) int64."""
+    logits: np.ndarray
+    """(N, K) float32."""
+    meta: dict[str, str]
+    """What they belong to: branch, split, crops, store digest, class list hash."""
+
+
+def write_logits(path: Path, content: LogitsFile) -> None:
+    """Write the logits of one branch atomically.
+
+    Raises:
+        NoSpaceError: the disk is full.
+    """
+    assert content.ids.shape == content.labels.shape == content.logits.shape[:1]
+    write_arrays(path, {"ids": content.ids, "labels": content.labels, "logits": content.logits}, content.meta)
+
+
+def read_logits(path: Path) -> LogitsFile:
+    """Read the logits of one branch.
+
+    Raises:
+        CorruptionError: the file is missing, damaged, has other arrays, repeats an id, or holds a non-finite logit.
+    """
+    if not path.exists():
+        raise CorruptionError(f"{path} is missing; run `bandwise evaluate` to write it")
+    arrays, meta = read_arrays(path, ("ids", "labels", "logits"))
+    ids, labels, logits = arrays["ids"], arrays["labels"], arrays["logits"]
+    if logits.ndim != 2 or ids.shape != labels.shape or ids.shape != logits.shape[:1]:
+        raise CorruptionError(f"{path}: shapes {ids.shape}, {labels.shape}, {logits.shape} do not belong together")
+    if not np.isfinite(logits).all():
+        raise CorruptionError(f"{path} holds logits that are not finite")
+    if (np.diff(ids) <= 0).any():
+        raise CorruptionError(f"{path}: the sample ids do not increase")
+    return LogitsFile(ids=ids, labels=labels, logits=logits, meta=meta)

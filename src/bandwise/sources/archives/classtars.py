@@ -1,0 +1,174 @@
+"""A tar of class tars, or a folder of them: `n01440764.tar` holds the pictures of class n01440764."""
+
+import contextlib
+import dataclasses
+import itertools
+import os
+import re
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from bandwise.errors import UsageError
+from bandwise.progress import progress, say
+from bandwise.sources.archives.archivefile import open_archive
+from bandwise.sources.archives.tarindex import Region, members
+from bandwise.sources.decoding.sniff import SUPPORTED_EXTENSIONS, UNSUPPORTED_EXTENSIONS, extension
+from bandwise.sources.folders.scan import examples
+from bandwise.sources.names import Names
+
+MAX_PICTURE_BYTES = 256 << 20
+
+WORDNET_ID = re.compile(r"n[0-9]{8}")
+
+_CLASS_TAR = re.compile(rb"(?:.*/)?(n[0-9]{8})\.tar")
+_PICTURES = frozenset(SUPPORTED_EXTENSIONS + UNSUPPORTED_EXTENSIONS)
+
+
+@dataclass(frozen=True, slots=True)
+class ClassTar:
+    """One class tar.
+
+    Attributes:
+        wordnet_id: its class.
+        path: the file that it lies in, or is.
+        start: where it begins there.
+        stop: where it ends.
+    """
+
+    wordnet_id: str
+    path: Path
+    start: int
+    stop: int
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class ClassPictures:
+    """The pictures of one class tar, sorted by name.
+
+    Attributes:
+        wordnet_id: the class.
+        path: the file that they lie in.
+        names: without folders.
+        offsets: int64 `(N,)`.
+        sizes: int32 `(N,)`.
+    """
+
+    wordnet_id: str
+    path: Path
+    names: Names
+    offsets: np.ndarray
+    sizes: np.ndarray
+
+
+def class_tar_files(path: Path) -> tuple[Path, ...]:
+    """Return the files that class tars lie in: the tar itself, or those of a folder."""
+    if not path.is_dir():
+        return (path,)
+    return tuple(sorted(file for file in path.iterdir() if _CLASS_TAR.fullmatch(os.fsencode(file.name))))
+
+
+def find_class_tars(path: Path) -> list[ClassTar]:
+    """List the class tars in a tar or a folder, sorted by class.
+
+    Raises:
+        UsageError: there are none, one stands twice, or the tar is damaged or cut off.
+    """
+    if path.is_dir():
+        found = [ClassTar(file.stem, file, 0, file.stat().st_size) for file in class_tar_files(path)]
+        others: list[bytes] = []
+    else:
+        with open_archive(path) as region:
+            listed = list(members(region))
+        found = [
+            ClassTar(match[1].decode(), path, member.offset, member.offset + member.size)
+            for member in listed
+            if (match := _CLASS_TAR.fullmatch(member.name))
+        ]
+        others = [member.name for member in listed if not _CLASS_TAR.fullmatch(member.name)]
+    if not found:
+        held = f"; it holds {examples(others)}" if others else ""
+        raise UsageError(f"{path} holds no class tars such as n01440764.tar{held}")
+    if others:
+        say(f"note: not read in {path}: {examples(others)}")
+    twice = [name for name, count in Counter(tar.wordnet_id for tar in found).items() if count > 1]
+    if twice:
+        raise UsageError(
+            f"{path} holds {len(twice)} class tars twice: {', '.join(sorted(twice)[:5])}; remove one of each"
+        )
+    return sorted(found, key=lambda tar: tar.wordnet_id)
+
+
+def scan_class_tars(tars: Iterable[ClassTar]) -> Iterator[ClassPictures]:
+    """Yield the pictures of each class; only headers are read.
+
+    Raises:
+        UsageError: a class tar is damaged, cut off or holds what is refused; the message names it and the byte.
+    """
+    tars = list(tars)
+    passed_over: Counter[str] = Counter()
+    ignored: list[bytes] = []
+    with progress("index", len(tars), "classes") as advance, contextlib.ExitStack() as stack:
+        opened: Region | None = None
+        for tar in tars:
+            if opened is None or opened.where != str(tar.path):
+                stack.close()
+                opened = stack.enter_context(open_archive(tar.path))
+            yield _scan(opened, tar, passed_over, ignored)
+            advance(1)
+    say_passed_over(passed_over, ignored)
+
+
+def say_passed_over(passed_over: Counter[str], ignored: list[bytes]) -> None:
+    """Print what an archive holds besides pictures, if anything but folders."""
+    if ignored:
+        say(f"note: {len(ignored)} members are no pictures by name: {examples(ignored)}")
+    del passed_over["folders"]
+    if passed_over:
+        say(f"note: passed over: {', '.join(f'{count} {kind}' for kind, count in sorted(passed_over.items()))}")
+
+
+def picture_members(region: Region, passed_over: Counter[str], ignored: list[bytes]) -> ClassPictures:
+    """Return the pictures of a flat tar, whose folders do not matter; the class is left empty.
+
+    Raises:
+        UsageError: a name stands twice, a picture is too large, or what `tarindex.members` raises.
+    """
+    found: list[tuple[bytes, int, int]] = []
+    for name, offset, size in members(region, passed_over):
+        base = name.rpartition(b"/")[2]
+        if base.startswith(b".") or extension(base) not in _PICTURES:
+            ignored.append(name)
+            continue
+        require_picture_size(region.where, name, size)
+        found.append((base, offset, size))
+    found.sort()
+    twice = [first[0] for first, second in itertools.pairwise(found) if first[0] == second[0]]
+    if twice:
+        raise UsageError(f"{region.where} holds {len(twice)} names twice: {examples(twice)}; remove one of each")
+    names = Names.of(name for name, _, _ in found)
+    offsets = np.array([offset for _, offset, _ in found], np.int64)
+    return ClassPictures("", Path(), names, offsets, np.array([size for _, _, size in found], np.int32))
+
+
+def require_picture_size(where: str, name: bytes, size: int) -> None:
+    """Refuse a member that is larger than any photograph.
+
+    Raises:
+        UsageError: it is.
+    """
+    if size > MAX_PICTURE_BYTES:
+        raise UsageError(
+            f"{where}: {examples([name])} has {size} bytes; a picture may have {MAX_PICTURE_BYTES}: "
+            "remove it from the archive"
+        )
+
+
+def _scan(opened: Region, tar: ClassTar, passed_over: Counter[str], ignored: list[bytes]) -> ClassPictures:
+    whole = (tar.start, tar.stop) == (opened.start, opened.stop)
+    where = opened.where if whole else f"{tar.wordnet_id}.tar at byte {tar.start} of {opened.where}"
+    found = picture_members(Region(opened.read_at, tar.start, tar.stop, where), passed_over, ignored)
+    return dataclasses.replace(found, wordnet_id=tar.wordnet_id, path=tar.path)

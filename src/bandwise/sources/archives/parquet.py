@@ -1,0 +1,225 @@
+"""Parquet shards as the Hugging Face hub holds them: columns `image` (bytes and path) and `label`."""
+
+import functools
+import json
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from bandwise.errors import IncompatibleError, UsageError
+from bandwise.progress import progress, say
+from bandwise.sources.archives.archivefile import open_archive
+from bandwise.sources.archives.classlabels import LabelReader
+from bandwise.sources.archives.classtars import MAX_PICTURE_BYTES
+from bandwise.sources.archives.parquetpages import NotPlain, plain_values
+from bandwise.sources.archives.pictureindex import IndexBuilder, indexed, load_index
+from bandwise.sources.archives.shards import Reported, Shards, find_shards
+from bandwise.sources.archives.tarindex import Region
+from bandwise.sources.listing import Listing
+from bandwise.sources.reading import read_file, read_retrying
+
+_COLUMN = "image.bytes"
+_WHOLE_GROUP = 0
+
+
+@dataclass(frozen=True, slots=True)
+class ParquetSource:
+    """Pictures in Parquet shards; row 42 of the first file is called `train-00000-of-00294/0000042`.
+
+    A picture in a column that is neither compressed nor encoded is read alone; otherwise its whole row group is read.
+
+    Attributes:
+        root: the folder that was given.
+        files: the shards, by the number that the index uses.
+        classes: class names.
+        index: file of the `PictureIndex`; a size of 0 means that `offset` is a row group and `position` a row in it.
+        fingerprint: what identifies the source.
+        audit: counts for people, ready for JSON.
+    """
+
+    root: Path
+    files: tuple[Path, ...]
+    classes: tuple[str, ...]
+    index: Path
+    fingerprint: dict[str, Any]
+    audit: dict[str, Any]
+
+    @property
+    def name(self) -> str:
+        """The name of the folder."""
+        return self.root.name
+
+    @property
+    def channels(self) -> Literal[1, 3]:
+        """Three: grey pictures become RGB."""
+        return 3
+
+    def entries(self) -> Listing:
+        """List every picture, sorted by name."""
+        return load_index(self.index).listing()
+
+    def read(self, path: bytes) -> bytes:
+        """Return the bytes of one picture; empty where the shard has none.
+
+        Raises:
+            IncompatibleError: the shard has changed.
+            UsageError, OSError: as `reading.read_file`.
+        """
+        index = load_index(self.index)
+        row = index.names.find(path)
+        assert row is not None, path
+        file, offset, size = self.files[index.files[row]], int(index.offsets[row]), int(index.sizes[row])
+        if size == _WHOLE_GROUP:
+            return _group(file, offset)[int(index.positions[row])].as_py() or b""
+        content = read_file(os.fsencode(file), offset=offset - 4, count=4 + size)
+        if int.from_bytes(content[:4], "little") != size:
+            raise IncompatibleError(f"{file} has changed since it was indexed; start again")
+        return content[4:]
+
+
+def open_parquet(root: Path, *, reported: Reported = "auto") -> ParquetSource:
+    """Open a folder of `train-*.parquet` and `validation-*.parquet` (or `test-*.parquet`), or its subfolder `data`.
+
+    Raises:
+        UsageError: shards are missing, damaged or contradict each other; nothing was written then.
+    """
+    shards = find_shards(root, ".parquet", reported)
+    files = (*shards.train, *shards.reported)
+    index = indexed({"kind": "parquet", "train": len(shards.train)}, files, lambda: _build(shards))
+    facts = load_index(index).facts
+    fingerprint = {"kind": "parquet", "name": shards.root.name, "reported": shards.reported_split}
+    return ParquetSource(shards.root, files, tuple(facts["classes"]), index, fingerprint, facts["audit"])
+
+
+def _build(shards: Shards) -> pa.RecordBatch:
+    files = (*shards.train, *shards.reported)
+    names = _names_of(files[0])
+    reader = LabelReader(str(shards.root), names)
+    listed = []
+    with progress("index", len(files), "shards") as advance:
+        for path in files:
+            listed.append(_list(path, reader, names, files[0].name))
+            advance(1)
+    counts = [len(codes) for codes, _ in listed]
+    val = np.repeat([number >= len(shards.train) for number in range(len(files))], counts)
+    classes, labels = reader.finish(np.concatenate([codes for codes, _ in listed]), val)
+    builder = IndexBuilder()
+    start = 0
+    for number, (path, (codes, places)) in enumerate(zip(files, listed, strict=True)):
+        here = slice(start, start := start + len(codes))
+        rows = [b"%s/%07d" % (os.fsencode(path.stem), row) for row in range(len(codes))]
+        builder.add(rows, file=number, label=labels[here], val=val[here], **places)
+    audit = {"source": "parquet", "classes": len(classes), "train": int((~val).sum()), "val": int(val.sum())}
+    audit["one_by_one"] = sum(int(np.count_nonzero(places["size"])) for _, places in listed)
+    if grouped := len(labels) - audit["one_by_one"]:
+        say(
+            f"note: {grouped:,} pictures of {shards.root} cannot be read one by one: each costs its whole row group; "
+            "shards without compression and dictionary are faster"
+        )
+    return builder.batch({"classes": classes, "audit": audit})
+
+
+def _list(
+    path: Path, reader: LabelReader, names: list[str] | None, first: str
+) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+    """Return the labels of one shard, as codes of the reader, and where its pictures lie."""
+    with _open(path) as table:
+        if _label_names(path, table) != names:
+            raise UsageError(f"{path} names other classes than {first}: the shards do not belong together")
+        return reader.codes(_labels(path, table), str(path)), _places(path, table)
+
+
+def _names_of(path: Path) -> list[str] | None:
+    with _open(path) as table:
+        return _label_names(path, table)
+
+
+def _open(path: Path) -> pq.ParquetFile:
+    if not path.is_file():
+        raise UsageError(f"{path} is no regular file")
+    try:
+        table = read_retrying(lambda: pq.ParquetFile(path))
+    except pa.ArrowException as error:
+        raise UsageError(f"{path} is cut off or no Parquet file: {error}") from error
+    paths = [table.schema.column(number).path for number in range(len(table.schema))]
+    if _COLUMN not in paths or "label" not in paths:
+        table.close()
+        raise UsageError(
+            f"{path} has the columns {', '.join(paths)}; expected image (with bytes and path) and label, as `datasets` "
+            "writes them"
+        )
+    return table
+
+
+def _label_names(path: Path, table: pq.ParquetFile) -> list[str] | None:
+    """Return the class names of a ClassLabel that the `huggingface` metadata describe."""
+    try:
+        described = json.loads((table.schema_arrow.metadata or {}).get(b"huggingface", b"{}"))
+        names = described.get("info", {}).get("features", {}).get("label", {}).get("names")
+    except (ValueError, AttributeError) as error:
+        raise UsageError(f"{path}: its huggingface metadata are damaged: {error}") from error
+    if names is not None and not (isinstance(names, list) and all(isinstance(name, str) for name in names)):
+        raise UsageError(f"{path}: its huggingface metadata name classes that are no text")
+    return names
+
+
+def _labels(path: Path, table: pq.ParquetFile) -> list[int | str]:
+    try:
+        column = table.read(columns=["label"], use_threads=False)["label"]
+    except pa.ArrowException as error:
+        raise UsageError(f"{path} is damaged: {error}") from error
+    kind = column.type
+    if column.null_count or not (
+        pa.types.is_integer(kind) or pa.types.is_string(kind) or pa.types.is_large_string(kind)
+    ):
+        raise UsageError(
+            f"{path}: labels are of type {kind}, {column.null_count} are missing; numbers or words are needed"
+        )
+    return column.to_pylist()
+
+
+def _places(path: Path, table: pq.ParquetFile) -> dict[str, np.ndarray]:
+    """Return where every picture of a shard lies, as columns of the index."""
+    number = next(number for number in range(len(table.schema)) if table.schema.column(number).path == _COLUMN)
+    none = np.zeros(0, np.int64)
+    parts: list[tuple[np.ndarray, np.ndarray, np.ndarray]] = [(none, none, none)]
+    with open_archive(path) as region:
+        for group in range(table.num_row_groups):
+            facts = table.metadata.row_group(group)
+            rows = facts.num_rows
+            try:
+                offsets, sizes = _alone(region, facts.column(number), rows, table.schema.column(number))
+                parts.append((offsets, sizes, np.zeros(rows, np.int64)))
+            except NotPlain:
+                parts.append((np.full(rows, group), np.full(rows, _WHOLE_GROUP), np.arange(rows)))
+    offsets, sizes, positions = (np.concatenate(column) for column in zip(*parts, strict=True))
+    return {"offset": offsets, "size": sizes, "position": positions}
+
+
+def _alone(region: Region, chunk: Any, rows: int, column: Any) -> tuple[np.ndarray, np.ndarray]:
+    if chunk.compression != "UNCOMPRESSED" or chunk.has_dictionary_page or column.max_repetition_level:
+        raise NotPlain
+    start = chunk.data_page_offset
+    found = plain_values(region, start, start + chunk.total_compressed_size, rows, column.max_definition_level)
+    # An empty value cannot be told from "read the group", and one too large to keep a size of is no picture.
+    if found[1].min(initial=1) < 1 or found[1].max(initial=0) > MAX_PICTURE_BYTES:
+        raise NotPlain
+    return found
+
+
+@functools.lru_cache(maxsize=1)
+def _group(file: Path, group: int) -> pa.ChunkedArray:
+    """Return the pictures of one row group; the last one is kept, for those that are read in order."""
+    try:
+        read = read_retrying(lambda: pq.ParquetFile(file).read_row_group(group, columns=[_COLUMN], use_threads=False))
+        return pc.struct_field(read["image"], "bytes")  # type: ignore[reportAttributeAccessIssue]
+    except (pa.ArrowException, FileNotFoundError, KeyError) as error:
+        raise IncompatibleError(
+            f"{file} has changed since it was indexed, or is damaged: {error}; start again"
+        ) from error

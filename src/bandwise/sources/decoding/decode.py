@@ -1,0 +1,284 @@
+"""Turns the bytes of a picture into a canvas by one rule per kind of picture; `docs/data.md` has the table.
+
+Training, evaluation and serving all decode here, so that they see the same pixels.
+"""
+
+import io
+import threading
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Literal
+
+import numpy as np
+import PIL
+
+# The parsers of the allowed formats: with all of them loaded Pillow has no reason to load any other.
+from PIL import (
+    BmpImagePlugin,  # noqa: F401
+    GifImagePlugin,  # noqa: F401
+    Image,
+    JpegImagePlugin,  # noqa: F401
+    PngImagePlugin,  # noqa: F401
+    TiffImagePlugin,
+    WebPImagePlugin,  # noqa: F401
+    features,
+)
+
+from bandwise.config import SplitConfig
+from bandwise.sources.decoding import jpeg
+from bandwise.sources.decoding.sniff import name_disagrees, starts_like, what_it_is
+from bandwise.sources.samples import Source
+
+FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF")
+MIN_SIDE = 8
+PLACEHOLDER_BYTES = 2051
+"""Size of the "photo unavailable" picture that one photo host served, under the name of a lost photograph."""
+
+_ORIENTATION = 0x0112
+_TURN = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+_PLAIN = frozenset({"1", "L", "P", "RGB", "RGBX", "YCbCr", "CMYK"})
+_ALPHA = frozenset({"LA", "La", "PA", "RGBA", "RGBa"})
+
+_warning_filters = threading.Lock()
+
+
+class BadImage(Exception):
+    """One picture cannot be used; it is skipped in every band and counted.
+
+    Attributes:
+        reason: a short code: unidentified, truncated, suspicious, too small, too large, unsupported depth or
+            unsupported colour.
+        detail: what is wrong and, where known, what the file is instead.
+    """
+
+    def __init__(self, reason: str, detail: str) -> None:
+        super().__init__(reason, detail)
+        self.reason = reason
+        self.detail = detail
+
+    def __str__(self) -> str:
+        return f"{self.reason}: {self.detail}"
+
+
+def decode(
+    encoded: bytes | np.ndarray,
+    *,
+    channels: Literal[1, 3],
+    background: int,
+    exif: Literal["ignore", "transpose"],
+    max_pixels: int,
+    name: bytes = b"",
+) -> tuple[Image.Image | np.ndarray, tuple[str, ...]]:
+    """Decode one picture to 8 bits a channel.
+
+    Args:
+        encoded: the bytes of a file, or pixels as uint8 `(H, W, channels)`, which are returned as they are.
+        channels: 1 gives mode L (colour becomes 0.299 R + 0.587 G + 0.114 B), 3 gives mode RGB.
+        background: grey level behind transparent pixels.
+        exif: whether the EXIF orientation turns the picture. (A TIFF is always turned: its tag is part of the format.)
+        max_pixels: a larger picture is refused from its header, before any pixel is decoded.
+        name: the name of the file, used only to note that its extension names another format.
+
+    Returns:
+        The picture, and notes for the summary: what was unusual but accepted, each a fixed phrase.
+
+    Raises:
+        BadImage: the picture cannot be used.
+    """
+    if isinstance(encoded, np.ndarray):
+        assert encoded.dtype == np.uint8, encoded.dtype
+        assert encoded.ndim == 3, encoded.shape
+        assert encoded.shape[2] == channels, encoded.shape
+        _require_size(encoded.shape[1], encoded.shape[0], max_pixels)
+        return encoded, ()
+    notes: list[str] = []
+    with _collected_warnings(notes), _open(encoded) as picture:
+        _require_size(picture.width, picture.height, max_pixels)
+        if name_disagrees(name, encoded):
+            notes.append("the extension names another format")
+        if len(encoded) == PLACEHOLDER_BYTES:
+            notes.append("as long as a 'photo unavailable' placeholder")
+        animated = _load(picture)
+        if animated:
+            notes.append("first of several frames")
+        if encoded.startswith(b"\xff\xd8"):
+            _check_jpeg(encoded, notes, several=animated)
+        orientation = _orientation(picture, notes)
+        flat = _to_channels(picture, channels, background, notes)
+    if orientation in _TURN:
+        notes.append("orientation applied" if exif == "transpose" else "orientation ignored")
+        if exif == "transpose":
+            flat = flat.transpose(_TURN[orientation])
+    return flat, tuple(dict.fromkeys(notes))
+
+
+def to_canvas(picture: Image.Image | np.ndarray, side: int) -> np.ndarray:
+    """Cut the central square and resize it.
+
+    The square has the short side m, its corner is `((w - m) // 2, (h - m) // 2)`; Pillow's bilinear filter, which
+    widens when it shrinks, resizes it. Nothing is resampled where m equals `side`.
+
+    Returns:
+        uint8 `(side, side, C)`.
+    """
+    if isinstance(picture, np.ndarray):
+        picture = Image.fromarray(picture[:, :, 0] if picture.shape[2] == 1 else picture)
+    short = min(picture.size)
+    left, top = (picture.width - short) // 2, (picture.height - short) // 2
+    box = (left, top, left + short, top + short)
+    square = picture.crop(box) if short == side else picture.resize((side, side), Image.Resampling.BILINEAR, box=box)
+    pixels = np.array(square)
+    return pixels[:, :, None] if pixels.ndim == 2 else pixels
+
+
+def load_canvas(source: Source, path: bytes, config: SplitConfig) -> tuple[np.ndarray, tuple[str, ...]]:
+    """Read, decode and resize one image of a source.
+
+    Returns:
+        uint8 `(canvas, canvas, C)`, and the notes of `decode`.
+
+    Raises:
+        BadImage: the picture cannot be used.
+        OSError: the storage fails; never a `BadImage`.
+    """
+    return decode_canvas(source.read(path), path, source.channels, config)
+
+
+def decode_canvas(
+    encoded: bytes | np.ndarray, path: bytes, channels: Literal[1, 3], config: SplitConfig
+) -> tuple[np.ndarray, tuple[str, ...]]:
+    """Decode and resize one image that has been read.
+
+    Args:
+        encoded: as `decode` takes it.
+        path: its name, for the notes.
+        channels: colours of the source.
+        config: canvas, background, EXIF rule and limit of pixels.
+
+    Returns:
+        uint8 `(canvas, canvas, C)`, and the notes of `decode`.
+
+    Raises:
+        BadImage: the picture cannot be used.
+    """
+    picture, notes = decode(
+        encoded,
+        channels=channels,
+        background=config.background,
+        exif=config.exif,
+        max_pixels=config.max_pixels,
+        name=path,
+    )
+    return to_canvas(picture, config.canvas), notes
+
+
+def decoder_versions() -> dict[str, str]:
+    """Return the versions of the libraries that decide the pixels."""
+    return {
+        "pillow": PIL.__version__,
+        "libjpeg-turbo": features.version("libjpeg_turbo") or "not used",
+        "zlib": features.version("zlib") or "not used",
+        "webp": features.version("webp") or "not used",
+        "libtiff": features.version("libtiff") or "not used",
+    }
+
+
+def _open(encoded: bytes) -> Image.Image:
+    try:
+        return Image.open(io.BytesIO(encoded), formats=FORMATS)
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+        raise BadImage("too large", f"refused by Pillow: {error}") from error
+    except MemoryError:
+        raise
+    except Exception as error:
+        # A parser meets hostile bytes and may raise anything at all: the picture is bad, the program is not.
+        known = starts_like(encoded)
+        if known in FORMATS:
+            raise BadImage("truncated", f"starts like a {known} but is cut off or damaged") from error
+        raise BadImage("unidentified", f"not one of {', '.join(FORMATS)}: {what_it_is(encoded)}") from error
+
+
+def _load(picture: Image.Image) -> bool:
+    """Decode the first frame to its end, and say whether there are more."""
+    try:
+        picture.load()
+        return bool(getattr(picture, "is_animated", False))
+    except MemoryError:
+        raise
+    except Exception as error:
+        raise BadImage("truncated", f"cut off or damaged: {error}") from error
+
+
+def _check_jpeg(encoded: bytes, notes: list[str], *, several: bool) -> None:
+    if problem := jpeg.missing_part(encoded):
+        raise BadImage("suspicious", f"decodes, but {problem}: part of the file was probably never written")
+    if not several and jpeg.trailing_bytes(encoded):
+        notes.append("bytes after the end of the picture")
+
+
+def _require_size(width: int, height: int, max_pixels: int) -> None:
+    if width * height > max_pixels:
+        raise BadImage("too large", f"{width}x{height} pixels; at most {max_pixels} are decoded")
+    if min(width, height) < MIN_SIDE:
+        raise BadImage("too small", f"{width}x{height} pixels; the short side must have at least {MIN_SIDE}")
+
+
+def _orientation(picture: Image.Image, notes: list[str]) -> int:
+    if "exif" not in picture.info:
+        return 1
+    try:
+        exif = Image.Exif()
+        exif.load(picture.info["exif"])
+        return exif.get(_ORIENTATION, 1)
+    except Exception:
+        # Damaged metadata is common in photographs that are otherwise sound.
+        notes.append("damaged metadata")
+        return 1
+
+
+def _to_channels(picture: Image.Image, channels: int, background: int, notes: list[str]) -> Image.Image:
+    if picture.mode.startswith("I;16"):
+        picture = _high_byte(picture)
+        notes.append("16 bits reduced to 8")
+    if picture.mode in ("I", "F"):
+        raise BadImage("unsupported depth", f"mode {picture.mode} has no fixed range; save it with 8 or 16 bits")
+    if picture.mode not in _PLAIN | _ALPHA:
+        raise BadImage("unsupported colour", f"mode {picture.mode}; save it as RGB")
+    if picture.mode == "CMYK":
+        notes.append("CMYK")
+    if picture.mode in _ALPHA or "transparency" in picture.info:
+        notes.append("transparency over the background")
+        behind = Image.new("RGBA", picture.size, (background, background, background, 255))
+        picture = Image.alpha_composite(behind, picture.convert("RGBA"))
+    return picture.convert("L" if channels == 1 else "RGB")
+
+
+def _high_byte(picture: Image.Image) -> Image.Image:
+    if isinstance(picture, TiffImagePlugin.TiffImageFile):
+        bits, photometric = picture.tag_v2.get(258), picture.tag_v2.get(262)
+        if (bits, photometric) != ((16,), 1):
+            raise BadImage("unsupported depth", f"grey TIFF with {bits} bits; save it with 8 or 16, black as zero")
+    return Image.fromarray((np.asarray(picture) >> 8).astype(np.uint8))
+
+
+@contextmanager
+def _collected_warnings(notes: list[str]) -> Iterator[None]:
+    """Turn the warnings of a decoder into one note, so that a million pictures do not print a million lines.
+
+    Python's warning filters belong to the process, hence the lock: threads decode one at a time.
+    """
+    with _warning_filters, warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        warnings.simplefilter("error", Image.DecompressionBombWarning)
+        yield
+    if caught:
+        notes.append("damaged metadata")

@@ -1,0 +1,159 @@
+"""A folder of class folders: `ROOT/train/CLASS/*.jpg` beside `ROOT/val/CLASS/*.jpg` or `ROOT/test/CLASS/*.jpg`."""
+
+import os
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+
+from bandwise.errors import UsageError
+from bandwise.progress import say
+from bandwise.sources.decoding.sniff import SUPPORTED_EXTENSIONS
+from bandwise.sources.folders.classes import class_name, require_distinct, require_same
+from bandwise.sources.folders.scan import Scan, examples
+from bandwise.sources.listing import Listing
+from bandwise.sources.listingbuilder import ListingBuilder
+from bandwise.sources.names import Names
+from bandwise.sources.reading import read_file
+
+Reported = Literal["auto", "val", "test"]
+
+_LAYOUT = "expected ROOT/train/CLASS/picture or ROOT/CLASS/picture, with " + ", ".join(
+    f".{name.decode()}" for name in SUPPORTED_EXTENSIONS
+)
+
+
+@dataclass(frozen=True, slots=True)
+class FolderSource:
+    """Pictures in class folders.
+
+    `train/` holds the training images; `val/`, else `test/`, is the reported set and becomes the split `val`. A root
+    that holds class folders directly is all training images. A class is a folder name; labels follow the sorted names.
+    Names that begin with a dot, and files whose extension is no picture's, are not read.
+
+    Raises:
+        UsageError: the folder is missing or empty; `val` and `test` both exist and `reported` is auto; the reported
+            folder is missing; the class sets differ or two class names differ only in case or Unicode form; pictures
+            lie beside the class folders; links lead out of the root.
+    """
+
+    root: Path
+    reported: Reported = "auto"
+    name: str = ""
+    follow_symlinks: bool = False
+    classes: tuple[str, ...] = field(init=False)
+    train_folder: bytes = field(init=False)
+    reported_folder: bytes | None = field(init=False)
+
+    def __post_init__(self) -> None:
+        root = _existing(self.root)
+        train_folder, reported_folder = _layout(root, self.reported, self.follow_symlinks)
+        train = _class_names(root, train_folder, self.follow_symlinks)
+        if reported_folder is not None:
+            reported = _class_names(root, reported_folder, self.follow_symlinks)
+            require_same(str(root), train, os.fsdecode(reported_folder), reported)
+        for key, value in (
+            ("root", root),
+            ("name", self.name or root.name),
+            ("classes", tuple(sorted(train))),
+            ("train_folder", train_folder),
+            ("reported_folder", reported_folder),
+        ):
+            object.__setattr__(self, key, value)
+
+    @property
+    def channels(self) -> Literal[1, 3]:
+        """Three: grey pictures in a folder become RGB."""
+        return 3
+
+    @property
+    def fingerprint(self) -> dict[str, Any]:
+        """Names of the folder and of the reported set; not where the folder lies."""
+        reported = None if self.reported_folder is None else os.fsdecode(self.reported_folder)
+        return {"kind": "folder", "name": self.name, "reported": reported}
+
+    def entries(self) -> Listing:
+        """List every picture, sorted by name.
+
+        Raises:
+            UsageError: there are no pictures; folders lie in class folders; links lead out of the root; something is
+                no regular file; or some files may not be read. Five examples are named.
+        """
+        scan = Scan(os.fsencode(self.root), follow_symlinks=self.follow_symlinks)
+        labels = {name: label for label, name in enumerate(self.classes)}
+        parts: list[tuple[Literal["train", "val"], bytes | None]] = [
+            ("train", self.train_folder),
+            ("val", self.reported_folder),
+        ]
+        found = ListingBuilder()
+        for split, folder in parts:
+            for class_folder in scan.class_folders(folder) if folder is not None else ():
+                pictures = list(scan.pictures(class_folder))
+                sizes = np.array([size for _, size in pictures], np.int64)
+                names = Names.of(path for path, _ in pictures)
+                found.add(names, label=labels[_class_of(class_folder)], sizes=sizes, val=split == "val")
+        scan.raise_first()
+        if not len(found):
+            raise UsageError(f"{self.root} holds no pictures; {_LAYOUT}")
+        if scan.ignored:
+            say(f"note: {len(scan.ignored)} files of {self.root} are no pictures by name: {examples(scan.ignored)}")
+        return found.listing()
+
+    def read(self, path: bytes) -> bytes:
+        """Return the bytes of one picture; `reading.read_file` says what it raises."""
+        return read_file(os.fsencode(self.root) + b"/" + path)
+
+
+def _existing(root: Path) -> Path:
+    try:
+        resolved = root.expanduser().resolve(strict=True)
+    except OSError as error:
+        raise UsageError(f"the folder {root} cannot be opened: {error.strerror}") from error
+    if not resolved.is_dir():
+        raise UsageError(f"{root} is a file; give a folder of class folders, or the name of a set")
+    return resolved
+
+
+def _layout(root: Path, reported: Reported, follow_symlinks: bool) -> tuple[bytes, bytes | None]:
+    """Find the folder of the training images and that of the reported set, relative to the root."""
+    top = _folders(root, b"", follow_symlinks)
+    found = [name for name in (b"val", b"test") if name in top]
+    if b"train" not in top:
+        if found:
+            raise UsageError(f"{root} has {os.fsdecode(found[0])}/ but no train/; put the training images there")
+        if reported != "auto":
+            raise UsageError(f"--reported {reported}: {root} has no train/ and no {reported}/, only class folders")
+        return b"", None
+    if reported != "auto":
+        if reported.encode() not in found:
+            raise UsageError(f"--reported {reported}: {root} has no folder {reported}/")
+        found = [reported.encode()]
+    if len(found) == 2:
+        raise UsageError(
+            f"{root} has both val/ and test/; name the reported set with --reported val or --reported test"
+        )
+    unread = sorted(set(top) - {b"train", *found})
+    if unread:
+        say(f"note: not read in {root}: {examples(unread)}")
+    return b"train", found[0] if found else None
+
+
+def _class_names(root: Path, folder: bytes, follow_symlinks: bool) -> list[str]:
+    names = [_class_of(path) for path in _folders(root, folder, follow_symlinks)]
+    require_distinct(str(root / os.fsdecode(folder)), names)
+    return names
+
+
+def _class_of(folder: bytes) -> str:
+    return class_name(folder.rpartition(b"/")[2])
+
+
+def _folders(root: Path, folder: bytes, follow_symlinks: bool) -> list[bytes]:
+    scan = Scan(os.fsencode(root), follow_symlinks=follow_symlinks)
+    folders = scan.class_folders(folder)
+    scan.raise_first()
+    if not folders:
+        where = root / os.fsdecode(folder) if folder else root
+        raise UsageError(f"{where} holds no class folders; {_LAYOUT}")
+    return folders

@@ -1,0 +1,103 @@
+"""The data sets that have a name: fetched on first use into `$BANDWISE_HOME`, then used without a network."""
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from bandwise.errors import UsageError
+from bandwise.sources.folders.folder import FolderSource
+from bandwise.sources.named import cifar10, idx, photos
+from bandwise.sources.named.arrays import CifarSource, IdxSource
+from bandwise.sources.named.fetch import Way, fetch_set
+from bandwise.sources.nearest import nearest
+from bandwise.sources.samples import Source
+
+HOME_VARIABLE = "BANDWISE_HOME"
+
+
+@dataclass(frozen=True, slots=True)
+class _NamedSet:
+    description: str
+    folder: str
+    ways: Callable[[], tuple[Way, ...]]
+    needed_bytes: int
+    open: Callable[[Path], Source]
+
+
+_PHOTOS = "1,393 grocery photographs of 348 pixels, quality-75 JPEG, MIT"
+
+_SETS = {
+    "photos": _NamedSet(
+        f"{_PHOTOS}; 14 classes, 732 to train and 661 reported",
+        "photos",
+        photos.ways,
+        photos.NEEDED_BYTES,
+        lambda folder: FolderSource(folder, "test", "photos"),
+    ),
+    "photos-coarse": _NamedSet(
+        f"{_PHOTOS}; the same under 5 classes",
+        "photos",
+        photos.ways,
+        photos.NEEDED_BYTES,
+        lambda folder: photos.CoarsePhotos(FolderSource(folder, "test", "photos"), "photos-coarse"),
+    ),
+    "cifar10": _NamedSet(
+        "60,000 colour pictures of 32 pixels, lossless; 10 classes, 50,000 to train and 10,000 reported",
+        "cifar10",
+        cifar10.ways,
+        cifar10.NEEDED_BYTES,
+        lambda folder: CifarSource(folder, "cifar10", cifar10.CLASSES),
+    ),
+    "mnist": _NamedSet(
+        "70,000 grey digits of 28 pixels; 10 classes, 60,000 to train and 10,000 reported",
+        "mnist",
+        idx.mnist_ways,
+        idx.NEEDED_BYTES,
+        lambda folder: IdxSource(folder, "mnist", idx.DIGITS),
+    ),
+    "fashion-mnist": _NamedSet(
+        "70,000 grey pictures of clothes of 28 pixels, MIT; 10 classes, 60,000 to train and 10,000 reported",
+        "fashion-mnist",
+        idx.fashion_ways,
+        idx.NEEDED_BYTES,
+        lambda folder: IdxSource(folder, "fashion-mnist", idx.FASHION),
+    ),
+}
+
+
+def home() -> Path:
+    """Return `$BANDWISE_HOME`, or `bandwise` in the user's cache folder."""
+    if given := os.environ.get(HOME_VARIABLE):
+        return Path(given).expanduser().absolute()
+    import pooch
+
+    return Path(pooch.os_cache("bandwise"))
+
+
+def available() -> dict[str, str]:
+    """Return each name with one line of description."""
+    return {name: item.description for name, item in _SETS.items()}
+
+
+def fetch(name: str) -> Path:
+    """Return the folder of a named set, after fetching it where it is not there yet.
+
+    Raises:
+        UsageError: there is no such name, or every way to fetch it failed; the message names them all.
+        CorruptionError: the folder was altered so that it is not complete any more.
+        NoSpaceError: the disk is full.
+    """
+    item = _set(name)
+    return fetch_set(home(), item.folder, item.ways(), item.needed_bytes)
+
+
+def open_named(name: str) -> Source:
+    """Return a named set as a source; raises what `fetch` raises."""
+    return _set(name).open(fetch(name))
+
+
+def _set(name: str) -> _NamedSet:
+    if name not in _SETS:
+        raise UsageError(f"there is no set {name!r}{nearest(name, _SETS)}; known sets: {', '.join(_SETS)}")
+    return _SETS[name]

@@ -1,0 +1,202 @@
+"""Gets a named set: tries one way after another, checks everything, and puts the result in place in one step."""
+
+import logging
+import os
+import shutil
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Any, cast
+
+from bandwise.errors import CorruptionError, LockedError, UsageError
+from bandwise.files.atomic import (
+    TEMPORARY_PREFIX,
+    commit_folder,
+    explain_full_disk,
+    read_json,
+    remove_temporaries,
+    require_space,
+    require_writable,
+    write_json,
+)
+from bandwise.files.locks import folder_lock
+from bandwise.progress import say
+from bandwise.sources.named.download import DownloadError, from_hand
+
+MARKER = ".complete.json"
+_FORMAT = "bandwise-data"
+_VERSION = 1
+_POLL_S = 0.5
+
+Downloader = Callable[[str, str | os.PathLike[str], Any], None]
+
+
+class WrongContentError(Exception):
+    """What was fetched is not what it should be."""
+
+
+@dataclass(frozen=True, slots=True)
+class RemoteFile:
+    """One file to get.
+
+    Attributes:
+        name: what it is called here, and when a person puts it in place.
+        address: what the downloader is given.
+        downloader: a function of `download.py`.
+        known_hash: `algorithm:hexadecimal`, or None where the content is checked after unpacking instead.
+    """
+
+    name: str
+    address: str
+    downloader: Downloader
+    known_hash: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Way:
+    """One way to get a set.
+
+    Attributes:
+        title: names the way in messages.
+        files: all the files that it needs.
+        unpack: writes the set from the folder of those files into an empty folder, and checks what it writes; raises
+            `WrongContentError` where that is wrong.
+    """
+
+    title: str
+    files: tuple[RemoteFile, ...]
+    unpack: Callable[[Path, Path], None]
+
+
+def fetch_set(home: Path, name: str, ways: tuple[Way, ...], needed_bytes: int) -> Path:
+    """Return the folder of a set, `home/data/name`, after fetching it where it is not there yet.
+
+    The folder appears only when complete. A set that is there is trusted by its marker and not read again. Where
+    another process is fetching the same set, this one waits for it.
+
+    Raises:
+        UsageError: every way failed, each named with its reason; or `home` cannot be written.
+        CorruptionError: the folder exists without its marker.
+        NoSpaceError: the disk is or would be full.
+    """
+    target = home / "data" / name
+    if is_complete(target, name):
+        # Before anything is written: a finished set may lie on a disk that is read-only here.
+        return target
+    work = home / "fetch" / name
+    require_writable(target.parent)
+    # Not `work` itself: the holder of its lock may be removing what looks like the leftovers of a kill.
+    require_writable(work.parent)
+    work.mkdir(exist_ok=True)
+    told = False
+    while not is_complete(target, name):
+        try:
+            with folder_lock(work):
+                # Another process may have finished between the look at the set and the lock.
+                if not is_complete(target, name):
+                    _clean(target, work)
+                    require_space(home, needed_bytes)
+                    _try_ways(home, name, ways, work, target)
+        except LockedError as error:
+            if not told:
+                say(f"{name}: waiting; {error}")
+                told = True
+            time.sleep(_POLL_S)
+    return target
+
+
+def is_complete(folder: Path, name: str) -> bool:
+    """Say whether the set lies in `folder`, by its marker.
+
+    Raises:
+        CorruptionError: the folder exists, but its marker is missing, damaged or of another set or version.
+    """
+    if not folder.exists():
+        return False
+    expected = {"format": _FORMAT, "version": _VERSION, "name": name}
+    try:
+        found = read_json(folder / MARKER)
+    except CorruptionError as error:
+        raise CorruptionError(f"{error}; {folder} is not complete: remove it and run again") from error
+    if found != expected:
+        raise CorruptionError(f"{folder / MARKER} says {found}, expected {expected}; remove {folder} and run again")
+    return True
+
+
+def hand_folder(home: Path) -> Path:
+    """Return the folder in which files that a person downloaded are looked for."""
+    return home / "downloads"
+
+
+def _clean(target: Path, work: Path) -> None:
+    """Remove what a killed fetch of the same set left."""
+    remove_temporaries(work)
+    for stale in target.parent.glob(f"{TEMPORARY_PREFIX}{target.name}.*"):
+        shutil.rmtree(stale)
+
+
+def _try_ways(home: Path, name: str, ways: tuple[Way, ...], work: Path, target: Path) -> None:
+    tried: list[str] = []
+    for way in _with_hand(home, ways):
+        say(f"{name}: fetching by {way.title}")
+        downloads = work / f"{TEMPORARY_PREFIX}downloads"
+        try:
+            with explain_full_disk(target):
+                for file in way.files:
+                    _retrieve(file, downloads)
+                commit_folder(target, partial(_unpack, way, downloads, name))
+            return
+        except (DownloadError, WrongContentError, OSError, ValueError) as error:
+            reason = " ".join(str(error).split()) or type(error).__name__
+            tried.append(f"  - {way.title}: {reason}")
+            say(f"{name}: that failed: {reason}")
+        finally:
+            shutil.rmtree(downloads, ignore_errors=True)
+    raise UsageError(_all_failed(home, name, ways, tried))
+
+
+def _unpack(way: Way, downloads: Path, name: str, folder: Path) -> None:
+    way.unpack(downloads, folder)
+    write_json(folder / MARKER, {"format": _FORMAT, "version": _VERSION, "name": name})
+
+
+def _with_hand(home: Path, ways: tuple[Way, ...]) -> Iterator[Way]:
+    """Put before the ways those whose files a person has put in place."""
+    place = hand_folder(home)
+    for way in ways:
+        if all((place / file.name).is_file() for file in way.files):
+            files = (replace(file, address=str(place / file.name), downloader=from_hand) for file in way.files)
+            yield replace(way, title=f"the files in {place}", files=tuple(files))
+    yield from ways
+
+
+def _retrieve(file: RemoteFile, folder: Path) -> None:
+    import pooch
+
+    logger = pooch.get_logger()
+    level = logger.level
+    # Pooch tells of every file; we have said what is fetched, and a failure comes as an exception.
+    logger.setLevel(logging.ERROR)
+    try:
+        # Pooch documents plain functions of three arguments but annotates a narrower protocol.
+        downloader = cast(Any, file.downloader)
+        pooch.retrieve(file.address, known_hash=file.known_hash, fname=file.name, path=folder, downloader=downloader)
+    finally:
+        logger.setLevel(level)
+
+
+def _all_failed(home: Path, name: str, ways: tuple[Way, ...], tried: list[str]) -> str:
+    choices = [
+        " and ".join(f"{file.name}" + (f" ({file.known_hash})" if file.known_hash else "") for file in way.files)
+        for way in ways
+    ]
+    return "\n".join(
+        [
+            f"the set {name!r} could not be fetched; tried:",
+            *tried,
+            f"To place it by hand, put these files in {hand_folder(home)} and run the same command again:",
+            *("  - " + choice for choice in dict.fromkeys(choices)),
+        ]
+    )

@@ -1,0 +1,95 @@
+"""Reads single files out of archives without ever writing what the archive says where it says."""
+
+import gzip
+import hashlib
+import io
+import lzma
+import tarfile
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import IO
+
+from bandwise.sources.named.fetch import WrongContentError
+
+_AR_MAGIC = b"!<arch>\n"
+_AR_HEADER = 60
+
+
+def tar_members(archive: str | Path | IO[bytes], wanted: dict[str, int]) -> Iterator[tuple[str, bytes]]:
+    """Yield the regular files of a compressed tar that are wanted, as they come.
+
+    Args:
+        archive: a file, or a stream.
+        wanted: name inside the archive (without a leading `./`) to the most bytes that it may have.
+
+    Raises:
+        WrongContentError: one is missing, is no regular file, or is larger than that; or the archive is damaged.
+    """
+    left = dict(wanted)
+    try:
+        opened = tarfile.open(archive) if isinstance(archive, str | Path) else tarfile.open(fileobj=archive)  # noqa: SIM115
+        with opened as tar:
+            for member in tar:
+                name = member.name.removeprefix("./")
+                limit = left.pop(name, None)
+                if limit is None:
+                    continue
+                stream = tar.extractfile(member) if member.isreg() else None
+                if stream is None or member.size > limit:
+                    raise WrongContentError(f"{name} in the archive is no file of at most {limit} bytes")
+                yield name, stream.read()
+                if not left:
+                    return
+    except (tarfile.TarError, lzma.LZMAError, zlib.error, EOFError) as error:
+        raise WrongContentError(f"the archive is damaged or of an unknown kind: {error}") from error
+    raise WrongContentError(f"the archive lacks {', '.join(left)}")
+
+
+def deb_data(path: Path) -> IO[bytes]:
+    """Return the tar of the files that a Debian package installs, still compressed.
+
+    Raises:
+        WrongContentError: the file is no Debian package.
+    """
+    content = path.read_bytes()
+    position = len(_AR_MAGIC)
+    if content.startswith(_AR_MAGIC):
+        while position + _AR_HEADER <= len(content):
+            header = content[position : position + _AR_HEADER]
+            name, size = header[:16].decode("ascii", "replace").strip().rstrip("/"), header[48:58]
+            if not size.strip().isdigit():
+                break
+            start = position + _AR_HEADER
+            if name.startswith("data.tar"):
+                return io.BytesIO(content[start : start + int(size)])
+            # Members begin at even offsets.
+            position = start + int(size) + int(size) % 2
+    raise WrongContentError(f"{path.name} is no Debian package with a data archive")
+
+
+def gunzip(content: bytes, limit: int) -> bytes:
+    """Decompress at most `limit` bytes.
+
+    Raises:
+        WrongContentError: there are more, or the stream is damaged.
+    """
+    try:
+        with gzip.GzipFile(fileobj=io.BytesIO(content)) as stream:
+            plain = stream.read(limit + 1)
+    except (OSError, EOFError) as error:
+        raise WrongContentError(f"damaged gzip file: {error}") from error
+    if len(plain) > limit:
+        raise WrongContentError(f"a gzip file holds more than the {limit} bytes expected")
+    return plain
+
+
+def require_md5(name: str, content: bytes, expected: str) -> None:
+    """Check one file against the MD5 that its publisher gives.
+
+    Raises:
+        WrongContentError: it differs.
+    """
+    found = hashlib.md5(content, usedforsecurity=False).hexdigest()
+    if found != expected:
+        raise WrongContentError(f"{name} has MD5 {found}, expected {expected}")

@@ -1,0 +1,219 @@
+"""Batches of stored bands, in an order that depends on the seed and the epoch alone.
+
+Where the records of a branch fit in memory they are decoded once; else row groups stream through one window. Either way
+no Python runs for each record (except to decode WebP), and the batches are the same. While one window is given out, a
+thread reads the next one.
+"""
+
+import itertools
+import threading
+from collections import deque
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from bandwise.errors import UsageError
+from bandwise.memory import available_bytes
+from bandwise.store.reading.order import WINDOW, Window, shuffled_windows, stored_windows
+from bandwise.store.reading.rowgroups import RowGroupReader
+from bandwise.store.reading.store import Store
+
+Cache = Literal["auto", "ram", "none"]
+
+_SHARE_OF_MEMORY = 4
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Batch:
+    """Some samples.
+
+    Attributes:
+        ids: int64 (B,).
+        images: (B, nb * C, side, side), band-major, channels_last in memory; uint8, or float16 for a float16 store. The
+            next batch overwrites it: clone it to keep it.
+        labels: int64 (B,).
+    """
+
+    ids: Tensor
+    images: Tensor
+    labels: Tensor
+
+
+class BatchStream:
+    """Reads the bands of one branch, one epoch after another.
+
+    Memory: the whole split with `cache="ram"`; otherwise two windows of at most `window` row groups of 256 records, one
+    that is given out and one that is being read.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        bands: Sequence[int],
+        split: str,
+        batch_size: int,
+        *,
+        cache: Cache = "auto",
+        window: int = WINDOW,
+    ) -> None:
+        """Prepare a split; with the records in memory, they are decoded at the first batch.
+
+        Args:
+            store: an open store.
+            bands: the group of the branch, in the order wanted for the channels.
+            split: train, holdout or val.
+            batch_size: samples a batch.
+            cache: `ram` decodes the split once, `none` streams, `auto` takes `ram` where the records fit in a quarter
+                of the memory that is available.
+            window: most row groups that are shuffled together.
+
+        Raises:
+            UsageError: an argument is not as described, or the store has no such band.
+        """
+        if batch_size < 1 or window < 1:
+            raise UsageError(f"batch_size is {batch_size} and window {window}; both must be at least 1")
+        self.reader = RowGroupReader(store, bands, split)
+        self.batch_size, self.window = batch_size, window
+        self.resident = resolve_cache(cache, self.reader)
+        self._ids = torch.from_numpy(store.ids(split).astype(np.int64, copy=False))
+        self._labels = torch.from_numpy(store.labels(split).astype(np.int32, copy=False))
+        self._records: Tensor | None = None
+        # Kept from one epoch to the next: the pages of fresh memory cost as much as copying records into it.
+        self._buffers: list[Tensor] = []
+        # Iterations share the open files of the reader.
+        self._reading = threading.Lock()
+
+    @property
+    def rows(self) -> int:
+        """Samples of the split."""
+        return self.reader.rows
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """Whole batches of an epoch; 0 where the split is smaller than one."""
+        return self.rows // self.batch_size
+
+    def batches(
+        self, epoch: int | None = None, *, seed: int = 0, start: int = 0, drop_last: bool = False
+    ) -> Iterator[Batch]:
+        """Yield the batches of one epoch.
+
+        Args:
+            epoch: shuffle as this epoch of `seed`; None is the stored order, for evaluation.
+            seed: 0 to 2^64 - 1.
+            start: batches to leave out because they have been used already.
+            drop_last: leave out a last batch that is not full.
+
+        Yields:
+            Batches; every row occurs once in an epoch. Those after `start` are the same as without it.
+
+        Raises:
+            CorruptionError: a record that is touched is damaged.
+        """
+        record, size = self.reader.record_shape, self.batch_size
+        buffer = empty_records(self.reader, size)
+        batch, images = buffer.view(size, -1), buffer.permute(0, 3, 1, 2)
+        positions = torch.empty(size, dtype=torch.int64)
+        skip, filled = start * size, 0
+        for window, source in self._windows(epoch, seed, start * size):
+            assert source.shape[1:] == record, (source.shape, record)
+            rows = torch.from_numpy(window.positions if self.resident else window.rows)
+            taken, skip = min(skip, len(rows)), max(0, skip - len(rows))
+            while taken < len(rows):
+                count = min(size - filled, len(rows) - taken)
+                torch.index_select(
+                    source.view(len(source), -1), 0, rows[taken : taken + count], out=batch[filled : filled + count]
+                )
+                positions[filled : filled + count] = torch.from_numpy(window.positions[taken : taken + count])
+                taken, filled = taken + count, filled + count
+                if filled == size:
+                    yield Batch(self._ids[positions], images, self._labels[positions].long())
+                    filled = 0
+        if filled and not drop_last:
+            yield Batch(self._ids[positions[:filled]], images[:filled], self._labels[positions[:filled]].long())
+
+    def _windows(self, epoch: int | None, seed: int, skip: int) -> Iterator[tuple[Window, Tensor]]:
+        sizes = self.reader.sizes
+        windows = (
+            stored_windows(sizes)
+            if epoch is None
+            else shuffled_windows(sizes, seed=seed, epoch=epoch, window=self.window)
+        )
+        if self.resident:
+            if self._records is None:
+                self._records = read_all(self.reader)
+            for window in windows:
+                yield window, self._records
+            return
+        held = 1 if epoch is None else self.window
+        yield from self._read_ahead(windows, skip, sum(sorted(sizes)[-held:]))
+
+    def _read_ahead(self, windows: Iterator[Window], skip: int, most: int) -> Iterator[tuple[Window, Tensor]]:
+        """Yield windows in order, each read while the one before it is in use; an error comes with its window."""
+        taken, self._buffers = self._buffers, []
+        if not taken or len(taken[0]) < most:
+            taken = [empty_records(self.reader, most), empty_records(self.reader, most)]
+        buffers = itertools.cycle(taken)
+        waiting: deque[tuple[Window, Tensor, Future[None] | None]] = deque()
+        pool = ThreadPoolExecutor(1, "bandwise-read-ahead")
+        try:
+            for window in windows:
+                buffer, wanted = next(buffers), skip < len(window.rows)
+                skip -= len(window.rows)
+                waiting.append((window, buffer, pool.submit(self._fill, window, buffer) if wanted else None))
+                if len(waiting) == 2:
+                    yield _finished(*waiting.popleft())
+            while waiting:
+                yield _finished(*waiting.popleft())
+        finally:
+            pool.shutdown(wait=True, cancel_futures=True)
+            self._buffers = taken
+
+    def _fill(self, window: Window, buffer: Tensor) -> None:
+        with self._reading:
+            fill(self.reader, window.groups.tolist(), buffer)
+
+
+def _finished(window: Window, buffer: Tensor, reading: Future[None] | None) -> tuple[Window, Tensor]:
+    if reading is not None:
+        reading.result()
+    return window, buffer
+
+
+def resolve_cache(cache: Cache, reader: RowGroupReader) -> bool:
+    """Return whether the records of a split shall stay in memory.
+
+    Raises:
+        UsageError: another word.
+    """
+    if cache not in ("auto", "ram", "none"):
+        raise UsageError(f"cache is {cache!r}; it must be auto, ram or none")
+    needed = reader.rows * int(np.prod(reader.record_shape)) * reader.dtype.itemsize
+    return cache == "ram" or (cache == "auto" and needed * _SHARE_OF_MEMORY <= available_bytes())
+
+
+def empty_records(reader: RowGroupReader, rows: int) -> Tensor:
+    """Return memory for some records, (rows, side, side, nb * C), of the type in which they are stored."""
+    dtype = torch.uint8 if reader.dtype == np.uint8 else torch.float16
+    return torch.empty((rows, *reader.record_shape), dtype=dtype)
+
+
+def fill(reader: RowGroupReader, groups: Sequence[int], out: Tensor) -> None:
+    """Copy row groups one after another to the start of `out`."""
+    place, content = 0, out.numpy()
+    for group in groups:
+        rows = reader.sizes[group]
+        reader.read(group, content[place : place + rows])
+        place += rows
+
+
+def read_all(reader: RowGroupReader) -> Tensor:
+    """Return all records of a split in stored order, (rows, side, side, nb * C)."""
+    records = empty_records(reader, reader.rows)
+    fill(reader, range(len(reader.sizes)), records)
+    return records
