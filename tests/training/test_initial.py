@@ -11,7 +11,7 @@ from torch import nn
 from bandwise.checkpoints.folder import read_checkpoint, steps
 from bandwise.errors import CorruptionError, IncompatibleError, UsageError
 from bandwise.models.zoo import create_branch
-from bandwise.training.initial import InitialCheckpoint, adapt_filters, find_initial, load_initial
+from bandwise.training.start import InitialCheckpoint, adapt_filters, find_initial, load_initial
 from bandwise.training.trainer import train_branch
 
 

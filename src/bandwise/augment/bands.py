@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from bandwise.augment import mixing
-from bandwise.augment.crop import crop_and_mirror
 from bandwise.augment.draws import Purpose, uniform
 from bandwise.augment.erase import erase
 from bandwise.augment.flips import GroupFlips, combine_bands
+from bandwise.augment.geometry import crop_and_mirror
 from bandwise.augment.kernels import record_kernels
 from bandwise.augment.ondevice import to_device
 from bandwise.augment.standardise import BandStandardiser

@@ -23,7 +23,7 @@ from bandwise.store.preview import write_preview
 from bandwise.store.writing.place import require_apart
 from bandwise.store.writing.split import split_dataset
 from bandwise.store.writing.workers import DECODE_TIMEOUT_S
-from bandwise.training.initial import find_initial
+from bandwise.training.start import find_initial
 
 
 @dataclass(frozen=True, kw_only=True)

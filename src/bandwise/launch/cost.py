@@ -14,7 +14,7 @@ from bandwise.models.cost import saved_activation_bytes
 from bandwise.models.zoo import counts, macs
 from bandwise.runs.run import Run, read_summary
 from bandwise.store.reading.store import Store
-from bandwise.training.initial import name_of_first
+from bandwise.training.start import name_of_first
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,7 +19,7 @@ from bandwise.launch.starts import foreign_starts
 from bandwise.runs.run import RUN_NAME, Run, open_run, read_logits, read_summary
 from bandwise.store.checks import find_problems
 from bandwise.store.reading.store import Store, open_store
-from bandwise.training.description import describe_branch, require_same_branch
+from bandwise.training.identity import describe_branch, require_same_branch
 
 SUMMARY_NAME, METRICS_NAME, PREVIEW_NAME = "summary.json", "metrics.jsonl", "preview.json"
 _KINDS = ("checkpoints", "logits", "documents", "others")

@@ -12,8 +12,8 @@ from bandwise.files.arrays import write_arrays
 from bandwise.models.penultimate import as_stored, logits_and_features
 from bandwise.store.reading.loader import BatchStream
 from bandwise.store.reading.store import Store
-from bandwise.training.description import bands_of
 from bandwise.training.determinism import choose_device, reproducible
+from bandwise.training.identity import bands_of
 from bandwise.training.infer import answers_of, collect, open_branch
 from bandwise.training.views import Views, why_no_mirror
 

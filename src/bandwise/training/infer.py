@@ -15,14 +15,14 @@ from bandwise.files.atomic import json_bytes, sha256_bytes
 from bandwise.memory import keep_freed_memory
 from bandwise.runs.run import LogitsFile, write_logits
 from bandwise.store.reading.store import Store, open_store
-from bandwise.training.description import (
+from bandwise.training.determinism import choose_device, reproducible
+from bandwise.training.identity import (
     bands_of,
     describe_branch,
     describe_store,
     require_same_branch,
     require_same_store,
 )
-from bandwise.training.determinism import choose_device, reproducible
 from bandwise.training.testcrops import AUTO, CropsFrom, CropStream, CropViews, open_crops
 
 

@@ -19,7 +19,8 @@ from bandwise.signals import stop_requested
 from bandwise.store.compatibility import require_same_split
 from bandwise.store.layout import format_bands
 from bandwise.store.reading.store import Store, open_store
-from bandwise.training.description import (
+from bandwise.training.determinism import choose_device, reproducible
+from bandwise.training.identity import (
     bands_of,
     describe_branch,
     describe_environment,
@@ -29,10 +30,9 @@ from bandwise.training.description import (
     require_same_branch,
     require_same_store,
 )
-from bandwise.training.determinism import choose_device, reproducible
-from bandwise.training.initial import InitialCheckpoint, find_initial, load_initial, require_same_start
 from bandwise.training.loop import SUMMARY_NAME, BranchLoop
 from bandwise.training.preflight import check_store
+from bandwise.training.start import InitialCheckpoint, find_initial, load_initial, require_same_start
 from bandwise.training.warmstart import InitialBranch, find_branch, known_start, load_from_branch
 
 

@@ -14,8 +14,8 @@ from bandwise.checkpoints.tensors import load_weights
 from bandwise.config import RunConfig
 from bandwise.errors import CorruptionError, UsageError
 from bandwise.progress import say
-from bandwise.training.description import describe_branch, require_same_branch, require_same_store
-from bandwise.training.initial import name_of_first
+from bandwise.training.identity import describe_branch, require_same_branch, require_same_store
+from bandwise.training.start import name_of_first
 
 
 @dataclass(frozen=True, slots=True)

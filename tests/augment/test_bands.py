@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 from numpy.typing import NDArray
-from tests.store.exact import (
+from tests.augment.exact import (
     CROP,
     EXACT_GROUPS,
     PLACES,

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from tests.store.exact import moments
+from tests.augment.exact import moments
 
 from bandwise.augment.bands import BandAugment
 from bandwise.augment.kernels import record_kernels

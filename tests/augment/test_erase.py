@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from tests.store.exact import (
+from tests.augment.exact import (
     CROP,
     EXACT_GROUPS,
     SIDE,
