@@ -1,45 +1,66 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-STAMP := $(VENV)/.installed
+# Which build of torch: cpu or cuda (refused where the package index has none), or default: what the index calls 2.13.0.
+TORCH ?= default
+$(if $(filter $(TORCH),cpu cuda default),,$(error TORCH is $(TORCH); it can be cpu, cuda or default))
+TORCH_VERSION := $(shell sed -n 's/^torch==//p' constraints.txt)
+TORCH_cpu := torch==$(TORCH_VERSION)+cpu
+TORCH_cuda := torch==$(TORCH_VERSION)
+PIP := $(BIN)/pip install -q -c constraints.txt
 
-.PHONY: install demo test bench recipes faults check lint types docs tables reproduce clean
+.PHONY: install dev demo test test-all bench recipes faults check lint types docs tables reproduce clean
+.SECONDARY:
 
-install: $(STAMP)
+install: $(VENV)/core
 
-$(STAMP): pyproject.toml constraints.txt
+$(VENV)/core: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install -q -c constraints.txt -e ".[dev]"
-	touch $(STAMP)
+	$(PIP) $(TORCH_$(TORCH)) -e .
+	@$(BIN)/python -c "import torch; print('torch', torch.__version__, 'for CUDA', torch.version.cuda)"
+ifeq ($(TORCH),cuda)
+	@$(BIN)/python -c "import sys, torch; sys.exit(0 if torch.version.cuda else 'this index has no CUDA build of torch')"
+endif
+	@touch $@
+
+# One file for each extra of pyproject.toml that is installed.
+$(VENV)/extra-%: $(VENV)/core
+	$(PIP) -e ".[$*]"
+	@touch $@
+
+dev: $(VENV)/extra-dev
 
 demo: install
 	$(BIN)/bandwise demo --out runs/demo
 
-test: install
+test: $(VENV)/extra-test
 	$(BIN)/pytest -n 2 --dist loadscope
 
-recipes: install
+test-all: $(VENV)/extra-test
+	$(BIN)/pytest -n 2 --dist loadscope
+
+recipes: $(VENV)/extra-test
 	$(BIN)/pytest tests/rows -n 2 --dist load -m "rows or not rows"
 
-faults: install
+faults: $(VENV)/extra-test
 	BANDWISE_FAULTS=full nice $(BIN)/pytest tests/faults -n 2 --dist worksteal -p no:cacheprovider
 
-lint: install
+lint: $(VENV)/extra-lint
 	$(BIN)/ruff format --check src benchmarks tests docs
 	$(BIN)/ruff check src benchmarks tests docs
 
-types: install
+types: $(VENV)/extra-lint $(VENV)/extra-test
 	$(BIN)/pyright
 
-docs: install
+docs: $(VENV)/extra-docs
 	$(BIN)/sphinx-build -q -W -b html docs docs/_build/html
 
-bench: install
+bench: $(VENV)/extra-bench
 	$(BIN)/python -m benchmarks all --record benchmarks
 	$(BIN)/python -m benchmarks table --record benchmarks --into benchmarks/README.md
 	$(BIN)/python -m benchmarks table --record benchmarks --brief --into README.md
 
-tables: install
+tables: $(VENV)/extra-bench
 	$(BIN)/bandwise report --results results --table summary --into README.md
 	$(BIN)/bandwise report --results results --table evidence --into docs/evidence.md
 	$(BIN)/bandwise report --results results --chart docs/accuracy.svg
