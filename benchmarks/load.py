@@ -8,7 +8,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from bandwise.augment.bands import BandAugment
+from bandwise.augment.bands import BandAugment, BandCutter
+from bandwise.augment.standardise import BandStandardiser
 from bandwise.config import AugmentConfig, SplitConfig
 from bandwise.sources.folders.folder import FolderSource
 from bandwise.store.reading.loader import BatchStream, Cache, read_all
@@ -105,18 +106,9 @@ def _stores(source: FolderSource, stride: int, options: Options) -> dict[str, St
 
 
 def _augment(store: Store, bands: Sequence[int]) -> Callable[[Tensor, NDArray[np.int64]], object]:
-    augment = BandAugment(
-        AugmentConfig(),
-        transform=store.transform,
-        bands=bands,
-        channels=store.channels,
-        side=store.side,
-        crop_side=_CROP // store.config.stride,
-        mean=store.mean(bands),
-        std=store.std(bands),
-        seed=0,
-        reuse=True,
-    )
+    standardiser = BandStandardiser(store.transform, bands, store.mean(bands), store.std(bands))
+    cutter = BandCutter(standardiser, side=store.side, crop_side=_CROP // store.config.stride, reuse=True)
+    augment = BandAugment(AugmentConfig(), cutter, seed=0)
     return lambda images, ids: augment(images, torch.from_numpy(ids), 0)
 
 

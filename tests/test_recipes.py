@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from bandwise.augment.bands import BandAugment
+from bandwise.augment.bands import BandAugment, BandCutter
+from bandwise.augment.standardise import BandStandardiser
 from bandwise.config import to_dict
 from bandwise.config.configfile import config_from_dict, differences
 from bandwise.errors import UsageError
@@ -54,17 +55,14 @@ def test_the_augmentation_of_a_recipe_is_exact(name):
     assert config.augment.inexact_flip == name.endswith("-inexact")
     for bands in config.groups():
         shape = (len(bands), channels)
-        BandAugment(
-            config.augment,
-            transform=SubbandTransform(config.split.stride, config.split.transform),
-            bands=bands,
-            channels=channels,
+        transform = SubbandTransform(config.split.stride, config.split.transform)
+        cutter = BandCutter(
+            BandStandardiser(transform, bands, np.zeros(shape), np.ones(shape)),
             side=config.split.canvas // config.split.stride,
             crop_side=config.training.crop // config.split.stride,
-            mean=np.zeros(shape),
-            std=np.ones(shape),
-            seed=0,
+            inexact_flip=config.augment.inexact_flip,
         )
+        BandAugment(config.augment, cutter, seed=0)
 
 
 @pytest.mark.parametrize("row", ["baseline", "sub4", "context4", "joint4"])

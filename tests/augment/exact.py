@@ -7,7 +7,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from bandwise.augment.bands import BandAugment
+from bandwise.augment.bands import BandAugment, BandCutter
+from bandwise.augment.standardise import BandStandardiser
 from bandwise.bands.quantize import BandQuantizer, scales
 from bandwise.bands.transform import SubbandTransform
 from bandwise.config import AugmentConfig
@@ -62,18 +63,13 @@ def moments(bands: tuple[int, ...], channels: int = 3) -> tuple[NDArray[np.float
 def augmenter(
     transform: SubbandTransform, bands: tuple[int, ...], *, channels: int = 3, seed: int = 3, **options: Any
 ) -> BandAugment:
-    mean, std = moments(bands, channels)
-    return BandAugment(
-        AugmentConfig(**options),
-        transform=transform,
-        bands=bands,
-        channels=channels,
-        side=SIDE,
-        crop_side=CROP,
-        mean=mean,
-        std=std,
-        seed=seed,
-    )
+    config = AugmentConfig(**options)
+    return BandAugment(config, cutter(transform, bands, channels, inexact_flip=config.inexact_flip), seed)
+
+
+def cutter(transform: SubbandTransform, bands: tuple[int, ...], channels: int = 3, **options: Any) -> BandCutter:
+    sides = {"side": SIDE, "crop_side": CROP, **options}
+    return BandCutter(BandStandardiser(transform, bands, *moments(bands, channels)), **sides)
 
 
 def standardised(values: torch.Tensor, bands: tuple[int, ...], channels: int = 3) -> torch.Tensor:

@@ -14,6 +14,7 @@ from tests.augment.exact import (
     SIDE,
     Place,
     augmenter,
+    cutter,
     moments,
     picture_at,
     random_pictures,
@@ -22,10 +23,10 @@ from tests.augment.exact import (
     stored_values,
 )
 
-from bandwise.augment.bands import BandAugment
+from bandwise.augment.bands import BandCutter
+from bandwise.augment.standardise import BandStandardiser
 from bandwise.bands.quantize import BandQuantizer
 from bandwise.bands.transform import SubbandTransform
-from bandwise.config import AugmentConfig
 from bandwise.errors import UsageError
 
 
@@ -97,7 +98,7 @@ def test_without_random_crop_the_centre_is_taken() -> None:
     augment = augmenter(transform, bands, random_crop=False, hflip=0)
     centre = standardised(values[:, :, 1:-1, 1:-1], bands)
     torch.testing.assert_close(augment(values, torch.arange(5), 0), centre, rtol=0, atol=1e-12)
-    torch.testing.assert_close(augment.standardise_center(values), centre, rtol=0, atol=1e-12)
+    torch.testing.assert_close(cutter(transform, bands).center(values), centre, rtol=0, atol=1e-12)
 
 
 def test_same_sample_same_place_in_every_branch_batch_and_memory_format() -> None:
@@ -148,11 +149,11 @@ def test_a_flip_that_is_not_exact_is_refused_with_the_choices(kind: str, bands: 
     off: dict[str, Any] = {"hflip": 0.0, "vflip": 0.0}
     with pytest.raises(UsageError, match=rf"exact {option}.*dct2d or hadamard.*--{option} 0.*--inexact-flip"):
         augmenter(transform, bands, **{**off, option: 0.5})
-    augment = augmenter(transform, bands, **off)
+    augmenter(transform, bands, **off)
     if option == "hflip":
         values = stored_values(random_pictures(2, 2), transform, bands)
         with pytest.raises(UsageError, match="exact hflip"):
-            augment.standardise_box(values, 0, 0, mirrored=True)
+            cutter(transform, bands).box(values, 0, 0, mirrored=True)
 
 
 @pytest.mark.parametrize(
@@ -172,13 +173,13 @@ def test_an_inexact_flip_mirrors_the_band_with_the_sign_of_its_own_share(kind: s
 
 def test_ten_crops_are_those_of_the_picture() -> None:
     transform, bands, pictures = SubbandTransform(3, "dct2d"), (4, 7), random_pictures(4, 3)
-    augment, values = augmenter(transform, bands), stored_values(pictures, transform, bands)
+    cut, values = cutter(transform, bands), stored_values(pictures, transform, bands)
     for top, left, mirrored in itertools.product((0, 1, 2), (0, 2), (False, True)):
         expected = stored_values(picture_at(pictures, (top, left, mirrored, False), 3), transform, bands)
-        found = augment.standardise_box(values, top, left, mirrored)
+        found = cut.box(values, top, left, mirrored)
         torch.testing.assert_close(found, standardised(expected, bands), rtol=0, atol=1e-9)
     with pytest.raises(UsageError, match=r"starts at \(3, 0\).*0 to 2"):
-        augment.standardise_box(values, 3, 0)
+        cut.box(values, 3, 0)
 
 
 def test_one_channel_and_half_precision() -> None:
@@ -196,32 +197,12 @@ def test_one_channel_and_half_precision() -> None:
 
 def test_a_constant_band_is_centred_and_stays_finite() -> None:
     transform = SubbandTransform(2, "dct2d")
-    augment = BandAugment(
-        AugmentConfig(),
-        transform=transform,
-        bands=(3,),
-        channels=1,
-        side=SIDE,
-        crop_side=CROP,
-        mean=np.array([[128.0]]),
-        std=np.array([[0.0]]),
-        seed=0,
-    )
+    bands = BandStandardiser(transform, (3,), np.array([[128.0]]), np.array([[0.0]]))
     images = torch.full((4, 1, SIDE, SIDE), 128, dtype=torch.uint8)
-    assert torch.equal(augment(images, torch.arange(4), 0), torch.zeros(4, 1, CROP, CROP))
+    found = BandCutter(bands, side=SIDE, crop_side=CROP).center(images)
+    assert torch.equal(found, torch.zeros(4, 1, CROP, CROP))
 
 
 def test_a_crop_larger_than_the_record_is_refused() -> None:
-    mean, std = moments((0,))
     with pytest.raises(UsageError, match=r"crop is 9 band pixels.*has 7"):
-        BandAugment(
-            AugmentConfig(),
-            transform=SubbandTransform(2, "dct2d"),
-            bands=(0,),
-            channels=3,
-            side=SIDE,
-            crop_side=9,
-            mean=mean,
-            std=std,
-            seed=0,
-        )
+        cutter(SubbandTransform(2, "dct2d"), (0,), crop_side=9)

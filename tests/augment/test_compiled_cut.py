@@ -5,8 +5,8 @@ import pytest
 import torch
 from tests.augment.exact import moments
 
-from bandwise.augment.bands import BandAugment
-from bandwise.augment.kernels import record_kernels
+from bandwise.augment.bands import BandAugment, BandCutter
+from bandwise.augment.standardise import BandStandardiser
 from bandwise.bands import kernels
 from bandwise.bands.transform import SubbandTransform
 from bandwise.config import AugmentConfig
@@ -16,19 +16,9 @@ SIDE, CROP, BATCH = 12, 9, 64
 
 def augmenter(kernel, bands, channels=3, **options):
     mean, std = moments(bands)
-    return BandAugment(
-        AugmentConfig(hflip=0.5, vflip=0.5, reprob=0.3),
-        transform=SubbandTransform(4, "dct2d"),
-        bands=bands,
-        channels=channels,
-        side=SIDE,
-        crop_side=CROP,
-        mean=mean[:, :channels],
-        std=std[:, :channels],
-        seed=3,
-        kernel=kernel,
-        **options,
-    )
+    standardiser = BandStandardiser(SubbandTransform(4, "dct2d"), bands, mean[:, :channels], std[:, :channels])
+    cutter = BandCutter(standardiser, side=SIDE, crop_side=CROP, kernel=kernel, **options)
+    return BandAugment(AugmentConfig(hflip=0.5, vflip=0.5, reprob=0.3), cutter, seed=3)
 
 
 def stored(bands, channels=3, seed=0):
@@ -79,7 +69,7 @@ def test_float_values_take_the_portable_way():
 
 
 def test_the_compiled_cut_goes_with_the_compiled_split(monkeypatch):
-    monkeypatch.setattr(kernels, "_load", lambda: (None, "not here"))
+    monkeypatch.setattr(kernels, "_load", lambda folder: (None, "not here"))
     images, ids = stored((0,)), torch.arange(BATCH)
     assert torch.equal(augmenter("auto", (0,))(images, ids, 0), augmenter("portable", (0,))(images, ids, 0))
     with pytest.raises(ValueError, match="needs numba"):
@@ -94,7 +84,7 @@ def test_bands_are_put_side_by_side_as_by_numpy(channels):
     pixels = records[:, 16:].reshape(5, 4, 6, channels)
     assert np.shares_memory(pixels, records)
     out = np.full((5, 4, 6, 4 * channels), 7, np.uint8)
-    record_kernels("compiled").put_channels(pixels, out, 2 * channels)
+    kernels.compiled_kernels("compiled", "augment").put_channels(pixels, out, 2 * channels)
     expected = np.full_like(out, 7)
     expected[..., 2 * channels : 3 * channels] = pixels
     assert np.array_equal(out, expected)

@@ -8,6 +8,7 @@ from torch.nn import functional
 from bandwise.augment.mixing import cutmix_box, mix, partners, soft_targets
 from bandwise.bands.quantize import scales
 from bandwise.bands.transform import SubbandTransform
+from bandwise.config import AugmentConfig
 
 SIDE = 6
 SPLITS = [("dct2d", 2), ("dct1d", 3), ("hadamard", 4), ("identity", 2), ("random", 2)]
@@ -29,8 +30,8 @@ def mixed(
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Each sample is a class of its own, so that the targets show who was mixed with whom, and how much."""
     labels = torch.arange(len(images))
-    settings = {"mixup": 0.0, "cutmix": 0.0, "smoothing": 0.0, **options}
-    return mix(images, labels, len(images), ids=ids, seed=2, epoch=epoch, **settings)  # type: ignore[arg-type]
+    config = AugmentConfig(**options)
+    return mix(images, labels, len(images), config=config, ids=ids, seed=2, epoch=epoch, smoothing=0.0)
 
 
 def partner_and_weight(targets: torch.Tensor) -> tuple[list[int], float]:
@@ -127,8 +128,8 @@ def test_no_mixing_gives_the_images_themselves() -> None:
 
 def test_an_empty_batch_stays_empty() -> None:
     none = torch.arange(0)
-    options = {"mixup": 1.0, "cutmix": 0.0, "smoothing": 0.1}
-    result, targets = mix(torch.zeros(0, 1, 2, 2), none, 5, ids=none, seed=0, epoch=0, **options)
+    config = AugmentConfig(mixup=1.0)
+    result, targets = mix(torch.zeros(0, 1, 2, 2), none, 5, config=config, ids=none, seed=0, epoch=0, smoothing=0.1)
     assert result.shape == (0, 1, 2, 2)
     assert targets.shape == (0, 5)
 

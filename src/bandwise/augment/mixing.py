@@ -13,6 +13,7 @@ from torch.nn.functional import one_hot
 
 from bandwise.augment.draws import Purpose, hashes
 from bandwise.augment.ondevice import to_device
+from bandwise.config import AugmentConfig
 
 
 def soft_targets(labels: Tensor, num_classes: int, smoothing: float) -> Tensor:
@@ -40,11 +41,10 @@ def mix(
     labels: Tensor,
     num_classes: int,
     *,
+    config: AugmentConfig,
     ids: Tensor,
     seed: int,
     epoch: int,
-    mixup: float,
-    cutmix: float,
     smoothing: float,
 ) -> tuple[Tensor, Tensor]:
     """Mix every sample of a batch with its partner.
@@ -54,28 +54,27 @@ def mix(
 
     Args:
         images: floating (B, channels, h, w).
-        labels: int64 (B,).
+        labels: int64 (B,), on the device of the targets to return.
         num_classes: K.
+        config: the alphas of mixup and cutmix.
         ids: int64 (B,), best on the CPU.
         seed: seed of the augmentation.
         epoch: at least 0.
-        mixup: alpha, 0 for none.
-        cutmix: alpha, 0 for none.
         smoothing: label smoothing.
 
     Returns:
         The images (the ones given where nothing is mixed) and soft targets float32 (B, K).
     """
     targets = soft_targets(labels, num_classes, smoothing)
-    if not (mixup or cutmix) or not len(images):
+    if not (config.mixup or config.cutmix) or not len(images):
         return images, targets
     keys = ids.cpu().numpy()
     # The exclusive or does not depend on the order of the batch.
     batch_key = int(np.bitwise_xor.reduce(hashes(seed, epoch, Purpose.MIX_BATCH, keys)))
     random = np.random.Generator(np.random.PCG64(batch_key))
     partner = to_device(torch.from_numpy(partners(keys, seed=seed, epoch=epoch)), images.device)
-    pasting = bool(cutmix) and (not mixup or random.random() < 0.5)
-    alpha = cutmix if pasting else mixup
+    pasting = bool(config.cutmix) and (not config.mixup or random.random() < 0.5)
+    alpha = config.cutmix if pasting else config.mixup
     weight = random.beta(alpha, alpha)
     if pasting:
         top, left, height, width = cutmix_box(
@@ -104,7 +103,8 @@ def cutmix_box(weight: float, height: int, width: int, down: float, across: floa
     share = (1 - weight) ** 0.5
     edges = []
     for length, centre in ((height, down), (width, across)):
-        half, middle = int(length * share), int(length * centre)
-        edges.append((max(0, middle - half // 2), min(length, middle - half // 2 + half)))
+        size, middle = int(length * share), int(length * centre)
+        start = middle - size // 2
+        edges.append((max(0, start), min(length, start + size)))
     (top, bottom), (left, right) = edges
     return top, left, bottom - top, right - left

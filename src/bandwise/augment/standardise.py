@@ -12,8 +12,26 @@ from bandwise.bands.quantize import ZERO_LEVEL, offsets
 from bandwise.bands.transform import SubbandTransform
 
 
+def standardise(values: Tensor, gain: Tensor, bias: Tensor) -> Tensor:
+    """Return `values * gain + bias`, for training, evaluation and serving alike: equal inputs have equal bits.
+
+    Two operations, each rounded: one fused operation would have other last bits, and only where there is one.
+
+    Args:
+        values: (B, h, w, channels) of any type, best with the channels innermost in memory.
+        gain, bias: floating (1 or B, 1, w * channels), of the type of the result: the numbers of a channel w times.
+            One row of the picture is one run of memory; short inner axes would cost several times as much.
+
+    Returns:
+        A new tensor (B, channels, h, w) in channels_last memory.
+    """
+    batch, height, width, channels = values.shape
+    rows = values.reshape(batch, height, width * channels).to(gain.dtype, copy=True)
+    return rows.mul_(gain).add_(bias).view(batch, height, width, channels).permute(0, 3, 1, 2)
+
+
 class BandStandardiser:
-    """Standardises the bands of one group, and applies the signs of a flip on the way.
+    """The bands of one branch as they are stored, and what standardises them.
 
     A flip acts on coefficients. Stored bytes of a band without a mean are coefficients plus 128, so the sign acts on
     `stored - 128`; together with the standardisation that is one multiplication and one addition a value.
@@ -26,41 +44,43 @@ class BandStandardiser:
         mean: NDArray[np.float64],
         std: NDArray[np.float64],
     ) -> None:
-        """Prepare for a group.
+        """Prepare for one branch.
 
         Args:
             transform: the transform of the store.
-            bands: the group, in the order of the channels.
+            bands: the bands of the branch, in the order of the channels.
             mean: float64 (nb, C), means of the stored values.
             std: float64 (nb, C), their standard deviations; a band with 0 is only centred.
         """
-        assert mean.shape == std.shape == (len(bands), mean.shape[1]), (mean.shape, std.shape)
+        assert mean.shape == std.shape == (len(bands), mean.shape[1]), (mean.shape, std.shape, len(bands))
+        self.transform, self.bands, self.channels = transform, tuple(bands), len(bands) * mean.shape[1]
         self._mean = mean
         self._factor = 1 / np.where(std > 0, std, 1.0)
         self._byte_offsets = offsets(transform)[list(bands)].astype(np.float64)
         self._has_mean = np.array([transform.has_mean(band) for band in bands])
 
     def offsets(self, dtype: torch.dtype) -> NDArray[np.float64]:
-        """Return what stands for a coefficient of 0 in stored values of a type, float64 (nb,): 0 unless uint8."""
+        """Return which stored value of a type is a coefficient of 0, float64 (nb,): 0 unless uint8."""
         return self._byte_offsets if dtype == torch.uint8 else np.zeros_like(self._byte_offsets)
 
     def grey(self, dtype: torch.dtype) -> NDArray[np.float64]:
-        """Return the standardised values of a picture of uniform grey level 128, float64 (nb, C).
+        """Return the standardised values of a picture of uniform grey level 128, float64 (nb * C,).
 
         Its bytes are 128 in every band of every transform, so it is the same colour for every branch.
         """
         stored = self.offsets(dtype) + np.where(self._has_mean, ZERO_LEVEL, 0)
-        return (stored[:, None] - self._mean) * self._factor
+        return ((stored[:, None] - self._mean) * self._factor).ravel()
 
     def gain_and_bias(
-        self, signs: NDArray[np.float64], dtype: torch.dtype
+        self, dtype: torch.dtype, signs: NDArray[np.float64] | None = None
     ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Return what standardises a value as `value * gain + bias`, float64 (B, nb * C) each.
 
         Args:
-            signs: float64 (B, nb), as in a call.
             dtype: the type that the values were stored in.
+            signs: float64 (B, nb), -1 where a flip turns the sign of a band; by default one sample without.
         """
+        signs = np.ones((1, len(self.bands))) if signs is None else signs
         offset = self.offsets(dtype)[:, None]
         gain = signs[:, :, None] * self._factor
         bias = (offset - self._mean) * self._factor - gain * offset
@@ -71,22 +91,15 @@ class BandStandardiser:
 
         Args:
             values: (B, side, side, nb * C), uint8 or floating; the channels are innermost, band-major.
-            signs: float64 (B, nb), 1 for a sample whose bands keep their sign.
+            signs: float64 (B, nb), as in `gain_and_bias`.
             dtype: the type that the values were stored in, which decides the offset.
 
         Returns:
             A new tensor (B, nb * C, side, side) in channels_last memory, float64 for float64 and else float32.
         """
-        batch, side, _, channels = values.shape
-        gain, bias = self.gain_and_bias(signs, dtype)
-        result_type = torch.float64 if values.dtype == torch.float64 else torch.float32
-        result = torch.empty((batch, side, side * channels), dtype=result_type, device=values.device)
-        # One row of the picture is one run of memory: short inner axes would cost several times as much.
-        result.copy_(values.reshape(batch, side, side * channels))
-        gain_row, bias_row = (
-            to_device(torch.from_numpy(each[:, None]).to(result_type), values.device).repeat(1, 1, side)
-            for each in (gain, bias)
+        kind = torch.float64 if values.dtype == torch.float64 else torch.float32
+        gain, bias = (
+            to_device(torch.from_numpy(each[:, None]).to(kind), values.device).repeat(1, 1, values.shape[2])
+            for each in self.gain_and_bias(dtype, signs)
         )
-        # Two operations, each rounded: one fused operation would have other last bits, and only where there is one.
-        result.mul_(gain_row).add_(bias_row)
-        return result.view(batch, side, side, channels).permute(0, 3, 1, 2)
+        return standardise(values, gain, bias)

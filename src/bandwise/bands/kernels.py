@@ -1,7 +1,7 @@
 """Which code splits a picture: the portable one, or the compiled one where numba is installed; the bytes are equal."""
 
 import importlib
-from functools import lru_cache
+from functools import cache
 from types import ModuleType
 from typing import Literal
 
@@ -10,14 +10,11 @@ from numpy.lib.stride_tricks import as_strided
 from numpy.typing import NDArray
 
 Kernel = Literal["auto", "portable", "compiled"]
-"""`auto` takes the compiled code where it can be had."""
+"""`auto` takes the compiled code where it is available."""
 
 
-def compiled_kernels(kernel: Kernel) -> ModuleType | None:
-    """Return the module `compiled`, or None where the portable code shall run.
-
-    Args:
-        kernel: `compiled` insists on it.
+def compiled_kernels(kernel: Kernel, folder: Literal["bands", "augment"] = "bands") -> ModuleType | None:
+    """Return the module `compiled` of a folder, or None where the portable code shall run.
 
     Raises:
         ValueError: another word, or `compiled` where numba is missing or does not work.
@@ -26,7 +23,7 @@ def compiled_kernels(kernel: Kernel) -> ModuleType | None:
         raise ValueError(f"kernel is {kernel!r}; choose auto, portable or compiled")
     if kernel == "portable":
         return None
-    found, why = _load()
+    found, why = _load(folder)
     if found is None and kernel == "compiled":
         raise ValueError(f"the compiled kernel needs numba ({why}); install bandwise[fast], or use portable")
     return found
@@ -47,10 +44,10 @@ def flat_memory(bands: NDArray[np.uint8]) -> tuple[NDArray[np.uint8], NDArray[np
     return line, np.arange(0, len(bands) * step, step)
 
 
-@lru_cache(maxsize=1)
-def _load() -> tuple[ModuleType | None, str]:
+@cache
+def _load(folder: str) -> tuple[ModuleType | None, str]:
     try:
-        return importlib.import_module("bandwise.bands.compiled"), ""
+        return importlib.import_module(f"bandwise.{folder}.compiled"), ""
     except (ImportError, RuntimeError) as error:
         # ImportError also where this numba refuses this numpy; RuntimeError where there is no folder for its cache.
         return None, str(error)

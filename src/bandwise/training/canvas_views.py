@@ -5,10 +5,10 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
-from bandwise.augment.bands import BandAugment
+from bandwise.augment.bands import BandCutter
 from bandwise.augment.ondevice import to_device
+from bandwise.augment.standardise import BandStandardiser
 from bandwise.bands.module import BandSplit
-from bandwise.config import AugmentConfig
 from bandwise.evaluation.crops import evaluation_boxes
 from bandwise.store.reading.store import Store
 
@@ -38,16 +38,8 @@ class CanvasViews:
         self._split = BandSplit(store.transform, bands, storage=store.config.storage).to(device)
         self._stored_as = torch.uint8 if store.config.storage == "uint8" else torch.float16
         # What standardises stored bands, so that not even the last bit depends on where the pixels come from.
-        self._standardise = BandAugment(
-            AugmentConfig(hflip=0.0),
-            transform=store.transform,
-            bands=bands,
-            channels=store.channels,
-            side=crop,
-            crop_side=crop,
-            mean=store.mean(bands),
-            std=store.std(bands),
-            seed=0,
+        self._cutter = BandCutter(
+            BandStandardiser(store.transform, bands, store.mean(bands), store.std(bands)), side=crop, crop_side=crop
         )
 
     def __call__(self, images: Tensor) -> Iterator[Tensor]:
@@ -58,4 +50,4 @@ class CanvasViews:
             columns = slice(self._stride * left, self._stride * left + self._side)
             view = images[:, :, rows, columns]
             stored = self._split(view.flip(3) if mirrored else view).to(self._stored_as)
-            yield self._standardise.standardise_center(stored.contiguous(memory_format=torch.channels_last))
+            yield self._cutter.center(stored.contiguous(memory_format=torch.channels_last))

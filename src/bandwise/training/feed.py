@@ -9,9 +9,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from bandwise.augment.bands import BandAugment
+from bandwise.augment.bands import BandAugment, BandCutter
 from bandwise.augment.draws import Purpose, hashes, uniform
 from bandwise.augment.ondevice import to_device
+from bandwise.augment.standardise import BandStandardiser
 from bandwise.bands.module import BandSplit
 from bandwise.config import AugmentConfig, RunConfig
 from bandwise.sources.names import Names
@@ -208,17 +209,12 @@ def band_augment(
     augment: AugmentConfig, config: RunConfig, store: Store, bands: tuple[int, ...], seed: int, *, side: int
 ) -> BandAugment:
     """Return the augmentation of stored values of `side` band pixels, to the crops of training."""
-    training = config.training
-    return BandAugment(
-        augment,
-        transform=store.transform,
-        bands=bands,
-        channels=store.channels,
+    cutter = BandCutter(
+        BandStandardiser(store.transform, bands, store.mean(bands), store.std(bands)),
         side=side,
-        crop_side=(training.train_crop or training.crop) // config.split.stride,
-        mean=store.mean(bands),
-        std=store.std(bands),
-        seed=seed,
+        crop_side=(config.training.train_crop or config.training.crop) // config.split.stride,
+        inexact_flip=augment.inexact_flip,
         # A step is over before the next batch is cut.
         reuse=True,
     )
+    return BandAugment(augment, cutter, seed)

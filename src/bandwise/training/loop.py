@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from bandwise.augment.mixing import mix
 from bandwise.augment.ondevice import to_device
 from bandwise.checkpoints.folder import Checkpoint, save_checkpoint
 from bandwise.config import RunConfig
@@ -70,7 +71,7 @@ class BranchLoop:
                 fit.
         """
         training = config.training
-        self._training = training
+        self._config, self._training = config, training
         self._store, self._folder, self._description, self._received = store, folder, description, received
         self._branch: int = description["branch"]
         self._bands: tuple[int, ...] = tuple(description["bands"])
@@ -159,8 +160,15 @@ class BranchLoop:
         labels = to_device(batch.labels, self._device)
         if not self._mixes:
             return images, labels
-        return self._feed.augment.mix(
-            images, labels, len(self._store.classes), batch.ids, epoch, smoothing=self._training.smoothing
+        return mix(
+            images,
+            labels,
+            len(self._store.classes),
+            config=self._config.augment,
+            ids=batch.ids,
+            seed=self._seeds["augment"],
+            epoch=epoch,
+            smoothing=self._training.smoothing,
         )
 
     def _take_step(self, batch: Batch) -> None:

@@ -5,10 +5,10 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
-from bandwise.augment.bands import BandAugment
+from bandwise.augment.bands import BandCutter
 from bandwise.augment.ondevice import to_device
+from bandwise.augment.standardise import BandStandardiser
 from bandwise.bands.algebra import flip_group
-from bandwise.config import AugmentConfig
 from bandwise.errors import UsageError
 from bandwise.evaluation.crops import evaluation_boxes
 from bandwise.store.reading.store import Store
@@ -50,23 +50,17 @@ class Views:
                 "dct2d or hadamard, or train one branch on all bands"
             )
         self._device = device
-        self._cutter = BandAugment(
-            AugmentConfig(hflip=0.0),
-            transform=store.transform,
-            bands=bands,
-            channels=store.channels,
+        self._cutter = BandCutter(
+            BandStandardiser(store.transform, bands, store.mean(bands), store.std(bands)),
             side=store.side,
             crop_side=crop,
-            mean=store.mean(bands),
-            std=store.std(bands),
-            seed=0,
         )
 
     def __call__(self, images: Tensor) -> Iterator[Tensor]:
         """Yield the standardised views of stored bands (B, nb * C, side, side) as float32 (B, nb * C, crop, crop)."""
         images = to_device(images, self._device)
         for top, left, mirrored in self._boxes:
-            yield self._cutter.standardise_box(images, top, left, mirrored)
+            yield self._cutter.box(images, top, left, mirrored)
 
 
 def why_no_mirror(store: Store, bands: tuple[int, ...]) -> str | None:

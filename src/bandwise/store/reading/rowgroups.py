@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from bandwise.augment.kernels import record_kernels
+from bandwise.bands.kernels import compiled_kernels
 from bandwise.errors import CorruptionError
 from bandwise.store.layout import ROW_GROUP
 from bandwise.store.reading.bandfiles import decode_records, open_band_file, read_row_group
@@ -90,7 +90,7 @@ class RowGroupReader:
         return decode_records(self._store, name, records)
 
     def _put(self, pixels: NDArray[np.generic], out: NDArray[np.generic], first: int) -> None:
-        if out.dtype == np.uint8 and (compiled := record_kernels()) is not None:
+        if out.dtype == np.uint8 and (compiled := compiled_kernels("auto", "augment")) is not None:
             compiled.put_channels(pixels, out, first)
             return
         # One colour at a time: numpy copies runs of three bytes eight times as slowly.
