@@ -32,7 +32,7 @@ from tests.pictures import make_folder
 from bandwise.checkpoints.folder import steps
 from bandwise.files.documents import read_sealed
 from bandwise.files.locks import folder_lock
-from bandwise.launch import local
+from bandwise.launch import engines
 from bandwise.training import pictureloader
 
 Rows = dict[str, Sequence[Case]]
@@ -143,7 +143,7 @@ def rows(trained: Trained) -> Rows:
         """Train two branches at once, with these programs in place of the real ones."""
 
         def prepare(bench: Bench) -> Sequence[str | Path]:
-            real = local.subprocess.Popen
+            real = engines.subprocess.Popen
 
             def popen(command: list[str], **options: Any):
                 if "--branch" in command:
@@ -151,7 +151,7 @@ def rows(trained: Trained) -> Rows:
                     command = [sys.executable, "-c", commands[number]]
                 return real(command, **options)
 
-            bench.patch.setattr(local.subprocess, "Popen", popen)
+            bench.patch.setattr(engines.subprocess, "Popen", popen)
             return trained.fresh(bench, "--jobs", "2")
 
         return prepare

@@ -12,10 +12,10 @@ from bandwise.cli import main
 from bandwise.config import NetworkConfig, to_dict
 from bandwise.errors import IncompatibleError, UsageError
 from bandwise.files.documents import read_document, write_document
-from bandwise.launch import local
+from bandwise.launch import engines
 from bandwise.launch.cost import require_networks
 from bandwise.launch.evaluate import evaluate_run, fuse_run
-from bandwise.launch.local import BranchesFailed, train_branches
+from bandwise.launch.engines import BranchesFailed, train_branches
 from bandwise.runs.run import create_run, open_run, read_summary
 from bandwise.sources.folders.folder import FolderSource
 from bandwise.store.writing.split import split_dataset
@@ -45,7 +45,7 @@ def test_the_source_is_trained_first_and_the_others_start_from_it(in_turn):
 
 def test_several_at_once_wait_for_the_source_and_have_the_same_bits(in_turn, store, tmp_path, monkeypatch):
     run = create_run(tmp_path / "run", WARM, store)
-    started, real = [], local._start
+    started, real = [], engines._start
 
     def watched(task):
         started.append(task.branch)
@@ -53,7 +53,7 @@ def test_several_at_once_wait_for_the_source_and_have_the_same_bits(in_turn, sto
             assert (run.branch_folder(1) / "summary.json").exists()
         return real(task)
 
-    monkeypatch.setattr(local, "_start", watched)
+    monkeypatch.setattr(engines, "_start", watched)
     train_branches(run, jobs=3)
     assert started[0] == 1
     assert sorted(started) == [0, 1, 2]
@@ -78,7 +78,7 @@ def test_branches_whose_source_failed_are_not_tried(store, tmp_path, monkeypatch
         raise UsageError("no")
 
     tried = []
-    monkeypatch.setattr(local, "train_one", fail)
+    monkeypatch.setattr(engines, "train_one", fail)
     run = create_run(tmp_path / "run", WARM, store)
     with pytest.raises(BranchesFailed, match="branch 0: not started, for it starts from branch 1") as caught:
         train_branches(run)

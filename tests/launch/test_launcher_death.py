@@ -14,7 +14,7 @@ from tests.launch.conftest import CONFIG
 from tests.store.trees import ROOT, tree
 
 from bandwise.checkpoints.folder import steps
-from bandwise.launch.local import train_branches
+from bandwise.launch.engines import train_branches
 from bandwise.runs.run import create_run
 
 LONG = replace(CONFIG, training=replace(CONFIG.training, epochs=6, checkpoint_steps=1000))
@@ -33,7 +33,7 @@ LAUNCH = """
 import sys
 from pathlib import Path
 from bandwise.checkpoints.folder import steps
-from bandwise.launch.local import train_branches
+from bandwise.launch.engines import train_branches
 from bandwise.runs.run import open_run
 train_branches(open_run(Path(sys.argv[1])), jobs=2)
 """

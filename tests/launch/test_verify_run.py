@@ -12,10 +12,10 @@ from tests.store.trees import tree
 from bandwise.errors import CorruptionError
 from bandwise.files import documents as sealing
 from bandwise.files.documents import SEAL
-from bandwise.launch import runcheck
+from bandwise.launch import check
 from bandwise.launch.evaluate import evaluate_run, fuse_run
-from bandwise.launch.local import train_branches
-from bandwise.launch.runcheck import check_run
+from bandwise.launch.engines import train_branches
+from bandwise.launch.check import check_run
 from bandwise.launch.verify import verify_run
 from bandwise.runs.run import open_run
 from bandwise.sources.folders.folder import FolderSource
@@ -196,14 +196,14 @@ def test_a_damaged_checkpoint_is_set_aside_and_training_brings_it_back(run):
 @pytest.mark.parametrize("whole", [True, False])
 def test_a_checkpoint_that_a_training_deletes_meanwhile_is_no_damage(run, monkeypatch, whole):
     """A checkpoint that lacks a file is damage all the same."""
-    real, old = runcheck.read_checkpoint, sorted((run / "branch-01").glob("step-*"))[0]
+    real, old = check.read_checkpoint, sorted((run / "branch-01").glob("step-*"))[0]
 
     def reading(path: Path):
         if path == old:
             shutil.rmtree(path) if whole else (path / "model.safetensors").unlink()
         return real(path)
 
-    monkeypatch.setattr(runcheck, "read_checkpoint", reading)
+    monkeypatch.setattr(check, "read_checkpoint", reading)
     assert set(check_run(run).problems) == (set() if whole else {f"branch-01/{old.name}"})
     assert old.exists() != whole
 

@@ -8,7 +8,7 @@ from bandwise.commands.evaluate import results_text
 from bandwise.commands.outcome import Outcome, percent
 from bandwise.commands.parsing import core_count, parse
 from bandwise.commands.run import finish, prepare
-from bandwise.launch.local import Task, train_tasks
+from bandwise.launch.engines import Task, train_tasks
 from bandwise.progress import say
 from bandwise.recipes.catalog import find_recipe
 from bandwise.report.html import render_report

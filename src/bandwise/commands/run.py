@@ -13,7 +13,7 @@ from bandwise.config.configfile import config_text
 from bandwise.errors import UsageError
 from bandwise.launch.cost import require_networks
 from bandwise.launch.evaluate import evaluate_run, fuse_run
-from bandwise.launch.local import jobs_that_fit, train_branches
+from bandwise.launch.engines import jobs_that_fit, train_branches
 from bandwise.progress import say
 from bandwise.report.html import render_report
 from bandwise.runs.run import Run, create_run, leaving_no_trace

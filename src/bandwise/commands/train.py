@@ -9,7 +9,7 @@ from bandwise.commands.parsing import base_config, parse, require_out, take_reci
 from bandwise.config import RunConfig, to_dict
 from bandwise.errors import UsageError
 from bandwise.launch.cost import require_networks
-from bandwise.launch.local import train_branches
+from bandwise.launch.engines import train_branches
 from bandwise.runs.run import Run, create_run, leaving_no_trace, open_run, read_summary
 from bandwise.signals import follow_launcher
 from bandwise.store.compatibility import require_same_split

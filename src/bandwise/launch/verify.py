@@ -4,8 +4,8 @@ from pathlib import Path
 from typing import Any
 
 from bandwise.errors import CorruptionError, UsageError
-from bandwise.launch.runcheck import Findings, check_run
-from bandwise.launch.runrepair import repair_run
+from bandwise.launch.check import Findings, check_run
+from bandwise.launch.repair import repair_run
 from bandwise.runs.run import open_run
 from bandwise.sources.samples import Source
 from bandwise.store.verify import verify_store

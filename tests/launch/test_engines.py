@@ -11,8 +11,8 @@ import pytest
 
 from bandwise.config import RunConfig
 from bandwise.errors import Preempted
-from bandwise.launch import local
-from bandwise.launch.local import BranchesFailed, Task, train_tasks
+from bandwise.launch import engines
+from bandwise.launch.engines import BranchesFailed, Task, train_tasks
 
 WAIT = "import time; time.sleep(60)"
 FAIL_WHEN_STOPPED = "import signal, sys, time; signal.signal(signal.SIGTERM, lambda *_: sys.exit(4)); time.sleep(60)"
@@ -38,7 +38,7 @@ def children(monkeypatch, programs):
         started.append(subprocess.Popen([sys.executable, "-c", programs[task.branch]], start_new_session=True))
         return started[-1]
 
-    monkeypatch.setattr(local, "_start", start)
+    monkeypatch.setattr(engines, "_start", start)
     return started
 
 
