@@ -14,8 +14,8 @@ from torch import Tensor
 
 from bandwise.config import AugmentConfig, DataConfig, NetworkConfig, RunConfig, SplitConfig, TrainingConfig
 from bandwise.launch.cost import branch_cost
-from bandwise.launch.evaluate import fuse_run
 from bandwise.launch.engines import train_branches
+from bandwise.launch.evaluate import fuse_run
 from bandwise.runs.run import Run, create_run
 from bandwise.serving.cascade import CascadedEnsemble, cascade_report, fitted_cascade
 from bandwise.serving.ensemble import SpectralEnsemble

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from bandwise.bands.transform import SubbandTransform
     from bandwise.config import RunConfig
     from bandwise.fusion.rules import Fusion, fit
+    from bandwise.launch.pipeline import run
     from bandwise.models.zoo import create_branch
     from bandwise.serving.ensemble import SpectralEnsemble
     from bandwise.serving.predict import predict_paths
@@ -33,6 +34,7 @@ _HOMES = {
     "fit": "bandwise.fusion.rules",
     "open_store": "bandwise.store.reading.store",
     "predict_paths": "bandwise.serving.predict",
+    "run": "bandwise.launch.pipeline",
     "split_dataset": "bandwise.store.writing.split",
     "train_branch": "bandwise.training.trainer",
 }
@@ -50,6 +52,7 @@ __all__ = [
     "fit",
     "open_store",
     "predict_paths",
+    "run",
     "split_dataset",
     "train_branch",
 ]

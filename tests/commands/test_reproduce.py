@@ -4,11 +4,11 @@ import pytest
 from tests.pictures import make_folder
 
 from bandwise.commands.reproduce import differing, main
-from bandwise.commands.run import run_config
 from bandwise.config import AugmentConfig, DataConfig, NetworkConfig, RunConfig, SplitConfig, TrainingConfig
 from bandwise.errors import CorruptionError, UsageError
 from bandwise.files.documents import read_document, write_document
 from bandwise.launch.evaluate import evaluate_run
+from bandwise.launch.pipeline import run
 from bandwise.runs.run import open_run
 
 
@@ -26,7 +26,7 @@ def recorded(tmp_path_factory):
         training=TrainingConfig(crop=16, epochs=1, batch_size=6, seed=4),
         augment=AugmentConfig(hflip=0.5),
     )
-    run_config(config, root / "run")
+    run(config, root / "run")
     evaluate_run(open_run(root / "run"), with_head=True)
     return root / "run" / "results.json"
 

@@ -14,8 +14,8 @@ from bandwise.errors import IncompatibleError, UsageError
 from bandwise.files.documents import read_document, write_document
 from bandwise.launch import engines
 from bandwise.launch.cost import require_networks
-from bandwise.launch.evaluate import evaluate_run, fuse_run
 from bandwise.launch.engines import BranchesFailed, train_branches
+from bandwise.launch.evaluate import evaluate_run, fuse_run
 from bandwise.runs.run import create_run, open_run, read_summary
 from bandwise.sources.folders.folder import FolderSource
 from bandwise.store.writing.split import split_dataset

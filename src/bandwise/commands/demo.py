@@ -7,9 +7,7 @@ from pathlib import Path
 from bandwise.commands.evaluate import results_text
 from bandwise.commands.outcome import Outcome, percent
 from bandwise.commands.parsing import core_count, parse
-from bandwise.commands.run import finish, prepare
-from bandwise.launch.engines import Task, train_tasks
-from bandwise.progress import say
+from bandwise.launch.pipeline import run_together
 from bandwise.recipes.catalog import find_recipe
 from bandwise.report.html import render_report
 
@@ -31,14 +29,11 @@ class Arguments:
 def main(argv: Sequence[str]) -> Outcome:
     """Run the demo, or what is missing of it."""
     arguments = parse(Arguments, argv, "demo")
-    runs = {
-        name: prepare(find_recipe(name).config, arguments.out / name, workers=core_count())
-        # The control first: it takes as long as all branches together, so that two cores finish at the same time.
-        for name in (_CONTROL, _RECIPE)
-    }
-    say("training the whole-image control and the four branches")
-    train_tasks([Task(run, branch) for run in runs.values() for branch in range(len(run.groups))], jobs=arguments.jobs)
-    results = {name: finish(run) for name, run in runs.items()}
+    # The control first: it takes as long as all branches together, so that two cores finish at the same time.
+    names = (_CONTROL, _RECIPE)
+    configs = {arguments.out / name: find_recipe(name).config for name in names}
+    found = run_together(configs, jobs=arguments.jobs, workers=core_count())
+    results = dict(zip(names, found, strict=True))
     page = render_report([arguments.out / _RECIPE, arguments.out / _CONTROL], arguments.out / "report.html")
     baseline, fused = results[_CONTROL]["branches"][0]["top1"], results[_RECIPE]["fused"]["top1"]
     text = "\n".join(

@@ -9,10 +9,10 @@ import tyro
 
 from bandwise.commands.outcome import Outcome, percent
 from bandwise.commands.parsing import parse, require_out
-from bandwise.commands.run import run_config
 from bandwise.config.configfile import config_from_dict, differences
 from bandwise.errors import CorruptionError, UsageError
 from bandwise.launch.evaluate import evaluate_run
+from bandwise.launch.pipeline import run
 from bandwise.report.recorded import read_result
 from bandwise.runs.run import open_run
 
@@ -52,7 +52,8 @@ def main(argv: Sequence[str]) -> Outcome:
         config = config_from_dict(recorded["config"])
     except UsageError as error:
         raise CorruptionError(f"{arguments.result} does not hold a valid configuration: {error}") from error
-    found = run_config(config, out, store=arguments.store)
+    store = None if arguments.store is None else arguments.store.expanduser()
+    found = run(config, out, store=store)
     if "head" in recorded["rules"]:
         found = evaluate_run(open_run(out), with_head=True)
     changed = list(differing(recorded, found))

@@ -1,20 +1,16 @@
 """`bandwise train`: one branch, or all of them; resumes by itself."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 from bandwise.commands.outcome import Outcome
 from bandwise.commands.parsing import base_config, parse, require_out, take_recipe, value_of
 from bandwise.config import RunConfig, to_dict
 from bandwise.errors import UsageError
-from bandwise.launch.cost import require_networks
-from bandwise.launch.engines import train_branches
-from bandwise.runs.run import Run, create_run, leaving_no_trace, open_run, read_summary
+from bandwise.launch.pipeline import train
+from bandwise.runs.run import read_summary
 from bandwise.signals import follow_launcher
-from bandwise.store.compatibility import require_same_split
-from bandwise.store.layout import format_bands
-from bandwise.store.reading.store import open_store
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,28 +55,9 @@ def main(argv: Sequence[str]) -> Outcome:
         return Outcome(
             {"config": to_dict(arguments.settings)}, f"would train {len(branches or groups)} branches in {out}"
         )
-    shared = None if arguments.store is None else arguments.store.expanduser()
-    store_path = _store_of(out) if shared is None else shared
-    opened = open_store(store_path)
-    # A machine that trains one branch needs the bands of that branch only.
-    needed = tuple(sorted({band for branch in branches or range(len(groups)) for band in groups[branch]}))
-    require_same_split(opened, replace(arguments.settings.split, bands=format_bands(needed)))
-    require_networks(arguments.settings, channels=opened.channels, num_classes=len(opened.classes))
-    with leaving_no_trace(out):
-        run = create_run(out, arguments.settings, shared)
-        train_branches(run, branches, jobs=arguments.jobs)
-    return train_outcome(run, branches)
-
-
-def _store_of(out: Path) -> Path:
-    """Return the store of a run that may not exist yet."""
-    return open_run(out).store_path if (out / "run.json").exists() else out / "store"
-
-
-def train_outcome(run: Run, branches: Sequence[int] | None) -> Outcome:
-    """Report the summaries that the branches left."""
-    chosen = range(len(run.groups)) if branches is None else branches
-    summaries = [read_summary(run.branch_folder(branch)) for branch in chosen]
+    store = None if arguments.store is None else arguments.store.expanduser()
+    run = train(arguments.settings, out, store=store, branches=branches, jobs=arguments.jobs)
+    summaries = [read_summary(run.branch_folder(branch)) for branch in branches or range(len(groups))]
     text = "\n".join(
         f"branch {summary['branch']} (bands {summary['bands']}): {summary['epochs']} epochs, {summary['wall_s']:.0f} s"
         for summary in summaries

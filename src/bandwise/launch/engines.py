@@ -1,6 +1,7 @@
 """Train branches on this machine: in turn in this process, or several at once in processes of their own.
 
-A branch never talks to another one; this file only decides when each starts.
+A branch never talks to another one; this file only decides when each starts. A branch in a process of its own is the
+command `bandwise train --out RUN --branch K`: the run folder is all that the two share.
 """
 
 import os
@@ -8,7 +9,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from bandwise.config import TrainingConfig
@@ -71,14 +72,13 @@ def jobs_that_fit(training: TrainingConfig) -> int:
 
 
 def train_one(task: Task) -> None:
-    """Train one branch (or resume it) and write its logits on the holdout and the reported set.
+    """Train one branch, or resume it, and write its logits on the holdout and the reported set.
 
     Raises:
         BandwiseError: as `training.trainer.train_branch`.
     """
     run, branch = task.run, task.branch
-    source = run.config.source_of(branch)
-    start = None if source is None else run.branch_folder(source)
+    start = None if task.source is None else run.branch_folder(task.source.branch)
     train_branch(run.config, run.store_path, run.branch_folder(branch), branch, start=start)
     store = open_store(run.store_path, run.groups[branch])
     for split in _LOGIT_SPLITS:
@@ -93,7 +93,7 @@ def train_branches(run: Run, branches: Sequence[int] | None = None, *, jobs: int
 
 
 def train_tasks(tasks: Sequence[Task], *, jobs: int = 1) -> None:
-    """Train branches of one or several runs; one that fails does not stop the others.
+    """Train branches of one or several runs; one that fails stops only those that were to start from it.
 
     Args:
         tasks: the branches, in the order in which they start, but for those that others start from, which come first.
@@ -103,86 +103,92 @@ def train_tasks(tasks: Sequence[Task], *, jobs: int = 1) -> None:
         BranchesFailed: some failed, after the others were finished.
         Preempted: a signal came; every branch has saved its state.
     """
-    # A branch that others start from comes before them.
-    tasks = sorted(tasks, key=lambda task: task.branch != task.run.config.initial_branch)
-    failures = _in_turn(tasks) if jobs == 1 or len(tasks) == 1 else _in_processes(tasks, jobs)
+    waiting = sorted(tasks, key=lambda task: task.branch != task.run.config.initial_branch)
+    failures = _in_turn(waiting) if jobs == 1 or len(tasks) == 1 else _in_processes(waiting, jobs)
     if failures:
         raise BranchesFailed(failures, len(tasks))
 
 
-def _in_turn(tasks: Sequence[Task]) -> list[Failure]:
+def _in_turn(waiting: list[Task]) -> list[Failure]:
     failures: list[Failure] = []
-    for task in tasks:
-        if (failure := _without_source(task, failures)) is not None:
-            failures.append(failure)
-            continue
+    while waiting:
+        task = waiting.pop(0)
         try:
             train_one(task)
         except Preempted:
             raise
         except BandwiseError as error:
             say(f"{task} failed: {error}")
-            failures.append(Failure(task, str(error), error.exit_code))
+            failures += _with_dependents(Failure(task, str(error), error.exit_code), waiting)
     return failures
 
 
-def _without_source(task: Task, failures: Sequence[Failure]) -> Failure | None:
-    """Return why a branch cannot start: the one whose weights it starts from has failed."""
-    failed = next((failure for failure in failures if failure.task == task.source), None)
-    if failed is None:
-        return None
-    return Failure(task, f"not started, for it starts from branch {failed.task.branch}", failed.exit_code)
+def _in_processes(waiting: list[Task], jobs: int) -> list[Failure]:
+    """Keep `jobs` processes running; after a signal start no more, and ask those that run to save and stop.
 
-
-def _in_processes(tasks: Sequence[Task], jobs: int) -> list[Failure]:
-    waiting = list(tasks)
+    Python delivers signals to the main thread only, so it looks at the processes now and then and never waits for one.
+    """
     running: dict[Task, subprocess.Popen[bytes]] = {}
     failures: list[Failure] = []
     stopping = False
     with stop_requested() as received:
         while waiting or running:
-            ready = [task for task in waiting if task.source not in running and task.source not in waiting]
-            for task in ready[: jobs - len(running)]:
+            for task in _ready(waiting, running)[: jobs - len(running)]:
                 waiting.remove(task)
-                if (failure := _without_source(task, failures)) is None:
-                    running[task] = _start(task)
-                else:
-                    failures.append(failure)
+                running[task] = _start(task)
             time.sleep(_POLL_S)
             if received() is not None and not stopping:
                 stopping = True
                 waiting.clear()
                 for process in running.values():
                     process.send_signal(signal.SIGTERM)
-            for task, process in list(running.items()):
-                code = process.poll()
-                if code is None:
-                    continue
-                del running[task]
-                if process.stdin is not None:
-                    process.stdin.close()
+            for task in [task for task, process in running.items() if process.poll() is not None]:
+                code = _end(running.pop(task))
                 if code != 0 and not (stopping and code in _STOPPED):
                     reason = f"killed by signal {-code}" if code < 0 else f"exit code {code}, see its messages above"
-                    failures.append(Failure(task, reason, code if code > 0 else 1))
+                    failures += _with_dependents(Failure(task, reason, code if code > 0 else 1), waiting)
     if stopping and not failures:
         raise Preempted("stopped by a signal; every branch is saved, the same command continues")
     return failures
 
 
+def _ready(waiting: list[Task], running: Collection[Task]) -> list[Task]:
+    return [task for task in waiting if task.source not in running and task.source not in waiting]
+
+
+def _with_dependents(failure: Failure, waiting: list[Task]) -> list[Failure]:
+    """Return a failure and those it causes: the branches that were to start from the failed one wait no longer."""
+    lost = [task for task in waiting if task.source == failure.task]
+    for task in lost:
+        waiting.remove(task)
+    reason = f"not started, for it starts from branch {failure.task.branch}"
+    return [failure, *(Failure(task, reason, failure.exit_code) for task in lost)]
+
+
 def _start(task: Task) -> subprocess.Popen[bytes]:
-    command = [sys.executable, "-m", "bandwise", "train", "--out", os.fspath(task.run.path)]
-    command += ["--branch", str(task.branch)]
-    # They may have been given to this call and stand otherwise in run.json.
-    for name in FREE_TRAINING:
-        command += [f"--{name.replace('_', '-')}", str(getattr(task.run.config.training, name))]
-    config = task.run.config
-    command += [f"--data={config.data.data}", f"--initial-checkpoint={config.network.initial_checkpoint}"]
     # A session of its own: Ctrl-C reaches the launcher only, which then stops the branches in order. Nothing is ever
     # written to the pipe; its end tells the branch that the launcher is gone.
     return subprocess.Popen(
-        command,
+        _command(task),
         stdin=subprocess.PIPE,
         stdout=subprocess.DEVNULL,
         start_new_session=True,
         env=launched_environment(),
     )
+
+
+def _end(process: subprocess.Popen[bytes]) -> int:
+    """Close the pipe of a process that has ended; return its exit code, or minus the signal that killed it."""
+    if process.stdin is not None:
+        process.stdin.close()
+    return process.wait()
+
+
+def _command(task: Task) -> list[str]:
+    config = task.run.config
+    command = [sys.executable, "-m", "bandwise", "train", "--out", os.fspath(task.run.path)]
+    command += ["--branch", str(task.branch)]
+    # These may have been given to this call and stand otherwise in run.json.
+    for name in FREE_TRAINING:
+        command += [f"--{name.replace('_', '-')}", str(getattr(config.training, name))]
+    return [*command, f"--data={config.data.data}", f"--initial-checkpoint={config.network.initial_checkpoint}"]

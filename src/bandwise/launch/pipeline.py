@@ -1,0 +1,129 @@
+"""One way through: from images to results. Behind `bandwise run`, `demo`, `reproduce` and `bandwise.run`.
+
+Every stage leaves files in the run folder and only checks what is there already, so the same call resumes.
+"""
+
+import contextlib
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, TypedDict, Unpack
+
+from bandwise.config import RunConfig
+from bandwise.launch.cost import require_networks
+from bandwise.launch.engines import Task, train_branches, train_tasks
+from bandwise.launch.evaluate import evaluate_run, fuse_run
+from bandwise.progress import say
+from bandwise.runs.run import RUN_NAME, Run, create_run, leaving_no_trace, open_run
+from bandwise.signals import stop_requested
+from bandwise.sources.resolve import open_source
+from bandwise.store.compatibility import require_same_split
+from bandwise.store.layout import format_bands
+from bandwise.store.preview import write_preview
+from bandwise.store.reading.store import open_store
+from bandwise.store.writing.place import require_apart
+from bandwise.store.writing.split import split_dataset
+from bandwise.training.start import find_initial
+
+
+class SplitOptions(TypedDict, total=False):
+    """Options of `split_dataset` that a run passes on."""
+
+    workers: int
+    max_bad: int | None
+    decode_timeout: float
+    allow_empty_class: bool
+
+
+def run(
+    config: RunConfig, out: Path, *, store: Path | None = None, jobs: int = 1, **options: Unpack[SplitOptions]
+) -> dict[str, Any]:
+    """Take one configuration from images to results: split, train, fuse, evaluate.
+
+    Args:
+        config: the experiment.
+        out: the run folder; a run of the same configuration is continued.
+        store: a store shared with other runs of the same split; `out/store` when None.
+        jobs: branches trained at once; with more than one, each is a process of its own.
+        options: of `split_dataset`: `workers`, `max_bad`, `decode_timeout`, `allow_empty_class`.
+
+    Returns:
+        The content of `results.json`.
+
+    Raises:
+        BandwiseError: any of the stages' errors; what they finished stays.
+    """
+    return run_together({out: config}, store=store, jobs=jobs, **options)[0]
+
+
+def run_together(
+    configs: Mapping[Path, RunConfig],
+    *,
+    store: Path | None = None,
+    jobs: int = 1,
+    **options: Unpack[SplitOptions],
+) -> list[dict[str, Any]]:
+    """Take several configurations, by their run folders, from images to results; as `run`.
+
+    The branches of all of them are trained as one list, so that no core is idle while one run ends.
+    """
+    with contextlib.ExitStack() as stack:
+        for out in configs:
+            stack.enter_context(leaving_no_trace(out))
+        runs = [_prepare(config, out, store, options) for out, config in configs.items()]
+        tasks = [Task(run, branch) for run in runs for branch in range(len(run.groups))]
+        say(f"{' and '.join(run.config.name for run in runs)}: training {len(tasks)} branches, {jobs} at a time")
+        train_tasks(tasks, jobs=jobs)
+    return [_finish(run) for run in runs]
+
+
+def train(
+    config: RunConfig, out: Path, *, store: Path | None = None, branches: Sequence[int] | None = None, jobs: int = 1
+) -> Run:
+    """Train branches of a run on a store that is there; the run folder is made where it is not.
+
+    Args:
+        config: the experiment.
+        out: the run folder.
+        store: the store; that of the run, or `out/store`, when None. It needs the bands of these branches only.
+        branches: which; all when None.
+        jobs: branches trained at once.
+
+    Raises:
+        BandwiseError: any error of the training; what is finished stays.
+    """
+    groups = config.groups()
+    opened = open_store(_store_of(out) if store is None else store)
+    needed = {band for branch in branches or range(len(groups)) for band in groups[branch]}
+    require_same_split(opened, replace(config.split, bands=format_bands(tuple(sorted(needed)))))
+    require_networks(config, channels=opened.channels, num_classes=len(opened.classes))
+    with leaving_no_trace(out):
+        run = create_run(out, config, store)
+        train_branches(run, branches, jobs=jobs)
+    return run
+
+
+def _store_of(out: Path) -> Path:
+    """Return the store of a run that may not exist yet."""
+    return open_run(out).store_path if (out / RUN_NAME).exists() else out / "store"
+
+
+def _prepare(config: RunConfig, out: Path, store: Path | None, options: SplitOptions) -> Run:
+    """Make the run folder, split the images into its store, and draw some samples for the report."""
+    source = open_source(config.data)
+    require_apart(source, out)
+    require_networks(config, channels=source.channels, num_classes=len(source.classes))
+    if not any(out.glob("branch-*/*")):
+        # Before hours of splitting; what is trained already may have been moved away from its file.
+        find_initial(config.network)
+    run = create_run(out, config, store)
+    say(f"{config.name}: splitting {source.name} into {config.split.stride**2} bands in {run.store_path}")
+    with stop_requested() as received:
+        split_dataset(source, config.split, run.store_path, stop=lambda: received() is not None, **options)
+    write_preview(run.store_path, source, run.preview_folder)
+    return run
+
+
+def _finish(run: Run) -> dict[str, Any]:
+    fuse_run(run)
+    return evaluate_run(run)
