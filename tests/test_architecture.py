@@ -29,7 +29,7 @@ MAY_IMPORT = {
     "training": BASE | DATA | {"models", "checkpoints", "evaluation", "runs"},
     "fusion": BASE | {"evaluation", "runs"},
     "launch": BASE | {"sources", "checkpoints", "store", "training", "fusion", "models", "evaluation", "runs"},
-    "serving": BASE | {"bands", "checkpoints", "fusion", "evaluation", "models", "sources", "runs"},
+    "serving": BASE | {"bands", "augment", "checkpoints", "fusion", "evaluation", "models", "sources", "runs"},
     "report": BASE | {"runs", "evaluation"},
     "doctor": BASE | {"sources", "store", "checkpoints", "training", "runs"},
     "recipes": {"config", "errors"},

@@ -7,6 +7,8 @@ import pytest
 import torch
 from safetensors.torch import load, save
 
+from bandwise.augment.bands import BandCutter
+from bandwise.augment.standardise import BandStandardiser
 from bandwise.checkpoints.branch import load_branch
 from bandwise.errors import CorruptionError, IncompatibleError, UsageError
 from bandwise.files.atomic import json_bytes
@@ -16,6 +18,8 @@ from bandwise.runs.run import open_run, read_logits
 from bandwise.serving.ensemble import SpectralEnsemble
 from bandwise.sources.decoding.decode import load_canvas
 from bandwise.sources.folders.folder import FolderSource
+from bandwise.store.reading.loader import BatchStream
+from bandwise.store.reading.store import open_store
 
 
 def canvases(run_path, split="val"):
@@ -45,15 +49,27 @@ def rewrite_state(folder, **changes):
 
 
 @pytest.mark.parametrize("kind", ["finished", "half_precision"])
-def test_served_logits_are_those_of_the_stored_bands(kind, request):
-    """The path of a picture through serving and the path through store and evaluation end at the same numbers."""
+def test_what_is_served_is_what_was_trained_and_evaluated(kind, request):
+    """A picture reaches each network as the same bits by serving and by the store; in equal batches so are logits."""
     run = open_run(request.getfixturevalue(kind))
-    ensemble = SpectralEnsemble.from_run(run.path)
+    ensemble, batch = SpectralEnsemble.from_run(run.path), run.config.training.batch_size
+    crop = run.config.training.crop // run.config.split.stride
+    pictures = canvases(run.path)
     with torch.inference_mode():
-        served = ensemble.branch_logits(canvases(run.path)).numpy()
-        fused = ensemble(canvases(run.path)).numpy()
+        inputs = list(ensemble.inputs(pictures))
+        served = torch.cat([ensemble.branch_logits(some) for some in pictures.split(batch)], dim=1).numpy()
+        fused = ensemble(pictures).numpy()
+    for branch, own in zip(ensemble.fusion.branches, inputs, strict=True):
+        store = open_store(run.store_path, run.groups[branch])
+        batches = BatchStream(store, run.groups[branch], "val", batch).batches()
+        stored = torch.cat([each.images.clone() for each in batches])
+        statistics = (store.mean(run.groups[branch]), store.std(run.groups[branch]))
+        standardiser = BandStandardiser(store.transform, run.groups[branch], *statistics)
+        for kernel in ("portable", "compiled"):
+            trained_on = BandCutter(standardiser, side=store.side, crop_side=crop, kernel=kernel).center(stored)
+            assert torch.equal(own, trained_on)
     stored = [read_logits(run.logits_path("val", branch)).logits for branch in ensemble.fusion.branches]
-    np.testing.assert_allclose(served, stored, rtol=0, atol=1e-6)
+    np.testing.assert_array_equal(served, stored)
     np.testing.assert_allclose(fused, ensemble.fusion.apply(stored), rtol=0, atol=1e-6 / ensemble.fusion.temperature)
     # Logits that hardly differ between pictures would prove nothing.
     assert np.std(stored, axis=1).min() > 1e-3

@@ -19,7 +19,7 @@ from bandwise.runs.run import open_run
 from bandwise.serving import modes
 from bandwise.serving.ensemble import SpectralEnsemble
 from bandwise.serving.modes import MODES, StackedNetworks, one_after_the_other, side_by_side
-from bandwise.serving.storedbands import standardised, stored_bands
+from bandwise.serving.storedbands import stored_bands
 
 BOUND = 1e-4
 """Of the largest logit: how far stacked results may be from single ones."""
@@ -159,21 +159,6 @@ def test_bytes_are_split_as_the_convolution_splits_them(stride, kind, bands):
         assert found.dtype == torch.uint8
         assert torch.equal(found.float(), expected)
     assert torch.equal(stored_bands(split, pictures.float()), expected)
-
-
-@pytest.mark.parametrize("channels", [1, 3, 6])
-def test_inputs_are_standardised_with_the_bits_of_one_operation(channels):
-    """Row by row for bytes, broadcast for floats: each against a plain addcmul, whatever the layout."""
-    values = torch.randint(0, 256, (3, channels, 7, 5), dtype=torch.uint8)
-    gain, bias = torch.rand(channels) / 50 + 0.01, -3 * torch.rand(channels)
-    expected = torch.addcmul(bias[:, None, None], values.float(), gain[:, None, None])
-    rows = gain.repeat(5, 1), bias.repeat(5, 1)
-    for laid_out in (values, values.contiguous(memory_format=torch.channels_last), values.float()):
-        before = laid_out.clone()
-        found = standardised(laid_out, *rows)
-        assert torch.equal(found, expected)
-        assert found.is_contiguous(memory_format=torch.channels_last)
-        assert torch.equal(laid_out, before)
 
 
 def test_threads_have_quantizers_of_their_own():

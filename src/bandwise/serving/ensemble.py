@@ -9,8 +9,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from bandwise.augment.standardise import BandStandardiser, standardise
 from bandwise.bands.module import BandSplit
-from bandwise.bands.quantize import offsets
 from bandwise.bands.transform import SubbandTransform
 from bandwise.checkpoints.branch import TrainedBranch, load_branch
 from bandwise.checkpoints.folder import weights_digest
@@ -31,7 +31,7 @@ from bandwise.serving.modes import (
     one_after_the_other,
     side_by_side,
 )
-from bandwise.serving.storedbands import standardised, stored_bands
+from bandwise.serving.storedbands import stored_bands
 
 
 class SpectralEnsemble(nn.Module):
@@ -78,12 +78,10 @@ class SpectralEnsemble(nn.Module):
         # Stacked weights take the place of these: both would be twice the memory.
         self.networks = nn.ModuleList(() if self.stacked else networks)
         for index, branch in enumerate(branches):
-            # The formula of the training data, so that the float32 constants are the same.
-            zero = offsets(transform)[list(branch.bands), None] if split.storage == "uint8" else 0.0
-            gain = 1 / np.where(branch.std > 0, branch.std, 1.0)
-            bias = (zero - branch.mean) * gain - gain * zero
-            for name, value in (("gain", gain), ("bias", bias)):
-                row = torch.from_numpy(value.astype(np.float32)).reshape(1, -1).repeat(self.crop // split.stride, 1)
+            standardiser = BandStandardiser(transform, branch.bands, branch.mean, branch.std)
+            stored_as = torch.uint8 if split.storage == "uint8" else torch.float16
+            for name, value in zip(("gain", "bias"), standardiser.gain_and_bias(stored_as), strict=True):
+                row = torch.from_numpy(value[:, None].astype(np.float32)).repeat(1, 1, self.crop // split.stride)
                 self.register_buffer(f"{name}_{index}", row)
         self.head = fusion.head if isinstance(fusion, TrainedHead) else None
         if isinstance(fusion, Fusion):
@@ -188,7 +186,8 @@ class SpectralEnsemble(nn.Module):
         # One band is taken as a view; with the colours innermost in memory convolutions are faster.
         own = stored[:, places[0]] if len(places) == 1 else stored[:, places].flatten(1, 2)
         own = own if rows is None else own[rows]
-        return standardised(own, getattr(self, f"gain_{place}"), getattr(self, f"bias_{place}"))
+        gain, bias = (self.get_buffer(f"{name}_{place}") for name in ("gain", "bias"))
+        return standardise(own.permute(0, 2, 3, 1), gain, bias)
 
     def forward(self, images: Tensor) -> Tensor:
         """Return the fused logits, float32 (B, K); their softmax is the calibrated probability of each class.

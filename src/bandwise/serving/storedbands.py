@@ -1,4 +1,4 @@
-"""What a store would hold of some pictures, and from there the input of a network, the fast way where there is one."""
+"""What a store would hold of some pictures, the fast way where there is one."""
 
 import threading
 from collections.abc import Sequence
@@ -39,23 +39,6 @@ def stored_bands(split: BandSplit, images: Tensor) -> Tensor:
         # One picture at a time: laid out anew it is still in the cache when it is split.
         quantizer.split(picture.permute(1, 2, 0).contiguous().numpy(), out=own.numpy())
     return stored.permute(1, 0, 4, 2, 3)
-
-
-def standardised(values: Tensor, gain: Tensor, bias: Tensor) -> Tensor:
-    """Return `values * gain + bias` with the bits of `torch.addcmul`, float32 in channels_last memory.
-
-    Args:
-        values: (B, channels, h, w), uint8 or float32.
-        gain, bias: float32 (w, channels), the numbers of a channel w times: one row of the picture, which is one run of
-            memory. An inner axis of three colours takes three times as long.
-    """
-    values = values.contiguous(memory_format=torch.channels_last)
-    batch, channels, height, width = values.shape
-    if values.device.type != "cpu" or values.dtype != torch.uint8:
-        return torch.addcmul(bias[0, :, None, None], values, gain[0, :, None, None])
-    rows = values.permute(0, 2, 3, 1).reshape(batch, height, width * channels).float()
-    torch.addcmul(bias.view(-1), rows, gain.view(-1), out=rows)
-    return rows.view(batch, height, width, channels).permute(0, 3, 1, 2)
 
 
 def _quantizer(transform: SubbandTransform, bands: Sequence[int]) -> BandQuantizer:
