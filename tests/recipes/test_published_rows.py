@@ -165,6 +165,19 @@ def test_the_text_listing_starts_without_torch():
     assert "resnet34-sub4-lean" in done.stdout
 
 
+def test_a_recipe_is_found_without_the_tables_of_other_data():
+    import subprocess
+    import sys
+
+    code = (
+        "import sys; from bandwise.recipes.catalog import find_recipe; find_recipe('photos-sub4'); "
+        "print(*(name for name in sys.modules if name.startswith('bandwise.recipes.')))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    tables = {name.rpartition(".")[2] for name in done.stdout.split()} & {"photos", "cifar10", "mnist", "imagenet"}
+    assert tables == {"photos"}
+
+
 def test_without_data_it_says_what_to_give(capsys, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert cli.main(["run", "resnet34-sub4", "--out", str(tmp_path / "run")]) == 2

@@ -11,12 +11,12 @@ from tests.sources import imagenet
 
 from bandwise.cli import main
 from bandwise.config.branches import parse_bands
-from bandwise.recipes import imagenet1k, imagenet21k
+from bandwise.recipes.imagenet import RECIPES
 from bandwise.recipes.recipe import Recipe
 from bandwise.sources import resolve
 from bandwise.sources.archives.imagenet21k import open_imagenet21k
 
-ROWS = {recipe.name: recipe for module in (imagenet1k, imagenet21k) for recipe in (b() for b in module.RECIPES)}
+ROWS = {name: build() for name, build in RECIPES.items()}
 
 # What `make test` runs, and with how many branches: every network with every stem, every input size and every stride.
 # The other rows differ from these in the size of their input alone; `make recipes` runs them all.

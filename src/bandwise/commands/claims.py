@@ -4,7 +4,7 @@ from typing import Any
 
 from bandwise.config import RunConfig
 from bandwise.launch.plan import Plan
-from bandwise.recipes.figures import BATCH_CLAIM, MEMORY_CLAIM, STORAGE_CLAIM, Claim
+from bandwise.recipes.published import CLAIMS, Claim
 
 
 def claims_beside(config: RunConfig, plan: Plan, whole: Plan) -> list[dict[str, Any]]:
@@ -25,9 +25,9 @@ def claims_beside(config: RunConfig, plan: Plan, whole: Plan) -> list[dict[str, 
 
 def _memory(plan: Plan, whole: Plan) -> dict[str, Any]:
     # The published figure names no batch; the one with which the whole-image row takes as much is comparable.
-    batch = whole.memory.batch_ceiling(MEMORY_CLAIM.before * 1e9)
+    batch = whole.memory.batch_ceiling(CLAIMS["memory"].before * 1e9)
     return _entry(
-        MEMORY_CLAIM,
+        CLAIMS["memory"],
         whole.memory.peak(batch) / 1e9,
         plan.memory.peak(batch) / 1e9,
         f"at {batch} images a step, with which {whole.facts['name']} takes as much as was published",
@@ -36,7 +36,7 @@ def _memory(plan: Plan, whole: Plan) -> dict[str, Any]:
 
 def _batch(plan: Plan, whole: Plan) -> dict[str, Any]:
     return _entry(
-        BATCH_CLAIM,
+        CLAIMS["batch"],
         whole.facts["batch_ceiling"],
         plan.facts["batch_ceiling"],
         f"on {plan.facts['gpu_memory_gb']:g} GB; published with powers of two",
@@ -46,8 +46,8 @@ def _batch(plan: Plan, whole: Plan) -> dict[str, Any]:
 def _storage(plan: Plan) -> dict[str, Any]:
     raw, packed = plan.facts["bytes_per_node"] / 1e9, plan.facts["stored_bytes_per_node_estimated"] / 1e9
     return _entry(
-        STORAGE_CLAIM,
-        STORAGE_CLAIM.before,
+        CLAIMS["storage"],
+        CLAIMS["storage"].before,
         raw,
         f"raw pixels of one band; about {packed:.0f} GB with the codec; the published bands were lossy JPEG, and what "
         "stands before is the archive of originals",

@@ -57,7 +57,7 @@ def _row(recipe: Recipe) -> SeedRow:
         gpu_memory_gb=40.0,
     )
     plan = make_plan(recipe.config, setting).facts
-    seed, (classes, reported) = recipe.seed, _REAL[recipe.config.data.source]
+    seed, (classes, reported) = recipe.published, _REAL[recipe.config.data.source]
     buffers = recipe.config.network.model == "resnet50" if seed is None else seed.counts_buffers
     return SeedRow(
         name=recipe.name,

@@ -16,7 +16,7 @@ from bandwise.config.configfile import config_text
 from bandwise.errors import UsageError
 from bandwise.recipes.catalog import all_recipes, find_recipe
 from bandwise.recipes.datasets import facts_of
-from bandwise.recipes.figures import SeedFigures
+from bandwise.recipes.published import PublishedFigures
 from bandwise.recipes.recipe import NOT_MEASURED, Recipe
 from bandwise.recipes.sets import RECIPE_SETS, find_set
 
@@ -49,7 +49,7 @@ def main(argv: Sequence[str]) -> Outcome:
         config = chosen.apply(recipes[0].config)
         if config != recipes[0].config:
             # What is known of the row as it is says nothing about it trained in another way.
-            unknown = {"cost": NOT_MEASURED, "expected": NOT_MEASURED, "seed": None, "unconfirmed": ()}
+            unknown = {"cost": NOT_MEASURED, "expected": NOT_MEASURED, "published": None, "unconfirmed": ()}
             recipes = [dataclasses.replace(recipes[0], config=config, **unknown)]
     entries = [_entry(recipe) for recipe in recipes]
     result: dict[str, Any] = {"recipes": entries}
@@ -74,7 +74,7 @@ def _brief(recipe: Recipe) -> str:
 
 def _one(recipe: Recipe, entry: dict[str, Any], notes: Sequence[str]) -> str:
     one, every = entry["cost_per_branch"], entry["cost_total"]
-    published = [] if recipe.seed is None else [f"  published {_published(recipe.seed)}"]
+    published = [] if recipe.published is None else [f"  published {_published(recipe.published)}"]
     settings = config_text({key: value for key, value in entry["config"].items() if key != "name"})
     return "\n".join(
         [
@@ -94,12 +94,12 @@ def _one(recipe: Recipe, entry: dict[str, Any], notes: Sequence[str]) -> str:
     )
 
 
-def _published(seed: SeedFigures) -> str:
-    parts = [f"{seed.accuracy} %" if seed.accuracy is not None else "no accuracy"]
-    if seed.target is not None:
-        parts.append(f"target {seed.target} %")
-    crops = {1: "one crop", 10: "ten crops", None: "crops not said"}[seed.crops]
-    parts += [crops, seed.size, seed.training_time or "no time"]
+def _published(row: PublishedFigures) -> str:
+    parts = [f"{row.accuracy} %" if row.accuracy is not None else "no accuracy"]
+    if row.target is not None:
+        parts.append(f"target {row.target} %")
+    crops = {1: "one crop", 10: "ten crops", None: "crops not said"}[row.crops]
+    parts += [crops, row.size, row.training_time or "no time"]
     return ", ".join(parts)
 
 
@@ -126,7 +126,7 @@ def _entry(recipe: Recipe) -> dict[str, Any]:
         "buffers": largest.buffers,
         "mib_parameters": largest.mib_parameters,
         "mib_with_buffers": largest.mib_with_buffers,
-        "seed": None if recipe.seed is None else dataclasses.asdict(recipe.seed),
+        "seed": None if recipe.published is None else dataclasses.asdict(recipe.published),
         "unconfirmed": list(recipe.unconfirmed),
         "command": recipe.command,
         "cost": recipe.cost,

@@ -1,38 +1,45 @@
-"""All recipes by name."""
+"""All recipes by name.
+
+A new recipe goes into the table of its data set: `photos.py`, `cifar10.py`, `mnist.py`, or `published.yaml` for a row
+of ImageNet.
+"""
 
 import difflib
+import functools
+import importlib.resources
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from importlib import import_module
 
 from bandwise.errors import UsageError
-from bandwise.recipes import cifar10, cifar10_large, cifar10_starts, imagenet1k, imagenet21k, mnist, photos
-from bandwise.recipes.measured import with_figures
 from bandwise.recipes.recipe import Recipe
 
-_MODULES = (photos, cifar10, cifar10_starts, cifar10_large, mnist, imagenet1k, imagenet21k)
+_TABLES = {"photos-": "photos", "cifar10-": "cifar10", "mnist-": "mnist", "fashion-mnist-": "mnist", "": "imagenet"}
+"""How names begin, and the module that holds the recipes; the published rows of ImageNet begin in any way."""
 
 
 def all_recipes() -> dict[str, Recipe]:
-    """Return every recipe, in the order of the modules."""
-    built = with_figures(build() for module in _MODULES for build in module.RECIPES)
-    recipes = {recipe.name: recipe for recipe in built}
-    assert len(recipes) == len(built), "two recipes have the same name"
-    return recipes
+    """Return every recipe, in the order of the tables."""
+    return {name: _built(build) for table in dict.fromkeys(_TABLES.values()) for name, build in _table(table).items()}
 
 
 def find_recipe(name: str) -> Recipe:
-    """Return one recipe.
+    """Return one recipe; only the table that it belongs to is read.
 
     Raises:
         UsageError: there is none of that name; the nearest is suggested.
     """
-    recipes = all_recipes()
+    recipes = _table(next(table for beginning, table in _TABLES.items() if name.startswith(beginning)))
     if name in recipes:
-        return recipes[name]
-    close = difflib.get_close_matches(name, recipes, n=3, cutoff=0.4)
+        return _built(recipes[name])
+    names = list(all_recipes())
+    close = difflib.get_close_matches(name, names, n=3, cutoff=0.4)
     if close:
         hint = f"did you mean {' or '.join(close)}?"
     else:
-        nearest = difflib.get_close_matches(name, recipes, n=1, cutoff=0)
-        hint = f"the nearest of {len(recipes)} is {nearest[0]}; `bandwise recipes` lists them"
+        nearest = difflib.get_close_matches(name, names, n=1, cutoff=0)
+        hint = f"the nearest of {len(names)} is {nearest[0]}; `bandwise recipes` lists them"
     raise UsageError(f"there is no recipe {name!r}; {hint}")
 
 
@@ -51,3 +58,21 @@ def full_image_of(recipe: Recipe) -> Recipe | None:
         if same and config.split.stride == 1 and len(config.groups()) == 1:
             return other
     return None
+
+
+def _table(module: str) -> dict[str, Callable[[], Recipe]]:
+    # Imported when it is asked for: a run of one recipe does not build those of other data sets.
+    return import_module(f"bandwise.recipes.{module}").RECIPES
+
+
+def _built(build: Callable[[], Recipe]) -> Recipe:
+    """Build a recipe, and put the figures of its recorded results in place of "not measured"."""
+    recipe = build()
+    return replace(recipe, **_measured().get(recipe.name, {}))
+
+
+@functools.cache
+def _measured() -> dict[str, dict[str, str]]:
+    """`cost` and `expected` by recipe, from the file that `make tables` writes from the recorded results."""
+    file = importlib.resources.files("bandwise.recipes").joinpath("measured.json")
+    return json.loads(file.read_text(encoding="utf-8"))

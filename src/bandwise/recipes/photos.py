@@ -6,89 +6,45 @@ The controls are the same code with other values: one network on the whole image
 low-resolution band alone four times, the phases without a transform, all bands in one network.
 """
 
-from dataclasses import replace
+from functools import partial
+from typing import Any
 
 from bandwise.config import AugmentConfig, DataConfig, NetworkConfig, RunConfig, SplitConfig, TrainingConfig
-from bandwise.recipes.recipe import Recipe
+from bandwise.recipes.recipe import Recipe, changed
+
+_WHOLE_IMAGE = {"stride": 1, "transform": "identity"}
+# Lone phases and dct1d bands have no exact flip of their own, so these controls train without it.
+_NO_FLIP = {"hflip": 0.0}
+_ROWS: dict[str, tuple[str, dict[str, Any]]] = {
+    "sub4": ("Four dct2d bands, one small ResNet each.", {}),
+    "baseline": ("One network on the whole image: the same network and recipe.", {"split": _WHOLE_IMAGE}),
+    "ensemble4": ("Four seeds of the whole-image network.", {"split": _WHOLE_IMAGE, "branches": "0;0;0;0"}),
+    "lowres4": ("Four seeds of the low-resolution band.", {"branches": "0;0;0;0"}),
+    "polyphase4": (
+        "The four phases without a transform.",
+        {"split": {"transform": "identity"}, "augment": _NO_FLIP},
+    ),
+    "joint4": ("All four bands in one network.", {"branches": "0,1,2,3"}),
+    "context4": ("Every branch sees the low band as context.", {"branches": "0;0,1;0,2;0,3"}),
+    "sub4-dct1d": (
+        "Four bands of the paper's one-dimensional DCT.",
+        {"split": {"transform": "dct1d"}, "augment": _NO_FLIP},
+    ),
+    "sub16": ("Sixteen dct2d bands.", {"split": {"stride": 4}}),
+}
+"""Of every recipe its summary, and in what it differs from `photos-sub4`."""
 
 
-def sub4() -> Recipe:
-    """Four bands, four networks."""
-    config = RunConfig(
-        name="photos-sub4",
+def _recipe(row: str) -> Recipe:
+    summary, changes = _ROWS[row]
+    base = RunConfig(
         data=DataConfig(data="photos"),
         split=SplitConfig(stride=2, transform="dct2d", canvas=256),
         network=NetworkConfig(model="resnet10", stem="stock"),
         training=TrainingConfig(crop=224, epochs=16, batch_size=32, lr=0.1, warmup_epochs=2, smoothing=0.1),
         augment=AugmentConfig(),
     )
-    return Recipe(config=config, summary="Four dct2d bands, one small ResNet each.")
+    return Recipe(config=changed(base, name=f"photos-{row}", **changes), summary=summary)
 
 
-def baseline() -> Recipe:
-    """The same network once, on the whole image."""
-    return _control(
-        "photos-baseline",
-        "One network on the whole image: the same network and recipe.",
-        stride=1,
-        transform="identity",
-    )
-
-
-def ensemble4() -> Recipe:
-    """Four seeds of the baseline."""
-    return _control(
-        "photos-ensemble4",
-        "Four seeds of the whole-image network.",
-        branches="0;0;0;0",
-        stride=1,
-        transform="identity",
-    )
-
-
-def lowres4() -> Recipe:
-    """Four seeds of branch 0."""
-    return _control("photos-lowres4", "Four seeds of the low-resolution band.", branches="0;0;0;0")
-
-
-def polyphase4() -> Recipe:
-    """The phases as they are."""
-    return _control("photos-polyphase4", "The four phases without a transform.", transform="identity")
-
-
-def joint4() -> Recipe:
-    """One network that sees all bands."""
-    return _control("photos-joint4", "All four bands in one network.", branches="0,1,2,3")
-
-
-def context4() -> Recipe:
-    """Each branch sees band 0 too."""
-    return _control("photos-context4", "Every branch sees the low band as context.", branches="0;0,1;0,2;0,3")
-
-
-def sub4_dct1d() -> Recipe:
-    """The paper's transform."""
-    return _control("photos-sub4-dct1d", "Four bands of the paper's one-dimensional DCT.", transform="dct1d")
-
-
-def sub16() -> Recipe:
-    """Sixteen bands."""
-    return _control("photos-sub16", "Sixteen dct2d bands.", stride=4)
-
-
-def _control(name: str, summary: str, *, branches: str = "each", stride: int = 2, transform: str = "dct2d") -> Recipe:
-    base = sub4().config
-    split = replace(base.split, stride=stride, transform=transform)
-    # Lone phases and dct1d bands have no exact flip of their own, so these controls train without it.
-    flips = stride == 1 or transform == "dct2d"
-    config = replace(
-        base,
-        name=name,
-        split=split,
-        branches=branches,
-        augment=base.augment if flips else replace(base.augment, hflip=0.0),
-    )
-    return Recipe(config=config, summary=summary)
-
-
-RECIPES = (sub4, baseline, ensemble4, lowres4, polyphase4, joint4, context4, sub4_dct1d, sub16)
+RECIPES = {f"photos-{row}": partial(_recipe, row) for row in _ROWS}

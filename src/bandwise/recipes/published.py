@@ -36,8 +36,15 @@ class Claim:
         return f"{self.what}: {self.before:g} to {self.after:g} {self.unit}".rstrip()
 
 
+CLAIMS = {
+    "memory": Claim("training memory of ResNet-34", 31, 10, "GB"),
+    "batch": Claim("largest batch of ResNet-34 on one GPU", 512, 2048, "images"),
+    "storage": Claim("ImageNet-21K on one node, 36 bands", 1300, 27.27, "GB"),
+}
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
-class SeedFigures:
+class PublishedFigures:
     """The published figures of one row."""
 
     accuracy: float | None
@@ -62,12 +69,3 @@ class SeedFigures:
     claims: tuple[Claim, ...] = ()
     evidence: str = "nothing"
     """What logs and notes of the published work are there for the accuracy."""
-
-
-MEMORY_CLAIM = Claim("training memory of ResNet-34", 31, 10, "GB")
-BATCH_CLAIM = Claim("largest batch of ResNet-34 on one GPU", 512, 2048, "images")
-STORAGE_CLAIM = Claim("ImageNet-21K on one node, 36 bands", 1300, 27.27, "GB")
-
-# What is unconfirmed of many rows.
-CROPS_NOT_SAID = "Whether one crop or ten were used is not said."
-WEIGHTS_ON_TEST = "Rank, weights and the epoch of every branch were chosen on the reported images."

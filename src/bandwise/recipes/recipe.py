@@ -1,9 +1,10 @@
 """A recipe: a full configuration with its command, its cost and what to expect of it."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
 from bandwise.config import RunConfig
-from bandwise.recipes.figures import SeedFigures
+from bandwise.recipes.published import PublishedFigures
 
 NOT_MEASURED = "not measured"
 
@@ -19,7 +20,7 @@ class Recipe:
     """How long it took and on what; the catalog takes it from recorded results where there are some."""
     expected: str = NOT_MEASURED
     """The result it gave, with the number of seeds and images; likewise."""
-    seed: SeedFigures | None = None
+    published: PublishedFigures | None = None
     """What was published for this row; None where nothing was."""
     unconfirmed: tuple[str, ...] = ()
     """What the logs and the code of the published work do not confirm about those figures, a sentence each."""
@@ -35,3 +36,14 @@ class Recipe:
     def command(self) -> str:
         """The command that runs it."""
         return f"bandwise run {self.name} --out runs/{self.name}"
+
+
+def changed(config: RunConfig, **values: Any) -> RunConfig:
+    """Return a configuration with other values; those of a section are given as a dict: `split={"stride": 4}`."""
+    return replace(
+        config,
+        **{
+            key: replace(getattr(config, key), **value) if isinstance(value, dict) else value
+            for key, value in values.items()
+        },
+    )

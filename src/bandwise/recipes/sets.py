@@ -7,10 +7,10 @@ the split nor the network. `--recipe-set NAME` applies one; flags given beside i
 import difflib
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import Any
 
-from bandwise.config import RunConfig
+from bandwise.config import AugmentConfig, RunConfig, TrainingConfig
 from bandwise.errors import UsageError
-from bandwise.recipes import published_sets
 
 _TRAIN_CROP_OF_224 = {"rsb-a3": 160, "torchvision": 176}
 
@@ -72,6 +72,105 @@ def scaled_crop(crop_of_224: int, config: RunConfig) -> int:
     return max(1, round(crop_of_224 * config.training.crop / 224 / stride)) * stride
 
 
+_OF_THE_MACHINE = (
+    "crop",
+    "precision",
+    "device",
+    "threads",
+    "loader_workers",
+    "cache",
+    "checkpoint_steps",
+    "keep_checkpoints",
+    "seed",
+)
+_TORCHVISION_EPOCHS = 600
+_TORCHVISION_BATCH = 1024
+_TORCHVISION_EMA_STEPS = 32
+
+
+def seed(config: RunConfig) -> RunConfig:
+    """Return the recipe published with the rows: one for ImageNet-1K, another for ImageNet-21K."""
+    common = {"epochs": 100, "opt": "momentum", "momentum": 0.9, "weight_decay": 1e-4}
+    if config.data.source == "imagenet21k":
+        values = {"batch_size": 512, "lr": 0.001, "sched": "step", "decay_epochs": 30, "decay_rate": 0.1}
+    else:
+        values = {"batch_size": 256, "lr": 0.01, "sched": "cosine", "min_lr": 1e-4}
+    return _change(config, common | values, {}, drop_path=0.0)
+
+
+def rsb_a1(config: RunConfig) -> RunConfig:
+    """Return procedure A1."""
+    return _rsb(config, {"epochs": 600, "weight_decay": 0.01, "smoothing": 0.1}, {"mixup": 0.2})
+
+
+def rsb_a2(config: RunConfig) -> RunConfig:
+    """Return procedure A2."""
+    return _rsb(config, {"epochs": 300}, {})
+
+
+def rsb_a3(config: RunConfig) -> RunConfig:
+    """Return procedure A3; its training crop is set by `RecipeSet.apply`."""
+    values = {"epochs": 100, "lr": 8e-3, "warmup_lr": 8e-7}
+    return _rsb(config, values, {"aa": "rand-m6-mstd0.5-inc1", "aug_repeats": 0}, drop_path=0.0)
+
+
+def torchvision(config: RunConfig) -> RunConfig:
+    """Return torchvision's new recipe; its training crop is set by `RecipeSet.apply`."""
+    # torchvision's train.py turns its decay per image-weighted step into one per update by this formula.
+    decay = 1 - min(1.0, (1 - 0.99998) * _TORCHVISION_BATCH * _TORCHVISION_EMA_STEPS / _TORCHVISION_EPOCHS)
+    values = {
+        "epochs": _TORCHVISION_EPOCHS,
+        "batch_size": _TORCHVISION_BATCH,
+        "opt": "momentum",
+        "momentum": 0.9,
+        "lr": 0.5,
+        "weight_decay": 2e-5,
+        "sched": "cosine",
+        "warmup_epochs": 5,
+        "warmup_lr": 0.005,
+        "smoothing": 0.1,
+        "model_ema": True,
+        "model_ema_decay": round(decay, 7),
+        "model_ema_steps": _TORCHVISION_EMA_STEPS,
+    }
+    augment = {"aa": "trivialaugment", "mixup": 0.2, "cutmix": 1.0, "reprob": 0.1, "aug_repeats": 4}
+    return _change(config, values, augment, drop_path=0.0)
+
+
+def _rsb(config: RunConfig, training: dict[str, Any], augment: dict[str, Any], *, drop_path: float = 0.05) -> RunConfig:
+    """Return procedure A2 with other values."""
+    values = {
+        "batch_size": 2048,
+        "opt": "lamb",
+        "lr": 5e-3,
+        "weight_decay": 0.02,
+        "sched": "cosine",
+        "warmup_epochs": 5,
+        "warmup_lr": 5e-7,
+        "min_lr": 1e-6,
+        "bce_loss": True,
+        "bce_target_thresh": 0.2,
+    }
+    pictures = {
+        "aa": "rand-m7-mstd0.5-inc1",
+        "mixup": 0.1,
+        "cutmix": 1.0,
+        "aug_repeats": 3,
+        "interpolation": "bicubic",
+    }
+    return _change(config, values | training, pictures | augment, drop_path=drop_path)
+
+
+def _change(config: RunConfig, training: dict[str, Any], augment: dict[str, Any], *, drop_path: float) -> RunConfig:
+    kept = {key: getattr(config.training, key) for key in _OF_THE_MACHINE}
+    return replace(
+        config,
+        training=TrainingConfig(**kept, **training),
+        augment=AugmentConfig(at="image", **augment),
+        network=replace(config.network, drop_path=drop_path),
+    )
+
+
 _RSB_PAPER = "published in Wightman, Touvron, Jegou: ResNet strikes back (2021)"
 _RSB_CONFIGS = (
     "checked in mmpretrain, configs/resnet: resnet50_8xb256-rsb-a1-600e, -a2-300e, -a3-100e and their base files"
@@ -106,28 +205,28 @@ RECIPE_SETS: dict[str, RecipeSet] = {
                 "Several logs contradict this recipe (steps instead of cosine, 90 or 600 epochs, warm starts); each "
                 "row lists what is known.",
             ),
-            published_sets.seed,
+            seed,
         ),
         RecipeSet(
             "rsb-a1",
             "ResNet strikes back, A1: LAMB, binary cross-entropy, 600 epochs, batch 2,048 (ResNet-50: 80.4 %)",
             (_RSB_PAPER, _RSB_CONFIGS),
             (*_RSB_NOTES, _A1_NOTE),
-            published_sets.rsb_a1,
+            rsb_a1,
         ),
         RecipeSet(
             "rsb-a2",
             "ResNet strikes back, A2: as A1 with 300 epochs (ResNet-50: 79.8 %)",
             (_RSB_PAPER, _RSB_CONFIGS, _RSB_TARGETS),
             _RSB_NOTES,
-            published_sets.rsb_a2,
+            rsb_a2,
         ),
         RecipeSet(
             "rsb-a3",
             "ResNet strikes back, A3: 100 epochs at 160 of 224 px, the affordable one (ResNet-50: 78.1 %)",
             (_RSB_PAPER, _RSB_CONFIGS, _RSB_SIZE),
             _RSB_NOTES,
-            published_sets.rsb_a3,
+            rsb_a3,
         ),
         RecipeSet(
             "torchvision",
@@ -145,7 +244,7 @@ RECIPE_SETS: dict[str, RecipeSet] = {
                 "600 epochs its own formula gives the decay of an update used here. It was reset during warm-up.",
                 "Only norms were left out of weight decay; here biases are left out too.",
             ),
-            published_sets.torchvision,
+            torchvision,
         ),
     )
 }
