@@ -9,6 +9,7 @@ from typing import Any
 
 from bandwise.errors import CorruptionError, UsageError
 from bandwise.files.atomic import json_bytes, read_json, write_bytes
+from bandwise.files.schema import plain
 from bandwise.runs.provenance import environment
 from benchmarks.figures import Figure
 
@@ -18,7 +19,7 @@ _PACKAGES = ("numba", "scipy", "webdataset")
 
 def document(name: str, data: str, smallest: bool, figures: Sequence[Figure]) -> dict[str, Any]:
     """Put figures together with what they were measured on."""
-    made = environment()
+    made = plain(environment())
     versions = {each: _version(each) for each in _PACKAGES}
     return {
         "format": _FORMAT,

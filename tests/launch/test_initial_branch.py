@@ -16,7 +16,8 @@ from bandwise.launch import engines
 from bandwise.launch.cost import require_networks
 from bandwise.launch.engines import BranchesFailed, train_branches
 from bandwise.launch.evaluate import evaluate_run, fuse_run
-from bandwise.runs.run import create_run, open_run, read_summary
+from bandwise.runs.documents import InitialWeights, read_summary
+from bandwise.runs.run import create_run, open_run
 from bandwise.sources.folders.folder import FolderSource
 from bandwise.store.writing.split import split_dataset
 
@@ -39,8 +40,8 @@ def in_turn(tmp_path_factory, store):
 
 def test_the_source_is_trained_first_and_the_others_start_from_it(in_turn):
     source = weights_digest(in_turn.branch_folder(1))
-    starts = [read_summary(in_turn.branch_folder(branch))["initial_checkpoint"] for branch in range(3)]
-    assert starts == [{"name": "branch-01", "sha256": source}, None, {"name": "branch-01", "sha256": source}]
+    starts = [read_summary(in_turn.branch_folder(branch)).initial_checkpoint for branch in range(3)]
+    assert starts == [(start := InitialWeights(name="branch-01", sha256=source)), None, start]
 
 
 def test_several_at_once_wait_for_the_source_and_have_the_same_bits(in_turn, store, tmp_path, monkeypatch):
@@ -120,7 +121,7 @@ def test_a_repair_without_the_source_loses_nothing(in_turn, tmp_path):
     damage(run.branch_folder(2) / "metrics.jsonl")
     main(["verify", str(run.path), "--repair"])
     assert (run.branch_folder(2) / "metrics.jsonl").read_bytes() == before["metrics.jsonl"]
-    assert read_summary(run.branch_folder(2))["initial_checkpoint"]["name"] == "branch-01"
+    assert read_summary(run.branch_folder(2)).initial_checkpoint.name == "branch-01"
 
 
 def test_a_repair_that_cannot_be_done_keeps_the_summary(in_turn, tmp_path):
@@ -150,7 +151,7 @@ def test_a_network_that_depends_on_the_bands_beyond_its_first_convolution_is_ref
 
 def test_a_source_that_is_not_fused_counts_as_cost(in_turn, tmp_path):
     run = copied(in_turn, tmp_path / "run")
-    walls = [read_summary(run.branch_folder(branch))["wall_s"] for branch in range(3)]
+    walls = [read_summary(run.branch_folder(branch)).wall_s for branch in range(3)]
     fuse_run(run, use=(0, 2))
     cost = evaluate_run(run)["cost"]
     assert cost["wall_s_sum"] == pytest.approx(sum(walls))

@@ -12,9 +12,11 @@ from bandwise.config import RunConfig, SplitConfig, TrainingConfig, to_dict
 from bandwise.evaluation.metrics import classification_metrics
 from bandwise.files.atomic import sha256_file
 from bandwise.files.documents import write_document, write_rows
+from bandwise.files.schema import plain
 from bandwise.fusion.logits import BranchLogits
 from bandwise.fusion.rules import RULES, fit
 from bandwise.report.html import render_report
+from bandwise.runs.documents import Summary, write_summary
 from bandwise.runs.provenance import environment
 from bandwise.runs.run import LogitsFile, Run, create_run, write_logits
 
@@ -122,7 +124,7 @@ def _results(run: Run, parts: dict[str, BranchLogits], classes: list[str], rule:
         "version": 1,
         "name": run.config.name,
         "config": to_dict(run.config),
-        "environment": environment(),
+        "environment": plain(environment()),
         "data": {"name": "photos", "classes": classes, "n_train": 900, "n_holdout": 120, "skipped": 2},
         "crops": 1,
         "n_eval": val.ids.size,
@@ -162,10 +164,26 @@ def _write_training(run: Run, branch: int, skill: float) -> None:
         for epoch in range(1, run.config.training.epochs + 1)
     ]
     write_rows(folder / "metrics.jsonl", rows)
-    write_document(
-        folder / "summary.json",
-        {"branch": branch, "bands": [branch], "epochs": 1, "peak_bytes": 812_000_000, "wall_s": 251.3, "cpu_s": 240.1},
+    summary = Summary(
+        branch=branch,
+        bands=(branch,),
+        epochs=1,
+        steps=19,
+        params=4_910_000,
+        n_train=608,
+        train_loss=1.0,
+        holdout=None,
+        wall_s=251.3,
+        cpu_s=240.1,
+        images_per_s=2.4,
+        peak_bytes=812_000_000,
+        seed=0,
+        threads=1,
+        from_scratch=True,
+        initial_checkpoint=None,
+        versions={},
     )
+    write_summary(folder, summary)
 
 
 def _write_preview(run: Run, branches: int) -> None:

@@ -9,7 +9,7 @@ from bandwise.commands.parsing import base_config, parse, require_out, take_reci
 from bandwise.config import RunConfig, to_dict
 from bandwise.errors import UsageError
 from bandwise.launch.pipeline import train
-from bandwise.runs.run import read_summary
+from bandwise.runs.documents import read_summary
 from bandwise.signals import follow_launcher
 
 
@@ -59,7 +59,7 @@ def main(argv: Sequence[str]) -> Outcome:
     run = train(arguments.settings, out, store=store, branches=branches, jobs=arguments.jobs)
     summaries = [read_summary(run.branch_folder(branch)) for branch in branches or range(len(groups))]
     text = "\n".join(
-        f"branch {summary['branch']} (bands {summary['bands']}): {summary['epochs']} epochs, {summary['wall_s']:.0f} s"
+        f"branch {summary.branch} (bands {list(summary.bands)}): {summary.epochs} epochs, {summary.wall_s:.0f} s"
         for summary in summaries
     )
-    return Outcome({"run": str(run.path), "branches": summaries}, text)
+    return Outcome({"run": str(run.path), "branches": [summary.to_dict() for summary in summaries]}, text)

@@ -11,6 +11,7 @@ from typing import Any
 from bandwise.doctor.machine import describe_machine
 from bandwise.doctor.probes import probe_folder
 from bandwise.files.atomic import TEMPORARY_PREFIX
+from bandwise.files.schema import plain
 from bandwise.runs.provenance import environment
 
 _LEAST_FREE = 64 << 20
@@ -51,7 +52,7 @@ def examine(folder: Path) -> dict[str, Any]:
         problems += _problems_of(device, found)
     return {
         "ok": not problems,
-        "environment": environment(),
+        "environment": plain(environment()),
         "machine": machine,
         "folder": {"path": str(folder.resolve()), "probes": {name: what or "ok" for name, what in probes.items()}},
         "self_test": self_test,

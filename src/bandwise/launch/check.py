@@ -16,12 +16,13 @@ from bandwise.files.atomic import sha256_file
 from bandwise.files.documents import read_document, read_rows
 from bandwise.fusion.saved import read_fusion
 from bandwise.launch.starts import foreign_starts
-from bandwise.runs.run import RUN_NAME, Run, open_run, read_logits, read_summary
+from bandwise.runs.documents import SUMMARY_NAME, Summary, read_summary
+from bandwise.runs.run import RUN_NAME, Run, open_run, read_logits
 from bandwise.store.checks import find_problems
 from bandwise.store.reading.store import Store, open_store
 from bandwise.training.identity import describe_branch, require_same_branch
 
-SUMMARY_NAME, METRICS_NAME, PREVIEW_NAME = "summary.json", "metrics.jsonl", "preview.json"
+METRICS_NAME, PREVIEW_NAME = "metrics.jsonl", "preview.json"
 _KINDS = ("checkpoints", "logits", "documents", "others")
 _BRANCH = re.compile(r"branch-(\d{2,})")
 _LOGITS_FOLDER = re.compile(r"(train|holdout|val)(?:-(\d+)crop)?")
@@ -113,13 +114,13 @@ def _check_branch(run: Run | None, number: int, folder: Path, found: Findings) -
             # A training goes on in the folder, and has deleted its older checkpoints meanwhile.
             found.problems.pop(f"{folder.name}/{step.name}", None)
     found.notes += [f"{folder.name}/{old.name} was set aside before" for old in sorted(folder.glob("damaged-step-*"))]
-    content: dict[str, Any] | None = None
+    content: Summary | None = None
     summary, metrics = folder / SUMMARY_NAME, folder / METRICS_NAME
     if summary.exists():
         with found.noting(f"{folder.name}/{SUMMARY_NAME}", "documents"):
             said = read_summary(folder)
-            if said["branch"] != number:
-                raise CorruptionError(f"{summary} is that of branch {said['branch']}")
+            if said.branch != number:
+                raise CorruptionError(f"{summary} is that of branch {said.branch}")
             content = said
         if not present:
             found.notes.append(f"{folder.name} has a {SUMMARY_NAME} and no checkpoint: its weights are elsewhere")
@@ -129,14 +130,14 @@ def _check_branch(run: Run | None, number: int, folder: Path, found: Findings) -
     return newest
 
 
-def _check_metrics(path: Path, newest: Checkpoint | None, summary: dict[str, Any] | None) -> None:
+def _check_metrics(path: Path, newest: Checkpoint | None, summary: Summary | None) -> None:
     rows = read_rows(path)
     history = [] if newest is None else newest.state["position"]["history"]
     same = rows[: len(history)] == history
     if summary is not None:
         # The last checkpoint stands before the evaluation of the last epoch, so only the summary knows of its row.
         last = [row.get("train_loss") for row in rows[-1:]]
-        same = same and len(rows) == summary["epochs"] and last == [summary.get("train_loss")]
+        same = same and len(rows) == summary.epochs and last == [summary.train_loss]
     if not same:
         raise CorruptionError(f"{path} has {len(rows)} rows, which are not those of the training")
 

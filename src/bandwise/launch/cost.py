@@ -12,7 +12,8 @@ from bandwise.config import RunConfig, SplitConfig, TrainingConfig
 from bandwise.errors import UsageError
 from bandwise.models.cost import saved_activation_bytes
 from bandwise.models.zoo import counts, macs
-from bandwise.runs.run import Run, read_summary
+from bandwise.runs.documents import read_summary
+from bandwise.runs.run import Run
 from bandwise.store.reading.store import Store
 from bandwise.training.start import name_of_first
 
@@ -138,7 +139,7 @@ def _times(run: Run, branches: list[dict[str, Any]]) -> dict[str, float | None]:
     source = run.config.initial_branch
     if source is not None and source not in times and (run.branch_folder(source) / "summary.json").exists():
         summary = read_summary(run.branch_folder(source))
-        times[source] = summary["wall_s"], summary.get("cpu_s")
+        times[source] = summary.wall_s, summary.cpu_s
     walls, cpus = {branch: wall for branch, (wall, _) in times.items()}, [cpu for _, cpu in times.values()]
     before = {branch: run.config.source_of(branch) for branch in walls}
     return {

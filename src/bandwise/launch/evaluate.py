@@ -15,6 +15,7 @@ from bandwise.evaluation.metrics import Metrics, classification_metrics
 from bandwise.files.arrays import read_arrays_meta
 from bandwise.files.atomic import sha256_bytes
 from bandwise.files.documents import read_document, write_document
+from bandwise.files.schema import plain
 from bandwise.fusion.fit_head import TrainedHead
 from bandwise.fusion.leave_one_out import leave_one_out
 from bandwise.fusion.logits import BranchLogits, load_branches
@@ -23,14 +24,12 @@ from bandwise.fusion.saved import HEAD_RULE, head_record, read_fusion, save_fusi
 from bandwise.launch.cost import activation_bytes, branch_cost, total_cost
 from bandwise.launch.head import score_head, train_head
 from bandwise.launch.starts import require_own_starts
+from bandwise.runs.documents import RESULTS_FORMAT, RESULTS_VERSION, read_summary
 from bandwise.runs.provenance import environment
-from bandwise.runs.run import RUN_NAME, Run, read_summary
+from bandwise.runs.run import RUN_NAME, Run
 from bandwise.store.reading.store import Store, open_store
 from bandwise.training.infer import write_branch_logits
 from bandwise.training.testcrops import AUTO, CropsFrom
-
-RESULTS_FORMAT = "bandwise-results"
-RESULTS_VERSION = 1
 
 
 def ensure_logits(
@@ -157,7 +156,7 @@ def evaluate_run(run: Run, *, crops: int = 1, crops_from: CropsFrom = AUTO, with
         "version": RESULTS_VERSION,
         "name": run.config.name,
         "config": to_dict(run.config),
-        "environment": environment(),
+        "environment": plain(environment()),
         "trained_at": read_document(run.path / RUN_NAME)["made_by"]["commit"],
         "data": _data_entry(store),
         "crops": crops,
@@ -196,8 +195,8 @@ def _branch_entry(
         "branch": branch,
         "bands": list(bands),
         "seed": run.config.training.seed,
-        "from_scratch": summary["from_scratch"],
-        "initial_checkpoint": summary.get("initial_checkpoint"),
+        "from_scratch": summary.from_scratch,
+        "initial_checkpoint": plain(summary.initial_checkpoint),
         **_score(reported.logits[index], reported.labels),
         "holdout": _score(holdout.logits[index], holdout.labels),
         "params": cost.params,
@@ -205,8 +204,8 @@ def _branch_entry(
         "macs": cost.macs,
         "gmacs": cost.macs / 1e9,
         "activation_bytes_per_image": activation_bytes(run.config, branch, **size),
-        "wall_s": summary["wall_s"],
-        "cpu_s": summary.get("cpu_s"),
+        "wall_s": summary.wall_s,
+        "cpu_s": summary.cpu_s,
         "epochs": run.config.training.epochs,
         "store_bytes": sum(store.band_bytes(band) for band in bands),
         "energy": float((store.std(bands) ** 2).sum()),

@@ -10,9 +10,10 @@ from bandwise.errors import CorruptionError, IncompatibleError, UsageError
 from bandwise.files.atomic import write_bytes
 from bandwise.files.documents import read_document, write_document, write_rows
 from bandwise.files.locks import folder_lock
-from bandwise.launch.check import METRICS_NAME, SUMMARY_NAME, Findings, finished
+from bandwise.launch.check import METRICS_NAME, Findings, finished
 from bandwise.launch.engines import Task, train_one
 from bandwise.progress import say
+from bandwise.runs.documents import SUMMARY_NAME
 from bandwise.runs.run import RUN_FORMAT, RUN_NAME, RUN_VERSION, Run, open_run
 from bandwise.sources.samples import Source
 from bandwise.store.preview import write_preview

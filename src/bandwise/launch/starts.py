@@ -4,7 +4,8 @@ from collections.abc import Sequence
 
 from bandwise.checkpoints.folder import weights_digest
 from bandwise.errors import IncompatibleError
-from bandwise.runs.run import Run, read_summary
+from bandwise.runs.documents import read_summary
+from bandwise.runs.run import Run
 
 
 def foreign_starts(run: Run, branches: Sequence[int]) -> dict[int, str]:
@@ -20,7 +21,8 @@ def foreign_starts(run: Run, branches: Sequence[int]) -> dict[int, str]:
             continue
         # A node may have sent its logits without its weights.
         has = weights_digest(run.branch_folder(source))
-        started = (read_summary(folder).get("initial_checkpoint") or {}).get("sha256")
+        initial = read_summary(folder).initial_checkpoint
+        started = None if initial is None else initial.sha256
         if has is not None and started != has:
             found[branch] = (
                 f"{folder} started from weights of SHA-256 {str(started)[:16]}..., and branch {source} has "

@@ -22,7 +22,7 @@ def cost_table(views: Sequence[RunView], baseline: RunView | None) -> Table:
         cost = view.results["cost"]
         count = len(view.results["branches"])
         shown = None if view is baseline else reference
-        peaks = [summary["peak_bytes"] for summary in view.summaries.values() if "peak_bytes" in summary]
+        peaks = [summary.peak_bytes for summary in view.summaries.values()]
         peak = amount(max(peaks), "B") if peaks else "–"
         if count > 1:
             rows.append((f"{view.name}, largest of {count} branches", *_cells(cost, _ONE, shown), peak))

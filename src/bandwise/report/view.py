@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 from bandwise.config import FusionRule, RunConfig
 from bandwise.errors import BandwiseError, CorruptionError
 from bandwise.files.documents import read_document, read_rows
-from bandwise.runs.run import LogitsFile, Run, open_run, read_logits, read_summary
+from bandwise.runs.documents import Summary, read_summary
+from bandwise.runs.run import LogitsFile, Run, open_run, read_logits
 
 _RULE_ORDER = typing.get_args(FusionRule)
 _NEEDED = ("name", "data", "crops", "n_eval", "n_total", "chance", "branches", "fused", "fusion", "rules", "reference")
@@ -58,7 +59,7 @@ class RunView:
     """The results of ten crops, where they were asked for."""
     curves: dict[int, list[dict[str, Any]]] = field(default_factory=dict)
     """Branch to the rows of its metrics.jsonl, one for each epoch."""
-    summaries: dict[int, dict[str, Any]] = field(default_factory=dict)
+    summaries: dict[int, Summary] = field(default_factory=dict)
     """Branch to its summary.json."""
     answers: Answers | None = None
     problems: tuple[str, ...] = ()
@@ -160,7 +161,7 @@ def _scored(path: Path) -> dict[str, Any]:
     return content
 
 
-def _curve(path: Path, summary: dict[str, Any] | None) -> list[dict[str, Any]]:
+def _curve(path: Path, summary: Summary | None) -> list[dict[str, Any]]:
     """Read the rows of the finished epochs.
 
     Raises:
@@ -173,8 +174,8 @@ def _curve(path: Path, summary: dict[str, Any] | None) -> list[dict[str, Any]]:
         ]
     except (KeyError, TypeError, ValueError) as error:
         raise CorruptionError(f"{path} does not hold the rows of epochs: {error!r}") from error
-    if summary is not None and len(rows) < summary["epochs"]:
-        raise CorruptionError(f"{path} has {len(rows)} rows; the branch was trained for {summary['epochs']} epochs")
+    if summary is not None and len(rows) < summary.epochs:
+        raise CorruptionError(f"{path} has {len(rows)} rows; the branch was trained for {summary.epochs} epochs")
     return rows
 
 

@@ -4,26 +4,45 @@ import importlib.metadata
 import os
 import platform
 import subprocess
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from bandwise.version import __version__
 
 _PACKAGES = ("torch", "timm", "lightning-fabric", "torchmetrics", "numpy", "pyarrow", "pillow", "safetensors")
 
 
-def environment() -> dict[str, Any]:
-    """Say what a number was made with: versions of the libraries, the machine, and the commit of our source."""
-    return {
-        "versions": {"bandwise": __version__, "python": platform.python_version(), **_installed(_PACKAGES)},
-        "hardware": {
-            "machine": platform.machine(),
-            "processor": _processor(),
-            "cores": len(os.sched_getaffinity(0)),
-            "accelerator": _accelerator(),
-        },
-        "commit": _commit(),
-    }
+@dataclass(frozen=True, kw_only=True)
+class Hardware:
+    """The machine that a number was made on."""
+
+    machine: str
+    processor: str
+    cores: int
+    accelerator: str | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Environment:
+    """What a number was made with: versions of the libraries, the machine, and the commit of our source."""
+
+    versions: dict[str, str]
+    hardware: Hardware
+    commit: str | None
+
+
+def environment() -> Environment:
+    """Return what a number that is made here and now is made with."""
+    return Environment(
+        versions={"bandwise": __version__, "python": platform.python_version(), **_installed(_PACKAGES)},
+        hardware=Hardware(
+            machine=platform.machine(),
+            processor=_processor(),
+            cores=len(os.sched_getaffinity(0)),
+            accelerator=_accelerator(),
+        ),
+        commit=_commit(),
+    )
 
 
 def _installed(packages: tuple[str, ...]) -> dict[str, str]:

@@ -16,7 +16,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -27,6 +26,7 @@ from bandwise.files import atomic
 from bandwise.files.arrays import read_arrays, write_arrays
 from bandwise.files.documents import read_document
 from bandwise.files.exclusive import create_document
+from bandwise.files.schema import plain
 from bandwise.progress import say
 from bandwise.runs.places import HINT as PLACES_HINT
 from bandwise.runs.places import with_places_of
@@ -117,7 +117,7 @@ def create_run(path: Path, config: RunConfig, store_path: Path | None = None) ->
         "version": RUN_VERSION,
         "config": to_dict(config),
         "store": None if store_path is None else os.fspath(store_path.resolve()),
-        "made_by": environment(),
+        "made_by": plain(environment()),
     }
     if not create_document(marker, content):
         # Another process has begun a run here since the look; it may be of another configuration.
@@ -205,20 +205,6 @@ def open_run(path: Path) -> Run:
     if not (store is None or isinstance(store, str)):
         raise CorruptionError(f"{marker} is damaged: the store is {store!r}, which is no path")
     return Run(path=path, config=config, store_path=path / "store" if store is None else Path(store))
-
-
-def read_summary(folder: Path) -> dict[str, Any]:
-    """Read the `summary.json` that a finished branch leaves in its folder.
-
-    Raises:
-        CorruptionError: it is missing or damaged.
-    """
-    path = folder / "summary.json"
-    content = read_document(path)
-    kinds = {"branch": int, "bands": list, "epochs": int, "wall_s": float}
-    if any(not isinstance(content.get(key), kinds[key]) for key in kinds):
-        raise CorruptionError(f"{path} is not the summary of a branch; remove it and run `bandwise train` again")
-    return content
 
 
 @dataclass(frozen=True, slots=True)

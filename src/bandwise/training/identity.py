@@ -53,7 +53,7 @@ def describe_store(store: Store, bands: tuple[int, ...]) -> dict[str, Any]:
 
 def describe_environment(config: RunConfig, device: torch.device) -> dict[str, Any]:
     """Return what the bits of a result depend on beside the configuration."""
-    return {"threads": config.training.threads, "device": device.type, "versions": environment()["versions"]}
+    return {"threads": config.training.threads, "device": device.type, "versions": environment().versions}
 
 
 def inexact(saved: dict[str, Any], now: dict[str, Any]) -> list[str]:

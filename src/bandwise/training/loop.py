@@ -18,8 +18,8 @@ from bandwise.checkpoints.folder import Checkpoint, save_checkpoint
 from bandwise.config import RunConfig
 from bandwise.errors import BandwiseError, NoSpaceError, Preempted
 from bandwise.evaluation.metrics import classification_metrics
-from bandwise.files.documents import write_document
 from bandwise.progress import Advance, progress, say
+from bandwise.runs.documents import SUMMARY_NAME, Summary, write_summary
 from bandwise.store.reading.loader import Batch, BatchStream
 from bandwise.store.reading.store import Store
 from bandwise.training.feed import open_feed
@@ -30,8 +30,6 @@ from bandwise.training.position import Position
 from bandwise.training.preflight import check_network
 from bandwise.training.seeds import seed_for
 from bandwise.training.views import Views
-
-SUMMARY_NAME = "summary.json"
 
 _MAX_BAD_LOSSES = 3
 _MAX_FULL_DISKS = 3
@@ -281,5 +279,5 @@ class BranchLoop:
             "initial_checkpoint": self._description["initial_checkpoint"],
             "versions": self._description["environment"]["versions"],
         }
-        write_document(self._folder / SUMMARY_NAME, summary)
+        write_summary(self._folder, Summary.parse(summary, SUMMARY_NAME))
         return summary

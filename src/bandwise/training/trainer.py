@@ -14,7 +14,7 @@ from bandwise.files.atomic import remove_temporaries, require_writable
 from bandwise.files.locks import folder_lock
 from bandwise.memory import keep_freed_memory
 from bandwise.progress import say
-from bandwise.runs.run import read_summary
+from bandwise.runs.documents import SUMMARY_NAME, read_summary
 from bandwise.signals import stop_requested
 from bandwise.store.compatibility import require_same_split
 from bandwise.store.layout import format_bands
@@ -30,7 +30,7 @@ from bandwise.training.identity import (
     require_same_branch,
     require_same_store,
 )
-from bandwise.training.loop import SUMMARY_NAME, BranchLoop
+from bandwise.training.loop import BranchLoop
 from bandwise.training.preflight import check_store
 from bandwise.training.start import InitialCheckpoint, find_initial, load_initial, require_same_start
 from bandwise.training.warmstart import InitialBranch, find_branch, known_start, load_from_branch
@@ -149,6 +149,6 @@ def _finished(folder: Path, checkpoint: Checkpoint) -> dict[str, Any] | None:
     if not path.exists():
         return None
     if checkpoint.state["position"]["step"] == checkpoint.state["total_steps"]:
-        return read_summary(folder)
+        return read_summary(folder).to_dict()
     path.unlink()
     return None

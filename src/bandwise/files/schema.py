@@ -1,0 +1,85 @@
+"""Typed documents: a frozen dataclass from a JSON object, every field checked once, and back again.
+
+A field that may be None may be missing, as in files of earlier versions; one with the default None is left out of the
+file where it is None. Keys that no field is named after are passed over.
+"""
+
+import dataclasses
+import reprlib
+import types
+import typing
+from typing import Any, TypeVar
+
+from bandwise.errors import CorruptionError
+
+_KINDS = {int: "a whole number", float: "a number", str: "a text", bool: "true or false", dict: "an object"}
+
+Document = TypeVar("Document")
+
+
+def parse(kind: type[Document], content: Any, what: object) -> Document:
+    """Read a dataclass of `int`, `float`, `str`, `bool`, `None`, `tuple[X, ...]`, `dict[str, X]` and such dataclasses.
+
+    Of several dataclasses joined by `|`, the first whose keys without a default are all there is read.
+
+    Args:
+        kind: the dataclass.
+        content: what `json.loads` returned.
+        what: where it comes from, for messages.
+
+    Raises:
+        CorruptionError: a key is missing, or a value has another type; the message names `what` and the key.
+    """
+    return _read(kind, content, what, "")
+
+
+def plain(value: Any) -> Any:
+    """Return a document as plain dictionaries and lists, ready for JSON."""
+    if dataclasses.is_dataclass(value):
+        fields = [(field, getattr(value, field.name)) for field in dataclasses.fields(value)]
+        return {field.name: plain(own) for field, own in fields if not (own is None and field.default is None)}
+    if isinstance(value, dict):
+        return {key: plain(entry) for key, entry in value.items()}
+    return [plain(entry) for entry in value] if isinstance(value, list | tuple) else value
+
+
+def _read(kind: Any, value: Any, what: object, key: str) -> Any:
+    origin, arguments = typing.get_origin(kind), typing.get_args(kind)
+    if kind is Any:
+        return value
+    if dataclasses.is_dataclass(kind):
+        return _read_object(kind, value, what, key)
+    if origin in (typing.Union, types.UnionType):
+        if value is None and types.NoneType in arguments:
+            return None
+        options = [option for option in arguments if option is not types.NoneType]
+        return _read(next((option for option in options if _complete(option, value)), options[0]), value, what, key)
+    if origin is tuple and isinstance(value, list):
+        return tuple(_read(arguments[0], entry, what, f"{key}.{place}") for place, entry in enumerate(value))
+    if origin is dict and isinstance(value, dict):
+        return {name: _read(arguments[1], entry, what, f"{key}.{name}") for name, entry in value.items()}
+    if type(value) is kind or (kind is float and type(value) is int):
+        return value
+    wanted = "a list" if origin is tuple else _KINDS[origin or kind]
+    raise CorruptionError(f"{what} is damaged: {key} is {reprlib.repr(value)}; it must be {wanted}")
+
+
+def _read_object(kind: Any, content: Any, what: object, key: str) -> Any:
+    if not isinstance(content, dict):
+        raise CorruptionError(f"{what} is damaged: {key or 'its content'} is no object with keys")
+    before = f"{key}." if key else ""
+    if missing := _missing(kind, content):
+        raise CorruptionError(f"{what} lacks {', '.join(before + name for name in missing)}")
+    hints = typing.get_type_hints(kind)
+    return kind(**{name: _read(hint, content.get(name), what, before + name) for name, hint in hints.items()})
+
+
+def _missing(kind: Any, content: dict[str, Any]) -> list[str]:
+    hints = typing.get_type_hints(kind)
+    return [name for name, hint in hints.items() if name not in content and types.NoneType not in typing.get_args(hint)]
+
+
+def _complete(kind: Any, content: Any) -> bool:
+    if not (dataclasses.is_dataclass(kind) and isinstance(content, dict)):
+        return False
+    return all(field.name in content or field.default is None for field in dataclasses.fields(kind))
