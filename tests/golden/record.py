@@ -1,0 +1,207 @@
+"""Records what users see of Bandwise as digests, and compares: `python tests/golden/record.py [--check | --write]`.
+
+Run it before and after a change that must alter nothing. Only the command line and the public names of the package are
+used, so the same script serves any layout of the source. Digests hold for the versions and the kind of processor that
+`digests.json` names; on another machine compare two sources with `--base-src OTHER/src`.
+"""
+
+import argparse
+import fnmatch
+import importlib.metadata
+import json
+import os
+import platform
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+DIGESTS = Path(__file__).with_name("digests.json")
+_PACKAGES = ("torch", "timm", "lightning-fabric", "torchmetrics", "numpy", "pyarrow", "pillow", "safetensors")
+_PACKAGES += ("tyro", "rich", "jinja2", "matplotlib", "numba", "scipy", "pyyaml")
+
+Digests = dict[str, dict[str, str]]
+"""Case to piece to SHA-256."""
+
+
+def environment() -> dict[str, str]:
+    """Say what the digests depend on beside the source."""
+    import torch
+
+    found = {"python": platform.python_version(), "machine": platform.machine()}
+    found["vectors"] = torch.backends.cpu.get_cpu_capability()
+    for name in _PACKAGES:
+        try:
+            found[name] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            found[name] = "absent"
+    return found
+
+
+def other_environment(made_with: dict[str, str]) -> list[str]:
+    """List what is here otherwise than where digests were made."""
+    here = environment()
+    return [f"{key} {made_with.get(key)} -> {value}" for key, value in here.items() if value != made_with.get(key)]
+
+
+def recorded() -> tuple[dict[str, str], Digests]:
+    """Read `digests.json`: the environment, and the digests of every piece of every case."""
+    content = json.loads(DIGESTS.read_text())
+    return content["environment"], content["cases"]
+
+
+def record(
+    names: list[str],
+    scratch: Path,
+    source: Path,
+    *,
+    keep: Path | None = None,
+    old: Path | None = None,
+    tell: bool = True,
+) -> Digests:
+    """Run cases with all that they need.
+
+    Args:
+        names: the cases.
+        scratch: an empty folder to work in.
+        source: the folder that holds the package.
+        keep: where to write the normalised pieces.
+        old: the scratch folder of an earlier record, for the cases `kept/...`.
+        tell: whether to print a line a case.
+
+    Returns:
+        The digests of the pieces of each case.
+    """
+    from tests.golden.normal import sha256
+    from tests.golden.work import Work, wanted, working_in
+
+    found: Digests = {}
+    work = Work(scratch.resolve(), source.resolve(), (old or scratch).resolve() / "work")
+    with working_in(work.scratch / "work"):
+        for name in wanted(names):
+            started = time.monotonic()
+            pieces = work.run(name)
+            found[name] = {piece: sha256(content) for piece, content in sorted(pieces.items())}
+            if keep is not None:
+                for piece, content in pieces.items():
+                    path = keep / name / _file_name(piece)
+                    path.parent.mkdir(parents=True, exist_ok=True)
+                    path.write_bytes(content)
+            if tell:
+                print(f"{name}: {len(pieces)} pieces, {time.monotonic() - started:.1f} s", flush=True)
+    return found
+
+
+def _file_name(piece: str) -> str:
+    """Return the name of a piece as that of a file, with a part of its digest where it is long."""
+    from tests.golden.normal import sha256
+
+    name = piece.replace("/", "__")
+    return name if len(name.encode()) < 200 else f"{name[:150]} {sha256(name.encode())[:8]}"
+
+
+def differences(before: Digests, after: Digests) -> dict[str, list[str]]:
+    """Return the pieces that differ by case, those of one side only too."""
+    result = {}
+    for name in sorted(before.keys() | after.keys()):
+        old, new = before.get(name, {}), after.get(name, {})
+        lines = [f"only before: {piece}" for piece in sorted(old.keys() - new.keys())]
+        lines += [f"only now: {piece}" for piece in sorted(new.keys() - old.keys())]
+        lines += [f"different: {piece}" for piece in sorted(old.keys() & new.keys()) if old[piece] != new[piece]]
+        if lines:
+            result[name] = lines
+    return result
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    what = parser.add_mutually_exclusive_group()
+    what.add_argument("--check", action="store_true", help="compare with digests.json (what is done when left out)")
+    what.add_argument("--write", action="store_true", help="write digests.json; with --only, these cases of it")
+    what.add_argument("--list", action="store_true", help="name the cases")
+    parser.add_argument("--only", action="append", default=[], metavar="PATTERN", help="cases, such as 'stores/*'")
+    parser.add_argument("--scratch", type=Path, help="an empty folder to work in; it stays. A temporary one without")
+    parser.add_argument("--keep", type=Path, help="write the normalised pieces here; compare two with `diff -r`")
+    parser.add_argument("--src", type=Path, default=ROOT / "src", help="source to record, this repository's by default")
+    parser.add_argument("--base-src", type=Path, help="compare with what this source gives, instead of digests.json")
+    parser.add_argument("--old", type=Path, help="scratch folder of another record, whose stores and runs are read")
+    parser.add_argument("--out", type=Path, help="write the digests to this file, and compare with nothing")
+    return parser.parse_args()
+
+
+def main() -> int:
+    """Record, then write or compare; return 1 where something differs."""
+    options = _arguments()
+    source = options.src.resolve()
+    sys.path[:0] = [str(source), str(ROOT)]
+    os.environ["PYTHONPATH"] = str(source)
+    from tests.golden.work import CASES, wanted
+
+    import bandwise
+
+    assert Path(bandwise.__file__).is_relative_to(source), f"{bandwise.__file__} is not of {source}"
+    register()
+    names = [name for name in CASES if not options.only or any(fnmatch.fnmatch(name, p) for p in options.only)]
+    if options.list:
+        print("\n".join(names))
+        return 0
+    with tempfile.TemporaryDirectory(prefix="golden-") as temporary:
+        scratch = (options.scratch or Path(temporary) / "now").resolve()
+        if (scratch / "work").exists():
+            sys.exit(f"{scratch} is in use; name an empty folder")
+        base = None
+        if options.base_src is not None:
+            base = _of_other(
+                options,
+                Path(temporary) / "base",
+                options.keep and options.keep.with_name(f"{options.keep.name}-before"),
+            )
+        found = record(names, scratch, source, keep=options.keep, old=options.old)
+    if options.out is not None:
+        options.out.write_text(json.dumps(found))
+        return 0
+    if options.write:
+        _write(found, complete=not options.only)
+        return 0
+    if base is None:
+        made_with, base = recorded()
+        if other := other_environment(made_with):
+            print(f"NOTE: digests.json is of another environment ({', '.join(other)}); use --base-src here")
+    needed = wanted(names)
+    return _tell({name: base[name] for name in needed if name in base}, found)
+
+
+def register() -> None:
+    """Import the modules that register cases."""
+    from tests.golden import public, stores, texts, trainings  # noqa: F401
+
+
+def _of_other(options: argparse.Namespace, scratch: Path, keep: Path | None) -> Digests:
+    out = scratch.with_suffix(".json")
+    command = [sys.executable, __file__, "--src", str(options.base_src), "--scratch", str(scratch), "--out", str(out)]
+    command += [f"--only={pattern}" for pattern in options.only] + ([] if keep is None else ["--keep", str(keep)])
+    subprocess.run(command, check=True)
+    return json.loads(out.read_text())
+
+
+def _write(found: Digests, *, complete: bool) -> None:
+    cases = {} if complete else recorded()[1]
+    content = {"environment": environment(), "cases": dict(sorted({**cases, **found}.items()))}
+    DIGESTS.write_text(json.dumps(content, indent=1) + "\n")
+    print(f"wrote {sum(map(len, found.values()))} digests of {len(found)} cases to {DIGESTS}")
+
+
+def _tell(base: Digests, found: Digests) -> int:
+    different = differences(base, found)
+    for name in sorted(base.keys() | found.keys()):
+        print(f"DIFFERENT {name}" if name in different else f"equal     {name}")
+        for line in different.get(name, ()):
+            print(f"            {line}")
+    print(f"{len(found)} cases, {sum(map(len, found.values()))} pieces: {len(different)} cases differ")
+    return 1 if different else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
