@@ -11,7 +11,7 @@ from PIL import Image
 from bandwise.config import DataConfig
 from bandwise.errors import UsageError
 from bandwise.sources.decoding.decode import decode, to_canvas
-from bandwise.sources.folders.folder import FolderSource
+from bandwise.sources.folders.folder import FolderSource, open_folder
 from bandwise.sources.resolve import open_source
 
 _MAX_PIXELS = 50_000_000
@@ -83,7 +83,7 @@ def as_folder(pictures: Sequence[Photograph], root: Path) -> FolderSource:
         folder = root / "train" / f"class{place % _CLASSES}"
         folder.mkdir(parents=True, exist_ok=True)
         (folder / f"{place:05d}.jpg").write_bytes(_told_apart(picture.content, place))
-    return FolderSource(root)
+    return open_folder(root)
 
 
 def _told_apart(content: bytes, number: int) -> bytes:

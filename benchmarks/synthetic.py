@@ -8,10 +8,10 @@ from typing import Any, Literal
 import numpy as np
 import pyarrow as pa
 
-from bandwise.sources.archives.pictureindex import IndexBuilder, load_index
-from bandwise.sources.listing import Listing
-from bandwise.sources.names import Names
-from bandwise.sources.pieces import pieces
+from bandwise.sources.archives.index import IndexBuilder, load_index
+from bandwise.sources.archives.index import write_index as write_picture_index
+from bandwise.sources.columns import Names, pieces
+from bandwise.sources.source import Listing
 
 SIDE = 8
 _PATTERN = b"train/n00000000/n00000000_0000000.JPEG"
@@ -24,6 +24,11 @@ class SyntheticSource:
 
     index: Path
     class_count: int
+
+    @property
+    def root(self) -> Path:
+        """The index is all that it reads."""
+        return self.index
 
     @property
     def name(self) -> str:
@@ -62,9 +67,7 @@ def write_index(path: Path, count: int, classes: int) -> None:
         numbers = np.arange(here.start, here.stop)
         labels = numbers * classes // count
         builder.add(_names(numbers, labels), label=labels, offset=numbers, size=SIDE * SIDE * 3)
-    batch = builder.batch({})
-    with pa.OSFile(str(path), "wb") as stream, pa.ipc.new_file(stream, batch.schema) as writer:
-        writer.write_batch(batch)
+    write_picture_index(path, builder.batch({}))
 
 
 def _names(numbers: np.ndarray, labels: np.ndarray) -> Names:

@@ -16,7 +16,7 @@ import torch
 from PIL import Image
 
 from bandwise.config import AugmentConfig, NetworkConfig, RunConfig, SplitConfig, TrainingConfig
-from bandwise.sources.folders.folder import FolderSource
+from bandwise.sources.folders.folder import FolderSource, open_folder
 from bandwise.store.reading.store import open_store
 from bandwise.store.writing.split import split_dataset
 from bandwise.training.feed import open_feed
@@ -196,4 +196,4 @@ def _pictures(root: Path, size: Size) -> FolderSource:
         folder.mkdir(parents=True, exist_ok=True)
         small = Image.fromarray(random.integers(0, 256, (8, 8, 3), dtype=np.uint8))
         small.resize((size.canvas, size.canvas)).save(folder / f"{number:05d}.jpg", quality=80)
-    return FolderSource(root)
+    return open_folder(root)

@@ -120,8 +120,8 @@ def pickled_cifar(bench: Bench) -> Sequence[str | Path]:
     place.mkdir(parents=True)
     content = tar_of({"cifar-10-batches-py/data_batch_1": pickle.dumps(Canary(bench.path / "fired"))})
     (place / "cifar-10-binary.tar.gz").write_bytes(gzip.compress(content))
-    real = fetch._with_hand
-    bench.patch.setattr(fetch, "_with_hand", lambda *given: list(real(*given))[:1])
+    real = fetch._placed_by_hand_first
+    bench.patch.setattr(fetch, "_placed_by_hand_first", lambda *given: list(real(*given))[:1])
     return from_place(bench, Path("cifar10"))
 
 

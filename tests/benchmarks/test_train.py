@@ -11,7 +11,7 @@ from benchmarks.timing import Race
 from benchmarks.trainpeers import memory_of
 
 from bandwise.config import RunConfig
-from bandwise.sources.folders.folder import FolderSource
+from bandwise.sources.folders.folder import open_folder
 from bandwise.store.reading.loader import BatchStream
 from bandwise.store.reading.store import open_store
 
@@ -37,7 +37,7 @@ def test_every_promise_has_a_figure(measured):
 def test_the_peers_see_the_normalised_band(measured):
     """The batches of the bare loop against those of the store, normalised by hand."""
     scratch = measured[0]
-    config = train._prepared(FolderSource(scratch / "pictures"), train._LEAST, 2, scratch / "again")[0]
+    config = train._prepared(open_folder(scratch / "pictures"), train._LEAST, 2, scratch / "again")[0]
     store = open_store(scratch / "store-2")
     memory = memory_of(config, scratch / "store-2")
     first = next(BatchStream(store, (0,), "train", 4).batches())
@@ -95,7 +95,7 @@ def test_the_rate_is_one_over_the_time():
 def test_peers_choose_their_own_algorithms_and_go_on_for_ever(measured):
     """The deterministic algorithms of our loop are switched off for them, and on again."""
     scratch = measured[0]
-    config = train._prepared(FolderSource(scratch / "pictures"), train._LEAST, 2, scratch / "again")[0]
+    config = train._prepared(open_folder(scratch / "pictures"), train._LEAST, 2, scratch / "again")[0]
     batches, seen = [(torch.zeros(1), torch.zeros(1))] * 2, []
     step = trainpeers._endless(batches, lambda *_: seen.append(torch.are_deterministic_algorithms_enabled()))
     before = torch.are_deterministic_algorithms_enabled()

@@ -26,11 +26,10 @@ from bandwise.errors import BandwiseError
 from bandwise.files.atomic import json_bytes, read_json
 from bandwise.files.documents import seal
 from bandwise.runs.run import LogitsFile, read_logits, write_logits
-from bandwise.sources.archives.archivefile import memory_region
-from bandwise.sources.archives.matfile import read_structs
-from bandwise.sources.archives.tarheader import BadHeader, parse_header, parse_pax
-from bandwise.sources.archives.tarindex import members
+from bandwise.sources.archives.devkit import read_synsets
+from bandwise.sources.archives.tar import members
 from bandwise.sources.decoding.decode import BadImage, decode
+from bandwise.sources.reading import memory_region
 from bandwise.store.reading.store import open_store
 from bandwise.store.verify import verify_store
 
@@ -174,8 +173,10 @@ def _mat() -> bytes:
         head = element(6, struct.pack("<II", kind, 0)) + element(5, struct.pack("<ii", 1, 1)) + element(1, name)
         return element(14, head + content)
 
-    values = matrix(6, b"", element(9, struct.pack("<d", 7))) + matrix(4, b"", element(4, "ab".encode("utf-16-le")))
-    body = element(5, struct.pack("<i", 8)) + element(1, b"number\0\0" + b"word\0\0\0\0") + values
+    number = matrix(6, b"", element(9, struct.pack("<d", 7)))
+    text = matrix(4, b"", element(4, "ab".encode("utf-16-le")))
+    fields = [name.encode().ljust(16, b"\0") for name in ("ILSVRC2012_ID", "WNID", "words", "num_children")]
+    body = element(5, struct.pack("<i", 16)) + element(1, b"".join(fields)) + number + text + text + number
     plain = matrix(2, b"synsets", body)
     packed = zlib.compress(plain)
     return b"MATLAB 5.0".ljust(124) + b"\x00\x01IM" + struct.pack("<II", 15, len(packed)) + packed
@@ -207,10 +208,6 @@ def _config(path: Path) -> RunConfig:
 def _notation(content: bytes) -> object:
     text = content.decode("latin-1")
     return parse_branches(text, (0, 1, 2), 36) if ";" in text or text == "each" else parse_bands(text, 36)
-
-
-def _header(content: bytes) -> object:
-    return parse_header(content[:512].ljust(512, b"\0")), parse_pax(content[512:])
 
 
 def make_targets(folder: Path) -> dict[str, Callable[[], Target]]:
@@ -261,9 +258,6 @@ def make_targets(folder: Path) -> dict[str, Callable[[], Target]]:
         "weights": weights,
         "logits": logits,
         "tars": tar,
-        "tar headers": lambda: Target(_header, (BadHeader,), (_tar()[:512] + b"11 path=ab\n", _tar()[:512])),
-        "MATLAB files": lambda: Target(
-            lambda content: read_structs(content, "synsets", ("number", "word")), (ValueError,), (_mat(), _mat_plain())
-        ),
+        "MATLAB files": lambda: Target(read_synsets, (ValueError,), (_mat(), _mat_plain())),
         "pictures": lambda: Target(_decode, (BadImage,), _pictures()),
     }

@@ -15,7 +15,7 @@ from bandwise.config import FusionConfig, NetworkConfig, RunConfig, SplitConfig
 from bandwise.launch.evaluate import ensure_logits, evaluate_run, fuse_run
 from bandwise.runs import provenance
 from bandwise.runs.run import Run, create_run, open_run
-from bandwise.sources.folders.folder import FolderSource
+from bandwise.sources.folders.folder import open_folder
 from bandwise.store.writing.split import split_dataset
 from bandwise.training.trainer import train_branch
 
@@ -55,7 +55,7 @@ def split_small(out: Path) -> None:
 def make_run(root: Path) -> Path:
     """Split, train, fuse and evaluate two branches of a tiny run below `root`; return the run folder."""
     pictures = make_folder(root / "pictures", classes=3, train=15, val=3, side=24)
-    split_dataset(FolderSource(pictures), RUN.split, root / "run" / "store")
+    split_dataset(open_folder(pictures), RUN.split, root / "run" / "store")
     run = create_run(root / "run", RUN)
     for branch in range(len(run.groups)):
         train_branch(RUN, run.store_path, run.branch_folder(branch), branch)

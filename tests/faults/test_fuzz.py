@@ -15,7 +15,6 @@ NAMES = (
     "weights",
     "logits",
     "tars",
-    "tar headers",
     "MATLAB files",
     "pictures",
 )

@@ -9,7 +9,7 @@ from bandwise.config import AugmentConfig, NetworkConfig, RunConfig, SplitConfig
 from bandwise.launch.engines import train_branches
 from bandwise.launch.evaluate import evaluate_run, fuse_run
 from bandwise.runs.run import create_run
-from bandwise.sources.folders.folder import FolderSource
+from bandwise.sources.folders.folder import open_folder
 from bandwise.store.preview import write_preview
 from bandwise.store.writing.split import split_dataset
 
@@ -31,7 +31,7 @@ def pictures(tmp_path_factory) -> Path:
 def finished(tmp_path_factory, pictures) -> Path:
     """The run folder; do not change it."""
     path = tmp_path_factory.mktemp("launch") / "run"
-    source = FolderSource(pictures)
+    source = open_folder(pictures)
     split_dataset(source, CONFIG.split, path / "store")
     run = create_run(path, CONFIG)
     train_branches(run)

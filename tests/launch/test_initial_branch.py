@@ -18,7 +18,7 @@ from bandwise.launch.engines import BranchesFailed, train_branches
 from bandwise.launch.evaluate import evaluate_run, fuse_run
 from bandwise.runs.documents import InitialWeights, read_summary
 from bandwise.runs.run import create_run, open_run
-from bandwise.sources.folders.folder import FolderSource
+from bandwise.sources.folders.folder import open_folder
 from bandwise.store.writing.split import split_dataset
 
 WARM = replace(CONFIG, branches="0;0,3;3", initial_branch=1)
@@ -27,7 +27,7 @@ WARM = replace(CONFIG, branches="0;0,3;3", initial_branch=1)
 @pytest.fixture(scope="module")
 def store(tmp_path_factory, pictures):
     path = tmp_path_factory.mktemp("warm") / "store"
-    split_dataset(FolderSource(pictures), WARM.split, path)
+    split_dataset(open_folder(pictures), WARM.split, path)
     return path
 
 
@@ -170,7 +170,7 @@ def test_the_time_with_a_machine_for_every_branch_is_that_of_two_trainings(in_tu
 def test_a_machine_with_its_own_bands_trains_its_branch_under_its_own_number(in_turn, pictures, tmp_path):
     """As the guide has it: the store holds one band, the branch that it starts from is a copied folder."""
     only = replace(WARM.split, bands="3")
-    split_dataset(FolderSource(pictures), only, tmp_path / "store")
+    split_dataset(open_folder(pictures), only, tmp_path / "store")
     (tmp_path / "run").mkdir()
     shutil.copytree(in_turn.branch_folder(1), tmp_path / "run" / "branch-01")
     config = tmp_path / "mine.json"

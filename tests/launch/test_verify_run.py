@@ -18,7 +18,7 @@ from bandwise.launch.engines import train_branches
 from bandwise.launch.evaluate import evaluate_run, fuse_run
 from bandwise.launch.verify import verify_run
 from bandwise.runs.run import open_run
-from bandwise.sources.folders.folder import FolderSource
+from bandwise.sources.folders.folder import open_folder
 
 FREE = ("report.html", "timing.jsonl")
 """Nobody relies on them: the one is rendered again, the other is a log."""
@@ -169,7 +169,7 @@ def test_what_can_be_computed_again_comes_back(run, finished, pictures, name):
     flip(run / name, 60)
     with pytest.raises(CorruptionError, match=name.split("/")[-1]):
         verify_run(run)
-    report = verify_run(run, repair=True, source=FolderSource(pictures))
+    report = verify_run(run, repair=True, source=open_folder(pictures))
     assert any(Path(name).name in done for done in report["repaired"])
     after = tree(run)
     # Only wall time and peak memory, which the summary holds, differ from call to call.

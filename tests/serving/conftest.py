@@ -13,7 +13,7 @@ from bandwise.fusion.logits import load_branches
 from bandwise.fusion.rules import fit
 from bandwise.runs.run import create_run
 from bandwise.serving.ensemble import SpectralEnsemble
-from bandwise.sources.folders.folder import FolderSource
+from bandwise.sources.folders.folder import open_folder
 from bandwise.store.writing.split import split_dataset
 from bandwise.training.infer import write_branch_logits
 from bandwise.training.trainer import train_branch
@@ -32,7 +32,7 @@ CONFIG = RunConfig(
 def make_run(root: Path, config: RunConfig) -> Path:
     """Split, train, predict and fuse below `root`; the pictures are in `root/pictures`."""
     pictures = make_folder(root / "pictures", classes=3, train=12, val=4, side=37)
-    split_dataset(FolderSource(pictures), config.split, root / "run" / "store")
+    split_dataset(open_folder(pictures), config.split, root / "run" / "store")
     run = create_run(root / "run", config)
     branches = range(len(run.groups))
     for branch in branches:

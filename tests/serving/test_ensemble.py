@@ -17,7 +17,7 @@ from bandwise.fusion.combination import Fusion
 from bandwise.runs.run import open_run, read_logits
 from bandwise.serving.ensemble import SpectralEnsemble
 from bandwise.sources.decoding.decode import load_canvas
-from bandwise.sources.folders.folder import FolderSource
+from bandwise.sources.folders.folder import open_folder
 from bandwise.store.reading.loader import BatchStream
 from bandwise.store.reading.store import open_store
 
@@ -25,7 +25,7 @@ from bandwise.store.reading.store import open_store
 def canvases(run_path, split="val"):
     """The pictures of the reported set as (N, 3, canvas, canvas), in the order of the sample list."""
     config = open_run(run_path).config.split
-    source = FolderSource(run_path.parent / "pictures")
+    source = open_folder(run_path.parent / "pictures")
     paths = sorted(entry.path for entry in source.entries() if entry.split == split)
     pictures = np.stack([load_canvas(source, path, config)[0] for path in paths])
     return torch.from_numpy(pictures).permute(0, 3, 1, 2)

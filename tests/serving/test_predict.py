@@ -16,7 +16,7 @@ from bandwise.serving import predict
 from bandwise.serving.predict import ClassScore, Prediction, predict_paths
 from bandwise.serving.table import safe_cell, write_csv
 from bandwise.sources.decoding.decode import load_canvas
-from bandwise.sources.folders.folder import FolderSource
+from bandwise.sources.folders.folder import open_folder
 
 PICTURE = b"class-1/000.png"
 
@@ -129,7 +129,7 @@ def test_pixels_are_those_that_training_saw(ensemble, tmp_path, monkeypatch, cha
     monkeypatch.setattr(ensemble, "forward", remember)
     monkeypatch.setattr(ensemble, "split_config", config)
     rows = list(predict_paths(ensemble, [folder]))
-    source = FolderSource(tmp_path)
+    source = open_folder(tmp_path)
     expected = [load_canvas(source, f"train/cat/{name}".encode(), config) for name in ("a.png", "b.jpg")]
     assert np.array_equal(seen[0].permute(0, 2, 3, 1).numpy(), [pixels for pixels, _ in expected])
     assert [row.notes for row in rows] == [notes for _, notes in expected]

@@ -12,7 +12,7 @@ from PIL import Image
 from tests.pictures import make_picture
 
 from bandwise.config import SplitConfig
-from bandwise.sources.folders.folder import FolderSource
+from bandwise.sources.folders.folder import open_folder
 from bandwise.store.reading.store import open_store
 from bandwise.store.writing.split import split_dataset
 
@@ -148,4 +148,4 @@ def records(store, split_name: str) -> list[tuple[int, bytes]]:
 
 def folder_store(root: Path, out: Path):
     """Split the same pictures as an ImageFolder."""
-    return split(FolderSource(root), out)
+    return split(open_folder(root), out)

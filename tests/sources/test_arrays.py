@@ -79,7 +79,7 @@ def test_sources_are_small_and_travel(cifar, idx):
     for source in (CifarSource(cifar[0], "cifar10", CLASSES), IdxSource(idx[0], "mnist", CLASSES)):
         assert pickle.loads(pickle.dumps(source)) == source
         assert len(pickle.dumps(source)) < 1000
-        assert str(source.folder) not in repr(source.fingerprint)
+        assert str(source.root) not in repr(source.fingerprint)
 
 
 def test_damaged_cifar(cifar):

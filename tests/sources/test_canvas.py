@@ -53,7 +53,7 @@ def test_load_canvas_uses_the_configuration():
     content = stream.getvalue()
 
     class One:
-        name, classes, channels, fingerprint = "one", ("a",), 3, {}
+        root, name, classes, channels, fingerprint = None, "one", ("a",), 3, {}
 
         def entries(self):
             return []

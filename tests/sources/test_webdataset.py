@@ -116,6 +116,10 @@ def test_keys_have_folders_and_end_at_the_first_dot(tmp_path):
         ({"a.jpg": b"x", "a.json": b'{"label": true}'}, "has no number or word under"),
         ({"a.jpg": b"x", "a.json": b'{"label": 0.5}'}, "has no number or word under"),
         ({"a.jpg": b"x", "a.cls": b"0", "b.jpg": b"x", "b.cls": b"fish"}, "labels are words and numbers"),
+        (
+            {"a.jpg": b"x", "a.cls": b"0", "b.jpg": b"x", "b.cls": b"--5"},
+            r"train.tar: labels are words and numbers, for example '--5'",
+        ),
         ({"a.jpg": b"x", "a.cls": b"99999999999"}, "the label '99999999999' is none of the 1 named classes"),
         ({"../a.jpg": b"x", "../a.cls": b"0"}, r"the member '../a.jpg' at byte 0: names with a leading /"),
     ],

@@ -8,7 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bandwise.config import SplitConfig
-from bandwise.sources.samples import Entry, Split, freeze_samples
+from bandwise.sources.samples import freeze_samples
+from bandwise.sources.source import Entry, Split
 from bandwise.store.reading.store import Store, open_store
 from bandwise.store.writing.split import split_dataset
 

@@ -6,8 +6,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from bandwise.errors import CorruptionError
-from bandwise.sources.names import Names
-from bandwise.sources.pickednames import PickedNames
+from bandwise.sources.columns import Names, PickedNames
 from bandwise.sources.samples import SampleList
 from bandwise.store.samplefile import read_samples, write_samples
 

@@ -13,7 +13,7 @@ from bandwise.bands.quantize import reference_split
 from bandwise.bands.transform import SubbandTransform
 from bandwise.config import SplitConfig
 from bandwise.errors import IncompatibleError, UsageError
-from bandwise.sources.folders.folder import FolderSource
+from bandwise.sources.folders.folder import open_folder
 from bandwise.sources.samples import freeze_samples
 from bandwise.store.preview import write_preview
 from bandwise.store.reading.store import open_store
@@ -61,7 +61,7 @@ def test_the_worst_picture_is_not_clipped(tmp_path):
         for name, block in (("plus", row), ("minus", -row)):
             grey = np.tile(np.where(block > 0, 255, 0).reshape(stride, stride), (side // stride, side // stride))
             Image.fromarray(np.repeat(grey[:, :, None], 3, 2).astype(np.uint8)).save(folder / f"{band}{name}.png")
-    source = FolderSource(tmp_path / "in")
+    source = open_folder(tmp_path / "in")
     split_dataset(source, SplitConfig(canvas=side, stride=stride, holdout=0), tmp_path / "s")
     found = reconstruct_store(tmp_path / "s", source)
     assert found["clipped_fraction"] == 0
@@ -84,7 +84,7 @@ def test_what_cannot_be_rebuilt_is_refused(tmp_path):
 
 @pytest.mark.parametrize("storage", ["uint8", "float16"])
 def test_the_preview_shows_canvas_and_stored_bands(tmp_path, storage):
-    source = FolderSource(make_folder(tmp_path / "in", train=3, val=2, side=24))
+    source = open_folder(make_folder(tmp_path / "in", train=3, val=2, side=24))
     split_dataset(source, SplitConfig(canvas=24, storage=storage), tmp_path / "s")
     listed = write_preview(tmp_path / "s", source, tmp_path / "out" / "preview", count=3)
     assert json.loads((tmp_path / "out" / "preview" / "preview.json").read_text())["pictures"] == listed
@@ -107,7 +107,7 @@ def test_a_preview_of_a_training_set_alone_and_of_a_constant_band(tmp_path):
     folder = tmp_path / "in" / "train" / "a"
     folder.mkdir(parents=True)
     Image.new("RGB", (8, 8), (10, 20, 30)).save(folder / "x.png")
-    source = FolderSource(tmp_path / "in")
+    source = open_folder(tmp_path / "in")
     split_dataset(source, SplitConfig(canvas=8, holdout=0), tmp_path / "s")
     assert open_store(tmp_path / "s").std([1]).tolist() == [[0.0, 0.0, 0.0]]
     assert len(write_preview(tmp_path / "s", source, tmp_path / "p")) == 5

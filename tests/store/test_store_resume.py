@@ -13,7 +13,7 @@ from tests.store.trees import tree
 from bandwise.config import SplitConfig
 from bandwise.errors import CorruptionError, IncompatibleError, LockedError, Preempted, TooManyBadInputs, UsageError
 from bandwise.files.locks import folder_lock
-from bandwise.sources.folders.folder import FolderSource
+from bandwise.sources.folders.folder import open_folder
 from bandwise.store.reading.store import open_store
 from bandwise.store.writing.split import split_dataset
 
@@ -48,12 +48,12 @@ def test_bands_added_later_are_those_of_one_go(whole, tmp_path):
 def test_bands_added_after_the_pictures_changed_are_refused(tmp_path):
     folder = make_folder(tmp_path / "in", train=4, val=2, side=16)
     config = SplitConfig(canvas=8, holdout=0)
-    split_dataset(FolderSource(folder), dataclasses.replace(config, bands="0"), tmp_path / "s")
+    split_dataset(open_folder(folder), dataclasses.replace(config, bands="0"), tmp_path / "s")
     before = tree(tmp_path / "s")
     victim = folder / "train" / "class-0" / "000.png"
     Image.fromarray(255 - np.asarray(Image.open(victim))).save(victim, compress_level=0)
     with pytest.raises(IncompatibleError, match=r"samples\.sha256"):
-        split_dataset(FolderSource(folder), dataclasses.replace(config, bands="1"), tmp_path / "s")
+        split_dataset(open_folder(folder), dataclasses.replace(config, bands="1"), tmp_path / "s")
     assert tree(tmp_path / "s") == before
 
 
@@ -119,7 +119,7 @@ def test_source_and_output_may_not_overlap(tmp_path, out):
     folder = make_folder(tmp_path / "in", train=2, val=1, side=16)
     before = tree(tmp_path)
     with pytest.raises(UsageError, match="overlap"):
-        split_dataset(FolderSource(folder), CONFIG, tmp_path / out)
+        split_dataset(open_folder(folder), CONFIG, tmp_path / out)
     assert tree(tmp_path) == before
 
 

@@ -18,7 +18,7 @@ from bandwise.bands.quantize import reference_split
 from bandwise.bands.transform import SubbandTransform
 from bandwise.config import SplitConfig
 from bandwise.errors import CorruptionError, UsageError
-from bandwise.sources.folders.folder import FolderSource
+from bandwise.sources.folders.folder import open_folder
 from bandwise.sources.samples import freeze_samples
 from bandwise.store.layout import SPLITS
 from bandwise.store.reading.store import open_store
@@ -56,7 +56,7 @@ def test_a_picture_of_another_size_is_cut_and_resized(tmp_path):
     pixels = np.random.default_rng(0).integers(0, 256, (20, 31, 3), dtype=np.uint8)
     (folder / "train" / "a").mkdir(parents=True)
     Image.fromarray(pixels).save(folder / "train" / "a" / "x.png")
-    split_dataset(FolderSource(folder), SplitConfig(canvas=8, holdout=0), tmp_path / "out")
+    split_dataset(open_folder(folder), SplitConfig(canvas=8, holdout=0), tmp_path / "out")
     canvas = Image.fromarray(pixels).resize((8, 8), Image.Resampling.BILINEAR, box=(5, 0, 25, 20))
     expected = reference_split(np.asarray(canvas), SubbandTransform(2, "dct2d"))
     for band in range(4):
@@ -127,7 +127,7 @@ def test_no_file_knows_when_or_where_it_was_made(whole, tmp_path):
     for place in ("here", "there"):
         folder = make_folder(tmp_path / place / "in", train=4, val=2, side=16)
         out = tmp_path / place / "out"
-        split_dataset(FolderSource(folder), SplitConfig(canvas=8), out)
+        split_dataset(open_folder(folder), SplitConfig(canvas=8), out)
         trees.append(tree(out))
         everything = b"".join(path.read_bytes() for path in out.rglob("*") if path.is_file())
         assert str(tmp_path).encode() not in everything

@@ -10,7 +10,7 @@ from tests.pictures import make_picture
 from tests.training.tiny import CONFIG
 
 from bandwise.config import AugmentConfig, DataConfig, RunConfig
-from bandwise.sources.folders.folder import FolderSource
+from bandwise.sources.folders.folder import open_folder
 from bandwise.store.writing.split import split_dataset
 
 SHAPES = ((24, 24), (40, 30), (30, 52), (64, 64), (25, 48))
@@ -42,5 +42,5 @@ def image_config(root: Path, *, training: dict[str, Any] | None = None, **augmen
 
 def make_image_store(root: Path, config: RunConfig) -> Path:
     """Write the JPEGs and their store below `root`; return the store."""
-    split_dataset(FolderSource(make_jpegs(root / "pictures")), config.split, root / "store")
+    split_dataset(open_folder(make_jpegs(root / "pictures")), config.split, root / "store")
     return root / "store"

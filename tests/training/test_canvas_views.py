@@ -15,7 +15,7 @@ from bandwise.bands.transform import SubbandTransform
 from bandwise.config import AugmentConfig, RunConfig
 from bandwise.errors import IncompatibleError, UsageError
 from bandwise.runs.run import read_logits
-from bandwise.sources.folders.folder import FolderSource
+from bandwise.sources.folders.folder import FolderSource, open_folder
 from bandwise.sources.samples import freeze_samples
 from bandwise.store.reading.canvases import SourceCanvases, StoreCanvases
 from bandwise.store.reading.loader import BatchStream
@@ -43,7 +43,7 @@ def store_of(tmp_path_factory):
 
 
 def source_of(store: Path) -> FolderSource:
-    return FolderSource(store.parent / "pictures")
+    return open_folder(store.parent / "pictures")
 
 
 def all_views(stream, views) -> torch.Tensor:

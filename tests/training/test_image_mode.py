@@ -15,7 +15,7 @@ from tests.training.tiny import outcome
 from bandwise.bands.quantize import BandQuantizer
 from bandwise.config import AugmentConfig, RunConfig
 from bandwise.errors import BandwiseError, IncompatibleError, UsageError
-from bandwise.sources.folders.folder import FolderSource
+from bandwise.sources.folders.folder import open_folder
 from bandwise.store.reading.store import open_store
 from bandwise.store.writing.split import split_dataset
 from bandwise.training.feed import COPY_SHIFT, BandFeed, ImageFeed, open_feed
@@ -292,7 +292,7 @@ def test_images_that_the_store_left_out_are_left_out(tmp_path):
     config = image_config(tmp_path)
     bad = make_jpegs(tmp_path / "pictures") / "train" / "class-0" / "005.jpg"
     bad.write_bytes(b"no picture")
-    split_dataset(FolderSource(tmp_path / "pictures"), config.split, tmp_path / "store")
+    split_dataset(open_folder(tmp_path / "pictures"), config.split, tmp_path / "store")
     store = open_store(tmp_path / "store")
     ids = [sample["id"] for sample in store.manifest["bad"]]
     names = open_training_source(config.data, store, tmp_path)[1]

@@ -14,7 +14,7 @@ from bandwise.config import AugmentConfig, RunConfig
 from bandwise.errors import UsageError
 from bandwise.runs.run import read_logits
 from bandwise.sources.decoding.decode import load_canvas
-from bandwise.sources.folders.folder import FolderSource
+from bandwise.sources.folders.folder import open_folder
 from bandwise.sources.samples import freeze_samples
 from bandwise.store.reading.loader import BatchStream
 from bandwise.store.reading.store import open_store
@@ -26,7 +26,7 @@ from bandwise.training.views import Views
 
 def ten_views(store_path: Path, config: RunConfig, band: int, crop: int) -> list[torch.Tensor]:
     """Return stored values of all ten crops, made from the pictures: crop, mirror, and only then split."""
-    source = FolderSource(store_path.parent / "pictures")
+    source = open_folder(store_path.parent / "pictures")
     samples = freeze_samples(source, config.split)
     store = open_store(store_path)
     quantizer = BandQuantizer(store.transform, (band,))

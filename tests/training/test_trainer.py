@@ -125,10 +125,10 @@ def test_a_store_of_other_pictures_is_refused(store_path, tmp_path):
     pictures = make_store(tmp_path / "a").parent / "pictures"
     next((pictures / "train" / "class-0").iterdir()).unlink()
     (tmp_path / "b").mkdir()
-    from bandwise.sources.folders.folder import FolderSource
+    from bandwise.sources.folders.folder import open_folder
     from bandwise.store.writing.split import split_dataset
 
-    split_dataset(FolderSource(pictures), CONFIG.split, tmp_path / "b" / "store")
+    split_dataset(open_folder(pictures), CONFIG.split, tmp_path / "b" / "store")
     with pytest.raises(IncompatibleError, match=r"was trained on the store .* other samples, classes or pixels"):
         train_branch(CONFIG, tmp_path / "b" / "store", tmp_path / "branch", 1)
 

@@ -11,7 +11,7 @@ from torch.nn import functional
 from bandwise.checkpoints.branch import load_branch
 from bandwise.checkpoints.folder import read_checkpoint, steps, weights_digest
 from bandwise.errors import CorruptionError, IncompatibleError, UsageError
-from bandwise.sources.folders.folder import FolderSource
+from bandwise.sources.folders.folder import open_folder
 from bandwise.store.writing.split import split_dataset
 from bandwise.training.trainer import train_branch
 from bandwise.training.warmstart import carry_filters, known_start, load_from_branch
@@ -121,7 +121,7 @@ def test_a_source_of_another_run_is_refused_before_training(store_path, tmp_path
     with pytest.raises(IncompatibleError, match="was trained with another configuration"):
         train_branch(WARM, store_path, tmp_path / "branch-01", 1, start=tmp_path / "second")
     pictures = make_folder(tmp_path / "pictures", classes=3, train=14, val=3, side=CANVAS)
-    split_dataset(FolderSource(pictures), WARM.split, tmp_path / "store")
+    split_dataset(open_folder(pictures), WARM.split, tmp_path / "store")
     with pytest.raises(IncompatibleError, match="other samples, classes or pixels"):
         train_branch(WARM, tmp_path / "store", tmp_path / "branch-01", 1, start=first)
     assert not list((tmp_path / "branch-01").glob("step-*"))

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from bandwise.checkpoints.folder import read_checkpoint, steps
 from bandwise.config import AugmentConfig, RunConfig, SplitConfig, TrainingConfig
-from bandwise.sources.folders.folder import FolderSource
+from bandwise.sources.folders.folder import open_folder
 from bandwise.store.writing.split import split_dataset
 
 CANVAS = 24
@@ -50,7 +50,7 @@ def tiny_network(model: str, *, num_classes: int, in_channels: int, input_size: 
 def make_store(root: Path, config: RunConfig = CONFIG) -> Path:
     """Write a store of made-up pictures below `root` and return it."""
     pictures = make_folder(root / "pictures", classes=3, train=15, val=3, side=CANVAS)
-    split_dataset(FolderSource(pictures), config.split, root / "store")
+    split_dataset(open_folder(pictures), config.split, root / "store")
     return root / "store"
 
 

@@ -9,7 +9,7 @@ from bandwise.errors import UsageError
 from bandwise.runs.run import Run
 from bandwise.sources.named.catalog import available
 from bandwise.sources.resolve import open_source
-from bandwise.sources.samples import Source
+from bandwise.sources.source import Source
 from bandwise.store.reading.store import read_source_facts
 from bandwise.training.testcrops import CropsFrom, WantedOrigin
 

@@ -13,7 +13,7 @@ from bandwise.commands.store_source import source_of
 from bandwise.errors import CorruptionError, UsageError
 from bandwise.launch.verify import verify_run
 from bandwise.runs.run import RUN_NAME, open_run
-from bandwise.sources.samples import Source
+from bandwise.sources.source import Source
 from bandwise.store.verify import verify_store
 
 

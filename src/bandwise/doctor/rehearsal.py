@@ -21,7 +21,7 @@ from bandwise.checkpoints.folder import last_checkpoint
 from bandwise.config import AugmentConfig, NetworkConfig, RunConfig, SplitConfig, TrainingConfig
 from bandwise.errors import BandwiseError
 from bandwise.files.atomic import json_bytes
-from bandwise.sources.listing import Entry
+from bandwise.sources.source import Entry
 from bandwise.store.writing.split import split_dataset
 from bandwise.training.trainer import train_branch
 
@@ -44,6 +44,7 @@ _KILLED_AFTER = 2
 class NoiseSource:
     """Pictures of noise; nothing is read from anywhere."""
 
+    root: Path | None = None
     name: str = "noise"
     classes: tuple[str, ...] = ("a", "b")
     channels: Literal[1, 3] = 3

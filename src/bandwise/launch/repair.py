@@ -15,7 +15,7 @@ from bandwise.launch.engines import Task, train_one
 from bandwise.progress import say
 from bandwise.runs.documents import SUMMARY_NAME
 from bandwise.runs.run import RUN_FORMAT, RUN_NAME, RUN_VERSION, Run, open_run
-from bandwise.sources.samples import Source
+from bandwise.sources.source import Source
 from bandwise.store.preview import write_preview
 from bandwise.store.reading.store import open_store
 from bandwise.training.infer import write_branch_logits

@@ -7,7 +7,7 @@ from bandwise.errors import CorruptionError, UsageError
 from bandwise.launch.check import Findings, check_run
 from bandwise.launch.repair import repair_run
 from bandwise.runs.run import open_run
-from bandwise.sources.samples import Source
+from bandwise.sources.source import Source
 from bandwise.store.verify import verify_store
 
 _SHOWN = 20

@@ -1,10 +1,14 @@
-"""Reads one file of a source: regular files only, transient errors retried, never written to."""
+"""Reads files of a source: regular files only, transient errors retried, never written to."""
 
+import contextlib
 import errno
 import os
 import stat
+import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
 from typing import TypeVar
 
 from bandwise.errors import IncompatibleError, UsageError
@@ -13,6 +17,23 @@ T = TypeVar("T")
 
 TRANSIENT = frozenset({errno.EIO, errno.ESTALE, errno.ETIMEDOUT, errno.ECONNRESET})
 DELAYS_S = (0.1, 0.5, 2.0)
+
+
+@dataclass(frozen=True, slots=True)
+class Region:
+    """An archive, which may itself be a member of another one.
+
+    Attributes:
+        read_at: returns `count` bytes from `offset` of the file that it lies in, fewer at the end.
+        start: where it begins there.
+        stop: where it must have ended.
+        where: its name in messages.
+    """
+
+    read_at: Callable[[int, int], bytes]
+    start: int
+    stop: int
+    where: str
 
 
 def read_retrying(read: Callable[[], T], *, sleep: Callable[[float], None] = time.sleep) -> T:
@@ -44,6 +65,42 @@ def read_file(path: bytes, *, offset: int = 0, count: int | None = None) -> byte
         OSError: the storage fails, after the retries of `read_retrying`.
     """
     return read_retrying(lambda: _read_once(path, offset, count))
+
+
+@contextlib.contextmanager
+def open_archive(path: Path) -> Iterator[Region]:
+    """Yield a whole archive for reading from anywhere in it.
+
+    A link to a file is followed, since archives often lie on another disk.
+
+    Raises:
+        UsageError: the file is missing, is no regular file, or may not be read.
+    """
+    try:
+        # O_NONBLOCK: opening a FIFO would otherwise wait for a writer for ever.
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError as error:
+        raise UsageError(f"{path} cannot be opened: {error.strerror}") from error
+    try:
+        status = os.fstat(descriptor)
+        if not stat.S_ISREG(status.st_mode):
+            raise UsageError(f"{path} is no regular file")
+        if sys.platform == "linux":
+            # Headers lie a picture apart: reading ahead would read the pictures too.
+            os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_RANDOM)
+        yield Region(
+            lambda offset, count: read_retrying(lambda: os.pread(descriptor, count, offset)),
+            0,
+            status.st_size,
+            str(path),
+        )
+    finally:
+        os.close(descriptor)
+
+
+def memory_region(content: bytes, where: str) -> Region:
+    """Return bytes in memory as a region."""
+    return Region(lambda offset, count: content[offset : offset + count], 0, len(content), where)
 
 
 def _read_once(path: bytes, offset: int, count: int | None) -> bytes:

@@ -6,16 +6,14 @@ from pathlib import Path
 from bandwise.config import DataConfig
 from bandwise.errors import UsageError
 from bandwise.sources.archives import imagenet1k, imagenet21k
-from bandwise.sources.archives.audit21k import PUBLISHED
 from bandwise.sources.archives.imagenet1k import open_imagenet1k
-from bandwise.sources.archives.imagenet21k import open_imagenet21k
+from bandwise.sources.archives.imagenet21k import PUBLISHED, open_imagenet21k
 from bandwise.sources.archives.parquet import open_parquet
 from bandwise.sources.archives.shards import split_of
 from bandwise.sources.archives.webdataset import open_webdataset
-from bandwise.sources.folders.folder import FolderSource
-from bandwise.sources.named.catalog import available, open_named
-from bandwise.sources.nearest import nearest
-from bandwise.sources.samples import Source
+from bandwise.sources.folders.folder import open_folder
+from bandwise.sources.named.catalog import available, open_named, similar_name
+from bandwise.sources.source import Source
 
 # Nobody may pass these archives on, so they cannot be fetched by name as the small sets are.
 _HOW_TO_GET = {
@@ -55,7 +53,7 @@ def open_source(config: DataConfig) -> Source:
         _require_own_reported(config, "test" if kind == "named" else "val")
     openers: dict[str, Callable[[], Source]] = {
         "named": lambda: open_named(config.data),
-        "folder": lambda: FolderSource(path, config.reported, follow_symlinks=config.follow_symlinks),
+        "folder": lambda: open_folder(path, config.reported, follow_symlinks=config.follow_symlinks),
         "imagenet1k": lambda: open_imagenet1k(path, expect=config.expect),  # type: ignore[reportArgumentType]
         "imagenet21k": lambda: open_imagenet21k(path, expect=config.expect, seed=config.val_seed),  # type: ignore[reportArgumentType]
         "parquet": lambda: open_parquet(path, reported=config.reported),
@@ -71,7 +69,7 @@ def _look(config: DataConfig, path: Path) -> str:
         return "named"
     if not path.exists():
         raise UsageError(
-            f"--data {config.data!r} is neither a folder nor a known set{nearest(config.data, known)}; "
+            f"--data {config.data!r} is neither a folder nor a known set{similar_name(config.data)}; "
             f"known sets: {', '.join(known)}"
         )
     if path.name in (*imagenet21k.OUTER_ARCHIVES, imagenet21k.DOWNLOADED):

@@ -1,10 +1,10 @@
-"""The frozen, ordered list of images with ids and labels, and what a source of images must offer to make one."""
+"""The frozen, ordered list of images with ids and labels."""
 
 import hashlib
 import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, Protocol, get_args
+from typing import get_args
 
 import numpy as np
 import pyarrow as pa
@@ -12,12 +12,19 @@ import pyarrow.compute as pc
 
 from bandwise.config import SplitConfig
 from bandwise.errors import CorruptionError, UsageError
-from bandwise.sources.columnbuilder import ColumnBuilder, NamesBuilder
-from bandwise.sources.draws import draw_order, smallest_of_each
-from bandwise.sources.listing import Entry, Listing, Split
-from bandwise.sources.names import Names
-from bandwise.sources.pickednames import PickedNames
-from bandwise.sources.pieces import counts_of, gather, narrowed, pieces, where
+from bandwise.sources.columns import (
+    ColumnBuilder,
+    Names,
+    NamesBuilder,
+    PickedNames,
+    counts_of,
+    gather,
+    narrowed,
+    pieces,
+    true_positions,
+)
+from bandwise.sources.hashdraw import draw_order, smallest_of_each
+from bandwise.sources.source import Listing, Source, Split
 
 SPLITS: tuple[Split, ...] = get_args(Split)
 
@@ -30,38 +37,6 @@ SCHEMA = pa.schema(
         pa.field("size", pa.int64()),
     ]
 )
-
-
-class Source(Protocol):
-    """Where images come from. Small and picklable (it goes to worker processes), and it never writes."""
-
-    @property
-    def name(self) -> str:
-        """A short name for titles."""
-        ...
-
-    @property
-    def classes(self) -> tuple[str, ...]:
-        """Class names; the position is the label."""
-        ...
-
-    @property
-    def channels(self) -> Literal[1, 3]:
-        """1 for grey pictures, 3 for RGB."""
-        ...
-
-    @property
-    def fingerprint(self) -> dict[str, Any]:
-        """What identifies the source, ready for JSON, without a path of this machine."""
-        ...
-
-    def entries(self) -> Sequence[Entry]:
-        """List every image, `train` and `val`; a source of many images returns a `Listing`."""
-        ...
-
-    def read(self, path: bytes) -> bytes | np.ndarray:
-        """Return one encoded picture, or its pixels as uint8 `(H, W, C)`."""
-        ...
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -123,9 +98,7 @@ class SampleList:
             last = int(splits[-1]) if len(splits) else last
             names.add(Names(batch.column("path").cast(pa.large_binary())))
             labels.add(batch.column("label").to_numpy())
-            found = narrowed(batch.column("size").to_numpy())
-            sizes = sizes.widened(found.dtype)
-            sizes.add(found)
+            sizes.add(batch.column("size").to_numpy())
         train, holdout, val = counts.tolist()
         return cls(names.names(), labels.column(), (train, holdout, val), sizes.column(), tuple(classes))
 
@@ -162,14 +135,14 @@ def freeze_samples(source: Source, config: SplitConfig, allow_empty_class: bool 
         _require_every_class(source, "train", listing.labels[~listing.val])
         if listing.val.any():
             _require_every_class(source, "val", listing.labels[listing.val])
-    train, holdout, val = parts = _positions(listing, len(source.classes), config)
-    counts = len(train), len(holdout), len(val)
+    parts = _positions(listing, len(source.classes), config)
+    train, holdout, val = map(len, parts)
     positions = np.concatenate(parts)
-    del train, holdout, val, parts
+    del parts
     return SampleList(
         paths=PickedNames(listing.names, positions),
         labels=gather(listing.labels, positions).astype(np.int32, copy=False),
-        counts=counts,
+        counts=(train, holdout, val),
         sizes=narrowed(gather(listing.sizes, positions)),
         classes=source.classes,
     )
@@ -177,22 +150,19 @@ def freeze_samples(source: Source, config: SplitConfig, allow_empty_class: bool 
 
 def _positions(listing: Listing, classes: int, config: SplitConfig) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return the positions in the listing of train, holdout and val, int32, each in the order of its ids."""
-    train, val = where(~listing.val), where(listing.val)
-    kept, holdout = train, train[:0]
+    train, holdout = true_positions(~listing.val), np.zeros(0, np.int32)
     if config.holdout > 0:
-        held = _held(listing, train, classes, config)
-        kept, holdout = train[~held], train[held]
-        del held
-    del train
-    order = draw_order(PickedNames(listing.names, kept), config.split_seed, "order")
-    return gather(kept, order), _sorted(listing, holdout), _sorted(listing, val)
+        chosen = _drawn_holdout(listing, train, classes, config)
+        train, holdout = train[~chosen], train[chosen]
+    order = draw_order(PickedNames(listing.names, train), config.split_seed, "order")
+    return gather(train, order), _by_name(listing, holdout), _by_name(listing, true_positions(listing.val))
 
 
-def _sorted(listing: Listing, positions: np.ndarray) -> np.ndarray:
+def _by_name(listing: Listing, positions: np.ndarray) -> np.ndarray:
     return positions[PickedNames(listing.names, positions).packed().order()]
 
 
-def _held(listing: Listing, train: np.ndarray, classes: int, config: SplitConfig) -> np.ndarray:
+def _drawn_holdout(listing: Listing, train: np.ndarray, classes: int, config: SplitConfig) -> np.ndarray:
     """Say which training images are held out, bool `(N,)`; `train` are their positions."""
     order = draw_order(PickedNames(listing.names, train), config.split_seed, "holdout")
     labels = gather(listing.labels, train)

@@ -10,7 +10,7 @@ from bandwise.bands.quantize import ZERO_LEVEL
 from bandwise.errors import UsageError
 from bandwise.files.atomic import replacing, sha256_file
 from bandwise.files.documents import write_document
-from bandwise.sources.samples import Source
+from bandwise.sources.source import Source
 from bandwise.store.reading.rowgroups import RowGroupReader
 from bandwise.store.reading.store import Store, open_store
 from bandwise.store.reconstruct import canvas_of, require_source

@@ -10,7 +10,8 @@ from bandwise.bands.quantize import BandQuantizer
 from bandwise.errors import IncompatibleError, UsageError
 from bandwise.progress import progress
 from bandwise.sources.decoding.decode import BadImage, load_canvas
-from bandwise.sources.samples import SampleList, Source, freeze_samples
+from bandwise.sources.samples import SampleList, freeze_samples
+from bandwise.sources.source import Source
 from bandwise.store.layout import SPLITS, format_bands
 from bandwise.store.reading.rowgroups import RowGroupReader
 from bandwise.store.reading.store import Store, open_store

@@ -10,7 +10,8 @@ from bandwise.errors import CorruptionError
 from bandwise.files.atomic import json_bytes, write_bytes
 from bandwise.files.documents import seal
 from bandwise.files.locks import folder_lock
-from bandwise.sources.samples import Source, freeze_samples
+from bandwise.sources.samples import freeze_samples
+from bandwise.sources.source import Source
 from bandwise.store.checks import recorded_files
 from bandwise.store.layout import COMMITS_NAME, MANIFEST_NAME, STORE_NAME, format_bands
 from bandwise.store.writing.commits import parse_record_name

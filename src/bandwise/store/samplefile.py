@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 
-from bandwise.sources.pieces import pieces
+from bandwise.sources.columns import pieces
 from bandwise.sources.samples import SCHEMA, SampleList
 from bandwise.store.reading.bandfiles import naming_damage
 

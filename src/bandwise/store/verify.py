@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from bandwise.errors import CorruptionError, UsageError
-from bandwise.sources.samples import Source
+from bandwise.sources.source import Source
 from bandwise.store.checks import FOREIGN, find_problems, unlisted_files
 from bandwise.store.layout import SPLITS
 from bandwise.store.reading.store import open_store

@@ -15,8 +15,8 @@ from bandwise.augment.ondevice import to_device
 from bandwise.augment.standardise import BandStandardiser
 from bandwise.bands.module import BandSplit
 from bandwise.config import AugmentConfig, RunConfig
-from bandwise.sources.names import Names
-from bandwise.sources.samples import Source
+from bandwise.sources.columns import Names
+from bandwise.sources.source import Source
 from bandwise.store.reading.loader import Batch, BatchStream
 from bandwise.store.reading.order import shuffled_windows
 from bandwise.store.reading.rowgroups import RowGroupReader

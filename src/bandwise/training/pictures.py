@@ -9,7 +9,7 @@ from bandwise.augment.transforms import PictureAugment
 from bandwise.config import AugmentConfig, SplitConfig
 from bandwise.errors import BandwiseError, IncompatibleError
 from bandwise.sources.decoding.decode import BadImage, decode, to_canvas
-from bandwise.sources.samples import Source
+from bandwise.sources.source import Source
 
 
 @dataclass(frozen=True, slots=True)

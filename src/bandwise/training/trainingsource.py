@@ -11,11 +11,10 @@ from bandwise.config import DataConfig
 from bandwise.config.configfile import differences
 from bandwise.errors import IncompatibleError
 from bandwise.files.atomic import explain_full_disk, json_bytes, temporary_path
-from bandwise.sources.names import Names
-from bandwise.sources.pickednames import PickedNames
-from bandwise.sources.pieces import pieces
+from bandwise.sources.columns import Names, PickedNames, pieces
 from bandwise.sources.resolve import open_source
-from bandwise.sources.samples import SampleList, Source, freeze_samples
+from bandwise.sources.samples import SampleList, freeze_samples
+from bandwise.sources.source import Source
 from bandwise.store.layout import SAMPLES_NAME
 from bandwise.store.reading.store import Store
 from bandwise.store.samplefile import read_samples

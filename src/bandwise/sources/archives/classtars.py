@@ -1,12 +1,10 @@
 """A tar of class tars, or a folder of them: `n01440764.tar` holds the pictures of class n01440764."""
 
-import contextlib
-import dataclasses
 import itertools
 import os
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,30 +12,20 @@ import numpy as np
 
 from bandwise.errors import UsageError
 from bandwise.progress import progress, say
-from bandwise.sources.archives.archivefile import open_archive
-from bandwise.sources.archives.tarindex import Region, members
-from bandwise.sources.decoding.sniff import SUPPORTED_EXTENSIONS, UNSUPPORTED_EXTENSIONS, extension
+from bandwise.sources.archives.tar import members
+from bandwise.sources.columns import Names
+from bandwise.sources.decoding.sniff import PICTURE_EXTENSIONS, extension
 from bandwise.sources.folders.scan import examples
-from bandwise.sources.names import Names
+from bandwise.sources.reading import Region, open_archive
 
 MAX_PICTURE_BYTES = 256 << 20
 
-WORDNET_ID = re.compile(r"n[0-9]{8}")
-
 _CLASS_TAR = re.compile(rb"(?:.*/)?(n[0-9]{8})\.tar")
-_PICTURES = frozenset(SUPPORTED_EXTENSIONS + UNSUPPORTED_EXTENSIONS)
 
 
 @dataclass(frozen=True, slots=True)
 class ClassTar:
-    """One class tar.
-
-    Attributes:
-        wordnet_id: its class.
-        path: the file that it lies in, or is.
-        start: where it begins there.
-        stop: where it ends.
-    """
+    """One class tar: its class, the file that it lies in or is, and where it begins and ends there."""
 
     wordnet_id: str
     path: Path
@@ -46,19 +34,15 @@ class ClassTar:
 
 
 @dataclass(frozen=True, eq=False, slots=True)
-class ClassPictures:
-    """The pictures of one class tar, sorted by name.
+class Pictures:
+    """The pictures of one tar, sorted by name.
 
     Attributes:
-        wordnet_id: the class.
-        path: the file that they lie in.
-        names: without folders.
+        names: N names without folders.
         offsets: int64 `(N,)`.
         sizes: int32 `(N,)`.
     """
 
-    wordnet_id: str
-    path: Path
     names: Names
     offsets: np.ndarray
     sizes: np.ndarray
@@ -75,50 +59,49 @@ def find_class_tars(path: Path) -> list[ClassTar]:
     """List the class tars in a tar or a folder, sorted by class.
 
     Raises:
-        UsageError: there are none, one stands twice, or the tar is damaged or cut off.
+        UsageError: there are none, one is there twice, or the tar is damaged or cut off.
     """
+    others: list[bytes] = []
     if path.is_dir():
         found = [ClassTar(file.stem, file, 0, file.stat().st_size) for file in class_tar_files(path)]
-        others: list[bytes] = []
     else:
+        found = []
         with open_archive(path) as region:
-            listed = list(members(region))
-        found = [
-            ClassTar(match[1].decode(), path, member.offset, member.offset + member.size)
-            for member in listed
-            if (match := _CLASS_TAR.fullmatch(member.name))
-        ]
-        others = [member.name for member in listed if not _CLASS_TAR.fullmatch(member.name)]
+            for member in members(region):
+                if match := _CLASS_TAR.fullmatch(member.name):
+                    found.append(ClassTar(match[1].decode(), path, member.offset, member.offset + member.size))
+                else:
+                    others.append(member.name)
     if not found:
         held = f"; it holds {examples(others)}" if others else ""
         raise UsageError(f"{path} holds no class tars such as n01440764.tar{held}")
     if others:
         say(f"note: not read in {path}: {examples(others)}")
-    twice = [name for name, count in Counter(tar.wordnet_id for tar in found).items() if count > 1]
-    if twice:
+    repeated = [name for name, count in Counter(tar.wordnet_id for tar in found).items() if count > 1]
+    if repeated:
         raise UsageError(
-            f"{path} holds {len(twice)} class tars twice: {', '.join(sorted(twice)[:5])}; remove one of each"
+            f"{path} holds {len(repeated)} class tars twice: {', '.join(sorted(repeated)[:5])}; remove one of each"
         )
     return sorted(found, key=lambda tar: tar.wordnet_id)
 
 
-def scan_class_tars(tars: Iterable[ClassTar]) -> Iterator[ClassPictures]:
+def scan_class_tars(tars: Sequence[ClassTar]) -> Iterator[tuple[ClassTar, Pictures]]:
     """Yield the pictures of each class; only headers are read.
 
     Raises:
         UsageError: a class tar is damaged, cut off or holds what is refused; the message names it and the byte.
     """
-    tars = list(tars)
     passed_over: Counter[str] = Counter()
     ignored: list[bytes] = []
-    with progress("index", len(tars), "classes") as advance, contextlib.ExitStack() as stack:
-        opened: Region | None = None
-        for tar in tars:
-            if opened is None or opened.where != str(tar.path):
-                stack.close()
-                opened = stack.enter_context(open_archive(tar.path))
-            yield _scan(opened, tar, passed_over, ignored)
-            advance(1)
+    with progress("index", len(tars), "classes") as advance:
+        for path, in_file in itertools.groupby(tars, key=lambda tar: tar.path):
+            with open_archive(path) as opened:
+                for tar in in_file:
+                    whole = (tar.start, tar.stop) == (opened.start, opened.stop)
+                    where = opened.where if whole else f"{tar.wordnet_id}.tar at byte {tar.start} of {opened.where}"
+                    region = Region(opened.read_at, tar.start, tar.stop, where)
+                    yield tar, find_pictures(region, passed_over, ignored)
+                    advance(1)
     say_passed_over(passed_over, ignored)
 
 
@@ -131,27 +114,29 @@ def say_passed_over(passed_over: Counter[str], ignored: list[bytes]) -> None:
         say(f"note: passed over: {', '.join(f'{count} {kind}' for kind, count in sorted(passed_over.items()))}")
 
 
-def picture_members(region: Region, passed_over: Counter[str], ignored: list[bytes]) -> ClassPictures:
-    """Return the pictures of a flat tar, whose folders do not matter; the class is left empty.
+def find_pictures(region: Region, passed_over: Counter[str], ignored: list[bytes]) -> Pictures:
+    """Return the pictures of a flat tar, whose folders do not matter.
 
     Raises:
-        UsageError: a name stands twice, a picture is too large, or what `tarindex.members` raises.
+        UsageError: there are duplicate names, a picture is too large, or what `tar.members` raises.
     """
     found: list[tuple[bytes, int, int]] = []
     for name, offset, size in members(region, passed_over):
         base = name.rpartition(b"/")[2]
-        if base.startswith(b".") or extension(base) not in _PICTURES:
+        if base.startswith(b".") or extension(base) not in PICTURE_EXTENSIONS:
             ignored.append(name)
             continue
         require_picture_size(region.where, name, size)
         found.append((base, offset, size))
     found.sort()
-    twice = [first[0] for first, second in itertools.pairwise(found) if first[0] == second[0]]
-    if twice:
-        raise UsageError(f"{region.where} holds {len(twice)} names twice: {examples(twice)}; remove one of each")
-    names = Names.of(name for name, _, _ in found)
-    offsets = np.array([offset for _, offset, _ in found], np.int64)
-    return ClassPictures("", Path(), names, offsets, np.array([size for _, _, size in found], np.int32))
+    repeated = [first[0] for first, second in itertools.pairwise(found) if first[0] == second[0]]
+    if repeated:
+        raise UsageError(f"{region.where} holds {len(repeated)} names twice: {examples(repeated)}; remove one of each")
+    return Pictures(
+        names=Names.of(name for name, _, _ in found),
+        offsets=np.array([offset for _, offset, _ in found], np.int64),
+        sizes=np.array([size for _, _, size in found], np.int32),
+    )
 
 
 def require_picture_size(where: str, name: bytes, size: int) -> None:
@@ -165,10 +150,3 @@ def require_picture_size(where: str, name: bytes, size: int) -> None:
             f"{where}: {examples([name])} has {size} bytes; a picture may have {MAX_PICTURE_BYTES}: "
             "remove it from the archive"
         )
-
-
-def _scan(opened: Region, tar: ClassTar, passed_over: Counter[str], ignored: list[bytes]) -> ClassPictures:
-    whole = (tar.start, tar.stop) == (opened.start, opened.stop)
-    where = opened.where if whole else f"{tar.wordnet_id}.tar at byte {tar.start} of {opened.where}"
-    found = picture_members(Region(opened.read_at, tar.start, tar.stop, where), passed_over, ignored)
-    return dataclasses.replace(found, wordnet_id=tar.wordnet_id, path=tar.path)

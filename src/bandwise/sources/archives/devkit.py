@@ -1,16 +1,16 @@
 """What the ILSVRC2012 devkit says: the classes, their words, and the class of each validation picture."""
 
+import struct
+import zlib
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from bandwise.errors import UsageError
 from bandwise.sources.archives import labels as labelfiles
-from bandwise.sources.archives.archivefile import memory_region
-from bandwise.sources.archives.matfile import read_structs
-from bandwise.sources.archives.tarindex import members
-from bandwise.sources.named.fetch import WrongContentError
-from bandwise.sources.named.unpack import gunzip
-from bandwise.sources.reading import read_file
+from bandwise.sources.archives.tar import members
+from bandwise.sources.named.unpack import WrongContentError, gunzip
+from bandwise.sources.reading import memory_region, read_file
 
 ARCHIVE = "ILSVRC2012_devkit_t12.tar.gz"
 FOLDER = "ILSVRC2012_devkit_t12"
@@ -22,6 +22,12 @@ WORDS = ("LOC_synset_mapping.txt", "synset_words.txt", "words.txt")
 
 _MAX_ARCHIVE_BYTES = 64 << 20
 _MAX_PLAIN_BYTES = 256 << 20
+
+_FIELDS = ("ILSVRC2012_ID", "WNID", "words", "num_children")
+_MAT_MATRIX, _MAT_COMPRESSED = 14, 15
+_MAT_NUMBERS = {1: "b", 2: "B", 3: "h", 4: "H", 5: "i", 6: "I", 7: "f", 9: "d", 12: "q", 13: "Q"}
+_MAT_TEXTS = {1: "latin-1", 2: "latin-1", 4: "utf-16-le", 16: "utf-8", 17: "utf-16-le", 18: "utf-32-le"}
+_MAT_CHAR_CLASS, _MAT_NUMBER_CLASSES = 4, range(6, 16)
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +114,7 @@ def _whole(path: Path) -> bytes:
 
 def _from_devkit(found: dict[str, bytes], where: str, words_beside: dict[str, str]) -> Labels:
     try:
-        synsets = read_structs(found[META], "synsets", ("ILSVRC2012_ID", "WNID", "words", "num_children"))
+        synsets = read_synsets(found[META])
     except ValueError as error:
         raise UsageError(f"{where}: {META}: {error}") from error
     by_id: dict[int, str] = {}
@@ -132,3 +138,75 @@ def _from_devkit(found: dict[str, bytes], where: str, words_beside: dict[str, st
             )
     known = {wordnet_id: text for wordnet_id, text in words.items() if text}
     return Labels([by_id[number] for number in truth], frozenset(words), {**words_beside, **known}, where)
+
+
+def read_synsets(content: bytes) -> list[dict[str, str | float | None]]:
+    """Read `meta.mat`: id, WordNet id, words and number of children of every node; None where a field is empty.
+
+    This is as much of "MAT-File Format" (MathWorks), level 5 on a little-endian machine, as the devkit needs: one
+    variable, an array of structures of text and numbers. Every length is checked against what is there.
+
+    Raises:
+        ValueError: the file is no level-5 file, is damaged, or has no such variable or fields.
+    """
+    if len(content) < 128 or content[126:128] != b"IM":
+        raise ValueError("it is no MATLAB file of level 5")
+    try:
+        for kind, data in _mat_elements(content[128:]):
+            if kind == _MAT_COMPRESSED:
+                kind, data = next(_mat_elements(_inflated(data)))
+            parts = list(_mat_elements(data)) if kind == _MAT_MATRIX else []
+            if len(parts) > 4 and parts[2][1] == b"synsets":
+                return _mat_rows(parts[3][1], parts[4][1], [_mat_value(part) for _, part in parts[5:]])
+    except (struct.error, zlib.error, UnicodeDecodeError, StopIteration, IndexError) as error:
+        raise ValueError(f"the MATLAB file is damaged: {error}") from error
+    raise ValueError("it holds no array of structures 'synsets'")
+
+
+def _mat_elements(content: bytes) -> Iterator[tuple[int, bytes]]:
+    """Yield type and data of each element."""
+    position = 0
+    while position + 8 <= len(content):
+        kind, size = struct.unpack_from("<II", content, position)
+        start = position + 8
+        if kind >> 16:
+            # A small element: size and type share four bytes, the data are the next four.
+            kind, size, start = kind & 0xFFFF, kind >> 16, position + 4
+        end = start + size
+        if end > len(content) or (start == position + 4 and size > 4):
+            raise ValueError(f"an element of {size} bytes does not fit into the file")
+        yield kind, content[start:end]
+        position = end if kind == _MAT_COMPRESSED else end + -end % 8
+
+
+def _inflated(data: bytes) -> bytes:
+    plain = zlib.decompressobj().decompress(data, _MAX_PLAIN_BYTES)
+    if len(plain) == _MAX_PLAIN_BYTES:
+        raise ValueError(f"a variable has more than {_MAX_PLAIN_BYTES} bytes")
+    return plain
+
+
+def _mat_rows(
+    width: bytes, packed_names: bytes, values: list[str | float | None]
+) -> list[dict[str, str | float | None]]:
+    (length,) = struct.unpack("<i", width)
+    fields = [packed_names[at : at + length] for at in range(0, len(packed_names), max(1, length))]
+    names = [field.partition(b"\0")[0].decode("latin-1") for field in fields]
+    if missing := set(_FIELDS) - set(names):
+        raise ValueError(f"synsets has no field {', '.join(sorted(missing))}; it has {', '.join(names)}")
+    if len(values) % len(names):
+        raise ValueError(f"synsets has {len(values)} values for elements of {len(names)} fields")
+    rows = (values[at : at + len(names)] for at in range(0, len(values), len(names)))
+    return [{name: value for name, value in zip(names, row, strict=True) if name in _FIELDS} for row in rows]
+
+
+def _mat_value(data: bytes) -> str | float | None:
+    parts = list(_mat_elements(data))
+    if len(parts) < 4:
+        return None
+    (kind, content), matrix_class = parts[3], parts[0][1][0]
+    if matrix_class == _MAT_CHAR_CLASS and kind in _MAT_TEXTS:
+        return content.decode(_MAT_TEXTS[kind])
+    if matrix_class in _MAT_NUMBER_CLASSES and kind in _MAT_NUMBERS and content:
+        return float(struct.unpack_from("<" + _MAT_NUMBERS[kind], content)[0])
+    return None

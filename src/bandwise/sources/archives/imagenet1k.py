@@ -14,22 +14,14 @@ import pyarrow as pa
 
 from bandwise.errors import UsageError
 from bandwise.progress import say
-from bandwise.sources.archives.archivefile import open_archive
-from bandwise.sources.archives.audit import audit_text
-from bandwise.sources.archives.classtars import (
-    WORDNET_ID,
-    find_class_tars,
-    picture_members,
-    say_passed_over,
-    scan_class_tars,
-)
+from bandwise.sources.archives.classtars import find_class_tars, find_pictures, say_passed_over, scan_class_tars
 from bandwise.sources.archives.devkit import Labels, find_words, read_labels
-from bandwise.sources.archives.labels import class_names
-from bandwise.sources.archives.pictureindex import IndexBuilder, indexed, load_index
-from bandwise.sources.archives.tarsource import TarSource
-from bandwise.sources.folders.folder import FolderSource
-from bandwise.sources.listing import Listing
-from bandwise.sources.samples import Source
+from bandwise.sources.archives.index import IndexBuilder, indexed, load_index
+from bandwise.sources.archives.labels import WORDNET_ID, class_names
+from bandwise.sources.archives.tar import TarSource
+from bandwise.sources.folders.folder import FolderSource, open_folder
+from bandwise.sources.reading import open_archive
+from bandwise.sources.source import Listing, Source
 
 TRAIN_ARCHIVE = "ILSVRC2012_img_train.tar"
 VAL_ARCHIVE = "ILSVRC2012_img_val.tar"
@@ -109,12 +101,12 @@ def _build(root: Path, labels: Labels, expect: str) -> pa.RecordBatch:
     train = 0
     # The small archive first: what is wrong with it shows in seconds.
     val = _add_val(builder, root / VAL_ARCHIVE, labels, label_of)
-    for found in scan_class_tars(tars):
-        folder = f"train/{found.wordnet_id}/".encode()
+    for tar, found in scan_class_tars(tars):
+        folder = f"train/{tar.wordnet_id}/".encode()
         names, train = [folder + name for name in found.names], train + len(found.names)
-        builder.add(names, offset=found.offsets, size=found.sizes, label=label_of[found.wordnet_id], file=0, val=0)
+        builder.add(names, offset=found.offsets, size=found.sizes, label=label_of[tar.wordnet_id], file=0, val=0)
     audit = _audit(len(wordnet_ids), train, val)
-    say(audit_text(audit))
+    say(_audit_text(audit))
     _require_expected(str(root), audit, expect)
     return builder.batch({"wordnet_ids": wordnet_ids, "audit": audit})
 
@@ -132,7 +124,7 @@ def _require_same_classes(path: Path, found: set[str], labels: Labels) -> None:
 def _add_val(builder: IndexBuilder, path: Path, labels: Labels, label_of: dict[str, int]) -> int:
     passed_over, ignored = Counter[str](), list[bytes]()
     with open_archive(path) as region:
-        found = picture_members(region, passed_over, ignored)
+        found = find_pictures(region, passed_over, ignored)
     say_passed_over(passed_over, ignored)
     matches = [_VAL_NAME.fullmatch(name) for name in found.names]
     if wrong := [name for name, match in zip(found.names, matches, strict=True) if match is None]:
@@ -153,7 +145,7 @@ def _add_val(builder: IndexBuilder, path: Path, labels: Labels, label_of: dict[s
 
 
 def _open_folders(root: Path, expect: str) -> WordNetFolders:
-    folder = FolderSource(root, "val")
+    folder = open_folder(root, "val")
     if strange := [name for name in folder.classes if not WORDNET_ID.fullmatch(name)]:
         raise UsageError(f"{root}: the class folder {strange[0]!r} is no WordNet id; use --source folder")
     source = WordNetFolders(folder, class_names(list(folder.classes), find_words(root)))
@@ -167,6 +159,13 @@ def _open_folders(root: Path, expect: str) -> WordNetFolders:
 def _audit(classes: int, train: int, val: int) -> dict[str, Any]:
     counts = {"classes": classes, "train": train, "val": val}
     return {"source": "imagenet1k", **counts, "published": PUBLISHED, "as_published": counts == PUBLISHED}
+
+
+def _audit_text(audit: dict[str, Any]) -> str:
+    published = f"; published: {PUBLISHED['classes']:,} classes, {PUBLISHED['train']:,} + {PUBLISHED['val']:,}"
+    return f"imagenet1k: {audit['classes']:,} classes, {audit['train']:,} to train + {audit['val']:,} reported" + (
+        ", as published" if audit["as_published"] else published
+    )
 
 
 def _require_expected(where: str, audit: dict[str, Any], expect: str) -> None:

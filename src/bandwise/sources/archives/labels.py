@@ -10,31 +10,23 @@ from pathlib import Path
 from typing import NoReturn
 
 from bandwise.errors import UsageError
-from bandwise.sources.archives.classtars import WORDNET_ID
 from bandwise.sources.reading import read_file
 
 MAX_TEXT_BYTES = 64 << 20
+WORDNET_ID = re.compile(r"n[0-9]{8}")
 
 _VALIDATION_NAME = re.compile(r"ILSVRC2012_val_(\d{8})(?:\.JPEG)?")
 
 
 def read_text(path: Path) -> str:
-    """Return a text file.
-
-    Raises:
-        UsageError: it is too large, or no UTF-8.
-    """
+    """Return a text file of UTF-8 that is not too large."""
     if path.stat().st_size > MAX_TEXT_BYTES:
         raise UsageError(f"{path} has {path.stat().st_size} bytes; a text of labels has at most {MAX_TEXT_BYTES}")
     return decode_text(read_file(bytes(path)), str(path))
 
 
 def decode_text(content: bytes, where: str) -> str:
-    """Decode UTF-8.
-
-    Raises:
-        UsageError: it is none.
-    """
+    """Decode UTF-8, with or without a byte-order mark; anything else is a `UsageError`."""
     try:
         return content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -42,20 +34,12 @@ def decode_text(content: bytes, where: str) -> str:
 
 
 def parse_ground_truth(text: str, where: str) -> list[int]:
-    """Read the devkit's ground truth: one ILSVRC2012 id a line, in the order of the picture numbers.
-
-    Raises:
-        UsageError: a line is no id.
-    """
+    """Read the devkit's ground truth: one ILSVRC2012 id a line, in the order of the picture numbers."""
     return [int(line) if _is_number(line) else _bad(where, number, line, "an id") for number, line in _lines(text)]
 
 
 def parse_synset_labels(text: str, where: str) -> list[str]:
-    """Read `imagenet_2012_validation_synset_labels.txt`: one WordNet id a line, in the order of the picture numbers.
-
-    Raises:
-        UsageError: a line is no WordNet id.
-    """
+    """Read `imagenet_2012_validation_synset_labels.txt`: one WordNet id a line, in the order of the picture numbers."""
     return [
         line if WORDNET_ID.fullmatch(line) else _bad(where, number, line, "a WordNet id")
         for number, line in _lines(text)
@@ -66,10 +50,7 @@ def parse_val_solution(text: str, where: str) -> list[str]:
     """Read Kaggle's `LOC_val_solution.csv`: `ImageId,PredictionString` with the WordNet id first in the second column.
 
     Returns:
-        One WordNet id a picture, in the order of the picture numbers.
-
-    Raises:
-        UsageError: a line is malformed, a picture stands twice, or one is missing.
+        One WordNet id a picture, in the order of the picture numbers; none may be missing or repeated.
     """
     found: dict[int, str] = {}
     for number, line in _lines(text):
@@ -88,11 +69,7 @@ def parse_val_solution(text: str, where: str) -> list[str]:
 
 
 def parse_words(text: str, where: str) -> dict[str, str]:
-    """Read lines of a WordNet id and its words, as in `LOC_synset_mapping.txt` and WordNet's `words.txt`.
-
-    Raises:
-        UsageError: a line is malformed, or an id stands twice.
-    """
+    """Read lines of a WordNet id and its words, as in `LOC_synset_mapping.txt` and WordNet's `words.txt`."""
     words: dict[str, str] = {}
     for number, line in _lines(text):
         wordnet_id, text_after = line[:9], line[9:].strip()

@@ -1,5 +1,6 @@
 """Parquet shards as the Hugging Face hub holds them: columns `image` (bytes and path) and `label`."""
 
+import errno
 import functools
 import json
 import os
@@ -14,18 +15,16 @@ import pyarrow.parquet as pq
 
 from bandwise.errors import IncompatibleError, UsageError
 from bandwise.progress import progress, say
-from bandwise.sources.archives.archivefile import open_archive
-from bandwise.sources.archives.classlabels import LabelReader
 from bandwise.sources.archives.classtars import MAX_PICTURE_BYTES
-from bandwise.sources.archives.parquetpages import NotPlain, plain_values
-from bandwise.sources.archives.pictureindex import IndexBuilder, indexed, load_index
-from bandwise.sources.archives.shards import Reported, Shards, find_shards
-from bandwise.sources.archives.tarindex import Region
-from bandwise.sources.listing import Listing
-from bandwise.sources.reading import read_file, read_retrying
+from bandwise.sources.archives.index import IndexBuilder, indexed, load_index
+from bandwise.sources.archives.shards import LabelReader, Reported, Shards, find_shards
+from bandwise.sources.reading import Region, open_archive, read_file, read_retrying
+from bandwise.sources.source import Listing
 
 _COLUMN = "image.bytes"
 _WHOLE_GROUP = 0
+_ROWS_AT_ONCE = 64
+_MAX_PAGE_HEADER = 1 << 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,7 +171,8 @@ def _label_names(path: Path, table: pq.ParquetFile) -> list[str] | None:
 def _labels(path: Path, table: pq.ParquetFile) -> list[int | str]:
     try:
         column = table.read(columns=["label"], use_threads=False)["label"]
-    except pa.ArrowException as error:
+    except (pa.ArrowException, OSError) as error:
+        _require_damage(error)
         raise UsageError(f"{path} is damaged: {error}") from error
     kind = column.type
     if column.null_count or not (
@@ -187,30 +187,52 @@ def _labels(path: Path, table: pq.ParquetFile) -> list[int | str]:
 def _places(path: Path, table: pq.ParquetFile) -> dict[str, np.ndarray]:
     """Return where every picture of a shard lies, as columns of the index."""
     number = next(number for number in range(len(table.schema)) if table.schema.column(number).path == _COLUMN)
-    none = np.zeros(0, np.int64)
-    parts: list[tuple[np.ndarray, np.ndarray, np.ndarray]] = [(none, none, none)]
+    parts = [np.zeros((3, 0), np.int64)]
     with open_archive(path) as region:
         for group in range(table.num_row_groups):
             facts = table.metadata.row_group(group)
-            rows = facts.num_rows
-            try:
-                offsets, sizes = _alone(region, facts.column(number), rows, table.schema.column(number))
-                parts.append((offsets, sizes, np.zeros(rows, np.int64)))
-            except NotPlain:
-                parts.append((np.full(rows, group), np.full(rows, _WHOLE_GROUP), np.arange(rows)))
-    offsets, sizes, positions = (np.concatenate(column) for column in zip(*parts, strict=True))
-    return {"offset": offsets, "size": sizes, "position": positions}
+            found = _places_one_by_one(table, group, facts.column(number), region)
+            if found is None:
+                rows = facts.num_rows
+                found = np.stack([np.full(rows, group), np.full(rows, _WHOLE_GROUP), np.arange(rows)])
+            parts.append(found)
+    return dict(zip(("offset", "size", "position"), np.concatenate(parts, axis=1), strict=True))
 
 
-def _alone(region: Region, chunk: Any, rows: int, column: Any) -> tuple[np.ndarray, np.ndarray]:
-    if chunk.compression != "UNCOMPRESSED" or chunk.has_dictionary_page or column.max_repetition_level:
-        raise NotPlain
-    start = chunk.data_page_offset
-    found = plain_values(region, start, start + chunk.total_compressed_size, rows, column.max_definition_level)
-    # An empty value cannot be told from "read the group", and one too large to keep a size of is no picture.
-    if found[1].min(initial=1) < 1 or found[1].max(initial=0) > MAX_PICTURE_BYTES:
-        raise NotPlain
-    return found
+def _places_one_by_one(table: pq.ParquetFile, group: int, chunk: Any, region: Region) -> np.ndarray | None:
+    """Find each picture of a row group, as it was read, in the bytes of the file.
+
+    Where a column is neither compressed nor encoded, as `datasets` writes it now, a page holds its values one after
+    another, each behind its length in four bytes; whatever lies between two pages is short.
+
+    Returns:
+        Offsets, sizes and zeros, int64 `(3, rows)`; None where a picture is missing, too large, or laid out otherwise.
+    """
+    if chunk.compression != "UNCOMPRESSED" or chunk.has_dictionary_page:
+        return None
+    places: list[tuple[int, int, int]] = []
+    position, stop = chunk.data_page_offset, chunk.data_page_offset + chunk.total_compressed_size
+    try:
+        for batch in table.iter_batches(_ROWS_AT_ONCE, row_groups=[group], columns=[_COLUMN], use_threads=False):
+            for picture in batch["image"].field("bytes"):
+                content = picture.as_buffer()
+                # An empty value cannot be told from "read the group".
+                if content is None or not 0 < content.size <= MAX_PICTURE_BYTES:
+                    return None
+                wanted = content.size.to_bytes(4, "little") + content.to_pybytes()
+                if region.read_at(position, len(wanted)) != wanted:
+                    between = min(_MAX_PAGE_HEADER, stop - position - len(wanted))
+                    skipped = region.read_at(position, max(0, between) + len(wanted)).find(wanted)
+                    if skipped < 0:
+                        return None
+                    position += skipped
+                places.append((position + 4, content.size, 0))
+                position += len(wanted)
+    except (pa.ArrowException, OSError) as error:
+        _require_damage(error)
+        # Reading the whole group will say so.
+        return None
+    return np.array(places, np.int64).reshape(-1, 3).T
 
 
 @functools.lru_cache(maxsize=1)
@@ -219,7 +241,14 @@ def _group(file: Path, group: int) -> pa.ChunkedArray:
     try:
         read = read_retrying(lambda: pq.ParquetFile(file).read_row_group(group, columns=[_COLUMN], use_threads=False))
         return pc.struct_field(read["image"], "bytes")  # type: ignore[reportAttributeAccessIssue]
-    except (pa.ArrowException, FileNotFoundError, KeyError) as error:
+    except (pa.ArrowException, OSError, KeyError) as error:
+        _require_damage(error)
         raise IncompatibleError(
             f"{file} has changed since it was indexed, or is damaged: {error}; start again"
         ) from error
+
+
+def _require_damage(error: Exception) -> None:
+    """Raise again what is a fault of the storage: only those of its errors have a number, Arrow's own have none."""
+    if isinstance(error, OSError) and error.errno not in (None, errno.ENOENT):
+        raise error

@@ -7,6 +7,7 @@ names the classes.
 
 import json
 import os
+import re
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -16,20 +17,18 @@ import pyarrow as pa
 
 from bandwise.errors import UsageError
 from bandwise.progress import progress
-from bandwise.sources.archives.archivefile import open_archive
-from bandwise.sources.archives.classlabels import LabelReader
 from bandwise.sources.archives.classtars import require_picture_size, say_passed_over
+from bandwise.sources.archives.index import IndexBuilder, indexed, load_index
 from bandwise.sources.archives.labels import decode_text, read_text
-from bandwise.sources.archives.pictureindex import IndexBuilder, indexed, load_index
-from bandwise.sources.archives.shards import Reported, Shards, find_shards
-from bandwise.sources.archives.tarindex import Member, Region, members
-from bandwise.sources.archives.tarsource import TarSource
-from bandwise.sources.decoding.sniff import SUPPORTED_EXTENSIONS, UNSUPPORTED_EXTENSIONS
+from bandwise.sources.archives.shards import LabelReader, Reported, Shards, find_shards
+from bandwise.sources.archives.tar import Member, TarSource, members
+from bandwise.sources.decoding.sniff import PICTURE_EXTENSIONS
 from bandwise.sources.folders.scan import examples
+from bandwise.sources.reading import Region, open_archive
 
 CLASSES_FILE = "classes.txt"
 
-_PICTURES = frozenset(SUPPORTED_EXTENSIONS + UNSUPPORTED_EXTENSIONS)
+_NUMBER = re.compile(r"-?[0-9]{1,10}")
 _MAX_LABEL_BYTES = {b"cls": 256, b"json": 1 << 20}
 
 _Sample = tuple[bytes, Member, int | str]
@@ -93,7 +92,7 @@ def _samples(region: Region, shard: bytes, passed_over: Counter[str]) -> list[_S
         folder, slash, base = member.name.rpartition(b"/")
         stem, _, suffix = base.partition(b".")
         key, suffix = folder + slash + stem, suffix.lower()
-        if suffix in _PICTURES:
+        if suffix in PICTURE_EXTENSIONS:
             if key in pictures:
                 raise UsageError(
                     f"{region.where}: the sample {examples([key])} has two pictures; leave one of them out"
@@ -129,7 +128,7 @@ def _label(region: Region, found: dict[bytes, Member]) -> int | str:
         label = content.get("label") if isinstance(content, dict) else None
         if not isinstance(label, int | str) or isinstance(label, bool):
             raise UsageError(f'{where} has no number or word under "label"')
-    if isinstance(label, str) and label.lstrip("-").isdigit() and label.isascii() and len(label) < 11:
+    if isinstance(label, str) and len(label) < 11 and _NUMBER.fullmatch(label):
         return int(label)
     if label == "":
         raise UsageError(f"{where} is empty; a number or a word is needed")

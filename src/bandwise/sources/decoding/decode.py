@@ -28,7 +28,7 @@ from PIL import (
 from bandwise.config import SplitConfig
 from bandwise.sources.decoding import jpeg
 from bandwise.sources.decoding.sniff import name_disagrees, starts_like, what_it_is
-from bandwise.sources.samples import Source
+from bandwise.sources.source import Source
 
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF")
 MIN_SIDE = 8
@@ -48,7 +48,7 @@ _TURN = {
 _PLAIN = frozenset({"1", "L", "P", "RGB", "RGBX", "YCbCr", "CMYK"})
 _ALPHA = frozenset({"LA", "La", "PA", "RGBA", "RGBa"})
 
-_warning_filters = threading.Lock()
+_process_settings = threading.Lock()
 
 
 class BadImage(Exception):
@@ -100,25 +100,34 @@ def decode(
         assert encoded.shape[2] == channels, encoded.shape
         _require_size(encoded.shape[1], encoded.shape[0], max_pixels)
         return encoded, ()
-    notes: list[str] = []
-    with _collected_warnings(notes), _open(encoded) as picture:
+    is_jpeg = encoded.startswith(b"\xff\xd8")
+    with _pillow_rules(max_pixels) as warned, _open(encoded) as picture:
         _require_size(picture.width, picture.height, max_pixels)
-        if name_disagrees(name, encoded):
-            notes.append("the extension names another format")
-        if len(encoded) == PLACEHOLDER_BYTES:
-            notes.append("as long as a 'photo unavailable' placeholder")
-        animated = _load(picture)
-        if animated:
-            notes.append("first of several frames")
-        if encoded.startswith(b"\xff\xd8"):
-            _check_jpeg(encoded, notes, several=animated)
-        orientation = _orientation(picture, notes)
-        flat = _to_channels(picture, channels, background, notes)
-    if orientation in _TURN:
-        notes.append("orientation applied" if exif == "transpose" else "orientation ignored")
-        if exif == "transpose":
-            flat = flat.transpose(_TURN[orientation])
-    return flat, tuple(dict.fromkeys(notes))
+        with _damage_refused():
+            picture.load()
+            several = bool(getattr(picture, "is_animated", False))
+        if is_jpeg and (problem := jpeg.missing_part(encoded)):
+            raise BadImage("suspicious", f"decodes, but {problem}: part of the file was probably never written")
+        orientation = _orientation(picture)
+        with _damage_refused():
+            deep = picture.mode.startswith("I;16")
+            eight_bits = _high_byte(picture) if deep else picture
+            clear = eight_bits.mode in _ALPHA or "transparency" in eight_bits.info
+            flat = _to_channels(eight_bits, channels, background, clear=clear)
+            if orientation in _TURN and exif == "transpose":
+                flat = flat.transpose(_TURN[orientation])
+    notes = {
+        "the extension names another format": name_disagrees(name, encoded),
+        "as long as a 'photo unavailable' placeholder": len(encoded) == PLACEHOLDER_BYTES,
+        "first of several frames": several,
+        "bytes after the end of the picture": is_jpeg and not several and jpeg.trailing_bytes(encoded) > 0,
+        "damaged metadata": orientation is None or bool(warned),
+        "16 bits reduced to 8": deep,
+        "CMYK": eight_bits.mode == "CMYK",
+        "transparency over the background": clear,
+        "orientation applied" if exif == "transpose" else "orientation ignored": orientation in _TURN,
+    }
+    return flat, tuple(note for note, holds in notes.items() if holds)
 
 
 def to_canvas(picture: Image.Image | np.ndarray, side: int) -> np.ndarray:
@@ -141,28 +150,14 @@ def to_canvas(picture: Image.Image | np.ndarray, side: int) -> np.ndarray:
 
 
 def load_canvas(source: Source, path: bytes, config: SplitConfig) -> tuple[np.ndarray, tuple[str, ...]]:
-    """Read, decode and resize one image of a source.
-
-    Returns:
-        uint8 `(canvas, canvas, C)`, and the notes of `decode`.
-
-    Raises:
-        BadImage: the picture cannot be used.
-        OSError: the storage fails; never a `BadImage`.
-    """
+    """Read, decode and resize one image of a source, as `decode_canvas`; a failing storage is never a `BadImage`."""
     return decode_canvas(source.read(path), path, source.channels, config)
 
 
 def decode_canvas(
     encoded: bytes | np.ndarray, path: bytes, channels: Literal[1, 3], config: SplitConfig
 ) -> tuple[np.ndarray, tuple[str, ...]]:
-    """Decode and resize one image that has been read.
-
-    Args:
-        encoded: as `decode` takes it.
-        path: its name, for the notes.
-        channels: colours of the source.
-        config: canvas, background, EXIF rule and limit of pixels.
+    """Decode and resize the image `path` that has been read.
 
     Returns:
         uint8 `(canvas, canvas, C)`, and the notes of `decode`.
@@ -207,22 +202,14 @@ def _open(encoded: bytes) -> Image.Image:
         raise BadImage("unidentified", f"not one of {', '.join(FORMATS)}: {what_it_is(encoded)}") from error
 
 
-def _load(picture: Image.Image) -> bool:
-    """Decode the first frame to its end, and say whether there are more."""
+@contextmanager
+def _damage_refused() -> Iterator[None]:
     try:
-        picture.load()
-        return bool(getattr(picture, "is_animated", False))
-    except MemoryError:
+        yield
+    except (BadImage, MemoryError):
         raise
     except Exception as error:
         raise BadImage("truncated", f"cut off or damaged: {error}") from error
-
-
-def _check_jpeg(encoded: bytes, notes: list[str], *, several: bool) -> None:
-    if problem := jpeg.missing_part(encoded):
-        raise BadImage("suspicious", f"decodes, but {problem}: part of the file was probably never written")
-    if not several and jpeg.trailing_bytes(encoded):
-        notes.append("bytes after the end of the picture")
 
 
 def _require_size(width: int, height: int, max_pixels: int) -> None:
@@ -232,7 +219,8 @@ def _require_size(width: int, height: int, max_pixels: int) -> None:
         raise BadImage("too small", f"{width}x{height} pixels; the short side must have at least {MIN_SIDE}")
 
 
-def _orientation(picture: Image.Image, notes: list[str]) -> int:
+def _orientation(picture: Image.Image) -> int | None:
+    """Return the EXIF orientation, 1 where there is none, or None where the metadata are damaged."""
     if "exif" not in picture.info:
         return 1
     try:
@@ -240,23 +228,16 @@ def _orientation(picture: Image.Image, notes: list[str]) -> int:
         exif.load(picture.info["exif"])
         return exif.get(_ORIENTATION, 1)
     except Exception:
-        # Damaged metadata is common in photographs that are otherwise sound.
-        notes.append("damaged metadata")
-        return 1
+        # Common in photographs that are otherwise sound.
+        return None
 
 
-def _to_channels(picture: Image.Image, channels: int, background: int, notes: list[str]) -> Image.Image:
-    if picture.mode.startswith("I;16"):
-        picture = _high_byte(picture)
-        notes.append("16 bits reduced to 8")
+def _to_channels(picture: Image.Image, channels: int, background: int, *, clear: bool) -> Image.Image:
     if picture.mode in ("I", "F"):
         raise BadImage("unsupported depth", f"mode {picture.mode} has no fixed range; save it with 8 or 16 bits")
     if picture.mode not in _PLAIN | _ALPHA:
         raise BadImage("unsupported colour", f"mode {picture.mode}; save it as RGB")
-    if picture.mode == "CMYK":
-        notes.append("CMYK")
-    if picture.mode in _ALPHA or "transparency" in picture.info:
-        notes.append("transparency over the background")
+    if clear:
         behind = Image.new("RGBA", picture.size, (background, background, background, 255))
         picture = Image.alpha_composite(behind, picture.convert("RGBA"))
     return picture.convert("L" if channels == 1 else "RGB")
@@ -271,14 +252,17 @@ def _high_byte(picture: Image.Image) -> Image.Image:
 
 
 @contextmanager
-def _collected_warnings(notes: list[str]) -> Iterator[None]:
-    """Turn the warnings of a decoder into one note, so that a million pictures do not print a million lines.
+def _pillow_rules(max_pixels: int) -> Iterator[list[warnings.WarningMessage]]:
+    """Collect the warnings of a decoder, and raise Pillow's own limit of pixels to `max_pixels`.
 
-    Python's warning filters belong to the process, hence the lock: threads decode one at a time.
+    Both are settings of the whole process, hence the lock: threads decode one at a time.
     """
-    with _warning_filters, warnings.catch_warnings(record=True) as caught:
+    with _process_settings, warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         warnings.simplefilter("error", Image.DecompressionBombWarning)
-        yield
-    if caught:
-        notes.append("damaged metadata")
+        limit = Image.MAX_IMAGE_PIXELS
+        Image.MAX_IMAGE_PIXELS = limit and max(limit, max_pixels)
+        try:
+            yield caught
+        finally:
+            Image.MAX_IMAGE_PIXELS = limit

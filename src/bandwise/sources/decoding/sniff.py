@@ -16,6 +16,7 @@ _EXTENSIONS = {
 SUPPORTED_EXTENSIONS = tuple(_EXTENSIONS)
 # Pictures too: they are listed, so that each one skipped is counted, instead of vanishing from a set.
 UNSUPPORTED_EXTENSIONS = tuple(b"eps ps psd svg avif heic heif jp2 j2k jxl ppm pgm pbm pnm tga ico dng cr2 nef".split())
+PICTURE_EXTENSIONS = frozenset(SUPPORTED_EXTENSIONS + UNSUPPORTED_EXTENSIONS)
 
 
 def starts_like(content: bytes) -> str | None:

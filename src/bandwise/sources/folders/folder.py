@@ -1,7 +1,7 @@
 """A folder of class folders: `ROOT/train/CLASS/*.jpg` beside `ROOT/val/CLASS/*.jpg` or `ROOT/test/CLASS/*.jpg`."""
 
 import os
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
@@ -9,13 +9,12 @@ import numpy as np
 
 from bandwise.errors import UsageError
 from bandwise.progress import say
+from bandwise.sources.columns import Names
 from bandwise.sources.decoding.sniff import SUPPORTED_EXTENSIONS
 from bandwise.sources.folders.classes import class_name, require_distinct, require_same
 from bandwise.sources.folders.scan import Scan, examples
-from bandwise.sources.listing import Listing
-from bandwise.sources.listingbuilder import ListingBuilder
-from bandwise.sources.names import Names
 from bandwise.sources.reading import read_file
+from bandwise.sources.source import Listing, ListingBuilder
 
 Reported = Literal["auto", "val", "test"]
 
@@ -26,41 +25,23 @@ _LAYOUT = "expected ROOT/train/CLASS/picture or ROOT/CLASS/picture, with " + ", 
 
 @dataclass(frozen=True, slots=True)
 class FolderSource:
-    """Pictures in class folders.
+    """Pictures in class folders, as `open_folder` found them; the pictures themselves are listed by `entries`.
 
-    `train/` holds the training images; `val/`, else `test/`, is the reported set and becomes the split `val`. A root
-    that holds class folders directly is all training images. A class is a folder name; labels follow the sorted names.
-    Names that begin with a dot, and files whose extension is no picture's, are not read.
-
-    Raises:
-        UsageError: the folder is missing or empty; `val` and `test` both exist and `reported` is auto; the reported
-            folder is missing; the class sets differ or two class names differ only in case or Unicode form; pictures
-            lie beside the class folders; links lead out of the root.
+    Attributes:
+        root: the folder.
+        name: a short name.
+        classes: class names, sorted.
+        train_folder: folder of the training images below the root; empty where the root holds the class folders.
+        reported_folder: folder of the reported images, or None.
+        follow_symlinks: whether links may lead out of the root.
     """
 
     root: Path
-    reported: Reported = "auto"
-    name: str = ""
-    follow_symlinks: bool = False
-    classes: tuple[str, ...] = field(init=False)
-    train_folder: bytes = field(init=False)
-    reported_folder: bytes | None = field(init=False)
-
-    def __post_init__(self) -> None:
-        root = _existing(self.root)
-        train_folder, reported_folder = _layout(root, self.reported, self.follow_symlinks)
-        train = _class_names(root, train_folder, self.follow_symlinks)
-        if reported_folder is not None:
-            reported = _class_names(root, reported_folder, self.follow_symlinks)
-            require_same(str(root), train, os.fsdecode(reported_folder), reported)
-        for key, value in (
-            ("root", root),
-            ("name", self.name or root.name),
-            ("classes", tuple(sorted(train))),
-            ("train_folder", train_folder),
-            ("reported_folder", reported_folder),
-        ):
-            object.__setattr__(self, key, value)
+    name: str
+    classes: tuple[str, ...]
+    train_folder: bytes
+    reported_folder: bytes | None
+    follow_symlinks: bool
 
     @property
     def channels(self) -> Literal[1, 3]:
@@ -82,17 +63,16 @@ class FolderSource:
         """
         scan = Scan(os.fsencode(self.root), follow_symlinks=self.follow_symlinks)
         labels = {name: label for label, name in enumerate(self.classes)}
-        parts: list[tuple[Literal["train", "val"], bytes | None]] = [
-            ("train", self.train_folder),
-            ("val", self.reported_folder),
-        ]
+        reported = {self.train_folder: False}
+        if self.reported_folder is not None:
+            reported[self.reported_folder] = True
         found = ListingBuilder()
-        for split, folder in parts:
-            for class_folder in scan.class_folders(folder) if folder is not None else ():
+        for folder, val in reported.items():
+            for class_folder in scan.class_folders(folder):
                 pictures = list(scan.pictures(class_folder))
-                sizes = np.array([size for _, size in pictures], np.int64)
                 names = Names.of(path for path, _ in pictures)
-                found.add(names, label=labels[_class_of(class_folder)], sizes=sizes, val=split == "val")
+                sizes = np.array([size for _, size in pictures], np.int64)
+                found.add(names, label=labels[_class_of(class_folder)], sizes=sizes, val=val)
         scan.raise_first()
         if not len(found):
             raise UsageError(f"{self.root} holds no pictures; {_LAYOUT}")
@@ -103,6 +83,36 @@ class FolderSource:
     def read(self, path: bytes) -> bytes:
         """Return the bytes of one picture; `reading.read_file` says what it raises."""
         return read_file(os.fsencode(self.root) + b"/" + path)
+
+
+def open_folder(
+    root: Path, reported: Reported = "auto", name: str = "", *, follow_symlinks: bool = False
+) -> FolderSource:
+    """Scan a folder for its class folders.
+
+    `train/` holds the training images; `val/`, else `test/`, is the reported set and becomes the split `val`. A root
+    that holds class folders directly is all training images. A class is a folder name; labels follow the sorted names.
+    Names that begin with a dot, and files whose extension is no picture's, are not read.
+
+    Raises:
+        UsageError: the folder is missing or empty; `val` and `test` both exist and `reported` is auto; the reported
+            folder is missing; the class sets differ or two class names differ only in case or Unicode form; pictures
+            lie beside the class folders; links lead out of the root.
+    """
+    root = _existing(root)
+    train_folder, reported_folder = _layout(root, reported, follow_symlinks)
+    classes = _class_names(root, train_folder, follow_symlinks)
+    if reported_folder is not None:
+        others = _class_names(root, reported_folder, follow_symlinks)
+        require_same(str(root), classes, os.fsdecode(reported_folder), others)
+    return FolderSource(
+        root=root,
+        name=name or root.name,
+        classes=tuple(sorted(classes)),
+        train_folder=train_folder,
+        reported_folder=reported_folder,
+        follow_symlinks=follow_symlinks,
+    )
 
 
 def _existing(root: Path) -> Path:

@@ -7,9 +7,8 @@ from collections.abc import Iterator
 from typing import Literal
 
 from bandwise.errors import UsageError
-from bandwise.sources.decoding.sniff import SUPPORTED_EXTENSIONS, UNSUPPORTED_EXTENSIONS, extension
+from bandwise.sources.decoding.sniff import PICTURE_EXTENSIONS, extension
 
-_PICTURES = frozenset(SUPPORTED_EXTENSIONS + UNSUPPORTED_EXTENSIONS)
 _EXAMPLES = 5
 
 _REMEDIES = {
@@ -37,7 +36,7 @@ class Scan:
         for path, name, kind, _ in self._visible(folder):
             if kind == "folder":
                 folders.append(path)
-            elif kind == "file" and extension(name) in _PICTURES:
+            elif kind == "file" and extension(name) in PICTURE_EXTENSIONS:
                 self._found["misplaced"].append(path)
         return folders
 
@@ -46,13 +45,13 @@ class Scan:
 
         A folder that was read already under another name, by a link, is a problem too.
         """
-        if self._again(folder):
+        if not self._is_new(folder):
             self._found["repeated"].append(folder)
             return
         for path, name, kind, size in self._visible(folder):
             if kind == "folder":
                 self._found["misplaced"].append(path + b"/")
-            elif kind == "file" and extension(name) not in _PICTURES:
+            elif kind == "file" and extension(name) not in PICTURE_EXTENSIONS:
                 self.ignored.append(path)
             elif kind == "file" and not os.access(self._absolute(path), os.R_OK):
                 self._found["denied"].append(path)
@@ -98,15 +97,14 @@ class Scan:
             else:
                 self._found["irregular"].append(path)
 
-    def _again(self, folder: bytes) -> bool:
+    def _is_new(self, folder: bytes) -> bool:
         try:
             status = os.stat(self._absolute(folder))  # noqa: PTH116
         except OSError:
-            return False
-        place = status.st_dev, status.st_ino
-        again = place in self._read
-        self._read.add(place)
-        return again
+            return True
+        known = len(self._read)
+        self._read.add((status.st_dev, status.st_ino))
+        return len(self._read) > known
 
     def _absolute(self, path: bytes) -> bytes:
         return self.root + b"/" + path

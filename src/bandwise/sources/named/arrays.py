@@ -1,4 +1,9 @@
-"""Sets that are arrays in a few files: CIFAR-10 in its binary form, and MNIST-style IDX files."""
+"""Sets that are arrays in a few files: CIFAR-10 in its binary form, and MNIST-style IDX files.
+
+The official files stay as they are, and a picture is read from its place in them: a set that was fetched years ago, or
+lies on a disk that is read-only here, needs no conversion, and a storage that fails is an error, not a killed process
+as it would be with mapped files.
+"""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,16 +13,16 @@ import numpy as np
 
 from bandwise.errors import CorruptionError
 from bandwise.sources.reading import read_file
-from bandwise.sources.samples import Entry, Split
+from bandwise.sources.source import Entry, Split
 
 _CIFAR_SIDE = 32
 _CIFAR_PIXELS = 3 * _CIFAR_SIDE * _CIFAR_SIDE
 _CIFAR_RECORD = 1 + _CIFAR_PIXELS
-_CIFAR_PARTS: tuple[tuple[str, Split], ...] = (
-    *((f"data_batch_{number}", "train") for number in range(1, 6)),
-    ("test_batch", "val"),
-)
-_IDX_PARTS: tuple[tuple[str, Split], ...] = (("train", "train"), ("t10k", "val"))
+_CIFAR_PARTS: dict[str, Split] = {
+    **{f"data_batch_{number}": "train" for number in range(1, 6)},
+    "test_batch": "val",
+}
+_IDX_PARTS: dict[str, Split] = {"train": "train", "t10k": "val"}
 _IDX_IMAGES_HEADER = 16
 _IDX_LABELS_HEADER = 8
 
@@ -29,7 +34,7 @@ class CifarSource:
     Image 42 of the first file is called `data_batch_1/00042`.
     """
 
-    folder: Path
+    root: Path
     name: str
     classes: tuple[str, ...]
 
@@ -50,18 +55,18 @@ class CifarSource:
             CorruptionError: a file has a size or a label that it cannot have.
         """
         entries = []
-        for part, split in _CIFAR_PARTS:
-            path = self.folder / f"{part}.bin"
-            content = np.frombuffer(_whole(path), np.uint8)
-            if content.size % _CIFAR_RECORD:
-                raise CorruptionError(f"{path} has {content.size} bytes, no multiple of {_CIFAR_RECORD}")
+        for part, split in _CIFAR_PARTS.items():
+            path = self.root / f"{part}.bin"
+            content = _whole(path)
+            if len(content) % _CIFAR_RECORD:
+                raise CorruptionError(f"{path} has {len(content)} bytes, no multiple of {_CIFAR_RECORD}")
             entries += _entries(path, part, split, content[::_CIFAR_RECORD], len(self.classes), _CIFAR_PIXELS)
         return entries
 
     def read(self, path: bytes) -> np.ndarray:
         """Return the pixels of one image, uint8 `(32, 32, 3)`."""
-        part, index = _address(path)
-        encoded = read_file(bytes(self.folder / f"{part}.bin"), offset=index * _CIFAR_RECORD + 1, count=_CIFAR_PIXELS)
+        part, index = _part_and_index(path)
+        encoded = read_file(bytes(self.root / f"{part}.bin"), offset=index * _CIFAR_RECORD + 1, count=_CIFAR_PIXELS)
         planes = np.frombuffer(encoded, np.uint8).reshape(3, _CIFAR_SIDE, _CIFAR_SIDE)
         return np.ascontiguousarray(planes.transpose(1, 2, 0))
 
@@ -70,7 +75,7 @@ class CifarSource:
 class IdxSource:
     """Grey pictures in the IDX files of MNIST, not compressed; image 42 for training is called `train/00042`."""
 
-    folder: Path
+    root: Path
     name: str
     classes: tuple[str, ...]
     side: int = 28
@@ -92,29 +97,25 @@ class IdxSource:
             CorruptionError: a header, a size or a label is not what it must be.
         """
         entries = []
-        for part, split in _IDX_PARTS:
-            path = self.folder / f"{part}-labels-idx1-ubyte"
+        for part, split in _IDX_PARTS.items():
+            path = self.root / f"{part}-labels-idx1-ubyte"
             content = _whole(path)
             count = len(content) - _IDX_LABELS_HEADER
             if content[:_IDX_LABELS_HEADER] != _idx_header(0x801, count):
-                raise CorruptionError(
-                    f"{path} is no IDX file of {count} labels; remove {self.folder} and fetch it again"
-                )
+                raise CorruptionError(f"{path} is no IDX file of {count} labels; remove {self.root} and fetch it again")
             self._require_images(part, count)
-            labels = np.frombuffer(content, np.uint8, offset=_IDX_LABELS_HEADER)
-            entries += _entries(path, part, split, labels, len(self.classes), self.side**2)
+            entries += _entries(path, part, split, content[_IDX_LABELS_HEADER:], len(self.classes), self.side**2)
         return entries
 
     def read(self, path: bytes) -> np.ndarray:
         """Return the pixels of one image, uint8 `(side, side, 1)`."""
-        part, index = _address(path)
-        encoded = read_file(
-            bytes(self._images(part)), offset=_IDX_IMAGES_HEADER + index * self.side**2, count=self.side**2
-        )
+        part, index = _part_and_index(path)
+        offset = _IDX_IMAGES_HEADER + index * self.side**2
+        encoded = read_file(bytes(self._images(part)), offset=offset, count=self.side**2)
         return np.frombuffer(encoded, np.uint8).reshape(self.side, self.side, 1)
 
     def _images(self, part: str) -> Path:
-        return self.folder / f"{part}-images-idx3-ubyte"
+        return self.root / f"{part}-images-idx3-ubyte"
 
     def _require_images(self, part: str, count: int) -> None:
         path = self._images(part)
@@ -126,7 +127,7 @@ class IdxSource:
         ):
             raise CorruptionError(
                 f"{path} is no IDX file of {count} pictures of {self.side}x{self.side}; "
-                f"remove {self.folder} and fetch it again"
+                f"remove {self.root} and fetch it again"
             )
 
 
@@ -140,15 +141,12 @@ def _whole(path: Path) -> bytes:
     return read_file(bytes(path))
 
 
-def _address(path: bytes) -> tuple[str, int]:
+def _part_and_index(path: bytes) -> tuple[str, int]:
     part, _, index = path.decode("ascii").rpartition("/")
     return part, int(index)
 
 
-def _entries(path: Path, part: str, split: Split, labels: np.ndarray, classes: int, size: int) -> list[Entry]:
-    if labels.size and labels.max() >= classes:
-        raise CorruptionError(f"{path} has the label {labels.max()}; there are {classes} classes")
-    return [
-        Entry(path=f"{part}/{index:05d}".encode(), label=label, size=size, split=split)
-        for index, label in enumerate(labels.tolist())
-    ]
+def _entries(path: Path, part: str, split: Split, labels: bytes, classes: int, size: int) -> list[Entry]:
+    if labels and max(labels) >= classes:
+        raise CorruptionError(f"{path} has the label {max(labels)}; there are {classes} classes")
+    return [Entry(f"{part}/{index:05d}".encode(), label, size, split) for index, label in enumerate(labels)]

@@ -1,17 +1,17 @@
 """The data sets that have a name: fetched on first use into `$BANDWISE_HOME`, then used without a network."""
 
+import difflib
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 from bandwise.errors import UsageError
-from bandwise.sources.folders.folder import FolderSource
+from bandwise.sources.folders.folder import open_folder
 from bandwise.sources.named import cifar10, idx, photos
 from bandwise.sources.named.arrays import CifarSource, IdxSource
-from bandwise.sources.named.fetch import Way, fetch_set
-from bandwise.sources.nearest import nearest
-from bandwise.sources.samples import Source
+from bandwise.sources.named.fetch import Origin, fetch_set
+from bandwise.sources.source import Source
 
 HOME_VARIABLE = "BANDWISE_HOME"
 
@@ -20,7 +20,7 @@ HOME_VARIABLE = "BANDWISE_HOME"
 class _NamedSet:
     description: str
     folder: str
-    ways: Callable[[], tuple[Way, ...]]
+    origins: Callable[[], tuple[Origin, ...]]
     needed_bytes: int
     open: Callable[[Path], Source]
 
@@ -31,35 +31,35 @@ _SETS = {
     "photos": _NamedSet(
         f"{_PHOTOS}; 14 classes, 732 to train and 661 reported",
         "photos",
-        photos.ways,
+        photos.origins,
         photos.NEEDED_BYTES,
-        lambda folder: FolderSource(folder, "test", "photos"),
+        lambda folder: open_folder(folder, "test", "photos"),
     ),
     "photos-coarse": _NamedSet(
         f"{_PHOTOS}; the same under 5 classes",
         "photos",
-        photos.ways,
+        photos.origins,
         photos.NEEDED_BYTES,
-        lambda folder: photos.CoarsePhotos(FolderSource(folder, "test", "photos"), "photos-coarse"),
+        lambda folder: photos.CoarsePhotos(open_folder(folder, "test", "photos"), "photos-coarse"),
     ),
     "cifar10": _NamedSet(
         "60,000 colour pictures of 32 pixels, lossless; 10 classes, 50,000 to train and 10,000 reported",
         "cifar10",
-        cifar10.ways,
+        cifar10.origins,
         cifar10.NEEDED_BYTES,
         lambda folder: CifarSource(folder, "cifar10", cifar10.CLASSES),
     ),
     "mnist": _NamedSet(
         "70,000 grey digits of 28 pixels; 10 classes, 60,000 to train and 10,000 reported",
         "mnist",
-        idx.mnist_ways,
+        idx.mnist_origins,
         idx.NEEDED_BYTES,
         lambda folder: IdxSource(folder, "mnist", idx.DIGITS),
     ),
     "fashion-mnist": _NamedSet(
         "70,000 grey pictures of clothes of 28 pixels, MIT; 10 classes, 60,000 to train and 10,000 reported",
         "fashion-mnist",
-        idx.fashion_ways,
+        idx.fashion_origins,
         idx.NEEDED_BYTES,
         lambda folder: IdxSource(folder, "fashion-mnist", idx.FASHION),
     ),
@@ -80,16 +80,22 @@ def available() -> dict[str, str]:
     return {name: item.description for name, item in _SETS.items()}
 
 
+def similar_name(name: str) -> str:
+    """Return ` (did you mean 'x'?)` for the most similar name of a set, or nothing."""
+    close = difflib.get_close_matches(name, _SETS, n=1)
+    return f" (did you mean {close[0]!r}?)" if close else ""
+
+
 def fetch(name: str) -> Path:
     """Return the folder of a named set, after fetching it where it is not there yet.
 
     Raises:
-        UsageError: there is no such name, or every way to fetch it failed; the message names them all.
+        UsageError: there is no such name, or no origin could provide it; the message names them all.
         CorruptionError: the folder was altered so that it is not complete any more.
         NoSpaceError: the disk is full.
     """
     item = _set(name)
-    return fetch_set(home(), item.folder, item.ways(), item.needed_bytes)
+    return fetch_set(home(), item.folder, item.origins(), item.needed_bytes)
 
 
 def open_named(name: str) -> Source:
@@ -99,5 +105,5 @@ def open_named(name: str) -> Source:
 
 def _set(name: str) -> _NamedSet:
     if name not in _SETS:
-        raise UsageError(f"there is no set {name!r}{nearest(name, _SETS)}; known sets: {', '.join(_SETS)}")
+        raise UsageError(f"there is no set {name!r}{similar_name(name)}; known sets: {', '.join(_SETS)}")
     return _SETS[name]

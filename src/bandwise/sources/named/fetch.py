@@ -1,4 +1,4 @@
-"""Gets a named set: tries one way after another, checks everything, and puts the result in place in one step."""
+"""Gets a named set: tries one origin after another, checks everything, and puts the result in place in one step."""
 
 import logging
 import os
@@ -24,6 +24,7 @@ from bandwise.files.atomic import (
 from bandwise.files.locks import folder_lock
 from bandwise.progress import say
 from bandwise.sources.named.download import DownloadError, from_hand
+from bandwise.sources.named.unpack import WrongContentError
 
 MARKER = ".complete.json"
 _FORMAT = "bandwise-data"
@@ -31,10 +32,6 @@ _VERSION = 1
 _POLL_S = 0.5
 
 Downloader = Callable[[str, str | os.PathLike[str], Any], None]
-
-
-class WrongContentError(Exception):
-    """What was fetched is not what it should be."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,11 +52,11 @@ class RemoteFile:
 
 
 @dataclass(frozen=True, slots=True)
-class Way:
-    """One way to get a set.
+class Origin:
+    """Where a set is fetched from, and how it is unpacked.
 
     Attributes:
-        title: names the way in messages.
+        title: its name in messages.
         files: all the files that it needs.
         unpack: writes the set from the folder of those files into an empty folder, and checks what it writes; raises
             `WrongContentError` where that is wrong.
@@ -70,14 +67,14 @@ class Way:
     unpack: Callable[[Path, Path], None]
 
 
-def fetch_set(home: Path, name: str, ways: tuple[Way, ...], needed_bytes: int) -> Path:
+def fetch_set(home: Path, name: str, origins: tuple[Origin, ...], needed_bytes: int) -> Path:
     """Return the folder of a set, `home/data/name`, after fetching it where it is not there yet.
 
     The folder appears only when complete. A set that is there is trusted by its marker and not read again. Where
     another process is fetching the same set, this one waits for it.
 
     Raises:
-        UsageError: every way failed, each named with its reason; or `home` cannot be written.
+        UsageError: all origins failed, each named with its reason; or `home` cannot be written.
         CorruptionError: the folder exists without its marker.
         NoSpaceError: the disk is or would be full.
     """
@@ -90,7 +87,7 @@ def fetch_set(home: Path, name: str, ways: tuple[Way, ...], needed_bytes: int) -
     # Not `work` itself: the holder of its lock may be removing what looks like the leftovers of a kill.
     require_writable(work.parent)
     work.mkdir(exist_ok=True)
-    told = False
+    waiting = False
     while not is_complete(target, name):
         try:
             with folder_lock(work):
@@ -98,11 +95,11 @@ def fetch_set(home: Path, name: str, ways: tuple[Way, ...], needed_bytes: int) -
                 if not is_complete(target, name):
                     _clean(target, work)
                     require_space(home, needed_bytes)
-                    _try_ways(home, name, ways, work, target)
+                    _try_origins(home, name, origins, work, target)
         except LockedError as error:
-            if not told:
+            if not waiting:
                 say(f"{name}: waiting; {error}")
-                told = True
+                waiting = True
             time.sleep(_POLL_S)
     return target
 
@@ -137,39 +134,39 @@ def _clean(target: Path, work: Path) -> None:
         shutil.rmtree(stale)
 
 
-def _try_ways(home: Path, name: str, ways: tuple[Way, ...], work: Path, target: Path) -> None:
+def _try_origins(home: Path, name: str, origins: tuple[Origin, ...], work: Path, target: Path) -> None:
     tried: list[str] = []
-    for way in _with_hand(home, ways):
-        say(f"{name}: fetching by {way.title}")
+    for origin in _placed_by_hand_first(home, origins):
+        say(f"{name}: fetching by {origin.title}")
         downloads = work / f"{TEMPORARY_PREFIX}downloads"
         try:
             with explain_full_disk(target):
-                for file in way.files:
+                for file in origin.files:
                     _retrieve(file, downloads)
-                commit_folder(target, partial(_unpack, way, downloads, name))
+                commit_folder(target, partial(_unpack, origin, downloads, name))
             return
         except (DownloadError, WrongContentError, OSError, ValueError) as error:
             reason = " ".join(str(error).split()) or type(error).__name__
-            tried.append(f"  - {way.title}: {reason}")
+            tried.append(f"  - {origin.title}: {reason}")
             say(f"{name}: that failed: {reason}")
         finally:
             shutil.rmtree(downloads, ignore_errors=True)
-    raise UsageError(_all_failed(home, name, ways, tried))
+    raise UsageError(_all_failed(home, name, origins, tried))
 
 
-def _unpack(way: Way, downloads: Path, name: str, folder: Path) -> None:
-    way.unpack(downloads, folder)
+def _unpack(origin: Origin, downloads: Path, name: str, folder: Path) -> None:
+    origin.unpack(downloads, folder)
     write_json(folder / MARKER, {"format": _FORMAT, "version": _VERSION, "name": name})
 
 
-def _with_hand(home: Path, ways: tuple[Way, ...]) -> Iterator[Way]:
-    """Put before the ways those whose files a person has put in place."""
+def _placed_by_hand_first(home: Path, origins: tuple[Origin, ...]) -> Iterator[Origin]:
+    """Put before the origins those whose files a person has put in place."""
     place = hand_folder(home)
-    for way in ways:
-        if all((place / file.name).is_file() for file in way.files):
-            files = (replace(file, address=str(place / file.name), downloader=from_hand) for file in way.files)
-            yield replace(way, title=f"the files in {place}", files=tuple(files))
-    yield from ways
+    for origin in origins:
+        if all((place / file.name).is_file() for file in origin.files):
+            files = (replace(file, address=str(place / file.name), downloader=from_hand) for file in origin.files)
+            yield replace(origin, title=f"the files in {place}", files=tuple(files))
+    yield from origins
 
 
 def _retrieve(file: RemoteFile, folder: Path) -> None:
@@ -177,7 +174,7 @@ def _retrieve(file: RemoteFile, folder: Path) -> None:
 
     logger = pooch.get_logger()
     level = logger.level
-    # Pooch tells of every file; we have said what is fetched, and a failure comes as an exception.
+    # Pooch reports every file; we have said what is fetched, and a failure comes as an exception.
     logger.setLevel(logging.ERROR)
     try:
         # Pooch documents plain functions of three arguments but annotates a narrower protocol.
@@ -187,10 +184,10 @@ def _retrieve(file: RemoteFile, folder: Path) -> None:
         logger.setLevel(level)
 
 
-def _all_failed(home: Path, name: str, ways: tuple[Way, ...], tried: list[str]) -> str:
+def _all_failed(home: Path, name: str, origins: tuple[Origin, ...], tried: list[str]) -> str:
     choices = [
-        " and ".join(f"{file.name}" + (f" ({file.known_hash})" if file.known_hash else "") for file in way.files)
-        for way in ways
+        " and ".join(f"{file.name}" + (f" ({file.known_hash})" if file.known_hash else "") for file in origin.files)
+        for origin in origins
     ]
     return "\n".join(
         [

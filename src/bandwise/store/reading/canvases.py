@@ -14,7 +14,7 @@ import torch
 from bandwise.bands.quantize import BandQuantizer
 from bandwise.errors import IncompatibleError, UsageError
 from bandwise.sources.decoding.decode import decoder_versions
-from bandwise.sources.samples import Source
+from bandwise.sources.source import Source
 from bandwise.store.layout import SPLITS, band_folder, format_bands
 from bandwise.store.reading.loader import Batch, BatchStream
 from bandwise.store.reading.store import Store

@@ -21,7 +21,8 @@ from bandwise.files.atomic import (
 )
 from bandwise.files.documents import seal
 from bandwise.progress import progress, say
-from bandwise.sources.samples import SampleList, Source
+from bandwise.sources.samples import SampleList
+from bandwise.sources.source import Source
 from bandwise.store.layout import (
     CARD_NAME,
     COMMITS_NAME,

@@ -15,7 +15,7 @@ from bandwise.errors import BandwiseError, IncompatibleError, Preempted
 from bandwise.files.atomic import replacing, write_json
 from bandwise.files.documents import seal
 from bandwise.sources.decoding.decode import BadImage, decode_canvas
-from bandwise.sources.samples import Source
+from bandwise.sources.source import Source
 from bandwise.store.layout import band_file
 from bandwise.store.writing.bandfile import BandFileWriter
 from bandwise.store.writing.duplicates import content_hash, pack_hashes

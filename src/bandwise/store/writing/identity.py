@@ -11,7 +11,8 @@ from bandwise.config.configfile import differences
 from bandwise.errors import IncompatibleError
 from bandwise.files.atomic import json_bytes, sha256_bytes
 from bandwise.sources.decoding.decode import decoder_versions
-from bandwise.sources.samples import SampleList, Source
+from bandwise.sources.samples import SampleList
+from bandwise.sources.source import Source
 from bandwise.store.layout import FORMAT, ROW_GROUP, SPLITS, VERSION
 
 MAX_GROUP = 8192

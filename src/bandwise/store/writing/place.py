@@ -5,7 +5,7 @@ from pathlib import Path
 
 from bandwise.errors import UsageError
 from bandwise.files.locks import LOCK_NAME
-from bandwise.sources.samples import Source
+from bandwise.sources.source import Source
 from bandwise.store.layout import STORE_NAME
 
 _OWN_LEFTOVER = re.compile(r"\.tmp-(clock|probe|STORE\.json)\.\d+\.[0-9a-f]{8}")

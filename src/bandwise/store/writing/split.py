@@ -11,7 +11,8 @@ from bandwise.errors import UsageError
 from bandwise.files.atomic import require_writable
 from bandwise.files.locks import folder_lock
 from bandwise.progress import say
-from bandwise.sources.samples import Source, freeze_samples
+from bandwise.sources.samples import freeze_samples
+from bandwise.sources.source import Source
 from bandwise.store.writing.conversion import Conversion
 from bandwise.store.writing.place import require_own_place
 

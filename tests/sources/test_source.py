@@ -1,13 +1,12 @@
-"""Listings that are collected class by class: the same as the sorted list of all entries."""
+"""Listings of columns: the same as the sorted list of all entries."""
 
 import random
 
 import numpy as np
 import pytest
 
-from bandwise.sources.listing import Entry, Listing
-from bandwise.sources.listingbuilder import ListingBuilder
-from bandwise.sources.names import Names
+from bandwise.sources.columns import Names
+from bandwise.sources.source import Entry, Listing, ListingBuilder
 
 
 @pytest.mark.parametrize("largest", [7, 1 << 40])
@@ -32,3 +31,14 @@ def test_a_listing_of_columns(seed, largest):
     assert isinstance(listing, Listing)
     assert list(listing) == expected
     assert (listing.val.dtype, listing.labels.dtype) == (bool, np.int32)
+
+
+def test_a_listing_is_a_sequence_of_entries():
+    entries = [Entry(b"val/b", 1, 7, "val"), Entry(b"train/a", 0, 9, "train"), Entry(b"train/c", 1, 0, "train")]
+    listing = Listing.of(entries)
+    assert list(listing) == entries
+    assert [listing[index] for index in range(3)] == entries
+    assert list(listing[1:]) == entries[1:]
+    assert Listing.of(listing) is listing
+    with pytest.raises(AssertionError, match="a source lists one name twice"):
+        Listing.of([*entries, entries[0]])

@@ -1,42 +1,39 @@
 """Draws that depend on nothing but a seed, a purpose and the name of an image."""
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
 import numpy as np
 
-from bandwise.sources.names import Names
-from bandwise.sources.pickednames import PickedNames
-from bandwise.sources.pieces import MOST, pieces
+from bandwise.sources.columns import MAX_ROWS, Names, PickedNames, pieces
 
-_CHUNK = 1 << 14
+_HASHED_AT_ONCE = 1 << 14
 _BUCKET = 1 << 19
 
 
-def draw_order(names: Names | PickedNames, seed: int, purpose: str, *, width: int = 4) -> np.ndarray:
-    """Return the positions that sort names by `SHA-256("SEED PURPOSE " + name)`.
+def draw_order(names: Names | PickedNames, seed: int, purpose: str) -> np.ndarray:
+    """Return the positions that sort names by `SHA-256("SEED PURPOSE " + name)`, int32 `(N,)`.
 
-    Anybody can repeat it without our code, and no random-number library has a part in it. Takes about 10 bytes a name.
+    Anybody can repeat it without our code, and no random-number library has a part in it. Takes about 10 bytes a name:
+    four bytes of each digest are kept, and names that agree in those are hashed again.
 
     Args:
-        names: N names, each once; fewer than 2^31.
+        names: N unique names; fewer than 2^31.
         seed: a number.
         purpose: a word that keeps draws for different ends apart.
-        width: bytes of a digest that are kept, 1 to 4; names that agree in those are hashed again.
-
-    Returns:
-        int32 `(N,)`.
     """
-    assert len(names) < MOST, len(names)
+    assert len(names) < MAX_ROWS, len(names)
     prefix = f"{seed} {purpose} ".encode()
-    keys = _keys(names, prefix, width)
-    order = np.empty(len(keys), np.int32)
+    keys = np.empty(len(names), np.uint32)
+    for here in pieces(len(names), _HASHED_AT_ONCE):
+        digests = b"".join([_digest(prefix, name) for name in names[here]])
+        keys[here] = np.frombuffer(digests, ">u4")[::8]
+    order = np.empty(len(names), np.int32)
     filled = 0
-    for members in _buckets(keys, width):
-        here = keys[members]
-        places = np.argsort(here)
-        found = members[places]
-        for first, last in _runs(here[places]):
+    for members in _buckets(keys):
+        by_key = np.argsort(keys[members])
+        found = members[by_key]
+        for first, last in _equal_runs(keys[found]):
             found[first:last] = sorted(found[first:last].tolist(), key=lambda index: _digest(prefix, names[index]))
         order[filled : filled + len(found)] = found
         filled += len(found)
@@ -73,26 +70,16 @@ def _digest(prefix: bytes, name: bytes) -> bytes:
     return hashlib.sha256(prefix + name).digest()
 
 
-def _keys(names: Sequence[bytes], prefix: bytes, width: int) -> np.ndarray:
-    """Return the first bytes of each digest as a number, uint32 `(N,)`."""
-    keys = np.empty(len(names), np.uint32)
-    sha256 = hashlib.sha256
-    for here in pieces(len(names), _CHUNK):
-        digests = b"".join([sha256(prefix + name).digest() for name in names[here]])
-        keys[here] = np.frombuffer(digests, ">u4")[::8] >> np.uint32(32 - 8 * width)
-    return keys
-
-
-def _buckets(keys: np.ndarray, width: int) -> Iterator[np.ndarray]:
-    """Yield positions whose keys share their upper bits, int64, smaller keys first; digests spread evenly over them."""
+def _buckets(keys: np.ndarray) -> Iterator[np.ndarray]:
+    """Yield positions whose keys share their upper bits, smaller keys first; digests spread evenly over them."""
     bits = min(8, (len(keys) // _BUCKET).bit_length())
-    upper = (keys >> np.uint32(8 * width - bits)).astype(np.uint8)
+    upper = (keys >> np.uint32(32 - bits)).astype(np.uint8) if bits else np.zeros(len(keys), np.uint8)
     for value in range(1 << bits):
         yield np.flatnonzero(upper == value)
 
 
-def _runs(ordered: np.ndarray) -> Iterator[tuple[int, int]]:
-    """Yield where runs of equal numbers begin and end, for runs of at least two."""
+def _equal_runs(ordered: np.ndarray) -> Iterator[tuple[int, int]]:
+    """Yield where runs of at least two equal numbers begin and end."""
     same = np.concatenate([[False], ordered[1:] == ordered[:-1], [False]])
     edges = np.flatnonzero(same[1:] != same[:-1])
     for first, last in edges.reshape(-1, 2).tolist():

@@ -7,7 +7,7 @@ import tarfile
 import pytest
 
 from bandwise.sources.named import unpack as archives
-from bandwise.sources.named.fetch import WrongContentError
+from bandwise.sources.named.unpack import WrongContentError
 
 
 def test_tar_members(tmp_path):

@@ -1,12 +1,16 @@
 """Where every picture of a set of archives lies: columns in one Arrow file that all processes map and share.
 
-The file lies in `$BANDWISE_HOME/index`, under a name that changes with the archives and the options. It is
-written once, complete or not at all; a worker process that opens it reads nothing until it looks a picture up.
+The file lies in `$BANDWISE_HOME/index`, under a name that changes with the archives and the options. It is written
+once, complete or not at all, and checked by its hash whenever a source is opened; a worker process that maps it reads
+nothing until it looks a picture up.
 """
 
+import contextlib
 import functools
+import hashlib
 import json
 import os
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,14 +21,13 @@ import pyarrow as pa
 
 from bandwise.errors import UsageError
 from bandwise.files.atomic import json_bytes, replacing, sha256_bytes
-from bandwise.sources.columnbuilder import ColumnBuilder, NamesBuilder
-from bandwise.sources.listing import Listing
+from bandwise.sources.columns import ColumnBuilder, Names, NamesBuilder, gather
 from bandwise.sources.named.catalog import HOME_VARIABLE, home
-from bandwise.sources.names import Names
-from bandwise.sources.pieces import gather
+from bandwise.sources.source import Listing
 
-_VERSION = 1
-_FACTS = b"bandwise"
+_VERSION = 2
+_UNUSED_S = 90 * 24 * 3600
+_FACTS, _DIGEST = b"bandwise", b"sha256"
 _COLUMNS = {
     "name": pa.large_binary(),
     "file": pa.int32(),
@@ -41,7 +44,7 @@ class PictureIndex:
     """The pictures of a source, sorted by name; 65 bytes each for a name of 32.
 
     Attributes:
-        names: N names, each once.
+        names: N unique names.
         files: int32 `(N,)`, number of the archive.
         offsets: int64 `(N,)`, byte in it.
         sizes: int32 `(N,)`, bytes there.
@@ -69,12 +72,11 @@ class IndexBuilder:
     """Collects pictures, a class or an archive at a time."""
 
     def __init__(self) -> None:
-        """Start with nothing."""
         self._names = NamesBuilder()
         self._columns = {key: ColumnBuilder(_COLUMNS[key].to_pandas_dtype()) for key in _COLUMNS if key != "name"}
 
     def add(self, names: Sequence[bytes], **columns: Any) -> None:
-        """Add pictures; a column is one number for all of them or one a picture, and 0 where it is left out."""
+        """Append pictures; a column is one number for all of them or one a picture, and 0 where it is left out."""
         self._names.add(Names.of(names))
         for key, column in self._columns.items():
             kind = _COLUMNS[key].to_pandas_dtype()
@@ -84,7 +86,7 @@ class IndexBuilder:
         """Return all pictures, sorted by name. Nothing can be added any more.
 
         Raises:
-            UsageError: a name stands twice.
+            UsageError: there are duplicate names.
         """
         names, columns = self._names.names(), {}
         order = None if names.is_sorted() else names.order()
@@ -93,14 +95,19 @@ class IndexBuilder:
         for key in list(self._columns):
             values = self._columns.pop(key).column()
             columns[key] = values if order is None else gather(values, order)
-        if (twice := names.first_repeated()) is not None:
-            raise UsageError(f"the picture {os.fsdecode(twice)!r} stands twice; remove one of the two")
-        schema = pa.schema(list(_COLUMNS.items()), metadata={_FACTS: json.dumps(facts)})
-        return pa.RecordBatch.from_arrays([names.array, *map(pa.array, columns.values())], schema=schema)
+        if (duplicate := names.first_repeated()) is not None:
+            raise UsageError(f"the picture {os.fsdecode(duplicate)!r} stands twice; remove one of the two")
+        batch = pa.RecordBatch.from_arrays(
+            [names.array, *map(pa.array, columns.values())],
+            schema=pa.schema(list(_COLUMNS.items()), metadata={_FACTS: json.dumps(facts)}),
+        )
+        return batch.replace_schema_metadata({**batch.schema.metadata, _DIGEST: _digest(batch)})
 
 
 def indexed(key: Mapping[str, Any], files: Sequence[Path], build: Callable[[], pa.RecordBatch]) -> Path:
-    """Return the file of an index; it is built where these archives have none yet under this key.
+    """Return the file of an index; it is built where these archives have no sound one yet under this key.
+
+    Indexes of earlier states of the same archives, and those that nobody has opened for 90 days, are then deleted.
 
     Args:
         key: what the index depends on besides the archives.
@@ -111,14 +118,26 @@ def indexed(key: Mapping[str, Any], files: Sequence[Path], build: Callable[[], p
         UsageError: the index cannot be written; or what `build` raises, and then nothing is written.
         NoSpaceError: the disk is full.
     """
-    facts = [
-        (str(path.absolute()), status.st_size, status.st_mtime_ns, status.st_ino) for path, status in _stats(files)
-    ]
-    name = sha256_bytes(json_bytes({"version": _VERSION, "key": dict(key), "files": facts}))[:32]
-    path = home() / "index" / f"{name}.arrow"
+    names = [str(path.absolute()) for path in files]
+    states = [(status.st_size, status.st_mtime_ns, status.st_ino) for status in map(_stat, files)]
+    series = _short_hash({"key": dict(key), "files": names})
+    path = home() / "index" / f"{series}-{_short_hash({'version': _VERSION, 'states': states})}.arrow"
     if path.exists() and _is_sound(path):
+        with contextlib.suppress(OSError):
+            os.utime(path)
         return path
-    batch = build()
+    write_index(path, build())
+    _remove_outdated(path, series)
+    return path
+
+
+def write_index(path: Path, batch: pa.RecordBatch) -> None:
+    """Write an index, complete or not at all.
+
+    Raises:
+        UsageError: it cannot be written.
+        NoSpaceError: the disk is full.
+    """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with (
@@ -132,41 +151,72 @@ def indexed(key: Mapping[str, Any], files: Sequence[Path], build: Callable[[], p
             f"the index cannot be written to {path.parent}: {error.strerror}; set {HOME_VARIABLE} to a folder that can"
         ) from error
     load_index.cache_clear()
-    return path
 
 
 @functools.lru_cache(maxsize=4)
 def load_index(path: Path) -> PictureIndex:
-    """Map the file of an index.
+    """Map the file of an index; its hash is not checked.
 
     Raises:
         FileNotFoundError: there is none.
         ValueError: it is damaged.
     """
+    batch = _map(path)
+    values = [batch.column(key).to_numpy() for key in _COLUMNS if key != "name"]
+    values[-1] = values[-1].view(bool)
+    return PictureIndex(Names(batch.column("name")), *values, facts=json.loads(batch.schema.metadata[_FACTS]))
+
+
+def _map(path: Path) -> pa.RecordBatch:
     try:
         reader = pa.ipc.open_file(pa.memory_map(str(path)))
         if dict(zip(reader.schema.names, reader.schema.types, strict=True)) != _COLUMNS:
             raise ValueError(f"{path} has other columns: {reader.schema.names}")
         # The one batch as it lies in the file: joining batches would copy it into the memory of every process.
         batch = reader.get_batch(0)
-        values = [batch.column(key).to_numpy() for key in _COLUMNS if key != "name"]
-        values[-1] = values[-1].view(bool)
-        names = Names(batch.column("name"))
-        return PictureIndex(names, *values, facts=json.loads((reader.schema.metadata or {})[_FACTS]))
-    except (pa.ArrowException, KeyError) as error:
+    except FileNotFoundError:
+        raise
+    except (pa.ArrowException, OSError) as error:
         raise ValueError(f"{path} is damaged: {error}") from error
+    if _FACTS not in (batch.schema.metadata or {}) or any(column.null_count for column in batch.columns):
+        raise ValueError(f"{path} is damaged: it has gaps")
+    return batch
 
 
 def _is_sound(path: Path) -> bool:
     try:
-        load_index(path)
-        return True
+        batch = _map(path)
+        return batch.schema.metadata.get(_DIGEST) == _digest(batch)
     except ValueError:
         return False
 
 
-def _stats(files: Sequence[Path]) -> list[tuple[Path, os.stat_result]]:
+def _digest(batch: pa.RecordBatch) -> bytes:
+    digest = hashlib.sha256(batch.schema.metadata[_FACTS])
+    names = Names(batch.column("name"))
+    digest.update(names.offsets().data)
+    digest.update(names.joined())
+    for key in _COLUMNS:
+        if key != "name":
+            digest.update(batch.column(key).to_numpy().data)
+    return digest.hexdigest().encode()
+
+
+def _remove_outdated(path: Path, series: str) -> None:
+    for other in path.parent.glob("*.arrow"):
+        # Another process may remove the same files.
+        with contextlib.suppress(OSError):
+            outdated = other.name.startswith(series) or time.time() - other.stat().st_mtime > _UNUSED_S
+            if other != path and outdated:
+                other.unlink()
+
+
+def _short_hash(value: Any) -> str:
+    return sha256_bytes(json_bytes(value))[:32]
+
+
+def _stat(path: Path) -> os.stat_result:
     try:
-        return [(path, path.stat()) for path in files]
+        return path.stat()
     except OSError as error:
         raise UsageError(f"{error.filename} cannot be opened: {error.strerror}") from error

@@ -1,13 +1,13 @@
 """The file that says where pictures lie: written whole or not at all, shared, and made again when anything changes."""
 
 import os
+import time
 
 import numpy as np
 import pytest
 
 from bandwise.errors import UsageError
-from bandwise.sources.archives import pictureindex
-from bandwise.sources.archives.pictureindex import IndexBuilder, indexed, load_index
+from bandwise.sources.archives.index import IndexBuilder, indexed, load_index
 
 
 @pytest.fixture(autouse=True)
@@ -69,21 +69,60 @@ def test_it_is_made_again_when_anything_changes(archive, tmp_path):
     assert (len(paths), len(made)) == (4, 4)
 
 
-@pytest.mark.parametrize("damage", [b"", b"ARROW1", b"x" * 100])
+def flip_a_label(content):
+    """Return an index in which the label of one picture is another."""
+    labels = np.array([1, 0, 2], np.int32).tobytes()
+    place = content.rindex(labels)
+    return content[: place + 4] + b"\1" + content[place + 5 :]
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [lambda _: b"", lambda _: b"ARROW1", lambda _: b"x" * 100, lambda content: content[:-10], flip_a_label],
+    ids=["empty", "start", "other", "cut", "flipped-label"],
+)
 def test_a_damaged_file_is_replaced(archive, damage):
     path = indexed({}, [archive], table)
     load_index.cache_clear()
-    path.write_bytes(damage)
+    path.write_bytes(damage(path.read_bytes()))
     assert indexed({}, [archive], table) == path
-    assert list(load_index(path).names) == [b"a", b"b", b"c"]
+    index = load_index(path)
+    assert (list(index.names), index.labels.tolist()) == ([b"a", b"b", b"c"], [1, 0, 2])
 
 
-def test_a_cut_file_is_replaced(archive):
+def everything(path):
+    index = load_index(path)
+    numbers = (index.files, index.offsets, index.sizes, index.positions, index.labels, index.val)
+    return [list(index.names), index.facts, *(column.tolist() for column in numbers)]
+
+
+def test_a_flipped_bit_anywhere_is_found_or_changes_nothing(archive):
     path = indexed({}, [archive], table)
-    load_index.cache_clear()
-    path.write_bytes(path.read_bytes()[:-10])
-    assert indexed({}, [archive], table) == path
-    assert list(load_index(path).names) == [b"a", b"b", b"c"]
+    expected = everything(path)
+    content = path.read_bytes()
+    for place in range(0, len(content), 31):
+        changed = bytearray(content)
+        changed[place] ^= 1 << place % 8
+        load_index.cache_clear()
+        path.write_bytes(changed)
+        assert everything(indexed({}, [archive], table)) == expected, place
+
+
+def test_outdated_indexes_are_deleted(archive, tmp_path):
+    """Those of the same archives before they changed, at once; any other once nobody has opened it for long."""
+    first = indexed({}, [archive], table)
+    other = indexed({"seed": 1}, [archive], table)
+    old = first.with_name("0" * 32 + ".arrow")
+    old.write_bytes(b"of an earlier release")
+    archive.write_bytes(b"longer content")
+    second = indexed({}, [archive], table)
+    assert sorted(second.parent.iterdir()) == sorted([old, other, second])
+    long_ago = time.time() - 100 * 24 * 3600
+    for path in (old, other, second):
+        os.utime(path, (long_ago, long_ago))
+    assert indexed({}, [archive], table) == second, "it is in use again"
+    third = indexed({"seed": 2}, [archive], table)
+    assert sorted(second.parent.iterdir()) == sorted([second, third])
 
 
 def test_nothing_is_left_when_listing_fails(archive, home):
@@ -120,4 +159,4 @@ def test_a_million_pictures_cost_seventy_bytes_each(archive):
     assert path.stat().st_size < 72 * count
     listing = load_index(path).listing()
     assert listing.names.array.nbytes + listing.labels.nbytes + listing.sizes.nbytes + listing.val.nbytes < 55 * count
-    assert pictureindex.load_index(path) is load_index(path), "mapped once a process"
+    assert load_index(path) is load_index(path), "mapped once a process"
