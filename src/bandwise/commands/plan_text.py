@@ -9,32 +9,31 @@ _MIB = 1 << 20
 
 def plan_text(result: dict[str, Any]) -> str:
     """Lay out what `bandwise plan` found; "one" is the largest branch."""
-    memory, several = result["memory"], result["branches"] > 1
+    memory, hours = result["memory"], result["hours"]
     stem = f", {result['stem']} stem" if result["model"].startswith("resnet") else ""
+    rows = [
+        ("", "one branch", "all"),
+        ("parameters", *_pair(result, "parameters", "parameters_all")),
+        ("MACs an image", amount(result["gmacs"] * 1e9), amount(result["gmacs_all"] * 1e9)),
+        (
+            "activations an image",
+            f"{result['activation_bytes_per_image'] / _MIB:.2f} MiB",
+            f"{result['activation_bytes_per_image_all'] / _MIB:.2f} MiB",
+        ),
+        ("data, raw pixels", *_pair(result, "bytes_per_node", "bytes_all", "B")),
+        (
+            f"data, {result['codec']}, estimated",
+            *_pair(result, "stored_bytes_per_node_estimated", "stored_bytes_all_estimated", "B"),
+        ),
+    ]
+    if hours is not None:
+        rows.append(("training", seconds(3600 * hours["per_branch"]), seconds(3600 * hours["summed"])))
     lines = [
         f"{result['name']}: {result['branches']} x {result['model']}{stem}, {result['input_px']} px, "
         f"{result['classes']:,} classes, {result['epochs']} epochs",
-        f"  {'':<26}{'one branch':>14}" + (f"{'all':>14}" if several else ""),
-        _line("parameters", amount(result["parameters"]), amount(result["parameters_all"]), several),
-        _line("MACs an image", amount(result["gmacs"] * 1e9), amount(result["gmacs_all"] * 1e9), several),
-        _line(
-            "activations an image",
-            _mib(result["activation_bytes_per_image"]),
-            _mib(result["activation_bytes_per_image_all"]),
-            several,
-        ),
-        _line("data, raw pixels", amount(result["bytes_per_node"], "B"), amount(result["bytes_all"], "B"), several),
-        _line(
-            f"data, {result['codec']}, estimated",
-            amount(result["stored_bytes_per_node_estimated"], "B"),
-            amount(result["stored_bytes_all_estimated"], "B"),
-            several,
-        ),
+        *(f"  {name:<26}{one:>14}" + (f"{every:>14}" if result["branches"] > 1 else "") for name, one, every in rows),
     ]
-    if result["hours"] is not None:
-        hours = result["hours"]
-        one, every = (seconds(3600 * hours[key]) for key in ("per_branch", "summed"))
-        lines.append(_line("training", one, every, several))
+    if hours is not None:
         lines.append(f"  at {hours['images_per_s']:.4g} images a second, {result['images_per_s_from']}")
     lines += [
         f"  a step of {memory['images_at_once']} images takes {amount(memory['peak_bytes'], 'B')}: "
@@ -46,16 +45,11 @@ def plan_text(result: dict[str, Any]) -> str:
         lines += _ratios(result["less_than_whole_image"])
     for claim in result["claims"]:
         lines += _claim(claim)
-    lines += [f"  note: {note}" for note in result["notes"]]
-    return "\n".join(lines)
+    return "\n".join([*lines, *(f"  note: {note}" for note in result["notes"])])
 
 
-def _line(name: str, one: str, every: str, several: bool) -> str:
-    return f"  {name:<26}{one:>14}" + (f"{every:>14}" if several else "")
-
-
-def _mib(count: float) -> str:
-    return f"{count / _MIB:.2f} MiB"
+def _pair(result: dict[str, Any], one: str, every: str, unit: str = "") -> tuple[str, str]:
+    return amount(result[one], unit), amount(result[every], unit)
 
 
 def _ratios(ratios: dict[str, Any]) -> list[str]:
