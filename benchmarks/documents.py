@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from bandwise.errors import CorruptionError, UsageError
-from bandwise.files.atomic import json_bytes, read_json, write_bytes
+from bandwise.files.atomic import write_bytes
+from bandwise.files.documents import json_bytes, read_json
 from bandwise.files.schema import plain
 from bandwise.runs.provenance import environment
 from benchmarks.figures import Figure

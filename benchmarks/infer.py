@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from bandwise.checkpoints.branch import TrainedBranch
 from bandwise.config import SplitConfig
 from bandwise.fusion.rules import plain_mean
-from bandwise.memory import keep_freed_memory
+from bandwise.machine import keep_freed_memory
 from bandwise.models.zoo import create_branch
 from bandwise.serving.ensemble import SpectralEnsemble
 from bandwise.serving.modes import MODES, Mode

@@ -5,12 +5,12 @@ Seconds are CPU seconds of one process that does everything; only the figure of 
 
 import dataclasses
 import itertools
-import os
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
 from bandwise.config import SplitConfig
+from bandwise.machine import usable_cores
 from bandwise.sources.decoding.decode import load_canvas
 from bandwise.sources.folders.folder import FolderSource
 from bandwise.store.layout import COMMITS_NAME
@@ -180,7 +180,7 @@ def _two_workers(pictures: Sequence[Photograph], options: Options) -> Figure:
     far apart they began.
     """
     reach = _TWO_WORKERS
-    if len(os.sched_getaffinity(0)) < 2:
+    if usable_cores() < 2:
         return Figure("split/two workers", "pictures a second", reach=reach, note="one core here")
     config = SplitConfig(stride=4, canvas=256, group_size=_GROUP, holdout=0, holdout_min=0)
     count = _GROUP * (4 if options.smallest else _GROUPS)

@@ -7,13 +7,13 @@ import pytest
 
 SOURCE = Path(__file__).parent.parent / "src" / "bandwise"
 # What everything above may use.
-BASE = {"errors", "version", "config", "files", "progress", "signals", "memory"}
+BASE = {"errors", "version", "config", "files", "progress", "signals", "machine"}
 DATA = {"sources", "bands", "augment", "store"}
 MAY_IMPORT = {
     "errors": set(),
     "version": set(),
     "progress": set(),
-    "memory": set(),
+    "machine": set(),
     "compat": set(),
     "signals": {"errors"},
     "config": {"errors"},

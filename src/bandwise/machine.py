@@ -1,9 +1,4 @@
-"""The memory of this process: how much it may still take, and freed blocks that the next step wants again.
-
-A step of a training on a CPU frees and takes the same large blocks as the step before. By default glibc returns much of
-that to the system, which clears every page before it lends it again: 8 to 15 % of the CPU time of a step. Kept, the
-process holds on to its peak, and no value depends on it.
-"""
+"""What this machine lends to a process: cores, memory, and blocks that were freed and are wanted again."""
 
 import ctypes
 import os
@@ -19,31 +14,71 @@ _NEVER = (1 << 31) - 1
 _LARGEST_BLOCKS = (1 << 30, 32 << 20)
 # Where glibc's own rule ends up after it has freed a block of the largest size that it counts.
 _USUAL_BLOCK, _USUAL_TRIM = 32 << 20, 64 << 20
-_MEMINFO = Path("/proc/meminfo")
-_CGROUP = Path("/sys/fs/cgroup")
+
+_PROC, _CGROUP, _DEV = Path("/proc"), Path("/sys/fs/cgroup"), Path("/dev")
+# Limit, use, and the part of the use that the system gives back by itself, of control groups of version 2 and 1.
+_FILES_V2 = ("memory.max", "memory.current", "inactive_file")
+_FILES_V1 = ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file")
 
 
-def available_bytes(meminfo: Path = _MEMINFO, cgroup: Path = _CGROUP) -> int:
-    """Return the bytes that can be taken without swapping, also within the limit of a container (control group v2).
+def usable_cores() -> int:
+    """Return the cores that this process may use: fewer than the machine has where its affinity is set."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def available_bytes(proc: Path = _PROC, cgroup: Path = _CGROUP) -> int:
+    """Return the bytes that can be taken without swapping, within the limits of all control groups of this process.
 
     Where the system does not say what is available, half of its memory.
     """
     found = [os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2]
-    if meminfo.exists():
-        facts = dict(line.split(":", 1) for line in meminfo.read_text(encoding="ascii").splitlines() if ":" in line)
-        if "MemAvailable" in facts:
-            found = [int(facts["MemAvailable"].split()[0]) * 1024]
-    limit, used = cgroup / "memory.max", cgroup / "memory.current"
-    if limit.exists() and used.exists() and (most := limit.read_text(encoding="ascii").strip()) != "max":
-        found.append(max(0, int(most) - int(used.read_text(encoding="ascii"))))
-    return min(found)
+    facts = _numbers(proc / "meminfo")
+    if "MemAvailable:" in facts:
+        found = [facts["MemAvailable:"] * 1024]
+    return min(found + _left_in_control_groups(proc / "self" / "cgroup", cgroup))
+
+
+def _left_in_control_groups(memberships: Path, cgroup: Path) -> list[int]:
+    """Return what is left in each control group of this process that has a limit, its own and those around it."""
+    left = []
+    for line in memberships.read_text().splitlines() if memberships.exists() else ["0::/"]:
+        _, controllers, path = line.split(":", 2)
+        if controllers and "memory" not in controllers.split(","):
+            continue
+        root, names = (cgroup / "memory", _FILES_V1) if controllers else (cgroup, _FILES_V2)
+        own = root / path.strip("/")
+        for folder in (own, *own.parents):
+            limit, used = folder / names[0], folder / names[1]
+            # The root of a machine has neither; a container may show its own groups at the root, under another path.
+            if limit.exists() and used.exists() and (most := limit.read_text().strip()) != "max":
+                given_back = _numbers(folder / "memory.stat").get(names[2], 0)
+                left.append(max(0, int(most) - int(used.read_text()) + given_back))
+            if folder == root:
+                break
+    return left
+
+
+def _numbers(path: Path) -> dict[str, int]:
+    """Read lines of a name and a number."""
+    lines = path.read_text(encoding="ascii").splitlines() if path.exists() else []
+    return {words[0]: int(words[1]) for line in lines if len(words := line.split()) > 1}
+
+
+def has_nvidia_device(proc: Path = _PROC, dev: Path = _DEV) -> bool:
+    """Return whether the system knows an NVIDIA device, whatever torch can do with it."""
+    return (proc / "driver" / "nvidia").exists() or any(dev.glob("nvidia[0-9]*"))
 
 
 @contextmanager
 def keep_freed_memory() -> Iterator[None]:
     """Keep freed memory in this process inside; give back what is unused afterwards.
 
-    Do not nest it: the inner end would be the end of both. Without glibc it does nothing.
+    A step of a training on a CPU frees and takes the same large blocks as the step before. By default glibc returns
+    much of that to the system, which clears every page before it lends it again: 8 to 15 % of the CPU time of a step.
+    Kept, the process holds on to its peak, and no value depends on it. Do not nest it: the inner end would be the end
+    of both. Without glibc it does nothing.
     """
     libc = _glibc()
     if libc is None:

@@ -11,8 +11,7 @@ from typing import Any
 from tests.bad_inputs.bench import Bench
 
 from bandwise.checkpoints.folder import steps
-from bandwise.files.atomic import json_bytes
-from bandwise.files.documents import read_sealed, without_seal, write_document
+from bandwise.files.documents import json_bytes, read_sealed, without_seal, write_document
 
 FLAGS = ["--canvas", "16", "--holdout", "0.2", "--crop", "16", "--model", "resnet8", "--stem", "dense"]
 FLAGS += ["--epochs", "2", "--batch-size", "6", "--checkpoint-steps", "1", "--device", "cpu"]

@@ -108,7 +108,7 @@ def test_a_flip_goes_unseen_without_the_hash(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("name", FILES)
-@pytest.mark.parametrize("harm", ["truncate", "empty", "append", "remove", "old"])
+@pytest.mark.parametrize("harm", ["truncate", "empty", "append", "remove", "old", "a link to itself"])
 def test_a_damaged_newest_one_is_set_aside_and_the_one_before_is_used(tmp_path, capsys, name, harm):
     old, new = save(tmp_path, 5), save(tmp_path, 9)
     file = new / name
@@ -121,6 +121,9 @@ def test_a_damaged_newest_one_is_set_aside_and_the_one_before_is_used(tmp_path, 
         file.write_bytes(content + b"\0")
     elif harm == "remove":
         file.unlink()
+    elif harm == "a link to itself":
+        file.unlink()
+        file.symlink_to(name)
     else:
         shutil.copyfile(old / name, file)
     found = newest_checkpoint(tmp_path)

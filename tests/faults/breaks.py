@@ -19,7 +19,7 @@ from bandwise.checkpoints import tensors
 from bandwise.files import arrays as arrayfile
 from bandwise.files import atomic
 from bandwise.files import documents as sealing
-from bandwise.files.atomic import json_bytes
+from bandwise.files.documents import json_bytes
 from bandwise.store import checks
 from bandwise.store.writing import conversion
 from bandwise.store.writing import group as groups

@@ -23,8 +23,7 @@ from bandwise.config import RunConfig, to_dict
 from bandwise.config.branches import parse_bands, parse_branches
 from bandwise.config.configfile import config_from_dict, read_config_file
 from bandwise.errors import BandwiseError
-from bandwise.files.atomic import json_bytes, read_json
-from bandwise.files.documents import seal
+from bandwise.files.documents import json_bytes, read_json, seal
 from bandwise.runs.run import LogitsFile, read_logits, write_logits
 from bandwise.sources.archives.devkit import read_synsets
 from bandwise.sources.archives.tar import members

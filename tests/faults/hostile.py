@@ -15,8 +15,8 @@ import numpy as np
 from PIL import Image
 from tests.faults.hostile_contents import CONFIGS, HEADERS, NOT_JSON
 
-from bandwise.files.atomic import json_bytes, sha256_bytes
-from bandwise.files.documents import seal
+from bandwise.files.documents import json_bytes, seal
+from bandwise.files.regular import sha256_bytes
 
 REFUSED = frozenset((2, 4, 7))
 

@@ -27,7 +27,8 @@ import bandwise.commands.verify
 from bandwise import cli
 from bandwise.checkpoints.folder import steps
 from bandwise.config import RunConfig
-from bandwise.files.atomic import read_json, write_text
+from bandwise.files.atomic import write_text
+from bandwise.files.documents import read_json
 from bandwise.runs.run import open_run
 from bandwise.store.writing import conversion
 from bandwise.store.writing.split import split_dataset

@@ -11,8 +11,7 @@ from tests.faults.hostile import commit_again
 
 from bandwise.checkpoints.folder import read_checkpoint
 from bandwise.errors import IncompatibleError
-from bandwise.files.atomic import json_bytes
-from bandwise.files.documents import seal, without_seal
+from bandwise.files.documents import json_bytes, seal, without_seal
 from bandwise.runs.run import open_run, read_logits
 from bandwise.store.reading.loader import BatchStream
 from bandwise.store.reading.store import open_store

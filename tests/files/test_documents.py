@@ -1,4 +1,4 @@
-"""Documents with their own hash: every byte of them is covered, and so is every line of a log of rows."""
+"""JSON of ours: every byte of a document is covered by its hash, every line of a log; nothing but a file is read."""
 
 import json
 import os
@@ -6,7 +6,18 @@ import os
 import pytest
 
 from bandwise.errors import CorruptionError
-from bandwise.files.documents import SEAL, read_document, read_rows, seal, write_document, write_rows
+from bandwise.files.arrays import read_arrays
+from bandwise.files.documents import (
+    SEAL,
+    json_bytes,
+    read_document,
+    read_json,
+    read_rows,
+    seal,
+    write_document,
+    write_rows,
+)
+from bandwise.files.regular import file_size, sha256_file
 
 CONTENT = {"b": [1, 2.5, None, True], "a": {"x": "text, ü", "y": -0.1}, "long": 2**70}
 ROWS = [{"epoch": 1, "loss": 0.5}, {"epoch": 2, "loss": None}, {"epoch": 3, "loss": 1e-7}]
@@ -87,9 +98,36 @@ def test_no_rows_are_an_empty_file(tmp_path):
     assert read_rows(tmp_path / "a.jsonl") == []
 
 
-@pytest.mark.timeout(10)
-@pytest.mark.parametrize("read", [read_document, read_rows])
-def test_a_pipe_is_not_waited_for(tmp_path, read):
-    os.mkfifo(tmp_path / "a.json")
-    with pytest.raises(CorruptionError, match="is no file"):
-        read(tmp_path / "a.json")
+@pytest.mark.parametrize("content", [b"", b"{", b'{"a": 1, "a": 2}', b"\xff\xfe", b"[" * 100_000])
+def test_damaged_json_is_named(tmp_path, content):
+    path = tmp_path / "x.json"
+    path.write_bytes(content)
+    with pytest.raises(CorruptionError, match=r"x\.json is damaged"):
+        read_json(path)
+
+
+def test_json_has_one_form_and_no_nan():
+    assert json_bytes({"b": 1, "a": [1.5]}) == b'{\n  "a": [\n    1.5\n  ],\n  "b": 1\n}\n'
+    with pytest.raises(ValueError, match="not JSON compliant"):
+        json_bytes({"a": float("nan")})
+
+
+@pytest.mark.timeout(20)
+@pytest.mark.parametrize("read", [read_json, read_document, read_rows, read_arrays, sha256_file, file_size])
+@pytest.mark.parametrize("kind", ["pipe", "folder", "link to itself", "device", "nothing"])
+def test_what_is_no_file_is_damage_and_not_waited_for(tmp_path, read, kind):
+    path = tmp_path / "a.json"
+    if kind == "pipe":
+        os.mkfifo(path)
+    elif kind == "folder":
+        path.mkdir()
+    elif kind != "nothing":
+        path.symlink_to(path if kind == "link to itself" else "/dev/zero")
+    with pytest.raises(CorruptionError, match=r"a\.json is (no file|missing)"):
+        read(path)
+
+
+def test_a_file_that_is_too_large_is_not_read(tmp_path):
+    (tmp_path / "a.json").write_bytes(b"[0]")
+    with pytest.raises(CorruptionError, match="has 3 bytes; at most 2 are read"):
+        read_json(tmp_path / "a.json", max_bytes=2)

@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import time
 from pathlib import Path
 
@@ -90,6 +91,39 @@ def test_the_lock_of_a_dead_process_of_this_machine_is_taken_over_at_once(tmp_pa
     with folder_lock(tmp_path):
         pass
     assert not path.exists()
+
+
+def killed_holder(folder: Path, *, outlived_s: float) -> None:
+    """Kill a process that holds the lock and has just started another one, which keeps the descriptor for a while."""
+    ready = folder / "ready"
+    holder = os.fork()
+    if holder == 0:
+        try:
+            with folder_lock(folder):
+                if os.fork() == 0:
+                    time.sleep(outlived_s)
+                    os._exit(0)
+                ready.touch()
+                time.sleep(60)
+        finally:
+            os._exit(1)
+    while not ready.exists():
+        time.sleep(0.001)
+    os.kill(holder, signal.SIGKILL)
+    os.waitpid(holder, 0)
+
+
+def test_a_start_right_after_a_kill_waits_until_the_lock_is_let_go(tmp_path):
+    killed_holder(tmp_path, outlived_s=0.5)
+    with folder_lock(tmp_path):
+        assert json.loads((tmp_path / LOCK_NAME).read_text())["pid"] == os.getpid()
+
+
+def test_it_does_not_wait_for_ever(tmp_path, monkeypatch):
+    monkeypatch.setattr(locks, "_DEAD_HOLDER_S", 0.1)
+    killed_holder(tmp_path, outlived_s=2.0)
+    with pytest.raises(LockedError, match="is being written by process"), folder_lock(tmp_path):
+        pass
 
 
 def test_a_holder_gives_signs_of_life(tmp_path, monkeypatch):

@@ -10,8 +10,8 @@ from PIL import Image
 
 from bandwise.config import RunConfig, SplitConfig, TrainingConfig, to_dict
 from bandwise.evaluation.metrics import classification_metrics
-from bandwise.files.atomic import sha256_file
 from bandwise.files.documents import write_document, write_rows
+from bandwise.files.regular import sha256_file
 from bandwise.files.schema import plain
 from bandwise.fusion.logits import BranchLogits
 from bandwise.fusion.rules import RULES, fit

@@ -6,8 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bandwise.files.atomic import json_bytes
-from bandwise.files.documents import read_document, seal, write_document
+from bandwise.files.documents import json_bytes, read_document, seal, write_document
 from bandwise.report.view import read_view
 from bandwise.runs.run import read_logits, write_logits
 

@@ -6,8 +6,7 @@ from pathlib import Path
 import pytest
 
 from bandwise.errors import CorruptionError
-from bandwise.files.atomic import json_bytes
-from bandwise.files.documents import read_document, write_document
+from bandwise.files.documents import json_bytes, read_document, write_document
 from bandwise.runs.documents import InitialWeights, Results, Scores, Summary, read_results, read_summary, write_summary
 
 RECORDED = sorted((Path(__file__).parents[2] / "results").glob("*.json"))

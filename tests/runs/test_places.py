@@ -8,7 +8,8 @@ import pytest
 
 from bandwise.config import RunConfig
 from bandwise.errors import IncompatibleError
-from bandwise.files.atomic import sha256_file, write_json
+from bandwise.files.documents import write_json
+from bandwise.files.regular import sha256_file
 from bandwise.runs.run import create_run, open_run
 
 

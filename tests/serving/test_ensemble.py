@@ -11,8 +11,7 @@ from bandwise.augment.bands import BandCutter
 from bandwise.augment.standardise import BandStandardiser
 from bandwise.checkpoints.branch import load_branch
 from bandwise.errors import CorruptionError, IncompatibleError, UsageError
-from bandwise.files.atomic import json_bytes
-from bandwise.files.documents import write_document
+from bandwise.files.documents import json_bytes, write_document
 from bandwise.fusion.combination import Fusion
 from bandwise.runs.run import open_run, read_logits
 from bandwise.serving.ensemble import SpectralEnsemble

@@ -63,7 +63,7 @@ def test_stacked_features_are_those_of_the_single_networks():
 
 def test_concurrent_networks_meet_and_give_the_same_bits(monkeypatch):
     """Each of two waits until the other one runs too, which is never where they run in turn."""
-    monkeypatch.setattr(modes, "_cores", lambda: 2 * torch.get_num_threads())
+    monkeypatch.setattr(modes, "usable_cores", lambda: 2 * torch.get_num_threads())
     meeting = threading.Barrier(2, timeout=30)
 
     def meet(network, own):
@@ -78,7 +78,7 @@ def test_concurrent_networks_meet_and_give_the_same_bits(monkeypatch):
 
 
 def test_threads_keep_the_precision_and_the_gradients_that_were_chosen(monkeypatch):
-    monkeypatch.setattr(modes, "_cores", lambda: 2 * torch.get_num_threads())
+    monkeypatch.setattr(modes, "usable_cores", lambda: 2 * torch.get_num_threads())
     with torch.autocast("cpu", dtype=torch.bfloat16):
         found = side_by_side(networks(2), images(2), logits)
         assert [value.dtype for (value,) in found] == [torch.bfloat16] * 2
@@ -90,7 +90,7 @@ def test_threads_keep_the_precision_and_the_gradients_that_were_chosen(monkeypat
 
 
 def test_a_core_less_than_two_networks_need_runs_them_in_turn(monkeypatch):
-    monkeypatch.setattr(modes, "_cores", lambda: 1)
+    monkeypatch.setattr(modes, "usable_cores", lambda: 1)
     names = []
 
     def record(network, own):

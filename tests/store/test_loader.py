@@ -15,7 +15,6 @@ from tests.store.arrays import RandomSource, make_store, samples_of
 
 from bandwise.bands.quantize import BandQuantizer, reference_split
 from bandwise.errors import CorruptionError, UsageError
-from bandwise.memory import available_bytes
 from bandwise.store.reading import bandfiles as reading
 from bandwise.store.reading import loader
 from bandwise.store.reading.loader import BatchStream
@@ -173,17 +172,6 @@ def test_auto_keeps_records_that_fit_in_a_quarter_of_the_memory(store: Store, mo
     for memory, resident in ((4 * needed, True), (4 * needed - 1, False)):
         monkeypatch.setattr(loader, "available_bytes", lambda memory=memory: memory)
         assert BatchStream(store, (0, 1), "train", 8).resident is resident
-
-
-def test_available_memory_heeds_the_limit_of_a_container(tmp_path: Path) -> None:
-    meminfo = tmp_path / "meminfo"
-    meminfo.write_text("MemTotal:       1000 kB\nMemAvailable:    600 kB\n")
-    assert available_bytes(meminfo, tmp_path) == 600 * 1024
-    (tmp_path / "memory.current").write_text("100000\n")
-    for limit, expected in (("max\n", 600 * 1024), ("300000\n", 200_000), ("90000\n", 0)):
-        (tmp_path / "memory.max").write_text(limit)
-        assert available_bytes(meminfo, tmp_path) == expected
-    assert available_bytes(tmp_path / "none", tmp_path / "none") > 1 << 20
 
 
 def flip_byte(path: Path, position: int) -> None:

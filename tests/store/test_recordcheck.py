@@ -9,8 +9,7 @@ from tests.store.trees import tree
 
 from bandwise.config import SplitConfig
 from bandwise.errors import CorruptionError
-from bandwise.files.atomic import json_bytes
-from bandwise.files.documents import seal, without_seal
+from bandwise.files.documents import json_bytes, seal, without_seal
 from bandwise.store.layout import inside
 from bandwise.store.verify import verify_store
 from bandwise.store.writing.documents import read_manifest

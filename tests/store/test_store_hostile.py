@@ -7,8 +7,7 @@ from tests.store.arrays import RandomSource
 
 from bandwise.config import SplitConfig
 from bandwise.errors import BandwiseError, CorruptionError, IncompatibleError
-from bandwise.files.atomic import json_bytes, write_json
-from bandwise.files.documents import SEAL, seal
+from bandwise.files.documents import SEAL, json_bytes, seal, write_json
 from bandwise.store.reading.store import open_store
 from bandwise.store.verify import verify_store
 from bandwise.store.writing.split import split_dataset

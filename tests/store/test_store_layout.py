@@ -12,8 +12,7 @@ from PIL import Image
 
 from bandwise.config.branches import parse_bands
 from bandwise.errors import CorruptionError
-from bandwise.files.atomic import write_json
-from bandwise.files.documents import read_sealed, seal
+from bandwise.files.documents import read_sealed, seal, write_json
 from bandwise.store.layout import COMMITS_NAME, band_file, commit_file, format_bands, inside, record_header, schema
 from bandwise.store.writing.commits import parse_record_name
 

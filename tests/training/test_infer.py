@@ -15,7 +15,8 @@ from bandwise.checkpoints.folder import AVERAGE_PREFIX, read_checkpoint, steps
 from bandwise.checkpoints.tensors import from_file, to_bytes
 from bandwise.errors import CorruptionError, IncompatibleError, UsageError
 from bandwise.evaluation.metrics import classification_metrics
-from bandwise.files.atomic import json_bytes, read_json, sha256_bytes
+from bandwise.files.documents import json_bytes, read_json
+from bandwise.files.regular import sha256_bytes
 from bandwise.models.zoo import create_branch
 from bandwise.runs.run import read_logits
 from bandwise.store.reading.loader import BatchStream

@@ -18,15 +18,9 @@ from torch import Tensor
 
 from bandwise.checkpoints.tensors import NotFiniteError, from_file, listed, not_finite, to_bytes
 from bandwise.errors import CorruptionError, IncompatibleError
-from bandwise.files.atomic import (
-    commit_folder,
-    fsync_folder,
-    json_bytes,
-    read_bytes,
-    read_json,
-    sha256_bytes,
-    sha256_file,
-)
+from bandwise.files.atomic import commit_folder, fsync_folder
+from bandwise.files.documents import json_bytes, read_json
+from bandwise.files.regular import file_size, read_bytes, sha256_bytes, sha256_file
 from bandwise.progress import say
 
 COMMIT_NAME = "COMMIT.json"
@@ -232,11 +226,7 @@ def _check_files(path: Path) -> None:
         file, facts = path / name, files[name]
         if not isinstance(facts, dict) or facts.keys() != {"bytes", "sha256"}:
             raise CorruptionError(f"{commit_path} is damaged: no size and hash of {name}")
-        try:
-            size = file.stat().st_size
-        except FileNotFoundError as error:
-            raise CorruptionError(f"{file} is missing") from error
-        if size != facts["bytes"]:
+        if (size := file_size(file)) != facts["bytes"]:
             raise CorruptionError(f"{file} has {size} bytes, not the {facts['bytes']!r} that {COMMIT_NAME} says")
         if sha256_file(file) != facts["sha256"]:
             raise CorruptionError(f"{file} is altered: its SHA-256 is not the one in {COMMIT_NAME}")

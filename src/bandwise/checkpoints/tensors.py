@@ -13,7 +13,7 @@ from safetensors.torch import load, save
 from torch import Tensor, nn
 
 from bandwise.errors import BandwiseError, CorruptionError, IncompatibleError
-from bandwise.files.tensorfile import read_tensor_file
+from bandwise.files.arrays import read_tensor_file
 
 _NAMED_IN_ERRORS = 10
 _SCALARS = (bool, int, float, str, type(None))
@@ -42,7 +42,7 @@ def from_file(path: Path) -> dict[str, Tensor]:
     Raises:
         CorruptionError: the file is missing, damaged, or names a tensor twice.
     """
-    content = read_tensor_file(path)
+    content, _ = read_tensor_file(path)
     try:
         return load(content)
     except (SafetensorError, ValueError, RecursionError) as error:

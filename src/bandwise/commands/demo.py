@@ -6,8 +6,9 @@ from pathlib import Path
 
 from bandwise.commands.evaluate import results_text
 from bandwise.commands.outcome import Outcome, percent
-from bandwise.commands.parsing import core_count, parse
+from bandwise.commands.parsing import parse
 from bandwise.launch.pipeline import run_together
+from bandwise.machine import usable_cores
 from bandwise.recipes.catalog import find_recipe
 from bandwise.report.html import render_report
 
@@ -20,7 +21,7 @@ class Arguments:
 
     out: Path = Path("runs/demo")
     """Folder for both runs and the report."""
-    jobs: int = field(default_factory=core_count)
+    jobs: int = field(default_factory=usable_cores)
     """Branches trained at once."""
     json: bool = False
     """Print one JSON object."""
@@ -32,7 +33,7 @@ def main(argv: Sequence[str]) -> Outcome:
     # The control first: it takes as long as all branches together, so that two cores finish at the same time.
     names = (_CONTROL, _RECIPE)
     configs = {arguments.out / name: find_recipe(name).config for name in names}
-    found = run_together(configs, jobs=arguments.jobs, workers=core_count())
+    found = run_together(configs, jobs=arguments.jobs, workers=usable_cores())
     results = dict(zip(names, found, strict=True))
     page = render_report([arguments.out / _RECIPE, arguments.out / _CONTROL], arguments.out / "report.html")
     baseline, fused = results[_CONTROL]["branches"][0]["top1"], results[_RECIPE]["fused"]["top1"]

@@ -2,7 +2,6 @@
 
 import contextlib
 import io
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, TypeVar
@@ -93,11 +92,6 @@ def base_config(recipe: str | None, argv: Sequence[str], *, resume_from: Path | 
         config = find_set(name).apply(config)
     file = value_of("--config", argv)
     return config if file is None else merge(config, read_config_file(Path(file)))
-
-
-def core_count() -> int:
-    """Return the number of cores that this process may use."""
-    return len(os.sched_getaffinity(0))
 
 
 def require_out(out: Path | None) -> Path:

@@ -12,7 +12,7 @@ import tyro
 from bandwise.commands.outcome import Outcome, percent
 from bandwise.commands.parsing import parse
 from bandwise.errors import TooManyBadInputs, UsageError
-from bandwise.memory import keep_freed_memory
+from bandwise.machine import keep_freed_memory
 from bandwise.serving.cascade import CascadedEnsemble
 from bandwise.serving.ensemble import SpectralEnsemble
 from bandwise.serving.modes import Mode

@@ -6,12 +6,13 @@ from pathlib import Path
 
 from bandwise.commands.evaluate import evaluation_outcome
 from bandwise.commands.outcome import Outcome
-from bandwise.commands.parsing import base_config, core_count, parse, require_out, take_recipe
+from bandwise.commands.parsing import base_config, parse, require_out, take_recipe
 from bandwise.config import RunConfig, to_dict
 from bandwise.config.configfile import config_text
 from bandwise.errors import UsageError
 from bandwise.launch.engines import jobs_that_fit
 from bandwise.launch.pipeline import SplitOptions, run
+from bandwise.machine import usable_cores
 from bandwise.report.html import render_report
 from bandwise.sources.resolve import open_source
 from bandwise.store.writing.split import split_dataset
@@ -27,7 +28,7 @@ class Arguments:
     """Run folder."""
     store: Path | None = None
     """Store to share with other runs of the same split; OUT/store when left out."""
-    workers: int = field(default_factory=core_count)
+    workers: int = field(default_factory=usable_cores)
     """Processes of the split."""
     jobs: int | None = None
     """Branches trained at once, each in a process of its own; when left out, as many as the cores allow with the

@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from bandwise.commands.outcome import Outcome
-from bandwise.commands.parsing import base_config, core_count, parse, require_out, take_recipe
+from bandwise.commands.parsing import base_config, parse, require_out, take_recipe
 from bandwise.config import DataConfig, SplitConfig
+from bandwise.machine import usable_cores
 from bandwise.signals import stop_requested
 from bandwise.sources.resolve import open_source
 from bandwise.store.writing.split import split_dataset
@@ -25,7 +26,7 @@ class Arguments:
     split: SplitConfig
     out: Path | None = None
     """Folder of the store."""
-    workers: int = field(default_factory=core_count)
+    workers: int = field(default_factory=usable_cores)
     """Processes; the bytes of the store do not depend on it."""
     max_bad: int | None = None
     """Unreadable images allowed before the work stops; 100 or one in ten thousand when left out."""

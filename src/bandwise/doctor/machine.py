@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from bandwise.memory import available_bytes
+from bandwise.machine import available_bytes
 
 _SHARED_MEMORY = Path("/dev/shm")  # noqa: S108
 _FAST_BF16 = {"avx512_bf16", "amx_bf16"}

@@ -20,7 +20,7 @@ import numpy as np
 from bandwise.checkpoints.folder import last_checkpoint
 from bandwise.config import AugmentConfig, NetworkConfig, RunConfig, SplitConfig, TrainingConfig
 from bandwise.errors import BandwiseError
-from bandwise.files.atomic import json_bytes
+from bandwise.files.documents import json_bytes
 from bandwise.sources.source import Entry
 from bandwise.store.writing.split import split_dataset
 from bandwise.training.trainer import train_branch

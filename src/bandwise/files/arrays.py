@@ -1,5 +1,6 @@
 """Named arrays in one safetensors file that carries its own hash, with what the arrays belong to."""
 
+import hashlib
 import json
 from collections.abc import Collection, Mapping
 from pathlib import Path
@@ -9,11 +10,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bandwise.errors import CorruptionError
-from bandwise.files.atomic import parse_json, sha256_bytes, write_bytes
-from bandwise.files.tensorfile import read_tensor_file
+from bandwise.files.atomic import write_bytes
+from bandwise.files.documents import parse_json
+from bandwise.files.regular import read_bytes
 
 _META_KEY = "bandwise"
 _HASH_KEY = "sha256"
+_MAX_HEADER_BYTES = 100 << 20
+_LENGTH_BYTES = 8
 
 
 def write_arrays(path: Path, arrays: Mapping[str, NDArray[Any]], meta: Mapping[str, str]) -> None:
@@ -41,8 +45,8 @@ def read_arrays(path: Path, names: Collection[str] | None = None) -> tuple[dict[
     from safetensors import SafetensorError
     from safetensors.numpy import load
 
-    content = read_tensor_file(path)
-    meta = _meta(path, content)
+    content, header = read_tensor_file(path)
+    meta = _meta(path, header)
     try:
         arrays = load(content)
     except (SafetensorError, ValueError, KeyError, RecursionError) as error:
@@ -61,21 +65,39 @@ def read_arrays_meta(path: Path) -> dict[str, str]:
     Raises:
         CorruptionError: the file is missing, or its header is damaged.
     """
-    meta = _meta(path, read_tensor_file(path))
+    meta = _meta(path, read_tensor_file(path)[1])
     return {key: value for key, value in meta.items() if key != _HASH_KEY}
+
+
+def read_tensor_file(path: Path) -> tuple[bytes, Any]:
+    """Read a safetensors file: all of it, and its header, which has a possible length and names nothing twice.
+
+    The library keeps the last of two tensors of one name, so a file could say different things to two readers.
+
+    Raises:
+        CorruptionError: the file is missing, no regular file, or its header is damaged.
+    """
+    content = read_bytes(path)
+    length = int.from_bytes(content[:_LENGTH_BYTES], "little")
+    if length > min(len(content) - _LENGTH_BYTES, _MAX_HEADER_BYTES):
+        raise CorruptionError(f"{path} is damaged: its header claims {length} bytes of {len(content)}")
+    header = content[_LENGTH_BYTES : _LENGTH_BYTES + length]
+    return content, parse_json(header, path, repeated="a name stands twice in its header")
 
 
 def _hash(arrays: Mapping[str, NDArray[Any]], meta: Mapping[str, str]) -> str:
     ordered = sorted(arrays.items())
     facts = [[name, array.dtype.str, list(array.shape)] for name, array in ordered]
-    head = json.dumps([dict(meta), facts], sort_keys=True).encode("ascii")
-    return sha256_bytes(b"".join([head, *(array.tobytes() for _, array in ordered)]))
+    digest = hashlib.sha256(json.dumps([dict(meta), facts], sort_keys=True).encode("ascii"))
+    for _, array in ordered:
+        digest.update(np.ascontiguousarray(array).data)
+    return digest.hexdigest()
 
 
-def _meta(path: Path, content: bytes) -> dict[str, str]:
-    header = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])
-    text = header.get("__metadata__", {}).get(_META_KEY) if isinstance(header, dict) else None
-    if text is None:
+def _meta(path: Path, header: Any) -> dict[str, str]:
+    facts = header.get("__metadata__", {}) if isinstance(header, dict) else {}
+    text = facts.get(_META_KEY) if isinstance(facts, dict) else None
+    if not isinstance(text, str):
         raise CorruptionError(f"{path} does not say what it belongs to; remove it")
     meta = parse_json(text.encode("utf-8"), path)
     if not (isinstance(meta, dict) and all(isinstance(value, str) for value in meta.values())):

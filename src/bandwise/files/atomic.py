@@ -1,7 +1,5 @@
 """Write-then-rename: a file of ours is either absent, complete and old, or complete and new.
 
-Reading never waits: what stands in the place of a file of ours and is a pipe, socket or device is refused.
-
 Order of operations: temporary name in the same folder, write, fsync of the file, rename, fsync of the folder. An error
 of `fsync` is final for that file (the kernel may have dropped the dirty pages): the temporary file is removed and the
 caller starts again from the source.
@@ -9,21 +7,17 @@ caller starts again from the source.
 
 import contextlib
 import errno
-import hashlib
-import json
 import os
 import secrets
 import shutil
-import stat
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, BinaryIO
 
-from bandwise.errors import CorruptionError, NoSpaceError, UsageError
+from bandwise.errors import NoSpaceError, UsageError
 
 TEMPORARY_PREFIX = ".tmp-"
 _FULL = {errno.ENOSPC, errno.EDQUOT}
-_CHUNK_BYTES = 1 << 20
+_NO_LINKS = {errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK}
 
 
 def temporary_path(path: Path) -> Path:
@@ -99,114 +93,43 @@ def write_bytes(path: Path, content: bytes) -> None:
         stream.write(content)
 
 
+def create_bytes(path: Path, content: bytes) -> bool:
+    """Write one whole file atomically where there is none, however many processes try at the same moment.
+
+    A rename would put it in the place of the one that another process has just written; a link is refused then. Where
+    the file system has no links, only what is there before the rename is seen.
+
+    Returns:
+        Whether it was written; False where a file was there, which stays as it is.
+
+    Raises:
+        NoSpaceError: the disk is full.
+    """
+    temporary = temporary_path(path)
+    with explain_full_disk(path):
+        try:
+            with open(temporary, "xb") as stream:
+                stream.write(content)
+            fsync_file(temporary)
+            try:
+                os.link(temporary, path)
+            except FileExistsError:
+                return False
+            except OSError as error:
+                if error.errno not in _NO_LINKS:
+                    raise
+                if path.exists():
+                    return False
+                temporary.rename(path)
+            fsync_folder(path.parent)
+        finally:
+            temporary.unlink(missing_ok=True)
+    return True
+
+
 def write_text(path: Path, text: str) -> None:
     """Write one UTF-8 text file atomically, with `\\n` line ends."""
     write_bytes(path, text.encode("utf-8"))
-
-
-def json_bytes(value: Any) -> bytes:
-    """Serialise to the one JSON form that we hash and compare: sorted keys, two blanks, a final newline, no NaN.
-
-    Raises:
-        ValueError: `value` holds NaN or infinity, which JSON cannot express.
-    """
-    return (json.dumps(value, indent=2, sort_keys=True, ensure_ascii=True, allow_nan=False) + "\n").encode("ascii")
-
-
-def write_json(path: Path, value: Any) -> None:
-    """Write `value` atomically in the form of `json_bytes`."""
-    write_bytes(path, json_bytes(value))
-
-
-def read_json(path: Path, *, max_bytes: int = 256 << 20) -> Any:
-    """Read a JSON file of ours.
-
-    Raises:
-        CorruptionError: the file is missing, no file, larger than `max_bytes`, not UTF-8, not JSON, or repeats a key.
-    """
-    return parse_json(read_bytes(path, max_bytes=max_bytes), path)
-
-
-def parse_json(content: bytes, what: object) -> Any:
-    """Parse the content of a JSON file of ours.
-
-    Args:
-        content: the bytes.
-        what: where they come from, for messages.
-
-    Raises:
-        CorruptionError: it is not UTF-8, not JSON, or repeats a key.
-    """
-    try:
-        return json.loads(content.decode("utf-8"), object_pairs_hook=_refuse_repeated_keys)
-    except (ValueError, RecursionError) as error:
-        raise CorruptionError(f"{what} is damaged: {error}") from error
-
-
-def _refuse_repeated_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    result = dict(pairs)
-    if len(result) != len(pairs):
-        raise ValueError("a key stands twice in one object")
-    return result
-
-
-def open_regular(path: Path) -> BinaryIO:
-    """Open a file of ours for reading; never waits, whatever stands in its place.
-
-    Raises:
-        CorruptionError: it is missing, or no regular file but a folder, pipe, socket or device.
-    """
-    try:
-        # Without O_NONBLOCK, opening a pipe waits for its writer.
-        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
-    except FileNotFoundError as error:
-        raise CorruptionError(f"{path} is missing") from error
-    except OSError as error:
-        if error.errno in (errno.ENXIO, errno.ELOOP):
-            raise CorruptionError(f"{path} is no file, but a socket, a device or a link to itself") from error
-        raise
-    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-        os.close(descriptor)
-        raise CorruptionError(f"{path} is no file, but a folder, pipe or device")
-    return os.fdopen(descriptor, "rb")
-
-
-def read_bytes(path: Path, *, max_bytes: int | None = None) -> bytes:
-    """Read a whole file of ours.
-
-    Raises:
-        CorruptionError: as `open_regular`, or the file is larger than `max_bytes`.
-    """
-    with open_regular(path) as stream:
-        size = os.fstat(stream.fileno()).st_size
-        if max_bytes is not None and size > max_bytes:
-            raise CorruptionError(f"{path} has {size} bytes; at most {max_bytes} are read")
-        return stream.read()
-
-
-def append_line(path: Path, line: str) -> None:
-    """Add a line to a log that nobody relies on; a pipe in its place is an `OSError`, not a wait."""
-    flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
-    with os.fdopen(os.open(path, flags, 0o644), "a", encoding="ascii") as stream:
-        stream.write(line + "\n")
-
-
-def sha256_bytes(content: bytes) -> str:
-    """Return the SHA-256 of `content` as 64 hexadecimal digits."""
-    return hashlib.sha256(content).hexdigest()
-
-
-def sha256_file(path: Path) -> str:
-    """Return the SHA-256 of a file of ours as 64 hexadecimal digits, read in pieces of 1 MiB.
-
-    Raises:
-        CorruptionError: as `open_regular`.
-    """
-    digest = hashlib.sha256()
-    with open_regular(path) as stream:
-        while piece := stream.read(_CHUNK_BYTES):
-            digest.update(piece)
-    return digest.hexdigest()
 
 
 def remove_temporaries(folder: Path) -> list[Path]:

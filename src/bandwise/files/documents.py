@@ -1,4 +1,4 @@
-"""JSON documents that carry their own hash, so that an altered one is noticed when it is read.
+"""JSON files of ours: one form to write them in, and documents that carry their own hash.
 
 `self_sha256` is the SHA-256 of the canonical JSON of everything else. A document is read back only if its bytes are
 exactly the ones that were written, so no flipped bit, added blank or repeated key goes unseen. A file without the key
@@ -10,11 +10,54 @@ from pathlib import Path
 from typing import Any
 
 from bandwise.errors import CorruptionError
-from bandwise.files.atomic import json_bytes, parse_json, read_bytes, sha256_bytes, write_bytes
+from bandwise.files.atomic import create_bytes, write_bytes
+from bandwise.files.regular import read_bytes, sha256_bytes
 
 SEAL = "self_sha256"
 MAX_BYTES = 256 << 20
 _START = "0" * 64
+
+
+def json_bytes(value: Any) -> bytes:
+    """Serialise to the one JSON form that we hash and compare: sorted keys, two blanks, a final newline, no NaN.
+
+    Raises:
+        ValueError: `value` holds NaN or infinity, which JSON cannot express.
+    """
+    return (json.dumps(value, indent=2, sort_keys=True, ensure_ascii=True, allow_nan=False) + "\n").encode("ascii")
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write `value` atomically in the form of `json_bytes`."""
+    write_bytes(path, json_bytes(value))
+
+
+def read_json(path: Path, *, max_bytes: int = MAX_BYTES) -> Any:
+    """Read a JSON file of ours.
+
+    Raises:
+        CorruptionError: the file is missing, no file, larger than `max_bytes`, not UTF-8, not JSON, or repeats a key.
+    """
+    return parse_json(read_bytes(path, max_bytes=max_bytes), path)
+
+
+def parse_json(content: bytes, what: object, *, repeated: str = "a key stands twice in one object") -> Any:
+    """Parse the content of a JSON file of ours; `what` says in messages where it comes from.
+
+    Raises:
+        CorruptionError: it is not UTF-8, not JSON, or repeats a key.
+    """
+
+    def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        result = dict(pairs)
+        if len(result) != len(pairs):
+            raise ValueError(repeated)
+        return result
+
+    try:
+        return json.loads(content.decode("utf-8"), object_pairs_hook=unique)
+    except (ValueError, RecursionError) as error:
+        raise CorruptionError(f"{what} is damaged: {error}") from error
 
 
 def seal(content: dict[str, Any]) -> dict[str, Any]:
@@ -28,7 +71,16 @@ def write_document(path: Path, content: dict[str, Any]) -> None:
     Raises:
         NoSpaceError: the disk is full.
     """
-    write_bytes(path, json_bytes(seal(content)))
+    write_json(path, seal(content))
+
+
+def create_document(path: Path, content: dict[str, Any]) -> bool:
+    """Write a sealed document, unless there is a file of that name; return whether it was written.
+
+    Raises:
+        NoSpaceError: the disk is full.
+    """
+    return create_bytes(path, json_bytes(seal(content)))
 
 
 def read_document(path: Path) -> dict[str, Any]:

@@ -32,6 +32,7 @@ SILENT_S = 60.0
 _NO_LOCK_FILE = {errno.ELOOP, errno.EISDIR, errno.ENXIO}
 _READ_TRIES = 20
 _READ_PAUSE_S = 0.05
+_DEAD_HOLDER_S = 3.0
 
 
 @contextlib.contextmanager
@@ -70,27 +71,37 @@ def _renew(descriptor: int, ended: threading.Event) -> None:
 
 
 def _acquire(path: Path) -> int:
+    deadline = time.monotonic() + _DEAD_HOLDER_S
     while True:
         descriptor = _open(path)
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            holder = _named(_holder(descriptor, tries=_READ_TRIES))
-            os.close(descriptor)
-            raise LockedError(
-                f"{path.parent} is being written by {holder}; wait for it, stop it, or choose another folder"
-            ) from None
-        except OSError as error:
-            os.close(descriptor)
-            raise UsageError(f"{path.parent} lies on a file system without file locks: {error.strerror}") from error
-        try:
-            if _still_named(path, descriptor):
+            held = _flock(path, descriptor)
+            if held and _still_named(path, descriptor):
                 _require_silence(path, descriptor)
                 return descriptor
+            if not held:
+                holder = _holder(descriptor, tries=_READ_TRIES)
+                if not _is_dead(holder) or time.monotonic() > deadline:
+                    raise LockedError(
+                        f"{path.parent} is being written by {_named(holder)}; wait for it, stop it, or choose another "
+                        "folder"
+                    )
+                # A process that it had just started still has the descriptor, and is about to end too.
+                time.sleep(_READ_PAUSE_S)
         except BaseException:
             os.close(descriptor)
             raise
         os.close(descriptor)
+
+
+def _flock(path: Path, descriptor: int) -> bool:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError as error:
+        raise UsageError(f"{path.parent} lies on a file system without file locks: {error.strerror}") from error
+    return True
 
 
 def _open(path: Path) -> int:
@@ -154,6 +165,20 @@ def _holder(descriptor: int, *, tries: int) -> dict[str, Any] | None:
         if isinstance(holder, dict) and {"host", "pid", "started"} <= holder.keys():
             return holder
     return None
+
+
+def _is_dead(holder: dict[str, Any] | None) -> bool:
+    """Return whether the holder was a process of this machine that has ended."""
+    if holder is None or holder["host"] != socket.gethostname() or type(holder["pid"]) is not int:
+        return False
+    try:
+        os.kill(holder["pid"], 0)
+        # It may have ended and only its exit code was not asked for yet.
+        return Path(f"/proc/{holder['pid']}/stat").read_text().rpartition(")")[2].split()[0] in "ZX"
+    except ProcessLookupError:
+        return True
+    except (OSError, OverflowError):
+        return False
 
 
 def _named(holder: dict[str, Any] | None) -> str:

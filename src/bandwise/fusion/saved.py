@@ -8,8 +8,8 @@ import torch
 
 from bandwise.errors import CorruptionError, UsageError
 from bandwise.files.arrays import read_arrays, write_arrays
-from bandwise.files.atomic import sha256_file
 from bandwise.files.documents import read_document, write_document
+from bandwise.files.regular import sha256_file
 from bandwise.fusion.combination import Fusion
 from bandwise.fusion.fit_head import TrainedHead
 from bandwise.fusion.head import HIDDEN, FusionHead

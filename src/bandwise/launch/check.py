@@ -12,8 +12,8 @@ import numpy as np
 from bandwise.checkpoints.folder import Checkpoint, read_checkpoint, steps
 from bandwise.errors import BandwiseError, CorruptionError, IncompatibleError, UsageError
 from bandwise.files.arrays import read_arrays
-from bandwise.files.atomic import sha256_file
 from bandwise.files.documents import read_document, read_rows
+from bandwise.files.regular import sha256_file
 from bandwise.fusion.saved import read_fusion
 from bandwise.launch.starts import foreign_starts
 from bandwise.runs.documents import SUMMARY_NAME, Summary, read_summary

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from bandwise.config import TrainingConfig
 from bandwise.errors import BandwiseError, Preempted
 from bandwise.launch.evaluate import ensure_logits
+from bandwise.machine import usable_cores
 from bandwise.progress import say
 from bandwise.runs.run import FREE_TRAINING, Run
 from bandwise.signals import launched_environment, stop_requested
@@ -68,7 +69,7 @@ def jobs_that_fit(training: TrainingConfig) -> int:
     """Return how many branches this machine trains at once without sharing a core or an accelerator."""
     if choose_device(training.device).type != "cpu":
         return 1
-    return max(1, len(os.sched_getaffinity(0)) // training.threads)
+    return max(1, usable_cores() // training.threads)
 
 
 def train_one(task: Task) -> None:

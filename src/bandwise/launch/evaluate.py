@@ -13,8 +13,8 @@ from bandwise.errors import UsageError
 from bandwise.evaluation.bitset import pack
 from bandwise.evaluation.metrics import Metrics, classification_metrics
 from bandwise.files.arrays import read_arrays_meta
-from bandwise.files.atomic import sha256_bytes
 from bandwise.files.documents import read_document, write_document
+from bandwise.files.regular import sha256_bytes
 from bandwise.files.schema import plain
 from bandwise.fusion.fit_head import TrainedHead
 from bandwise.fusion.leave_one_out import leave_one_out

@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from bandwise.errors import CorruptionError
-from bandwise.files.atomic import read_bytes, sha256_bytes
 from bandwise.files.documents import read_document
+from bandwise.files.regular import read_bytes, sha256_bytes
 from bandwise.report.page import Figure, Gallery
 
 _PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"

@@ -6,7 +6,8 @@ from pathlib import Path
 
 from bandwise.config import RunConfig
 from bandwise.errors import CorruptionError
-from bandwise.files.atomic import read_json, sha256_file
+from bandwise.files.documents import read_json
+from bandwise.files.regular import sha256_file
 
 HINT = (
     "initial weights that were moved are known again by what the branches here have started from; where none has, "

@@ -7,6 +7,7 @@ import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
+from bandwise.machine import usable_cores
 from bandwise.version import __version__
 
 _PACKAGES = ("torch", "timm", "lightning-fabric", "torchmetrics", "numpy", "pyarrow", "pillow", "safetensors")
@@ -38,7 +39,7 @@ def environment() -> Environment:
         hardware=Hardware(
             machine=platform.machine(),
             processor=_processor(),
-            cores=len(os.sched_getaffinity(0)),
+            cores=usable_cores(),
             accelerator=_accelerator(),
         ),
         commit=_commit(),

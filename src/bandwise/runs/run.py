@@ -24,8 +24,7 @@ from bandwise.config.configfile import config_from_dict, differences
 from bandwise.errors import BandwiseError, CorruptionError, IncompatibleError, UsageError
 from bandwise.files import atomic
 from bandwise.files.arrays import read_arrays, write_arrays
-from bandwise.files.documents import read_document
-from bandwise.files.exclusive import create_document
+from bandwise.files.documents import create_document, read_document
 from bandwise.files.schema import plain
 from bandwise.progress import say
 from bandwise.runs.places import HINT as PLACES_HINT

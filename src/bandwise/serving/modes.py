@@ -1,7 +1,6 @@
 """How the networks of an ensemble run: one after the other, several at a time, or stacked into one."""
 
 import copy
-import os
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Literal, get_args
@@ -11,6 +10,7 @@ from torch import Tensor, nn
 from torch.func import functional_call, stack_module_state, vmap
 
 from bandwise.errors import UsageError
+from bandwise.machine import usable_cores
 
 Mode = Literal["sequential", "concurrent", "stacked"]
 MODES: tuple[Mode, ...] = get_args(Mode)
@@ -45,7 +45,7 @@ def side_by_side(networks: Sequence[nn.Module], inputs: Iterable[Tensor], use: U
     device = pairs[0][1].device
     if device.type == "cuda":
         return _in_streams(pairs, use, device)
-    workers = min(len(pairs), max(1, _cores() // torch.get_num_threads()))
+    workers = min(len(pairs), max(1, usable_cores() // torch.get_num_threads()))
     if workers == 1:
         return one_after_the_other(networks, (own for _, own in pairs), use)
     modes = torch.is_grad_enabled(), torch.is_inference_mode_enabled()
@@ -149,7 +149,3 @@ def _architecture(network: nn.Module) -> dict[str, str]:
     modules = {name: f"{type(module)} {module.extra_repr()}" for name, module in network.named_modules()}
     tensors = (*network.named_parameters(), *network.named_buffers())
     return modules | {f"{name} (shape)": f"{tuple(value.shape)} {value.dtype}" for name, value in tensors}
-
-
-def _cores() -> int:
-    return len(os.sched_getaffinity(0))

@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 
 from bandwise.errors import BandwiseError, CorruptionError, IncompatibleError
-from bandwise.files.atomic import TEMPORARY_PREFIX, sha256_file
+from bandwise.files.atomic import TEMPORARY_PREFIX
 from bandwise.files.documents import read_sealed
+from bandwise.files.regular import sha256_file
 from bandwise.progress import progress
 from bandwise.store.layout import COMMITS_NAME, MANIFEST_NAME, SAMPLES_NAME, SPLITS, STORE_NAME, inside
 from bandwise.store.manifest import build_manifest

@@ -11,8 +11,8 @@ import numpy as np
 from bandwise.bands.quantize import offsets, scales
 from bandwise.bands.transform import SubbandTransform
 from bandwise.errors import IncompatibleError
-from bandwise.files.atomic import sha256_file
 from bandwise.files.documents import seal
+from bandwise.files.regular import sha256_file
 from bandwise.sources.samples import SampleList
 from bandwise.store.layout import CARD_NAME, ROW_GROUP, SAMPLES_NAME, SPLITS, STORE_NAME, band_file, record_header
 from bandwise.store.writing.commits import Commits

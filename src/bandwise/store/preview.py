@@ -8,8 +8,9 @@ from PIL import Image
 
 from bandwise.bands.quantize import ZERO_LEVEL
 from bandwise.errors import UsageError
-from bandwise.files.atomic import replacing, sha256_file
+from bandwise.files.atomic import replacing
 from bandwise.files.documents import write_document
+from bandwise.files.regular import sha256_file
 from bandwise.sources.source import Source
 from bandwise.store.reading.rowgroups import RowGroupReader
 from bandwise.store.reading.store import Store, open_store

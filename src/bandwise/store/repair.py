@@ -7,8 +7,8 @@ from bandwise.config import SplitConfig
 from bandwise.config.branches import parse_bands
 from bandwise.config.configfile import merge
 from bandwise.errors import CorruptionError
-from bandwise.files.atomic import json_bytes, write_bytes
-from bandwise.files.documents import seal
+from bandwise.files.atomic import write_bytes
+from bandwise.files.documents import json_bytes, seal
 from bandwise.files.locks import folder_lock
 from bandwise.sources.samples import freeze_samples
 from bandwise.sources.source import Source

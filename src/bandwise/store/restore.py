@@ -3,9 +3,10 @@
 from pathlib import Path
 
 from bandwise.errors import CorruptionError, IncompatibleError
-from bandwise.files.atomic import json_bytes, sha256_bytes, write_bytes
-from bandwise.files.documents import seal
+from bandwise.files.atomic import write_bytes
+from bandwise.files.documents import json_bytes, seal
 from bandwise.files.locks import folder_lock
+from bandwise.files.regular import sha256_bytes
 from bandwise.store.layout import CARD_NAME, MANIFEST_NAME, SAMPLES_NAME, SPLITS, STORE_NAME
 from bandwise.store.manifest import build_manifest
 from bandwise.store.samplefile import read_samples

@@ -7,7 +7,8 @@ import torch
 from bandwise.config import RunConfig, to_dict
 from bandwise.config.configfile import differences
 from bandwise.errors import CorruptionError, IncompatibleError, UsageError
-from bandwise.files.atomic import json_bytes, sha256_bytes
+from bandwise.files.documents import json_bytes
+from bandwise.files.regular import sha256_bytes
 from bandwise.runs.provenance import environment
 from bandwise.runs.run import FREE_TRAINING
 from bandwise.store.reading.store import Store

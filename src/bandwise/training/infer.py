@@ -11,8 +11,9 @@ from bandwise.checkpoints.branch import TrainedBranch, load_branch
 from bandwise.checkpoints.folder import weights_digest
 from bandwise.config import RunConfig
 from bandwise.errors import BandwiseError, UsageError
-from bandwise.files.atomic import json_bytes, sha256_bytes
-from bandwise.memory import keep_freed_memory
+from bandwise.files.documents import json_bytes
+from bandwise.files.regular import sha256_bytes
+from bandwise.machine import keep_freed_memory
 from bandwise.runs.run import LogitsFile, write_logits
 from bandwise.store.reading.store import Store, open_store
 from bandwise.training.determinism import choose_device, reproducible

@@ -9,8 +9,8 @@ from typing import Any
 
 import torch
 
-from bandwise.files.atomic import append_line
 from bandwise.files.documents import write_rows
+from bandwise.files.regular import append_line
 
 METRICS_NAME = "metrics.jsonl"
 TIMING_NAME = "timing.jsonl"

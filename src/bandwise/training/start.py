@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from bandwise.checkpoints.tensors import from_file, load_weights
 from bandwise.config import NetworkConfig
 from bandwise.errors import IncompatibleError, UsageError
-from bandwise.files.atomic import sha256_file
+from bandwise.files.regular import sha256_file
 from bandwise.progress import say
 
 _COLOURS = (1, 3)

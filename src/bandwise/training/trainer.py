@@ -12,7 +12,7 @@ from bandwise.config import RunConfig
 from bandwise.errors import CorruptionError, UsageError
 from bandwise.files.atomic import remove_temporaries, require_writable
 from bandwise.files.locks import folder_lock
-from bandwise.memory import keep_freed_memory
+from bandwise.machine import keep_freed_memory
 from bandwise.progress import say
 from bandwise.runs.documents import SUMMARY_NAME, read_summary
 from bandwise.signals import stop_requested

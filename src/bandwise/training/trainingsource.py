@@ -10,7 +10,8 @@ import pyarrow as pa
 from bandwise.config import DataConfig
 from bandwise.config.configfile import differences
 from bandwise.errors import IncompatibleError
-from bandwise.files.atomic import explain_full_disk, json_bytes, temporary_path
+from bandwise.files.atomic import explain_full_disk, temporary_path
+from bandwise.files.documents import json_bytes
 from bandwise.sources.columns import Names, PickedNames, pieces
 from bandwise.sources.resolve import open_source
 from bandwise.sources.samples import SampleList, freeze_samples

@@ -20,7 +20,9 @@ import numpy as np
 import pyarrow as pa
 
 from bandwise.errors import UsageError
-from bandwise.files.atomic import json_bytes, replacing, sha256_bytes
+from bandwise.files.atomic import replacing
+from bandwise.files.documents import json_bytes
+from bandwise.files.regular import sha256_bytes
 from bandwise.sources.columns import ColumnBuilder, Names, NamesBuilder, gather
 from bandwise.sources.named.catalog import HOME_VARIABLE, home
 from bandwise.sources.source import Listing

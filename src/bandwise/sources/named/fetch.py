@@ -15,12 +15,11 @@ from bandwise.files.atomic import (
     TEMPORARY_PREFIX,
     commit_folder,
     explain_full_disk,
-    read_json,
     remove_temporaries,
     require_space,
     require_writable,
-    write_json,
 )
+from bandwise.files.documents import read_json, write_json
 from bandwise.files.locks import folder_lock
 from bandwise.progress import say
 from bandwise.sources.named.download import DownloadError, from_hand

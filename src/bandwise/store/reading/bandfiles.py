@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 from PIL import Image
 
 from bandwise.errors import CorruptionError
-from bandwise.files.atomic import open_regular
+from bandwise.files.regular import open_regular
 from bandwise.store.layout import ROW_GROUP, inside, schema
 from bandwise.store.reading.store import Store
 

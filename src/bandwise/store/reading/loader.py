@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from bandwise.errors import UsageError
-from bandwise.memory import available_bytes
+from bandwise.machine import available_bytes
 from bandwise.store.reading.order import WINDOW, Window, shuffled_windows, stored_windows
 from bandwise.store.reading.rowgroups import RowGroupReader
 from bandwise.store.reading.store import Store

@@ -16,7 +16,8 @@ from bandwise.bands.transform import SubbandTransform
 from bandwise.config import SplitConfig
 from bandwise.config.configfile import merge
 from bandwise.errors import BandwiseError, CorruptionError, UsageError
-from bandwise.files.atomic import json_bytes, sha256_bytes, sha256_file
+from bandwise.files.documents import json_bytes
+from bandwise.files.regular import sha256_bytes, sha256_file
 from bandwise.store.layout import (
     MANIFEST_NAME,
     MAX_ROWS,

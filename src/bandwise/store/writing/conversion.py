@@ -12,14 +12,13 @@ from bandwise.errors import CorruptionError, TooManyBadInputs, UsageError
 from bandwise.files.atomic import (
     explain_full_disk,
     fsync_folder,
-    json_bytes,
     remove_temporaries,
     replacing,
     require_space,
     write_bytes,
     write_text,
 )
-from bandwise.files.documents import seal
+from bandwise.files.documents import json_bytes, seal
 from bandwise.progress import progress, say
 from bandwise.sources.samples import SampleList
 from bandwise.sources.source import Source

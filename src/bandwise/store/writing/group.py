@@ -12,8 +12,8 @@ import numpy as np
 
 from bandwise.config import SplitConfig
 from bandwise.errors import BandwiseError, IncompatibleError, Preempted
-from bandwise.files.atomic import replacing, write_json
-from bandwise.files.documents import seal
+from bandwise.files.atomic import replacing
+from bandwise.files.documents import seal, write_json
 from bandwise.sources.decoding.decode import BadImage, decode_canvas
 from bandwise.sources.source import Source
 from bandwise.store.layout import band_file

@@ -9,7 +9,8 @@ import pyarrow as pa
 from bandwise.config import SplitConfig, to_dict
 from bandwise.config.configfile import differences
 from bandwise.errors import IncompatibleError
-from bandwise.files.atomic import json_bytes, sha256_bytes
+from bandwise.files.documents import json_bytes
+from bandwise.files.regular import sha256_bytes
 from bandwise.sources.decoding.decode import decoder_versions
 from bandwise.sources.samples import SampleList
 from bandwise.sources.source import Source
