@@ -137,7 +137,7 @@ def test_files_of_another_run_are_named(run):
         (run / "logits" / "val" / "branch-00.safetensors").read_bytes()
     )
     shutil.copy(run / "branch-00" / "summary.json", run / "branch-01" / "summary.json")
-    found = check_run(run).problems
+    found = {name: problem.what for name, problem in check_run(run).problems.items()}
     assert "says that it is of branch 0" in found["logits/val/branch-01.safetensors"]
     assert "is that of branch 0" in found["branch-01/summary.json"]
 
@@ -145,7 +145,7 @@ def test_files_of_another_run_are_named(run):
 def test_an_older_state_of_the_metrics_is_noticed(run):
     path = run / "branch-00" / "metrics.jsonl"
     path.write_bytes(path.read_bytes().splitlines(keepends=True)[0])
-    assert "has 1 rows, which are not those of the training" in check_run(run).problems["branch-00/metrics.jsonl"]
+    assert "has 1 rows, which are not those of the training" in check_run(run).problems["branch-00/metrics.jsonl"].what
 
 
 @pytest.mark.parametrize(

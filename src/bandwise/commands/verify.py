@@ -11,8 +11,9 @@ from bandwise.commands.outcome import Outcome
 from bandwise.commands.parsing import parse
 from bandwise.commands.store_source import source_of
 from bandwise.errors import CorruptionError, UsageError
+from bandwise.launch.check import store_of
 from bandwise.launch.verify import verify_run
-from bandwise.runs.run import RUN_NAME, open_run
+from bandwise.runs.run import RUN_NAME
 from bandwise.sources.source import Source
 from bandwise.store.verify import verify_store
 
@@ -35,24 +36,17 @@ def main(argv: Sequence[str]) -> Outcome:
     """Verify, and repair where asked."""
     arguments = parse(Arguments, argv, "verify")
     folder = arguments.folder.expanduser()
-    if (folder / RUN_NAME).exists():
-        source = _known_source(_store_of(folder), arguments.data) if arguments.repair else None
-        result = verify_run(folder, repair=arguments.repair, source=source)
-    else:
-        source = _known_source(folder, arguments.data) if arguments.repair else None
-        result = verify_store(folder, repair=arguments.repair, source=source)
+    is_run = (folder / RUN_NAME).exists()
+    source = None
+    if arguments.repair:
+        source = _known_source(store_of(folder) if is_run else folder, arguments.data)
+    check = verify_run if is_run else verify_store
+    result = check(folder, repair=arguments.repair, source=source)
     shown = {
         key: "\n             ".join(map(str, value)) if isinstance(value, list) else value
         for key, value in result.items()
     }
     return Outcome(result, "\n".join(f"{key:<12} {value}" for key, value in shown.items()))
-
-
-def _store_of(run: Path) -> Path:
-    try:
-        return open_run(run).store_path
-    except CorruptionError:
-        return run / "store"
 
 
 def _known_source(store: Path, data: str | None) -> Source | None:

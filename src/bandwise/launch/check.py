@@ -5,50 +5,129 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
-from bandwise.checkpoints.folder import Checkpoint, read_checkpoint, steps
+from bandwise.checkpoints.folder import Checkpoint, read_checkpoint, steps, weights_digest
 from bandwise.errors import BandwiseError, CorruptionError, IncompatibleError, UsageError
 from bandwise.files.arrays import read_arrays
 from bandwise.files.documents import read_document, read_rows
 from bandwise.files.regular import sha256_file
 from bandwise.fusion.saved import read_fusion
 from bandwise.launch.starts import foreign_starts
-from bandwise.runs.documents import SUMMARY_NAME, Summary, read_summary
+from bandwise.runs.documents import RESULTS_FORMAT, SUMMARY_NAME, Summary, read_summary
 from bandwise.runs.run import RUN_NAME, Run, open_run, read_logits
 from bandwise.store.checks import find_problems
 from bandwise.store.reading.store import Store, open_store
 from bandwise.training.identity import describe_branch, require_same_branch
 
 METRICS_NAME, PREVIEW_NAME = "metrics.jsonl", "preview.json"
-_KINDS = ("checkpoints", "logits", "documents", "others")
+
+Part = Literal[
+    "run",
+    "checkpoint",
+    "summary",
+    "metrics",
+    "start",
+    "logits",
+    "features",
+    "fusion",
+    "results",
+    "preview",
+    "picture",
+    "other",
+]
+_DOCUMENTS = ("run", "summary", "metrics", "fusion", "results", "preview")
+_COUNTED_AS = {"checkpoint": "checkpoints", "logits": "logits", **dict.fromkeys(_DOCUMENTS, "documents")}
 _BRANCH = re.compile(r"branch-(\d{2,})")
-_LOGITS_FOLDER = re.compile(r"(train|holdout|val)(?:-(\d+)crop)?")
+_LOGITS = re.compile(r"logits/(train|holdout|val)(?:-(\d+)crop)?/branch-(\d{2,})\.safetensors")
+
+
+@dataclass(frozen=True, slots=True)
+class LogitsName:
+    """What a logits file is of, by its place in the run."""
+
+    split: str
+    crops: int
+    branch: int
+
+    @classmethod
+    def parse(cls, name: str) -> "LogitsName | None":
+        """Read a path relative to the run; None where it is not one that a run gives."""
+        found = _LOGITS.fullmatch(name)
+        return None if found is None else cls(found[1], int(found[2] or 1), int(found[3]))
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """A file of a run, or a checkpoint folder, that is not as it was written."""
+
+    name: str
+    """Relative to the run."""
+    part: Part
+    """What it is; the repair goes by it."""
+    what: str
+    """What is wrong."""
+    branch: int | None = None
+    """Whose it is, for the files in the folder of a branch."""
+
+
+@dataclass(frozen=True, slots=True)
+class CheckpointFacts:
+    """What the rest of a run is compared with of a valid checkpoint; its weights need not stay in memory."""
+
+    step: int
+    last_step: int
+    history: list[dict[str, Any]]
+    """The rows of `metrics.jsonl` so far."""
+
+    @classmethod
+    def of(cls, checkpoint: Checkpoint) -> "CheckpointFacts":
+        """Take them from a checkpoint."""
+        position = checkpoint.state["position"]
+        return cls(position["step"], checkpoint.state["total_steps"], position["history"])
+
+    @property
+    def finished(self) -> bool:
+        """Whether it is that of the last step."""
+        return self.step == self.last_step
 
 
 @dataclass
 class Findings:
     """What a check of a run found."""
 
-    problems: dict[str, str] = field(default_factory=dict)
-    """What is wrong, by file name relative to the run."""
+    problems: dict[str, Problem] = field(default_factory=dict)
+    """By name."""
     store_problems: dict[str, str] = field(default_factory=dict)
     """What is wrong, by file name relative to the store."""
     notes: list[str] = field(default_factory=list)
     """What is no damage, but good to know."""
-    checked: dict[str, int] = field(default_factory=lambda: dict.fromkeys(_KINDS, 0))
+    checked: dict[str, int] = field(
+        default_factory=lambda: {"checkpoints": 0, "logits": 0, "documents": 0, "others": 0}
+    )
     """How many files of each kind were read."""
+    checkpoints: dict[Path, CheckpointFacts] = field(default_factory=dict)
+    """The valid ones."""
 
     @contextlib.contextmanager
-    def noting(self, name: str, kind: str) -> Iterator[None]:
-        """Note a `CorruptionError` or `IncompatibleError` of the block as a problem of one file."""
-        self.checked[kind] += 1
+    def noting(self, name: str, part: Part, branch: int | None = None) -> Iterator[None]:
+        """Count a file, and note a `CorruptionError` or `IncompatibleError` of the block as its problem."""
+        self.checked[_COUNTED_AS.get(part, "others")] += 1
         try:
             yield
         except (CorruptionError, IncompatibleError) as error:
-            self.problems[name] = str(error)
+            self.problems[name] = Problem(name, part, str(error), branch)
+
+    def of(self, *parts: Part) -> list[Problem]:
+        """Return the problems of some kinds of files, by name."""
+        return sorted((problem for problem in self.problems.values() if problem.part in parts), key=lambda p: p.name)
+
+    def newest(self, folder: Path) -> CheckpointFacts | None:
+        """Return the newest checkpoint of a branch folder if it is valid."""
+        present = steps(folder)
+        return self.checkpoints.get(present[0]) if present else None
 
 
 def check_run(path: Path) -> Findings:
@@ -57,36 +136,40 @@ def check_run(path: Path) -> Findings:
     A store that is not there is a note: a run may have come from another machine without it. `report.html` and
     `timing.jsonl` are left out: nobody relies on them.
 
-    Raises:
-        UsageError: no run.
+    Args:
+        path: the run.
+        sound: files of the store that were read a moment ago.
     """
-    if not (path / RUN_NAME).exists():
-        raise UsageError(f"{path} is no run (it has no {RUN_NAME})")
     found = Findings()
     run: Run | None = None
-    with found.noting(RUN_NAME, "documents"):
+    with found.noting(RUN_NAME, "run"):
         run = open_run(path)
-    store = _check_store(path / "store" if run is None else run.store_path, found)
-    newest: dict[int, Checkpoint] = {}
+    store = _check_store(store_of(path), found)
     for folder in sorted(path.glob("branch-*")):
         if match := _BRANCH.fullmatch(folder.name):
-            number = int(match[1])
-            if (checkpoint := _check_branch(run, number, folder, found)) is not None:
-                newest[number] = checkpoint
+            _check_branch(run, int(match[1]), folder, found)
     if run is not None:
-        with contextlib.suppress(CorruptionError):
-            # A damaged document is told of under its own name.
-            found.problems |= {run.branch_folder(k).name: why for k, why in foreign_starts(run, list(newest)).items()}
+        _check_starts(run, found)
     for file in sorted(path.glob("logits/*/*.safetensors")):
         name = file.relative_to(path).as_posix()
         with found.noting(name, "logits"):
-            _check_logits(file, store, newest)
+            _check_logits(path, name, store, found)
     for file in sorted([*path.glob("features/*/*.safetensors"), *path.glob("*.safetensors")]):
-        with found.noting(file.relative_to(path).as_posix(), "others"):
+        features = file.parent != path or file.name.startswith("head.")
+        with found.noting(file.relative_to(path).as_posix(), "features" if features else "other"):
             read_arrays(file)
     _check_fusions(run, path, found)
+    _check_results(path, found)
     _check_preview(path, found)
     return found
+
+
+def store_of(path: Path) -> Path:
+    """Return the store of a run; where `run.json` is damaged, the one inside the run."""
+    try:
+        return open_run(path).store_path
+    except (CorruptionError, IncompatibleError):
+        return path / "store"
 
 
 def _check_store(path: Path, found: Findings) -> Store | None:
@@ -100,39 +183,38 @@ def _check_store(path: Path, found: Findings) -> Store | None:
     return None
 
 
-def _check_branch(run: Run | None, number: int, folder: Path, found: Findings) -> Checkpoint | None:
-    """Check one branch folder; return its newest checkpoint if that is valid."""
-    newest: Checkpoint | None = None
+def _check_branch(run: Run | None, number: int, folder: Path, found: Findings) -> None:
     present = steps(folder)
     for step in present:
-        with found.noting(f"{folder.name}/{step.name}", "checkpoints"):
+        name = f"{folder.name}/{step.name}"
+        with found.noting(name, "checkpoint", number):
             checkpoint = read_checkpoint(step)
             if run is not None:
                 require_same_branch(checkpoint.state, describe_branch(run.config, number), str(step))
-            newest = checkpoint if step == present[0] else newest
+            found.checkpoints[step] = CheckpointFacts.of(checkpoint)
         if step not in steps(folder):
             # A training goes on in the folder, and has deleted its older checkpoints meanwhile.
-            found.problems.pop(f"{folder.name}/{step.name}", None)
+            found.problems.pop(name, None)
     found.notes += [f"{folder.name}/{old.name} was set aside before" for old in sorted(folder.glob("damaged-step-*"))]
     content: Summary | None = None
     summary, metrics = folder / SUMMARY_NAME, folder / METRICS_NAME
     if summary.exists():
-        with found.noting(f"{folder.name}/{SUMMARY_NAME}", "documents"):
-            said = read_summary(folder)
-            if said.branch != number:
-                raise CorruptionError(f"{summary} is that of branch {said.branch}")
-            content = said
+        with found.noting(f"{folder.name}/{SUMMARY_NAME}", "summary", number):
+            read = read_summary(folder)
+            if read.branch != number:
+                raise CorruptionError(f"{summary} is that of branch {read.branch}")
+            content = read
         if not present:
             found.notes.append(f"{folder.name} has a {SUMMARY_NAME} and no checkpoint: its weights are elsewhere")
+    newest = found.newest(folder)
     if metrics.exists() or newest is not None:
-        with found.noting(f"{folder.name}/{METRICS_NAME}", "documents"):
+        with found.noting(f"{folder.name}/{METRICS_NAME}", "metrics", number):
             _check_metrics(metrics, newest, content)
-    return newest
 
 
-def _check_metrics(path: Path, newest: Checkpoint | None, summary: Summary | None) -> None:
+def _check_metrics(path: Path, newest: CheckpointFacts | None, summary: Summary | None) -> None:
     rows = read_rows(path)
-    history = [] if newest is None else newest.state["position"]["history"]
+    history = [] if newest is None else newest.history
     same = rows[: len(history)] == history
     if summary is not None:
         # The last checkpoint stands before the evaluation of the last epoch, so only the summary knows of its row.
@@ -142,67 +224,70 @@ def _check_metrics(path: Path, newest: Checkpoint | None, summary: Summary | Non
         raise CorruptionError(f"{path} has {len(rows)} rows, which are not those of the training")
 
 
-def _check_logits(path: Path, store: Store | None, newest: dict[int, Checkpoint]) -> None:
-    content = read_logits(path)
-    branch, folder = _BRANCH.fullmatch(path.stem), _LOGITS_FOLDER.fullmatch(path.parent.name)
-    if branch is None or folder is None:
+def _check_starts(run: Run, found: Findings) -> None:
+    """Note the branches that started from other weights than those of the branch they name."""
+    here = [number for number in range(len(run.groups)) if found.newest(run.branch_folder(number)) is not None]
+    # A damaged document is a problem of its own already.
+    with contextlib.suppress(CorruptionError):
+        for number, what in foreign_starts(run, here).items():
+            name = run.branch_folder(number).name
+            found.problems[name] = Problem(name, "start", what, number)
+
+
+def _check_logits(run: Path, name: str, store: Store | None, found: Findings) -> None:
+    path = run / name
+    content, place = read_logits(path), LogitsName.parse(name)
+    if place is None:
         raise CorruptionError(f"{path} has no name of a logits file")
-    number, split = int(branch[1]), folder[1]
-    wanted = {"branch": str(number), "split": split, "crops": folder[2] or "1"}
+    wanted = {"branch": str(place.branch), "split": place.split, "crops": str(place.crops)}
     wrong = [f"{key} {content.meta.get(key)}" for key, value in wanted.items() if content.meta.get(key) != value]
     if wrong:
         raise CorruptionError(f"{path} says that it is of {', '.join(wrong)}")
     if store is not None:
-        same = np.array_equal(content.ids, store.ids(split)) and np.array_equal(content.labels, store.labels(split))
+        ids, labels = store.ids(place.split), store.labels(place.split)
+        same = np.array_equal(content.ids, ids) and np.array_equal(content.labels, labels)
         if content.meta.get("store") != store.digest or not same:
             raise CorruptionError(f"{path} is not of the samples of {store.path}")
-    checkpoint = newest.get(number)
-    if checkpoint is not None and finished(checkpoint) and content.meta.get("weights") != model_digest(checkpoint):
-        raise CorruptionError(f"{path} was predicted by other weights than those in {checkpoint.path}")
-
-
-def finished(checkpoint: Checkpoint) -> bool:
-    """Return whether a checkpoint is that of the last step."""
-    return checkpoint.state["position"]["step"] == checkpoint.state["total_steps"]
-
-
-def model_digest(checkpoint: Checkpoint) -> str:
-    """Return the SHA-256 of the file of the weights, as logits name it."""
-    return sha256_file(checkpoint.path / "model.safetensors")
+    folder = run / f"branch-{place.branch:02d}"
+    newest = found.newest(folder)
+    if newest is not None and newest.finished and content.meta.get("weights") != weights_digest(folder):
+        raise CorruptionError(f"{path} was predicted by other weights than those in {steps(folder)[0]}")
 
 
 def _check_fusions(run: Run | None, path: Path, found: Findings) -> None:
     for file in sorted(path.glob("fusion*.json")):
-        with found.noting(file.name, "documents"):
+        with found.noting(file.name, "fusion"):
             fusion = read_fusion(file)
             if run is not None and max(fusion.branches) >= len(run.groups):
                 raise CorruptionError(f"{file} fuses the branches {list(fusion.branches)}; there are {len(run.groups)}")
+
+
+def _check_results(path: Path, found: Findings) -> None:
     for file in sorted(path.glob("results*.json")):
-        with found.noting(file.name, "documents"):
+        with found.noting(file.name, "results"):
             content = read_document(file)
-            if content.get("format") != "bandwise-results":
+            if content.get("format") != RESULTS_FORMAT:
                 raise CorruptionError(f"{file} is no result of a run")
-            fitted = file.with_name(file.name.replace("results", "fusion", 1))
-            if fitted.exists() and fitted.name not in found.problems and not _of(content, read_document(fitted)):
-                found.notes.append(f"{file.name} is older than {fitted.name}: run `bandwise evaluate` again")
-
-
-def _of(results: dict[str, Any], fusion: dict[str, Any]) -> bool:
-    scored = results.get("fusion")
-    return isinstance(scored, dict) and scored.items() <= fusion.items()
+            fusion = file.with_name(file.name.replace("results", "fusion", 1))
+            if not fusion.exists() or fusion.name in found.problems:
+                continue
+            scored = content.get("fusion")
+            if not (isinstance(scored, dict) and scored.items() <= read_document(fusion).items()):
+                found.notes.append(f"{file.name} is older than {fusion.name}: run `bandwise evaluate` again")
 
 
 def _check_preview(path: Path, found: Findings) -> None:
-    folder = path / "preview"
-    if not (folder / PREVIEW_NAME).exists():
+    index = path / "preview" / PREVIEW_NAME
+    if not index.exists():
         return
-    listed: Any = None
-    with found.noting(f"preview/{PREVIEW_NAME}", "documents"):
-        listed = read_document(folder / PREVIEW_NAME).get("pictures")
-        names = [entry.get("file") for entry in listed] if isinstance(listed, list) else [None]
+    with found.noting(f"preview/{PREVIEW_NAME}", "preview"):
+        listed = read_document(index).get("pictures")
+        entries: list[dict[str, Any]] = listed if isinstance(listed, list) else [{}]
+        names = [entry.get("file") for entry in entries]
         if any(not isinstance(name, str) or Path(name).name != name for name in names):
-            raise CorruptionError(f"{folder / PREVIEW_NAME} is not a list of pictures beside it")
-        for entry in listed:
-            with found.noting(f"preview/{entry['file']}", "others"):
-                if sha256_file(folder / entry["file"]) != entry.get("sha256"):
-                    raise CorruptionError(f"{folder / entry['file']} is altered: its SHA-256 is not that of the index")
+            raise CorruptionError(f"{index} is not a list of pictures beside it")
+        for entry in entries:
+            with found.noting(f"preview/{entry['file']}", "picture"):
+                picture = index.with_name(entry["file"])
+                if sha256_file(picture) != entry.get("sha256"):
+                    raise CorruptionError(f"{picture} is altered: its SHA-256 is not that of the index")

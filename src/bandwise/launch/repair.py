@@ -1,16 +1,15 @@
-"""Mends a run from what is valid in it: damage is set aside or computed again, and what was done is said."""
+"""Mends a run from what is valid in it: damage is set aside or computed again."""
 
 import contextlib
-import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from bandwise.checkpoints.folder import Checkpoint, read_checkpoint, set_aside, steps
+from bandwise.checkpoints.folder import read_checkpoint, set_aside, steps
 from bandwise.errors import CorruptionError, IncompatibleError, UsageError
 from bandwise.files.atomic import write_bytes
 from bandwise.files.documents import read_document, write_document, write_rows
 from bandwise.files.locks import folder_lock
-from bandwise.launch.check import METRICS_NAME, Findings, finished
+from bandwise.launch.check import METRICS_NAME, CheckpointFacts, Findings, LogitsName
 from bandwise.launch.engines import Task, train_one
 from bandwise.progress import say
 from bandwise.runs.documents import SUMMARY_NAME
@@ -19,8 +18,6 @@ from bandwise.sources.source import Source
 from bandwise.store.preview import write_preview
 from bandwise.store.reading.store import open_store
 from bandwise.training.infer import write_branch_logits
-
-_LOGITS = re.compile(r"logits/(train|holdout|val)(?:-(\d+)crop)?/branch-(\d+)\.safetensors")
 
 
 def repair_run(path: Path, found: Findings, source: Source | None) -> list[str]:
@@ -38,32 +35,32 @@ def repair_run(path: Path, found: Findings, source: Source | None) -> list[str]:
         source: the images, or None where they are not known.
 
     Returns:
-        What was done, one sentence each. What could not be done is said aloud and remains a problem.
+        What was done, one sentence each. What could not be done is printed and remains a problem.
 
     Raises:
         LockedError: a branch is being trained.
     """
     done: list[str] = []
     if RUN_NAME in found.problems:
-        _restore_run_document(path, found, done)
+        done += _restore_run_document(path, found)
     try:
         run = open_run(path)
     except CorruptionError:
         # Without its configuration nothing can be computed; checkpoints are still set aside by the next training.
         return done
     for number in range(len(run.groups)):
-        _repair_branch(run, number, found, done)
-    for name in sorted(found.problems):
-        _repair_logits(run, name, done)
-    _delete_derived(run, found, done)
-    pictures = sorted(name for name in found.problems if name.startswith("preview/"))
+        done += _repair_branch(run, number, found)
+    for problem in found.of("logits"):
+        done += _predict_again(run, problem.name)
+    done += _delete_derived(run, found)
+    pictures = found.of("preview", "picture")
     if pictures and source is not None:
         write_preview(run.store_path, source, run.preview_folder)
-        done.append(f"{', '.join(pictures)}: drawn again")
+        done.append(f"{', '.join(problem.name for problem in pictures)}: drawn again")
     return done
 
 
-def _restore_run_document(path: Path, found: Findings, done: list[str]) -> None:
+def _restore_run_document(path: Path, found: Findings) -> Iterator[str]:
     results = next((file for file in sorted(path.glob("results*.json")) if file.name not in found.problems), None)
     if results is None or not (path / "store").is_dir():
         say(f"{RUN_NAME} cannot be restored: that takes a valid results.json, and a store inside the run")
@@ -71,82 +68,83 @@ def _restore_run_document(path: Path, found: Findings, done: list[str]) -> None:
     content = read_document(results)
     restored = {"format": RUN_FORMAT, "version": RUN_VERSION, "config": content["config"], "store": None}
     write_document(path / RUN_NAME, {**restored, "made_by": content["environment"]})
-    done.append(f"{RUN_NAME}: written again from {results.name}")
+    yield f"{RUN_NAME}: written again from {results.name}"
 
 
-def _repair_branch(run: Run, number: int, found: Findings, done: list[str]) -> None:
-    folder = run.branch_folder(number)
-    broken = {name for name in found.problems if name.startswith(f"{folder.name}/")}
-    if not broken:
+def _repair_branch(run: Run, number: int, found: Findings) -> Iterator[str]:
+    problems = [problem for problem in found.of("checkpoint", "summary", "metrics") if problem.branch == number]
+    if not problems:
         return
+    folder = run.branch_folder(number)
     with folder_lock(folder):
-        newest = _set_damaged_aside(folder, broken, done)
-        if newest is None:
+        damaged = [path for path in steps(folder) if f"{folder.name}/{path.name}" in found.problems]
+        if damaged == steps(folder):
             say(f"{folder.name} has no valid checkpoint: copy a good one there, or remove the folder to train it again")
             return
+        for path in damaged:
+            yield f"{folder.name}/{path.name}: set aside as {set_aside(path).name}"
+        newest = _newest_checkpoint(folder, found)
+        broken = [name for name in (METRICS_NAME, SUMMARY_NAME) if f"{folder.name}/{name}" in found.problems]
         summary = folder / SUMMARY_NAME
-        intact = summary.read_bytes() if summary.exists() and f"{folder.name}/{SUMMARY_NAME}" not in broken else None
-        documents = [name for name in (METRICS_NAME, SUMMARY_NAME) if f"{folder.name}/{name}" in broken]
-        if documents or not finished(newest):
+        intact = summary.read_bytes() if summary.exists() and SUMMARY_NAME not in broken else None
+        if broken or not newest.finished:
             # Without it training looks at the checkpoint, closes the last epoch again and writes both documents.
             summary.unlink(missing_ok=True)
-        if METRICS_NAME in documents:
-            write_rows(folder / METRICS_NAME, newest.state["position"]["history"])
-    if not finished(newest):
-        step, last = newest.state["position"]["step"], newest.state["total_steps"]
-        done.append(f"{folder.name}: `bandwise train` goes on after step {step} of {last} and writes the rest again")
-    elif documents:
-        with _saying(folder.name):
+        if METRICS_NAME in broken:
+            write_rows(folder / METRICS_NAME, newest.history)
+    if not newest.finished:
+        yield (
+            f"{folder.name}: `bandwise train` goes on after step {newest.step} of {newest.last_step} and writes the "
+            "rest again"
+        )
+    elif broken:
+        with _going_on(folder.name):
             train_one(Task(run, number))
-            done.append(f"{folder.name}/{' and '.join(documents)}: written again from the last checkpoint")
+            yield f"{folder.name}/{' and '.join(broken)}: written again from the last checkpoint"
         if intact is not None and not summary.exists():
             # It could not be done, and what was good before must not be lost.
             write_bytes(summary, intact)
 
 
-def _set_damaged_aside(folder: Path, broken: set[str], done: list[str]) -> Checkpoint | None:
-    """Return the newest valid checkpoint; only where there is one are the damaged ones set aside."""
-    damaged = [path for path in steps(folder) if f"{folder.name}/{path.name}" in broken]
-    valid = [path for path in steps(folder) if path not in damaged]
-    if not valid:
-        return None
-    done += [f"{folder.name}/{path.name}: set aside as {set_aside(path).name}" for path in damaged]
-    return read_checkpoint(valid[0])
+def _newest_checkpoint(folder: Path, found: Findings) -> CheckpointFacts:
+    """Return the newest checkpoint; one that a training has written since the check is read."""
+    return found.newest(folder) or CheckpointFacts.of(read_checkpoint(steps(folder)[0]))
 
 
-def _repair_logits(run: Run, name: str, done: list[str]) -> None:
-    if (match := _LOGITS.fullmatch(name)) is None:
+def _predict_again(run: Run, name: str) -> Iterator[str]:
+    logits = LogitsName.parse(name)
+    if logits is None:
         return
-    split, crops, number = match[1], int(match[2] or 1), int(match[3])
-    if number >= len(run.groups):
+    if logits.branch >= len(run.groups):
         say(f"{name} is of a branch that the run does not have; remove it")
         return
-    with _saying(name):
-        folder = run.branch_folder(number)
-        write_branch_logits(run.config, run.store_path, folder, number, run.path / name, split=split, crops=crops)
-        done.append(f"{name}: predicted again")
+    with _going_on(name):
+        folder, out = run.branch_folder(logits.branch), run.path / name
+        options = {"split": logits.split, "crops": logits.crops}
+        write_branch_logits(run.config, run.store_path, folder, logits.branch, out, **options)
+        yield f"{name}: predicted again"
 
 
-def _delete_derived(run: Run, found: Findings, done: list[str]) -> None:
+def _delete_derived(run: Run, found: Findings) -> Iterator[str]:
     """Delete what `fuse` and `evaluate` write again, if every branch is here to write it from."""
-    broken = [name for name in found.problems if name.startswith(("fusion", "results", "features/", "head."))]
+    broken = found.of("fusion", "results", "features")
     if not broken:
         return
-    with _saying(", ".join(broken)):
+    with _going_on(", ".join(problem.name for problem in broken)):
         open_store(run.store_path)
         for number in range(len(run.groups)):
-            checkpoints = steps(run.branch_folder(number))
-            if not checkpoints or not finished(read_checkpoint(checkpoints[0])):
+            folder = run.branch_folder(number)
+            if not steps(folder) or not _newest_checkpoint(folder, found).finished:
                 raise CorruptionError(f"branch {number} has no weights here to compute them again from")
-        for name in broken:
-            (run.path / name).unlink(missing_ok=True)
-            what = "evaluate" if name.startswith("results") else "fuse"
-            done.append(f"{name}: deleted; `bandwise {what} {run.path}` writes it again")
+        for problem in broken:
+            (run.path / problem.name).unlink(missing_ok=True)
+            command = "evaluate" if problem.part == "results" else "fuse"
+            yield f"{problem.name}: deleted; `bandwise {command} {run.path}` writes it again"
 
 
 @contextlib.contextmanager
-def _saying(name: str) -> Iterator[None]:
-    """Say why something could not be mended, and go on with the next."""
+def _going_on(name: str) -> Iterator[None]:
+    """Print why something cannot be mended, and go on with the next."""
     try:
         yield
     except (CorruptionError, IncompatibleError, UsageError) as error:

@@ -3,11 +3,12 @@
 from pathlib import Path
 from typing import Any
 
-from bandwise.errors import CorruptionError, UsageError
-from bandwise.launch.check import Findings, check_run
+from bandwise.errors import BandwiseError, CorruptionError, UsageError
+from bandwise.launch.check import Findings, check_run, store_of
 from bandwise.launch.repair import repair_run
-from bandwise.runs.run import open_run
+from bandwise.runs.run import RUN_NAME
 from bandwise.sources.source import Source
+from bandwise.store.checks import find_problems
 from bandwise.store.verify import verify_store
 
 _SHOWN = 20
@@ -15,6 +16,9 @@ _SHOWN = 20
 
 def verify_run(path: Path, *, repair: bool = False, source: Source | None = None) -> dict[str, Any]:
     """Check every file of a run and the store behind it.
+
+    A repair reads every file of the store once, and what it writes once more; the files of the run are read again only
+    if some were mended.
 
     Args:
         path: the run.
@@ -29,34 +33,44 @@ def verify_run(path: Path, *, repair: bool = False, source: Source | None = None
         CorruptionError: something is damaged and was not mended; each file is named, and so is what was mended.
         LockedError: a repair of a branch that is being trained.
     """
+    if not (path / RUN_NAME).exists():
+        raise UsageError(f"{path} is no run (it has no {RUN_NAME})")
+    # The store first: what was computed from it is compared with it.
+    repaired = _repair_store(store_of(path), source) if repair else []
     found = check_run(path)
-    repaired: list[str] = []
-    if repair and (found.problems or found.store_problems):
-        if found.store_problems:
-            repaired += _repair_store(path, source)
-            found = check_run(path)
+    if repair and found.problems:
         repaired += repair_run(path, found, source)
         found = check_run(path)
     if found.problems or found.store_problems:
-        raise CorruptionError(_told(path, found, repaired, repair))
+        raise CorruptionError(_report(path, found, repaired, repair))
     return {"run": str(path), "ok": True, **found.checked, "notes": found.notes, "repaired": repaired}
 
 
-def _repair_store(path: Path, source: Source | None) -> list[str]:
-    store = open_run(path).store_path if (path / "run.json").exists() else path / "store"
+def _repair_store(store: Path, source: Source | None) -> list[str]:
     try:
-        return [f"{store / name}: repaired" for name in verify_store(store, repair=True, source=source)["repaired"]]
+        if not find_problems(store):
+            return []
+    except UsageError:
+        # It is not here, which is no damage.
+        return []
+    except BandwiseError:
+        # The repair says why it cannot be done.
+        pass
+    try:
+        done = verify_store(store, repair=True, source=source)["repaired"]
     except (UsageError, CorruptionError) as error:
         return [f"{store}: not repaired: {error}"]
+    return [f"{store / name}: repaired" for name in done]
 
 
-def _told(path: Path, found: Findings, repaired: list[str], repair: bool) -> str:
-    problems = found.problems | {f"store/{name}": what for name, what in found.store_problems.items()}
+def _report(path: Path, found: Findings, repaired: list[str], repair: bool) -> str:
+    problems = {name: problem.what for name, problem in found.problems.items()}
+    problems |= {f"store/{name}": what for name, what in found.store_problems.items()}
     lines = [f"{name}: {what}" for name, what in sorted(problems.items())]
     more = [f"and {len(lines) - _SHOWN} more"] if len(lines) > _SHOWN else []
-    said = f"{path}: {len(lines)} files are not as they were written:\n  " + "\n  ".join(lines[:_SHOWN] + more)
+    text = f"{path}: {len(lines)} files are not as they were written:\n  " + "\n  ".join(lines[:_SHOWN] + more)
     if repaired:
-        said += "\nwhat was done:\n  " + "\n  ".join(repaired)
+        text += "\nwhat was done:\n  " + "\n  ".join(repaired)
     if not repair:
-        return said + "\nrun bandwise verify --repair to mend what can be computed again"
-    return said + "\nwhat is named above could not be mended: copy good files there, or make them again"
+        return f"{text}\nrun bandwise verify --repair to mend what can be computed again"
+    return f"{text}\nwhat is named above could not be mended: copy good files there, or make them again"
