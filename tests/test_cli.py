@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from bandwise.cli import VERBS, main
 from bandwise.commands.outcome import Outcome
@@ -162,9 +163,51 @@ def test_a_name_that_the_terminal_cannot_show_is_escaped(monkeypatch):
     assert stream.buffer.getvalue() == b"caf\\xe9 \\udcff\n"
 
 
-def test_a_reader_that_goes_away_is_no_error():
+@pytest.fixture(name="closed_pipe")
+def closed_pipe_():
+    """The writing end of a pipe that nobody reads any more."""
     reader, writer = os.pipe()
     os.close(reader)
-    done = subprocess.run([sys.executable, "-m", "bandwise", "recipes"], stdout=writer, stderr=subprocess.PIPE)
+    yield writer
     os.close(writer)
+
+
+@pytest.mark.parametrize("argv", [["recipes"], ["--help"]])
+def test_a_reader_that_goes_away_is_no_error(closed_pipe, argv):
+    done = subprocess.run([sys.executable, "-m", "bandwise", *argv], stdout=closed_pipe, stderr=subprocess.PIPE)
     assert (done.returncode, done.stderr) == (0, b"")
+
+
+def test_a_reader_that_goes_away_stops_no_work(closed_pipe, tmp_path):
+    """As in `bandwise split ... 2>&1 | true`: what is printed is lost, and nothing else."""
+    for name in ("a", "b"):
+        (tmp_path / "in" / name).mkdir(parents=True)
+        for number in range(8):
+            Image.new("RGB", (16, 16), (number, 0, 0)).save(tmp_path / "in" / name / f"{number}.png")
+    command = [sys.executable, "-m", "bandwise", "split", "--data", tmp_path / "in", "--out", tmp_path / "store"]
+    done = subprocess.run([*command, "--canvas", "16", "--workers", "1"], stdout=closed_pipe, stderr=closed_pipe)
+    assert done.returncode == 0
+    assert (tmp_path / "store" / "MANIFEST.json").exists()
+
+
+def test_a_failure_keeps_its_code_where_nobody_reads(closed_pipe, tmp_path):
+    command = [sys.executable, "-m", "bandwise", "evaluate", tmp_path]
+    assert subprocess.run(command, stdout=closed_pipe, stderr=closed_pipe).returncode == 2
+
+
+def test_a_pipe_that_breaks_in_the_work_is_no_success(monkeypatch, capsys):
+    def fail(_):
+        raise BrokenPipeError(errno.EPIPE, "Broken pipe")
+
+    monkeypatch.setattr("bandwise.commands.recipes.main", fail)
+    assert main(["recipes"]) == 1
+    assert "Broken pipe" in capsys.readouterr().err
+
+
+def test_an_error_that_is_none_of_ours_is_not_taken_for_a_wrong_usage(monkeypatch):
+    def fail(_):
+        raise ValueError("operands could not be broadcast together")
+
+    monkeypatch.setattr("bandwise.commands.recipes.main", fail)
+    with pytest.raises(ValueError, match="broadcast"):
+        main(["recipes"])

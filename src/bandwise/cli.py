@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from difflib import get_close_matches
 
 from bandwise.errors import BandwiseError, NoSpaceError, Preempted, UsageError
+from bandwise.progress import say, show
 from bandwise.version import __version__
 
 VERBS = {
@@ -54,10 +55,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code."""
     arguments = list(sys.argv[1:] if argv is None else argv)
     if not arguments or arguments[0] in ("-h", "--help", "help"):
-        print(_usage())
+        show(_usage(), sys.stdout)
         return 0
     if arguments[0] == "--version":
-        print(f"bandwise {__version__}")
+        show(f"bandwise {__version__}", sys.stdout)
         return 0
     verb, rest = arguments[0], arguments[1:]
     if verb not in VERBS:
@@ -71,32 +72,18 @@ def _execute(verb: str, rest: list[str]) -> int:
     as_json = "--json" in rest
     try:
         outcome = importlib.import_module(f"bandwise.commands.{verb}").main(rest)
-        _show(json.dumps(outcome.result, sort_keys=True, allow_nan=False) if as_json else outcome.text)
     except SystemExit as error:
         return error.code if isinstance(error.code, int) else 2
-    except BrokenPipeError:
-        # The reader of our output went away; Python would otherwise complain once more while flushing at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
     except KeyboardInterrupt:
         return _fail(verb, "Interrupted", "interrupted; the same command resumes", Preempted.exit_code, as_json)
     except BandwiseError as error:
         return _fail(verb, type(error).__name__, str(error), error.exit_code, as_json)
-    except ValueError as error:
-        if os.environ.get("BANDWISE_TRACEBACK"):
-            raise
-        return _fail(verb, "ValueError", str(error), 2, as_json)
     except OSError as error:
         if os.environ.get("BANDWISE_TRACEBACK"):
             raise
         return _fail(verb, type(error).__name__, _explained(error), _exit_code(error), as_json)
+    show(json.dumps(outcome.result, sort_keys=True, allow_nan=False) if as_json else outcome.text, sys.stdout)
     return outcome.exit_code
-
-
-def _show(text: str) -> None:
-    """Print with escapes what the terminal cannot: a name may hold any character, and bytes that are none."""
-    encoding = sys.stdout.encoding or "utf-8"
-    print(text.encode(encoding, "backslashreplace").decode(encoding), flush=True)
 
 
 def _exit_code(error: OSError) -> int:
@@ -117,8 +104,8 @@ def _explained(error: OSError) -> str:
 
 def _fail(verb: str, kind: str, message: str, code: int, as_json: bool) -> int:
     if as_json:
-        print(json.dumps({"error": {"type": kind, "message": message, "exit_code": code}}, sort_keys=True))
-    print(f"bandwise {verb}".rstrip() + f": {message}", file=sys.stderr)
+        show(json.dumps({"error": {"type": kind, "message": message, "exit_code": code}}, sort_keys=True), sys.stdout)
+    say(f"bandwise {verb}".rstrip() + f": {message}")
     return code
 
 

@@ -1,9 +1,11 @@
 """Progress on the standard error: a bar on a terminal, a plain line now and then elsewhere."""
 
+import os
 import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import TextIO
 
 _SECONDS_BETWEEN_LINES = 15.0
 
@@ -71,11 +73,26 @@ def _lines(what: str, total: int, unit: str, done: int) -> Advance:
         printed = now
         rate = here / max(now - started, 1e-9)
         left = (total - finished) / max(rate, 1e-9)
-        print(f"{what}: {finished}/{total} {unit}, {rate:.0f} {unit}/s, {left:.0f} s left", file=sys.stderr, flush=True)
+        say(f"{what}: {finished}/{total} {unit}, {rate:.0f} {unit}/s, {left:.0f} s left")
 
     return advance
 
 
 def say(text: str) -> None:
     """Print one line of information where it cannot disturb `--json` output."""
-    print(text, file=sys.stderr, flush=True)
+    show(text, sys.stderr)
+
+
+def show(text: str, stream: TextIO) -> None:
+    """Print a line with escapes for what the terminal cannot show: a name may hold any character, and bytes of none.
+
+    A reader that has gone away is no error and stops no work: from then on nothing is printed to it.
+    """
+    encoding = stream.encoding or "utf-8"
+    try:
+        print(text.encode(encoding, "backslashreplace").decode(encoding), file=stream, flush=True)
+    except BrokenPipeError:
+        # What is left in the buffer is written when Python ends, which must not fail again.
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, stream.fileno())
+        os.close(nowhere)
