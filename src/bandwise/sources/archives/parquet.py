@@ -17,14 +17,13 @@ from bandwise.errors import IncompatibleError, UsageError
 from bandwise.progress import progress, say
 from bandwise.sources.archives.classtars import MAX_PICTURE_BYTES
 from bandwise.sources.archives.index import IndexBuilder, indexed, load_index
+from bandwise.sources.archives.parquetpages import NotPlain, plain_values
 from bandwise.sources.archives.shards import LabelReader, Reported, Shards, find_shards
 from bandwise.sources.reading import Region, open_archive, read_file, read_retrying
 from bandwise.sources.source import Listing
 
 _COLUMN = "image.bytes"
 _WHOLE_GROUP = 0
-_ROWS_AT_ONCE = 64
-_MAX_PAGE_HEADER = 1 << 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,48 +190,25 @@ def _places(path: Path, table: pq.ParquetFile) -> dict[str, np.ndarray]:
     with open_archive(path) as region:
         for group in range(table.num_row_groups):
             facts = table.metadata.row_group(group)
-            found = _places_one_by_one(table, group, facts.column(number), region)
-            if found is None:
-                rows = facts.num_rows
-                found = np.stack([np.full(rows, group), np.full(rows, _WHOLE_GROUP), np.arange(rows)])
-            parts.append(found)
+            rows = facts.num_rows
+            try:
+                offsets, sizes = _single_places(region, facts.column(number), rows, table.schema.column(number))
+                parts.append(np.stack([offsets, sizes, np.zeros(rows, np.int64)]))
+            except NotPlain:
+                parts.append(np.stack([np.full(rows, group), np.full(rows, _WHOLE_GROUP), np.arange(rows)]))
     return dict(zip(("offset", "size", "position"), np.concatenate(parts, axis=1), strict=True))
 
 
-def _places_one_by_one(table: pq.ParquetFile, group: int, chunk: Any, region: Region) -> np.ndarray | None:
-    """Find each picture of a row group, as it was read, in the bytes of the file.
-
-    Where a column is neither compressed nor encoded, as `datasets` writes it now, a page holds its values one after
-    another, each behind its length in four bytes; whatever lies between two pages is short.
-
-    Returns:
-        Offsets, sizes and zeros, int64 `(3, rows)`; None where a picture is missing, too large, or laid out otherwise.
-    """
-    if chunk.compression != "UNCOMPRESSED" or chunk.has_dictionary_page:
-        return None
-    places: list[tuple[int, int, int]] = []
-    position, stop = chunk.data_page_offset, chunk.data_page_offset + chunk.total_compressed_size
-    try:
-        for batch in table.iter_batches(_ROWS_AT_ONCE, row_groups=[group], columns=[_COLUMN], use_threads=False):
-            for picture in batch["image"].field("bytes"):
-                content = picture.as_buffer()
-                # An empty value cannot be told from "read the group".
-                if content is None or not 0 < content.size <= MAX_PICTURE_BYTES:
-                    return None
-                wanted = content.size.to_bytes(4, "little") + content.to_pybytes()
-                if region.read_at(position, len(wanted)) != wanted:
-                    between = min(_MAX_PAGE_HEADER, stop - position - len(wanted))
-                    skipped = region.read_at(position, max(0, between) + len(wanted)).find(wanted)
-                    if skipped < 0:
-                        return None
-                    position += skipped
-                places.append((position + 4, content.size, 0))
-                position += len(wanted)
-    except (pa.ArrowException, OSError) as error:
-        _require_damage(error)
-        # Reading the whole group will say so.
-        return None
-    return np.array(places, np.int64).reshape(-1, 3).T
+def _single_places(region: Region, chunk: Any, rows: int, column: Any) -> tuple[np.ndarray, np.ndarray]:
+    """Return where each picture of a row group begins, and its size; `NotPlain` where it cannot be read alone."""
+    if chunk.compression != "UNCOMPRESSED" or chunk.has_dictionary_page or column.max_repetition_level:
+        raise NotPlain
+    start = chunk.data_page_offset
+    found = plain_values(region, start, start + chunk.total_compressed_size, rows, column.max_definition_level)
+    # An empty value cannot be told from "read the group", and one too large to keep a size of is no picture.
+    if found[1].min(initial=1) < 1 or found[1].max(initial=0) > MAX_PICTURE_BYTES:
+        raise NotPlain
+    return found
 
 
 @functools.lru_cache(maxsize=1)
