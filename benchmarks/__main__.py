@@ -60,7 +60,8 @@ def main(argv: Sequence[str]) -> Outcome:
 
 
 def _table(arguments: Arguments) -> Outcome:
-    from bandwise.report.evidence import update_between_marks
+    from tools.blocks import update_between_marks
+
     from benchmarks.documents import read_documents
     from benchmarks.table import MARKS, benchmarks_markdown
 

@@ -7,16 +7,16 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 import tyro
+from tools.blocks import Which, evidence_markdown, read_results, update_between_marks
+from tools.expected import expected_json
+from tools.published import seed_entry, seed_markdown
+from tools.sets import sets_markdown
 
 from bandwise.commands.outcome import Outcome
 from bandwise.commands.parsing import parse
 from bandwise.errors import UsageError
 from bandwise.files.atomic import write_text
-from bandwise.report.evidence import Which, evidence_markdown, read_results, update_between_marks
-from bandwise.report.expected import expected_json
 from bandwise.report.html import render_report
-from bandwise.report.seed_table import seed_entry, seed_markdown
-from bandwise.report.set_table import sets_markdown
 from bandwise.runs.run import open_run
 
 
@@ -83,7 +83,7 @@ def _require_one_purpose(arguments: Arguments) -> None:
 
 def _chart(results: Path | None, out: Path) -> Outcome:
     # Here, because matplotlib takes as long to start as all tables take to make.
-    from bandwise.report.evidence_chart import evidence_svg
+    from tools.chart import evidence_svg
 
     if results is None:
         raise UsageError("--chart is drawn from recorded results; name their folder with --results")
@@ -107,7 +107,7 @@ def _expected(arguments: Arguments) -> Outcome:
 def _published(table: Literal["seed", "sets"], arguments: Arguments) -> Outcome:
     """Print the published rows or the recipe sets; neither needs a run."""
     # Here, because counting the networks needs torch and the other tables do not.
-    from bandwise.commands.published import EXAMPLE_ROW, recorded, seed_rows, set_columns
+    from tools.published_rows import EXAMPLE_ROW, recorded, seed_rows, set_columns
 
     if table == "seed":
         rows, results = seed_rows(), recorded(arguments.results)

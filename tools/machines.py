@@ -4,8 +4,8 @@ import statistics
 from collections.abc import Iterable
 from typing import Any
 
-from bandwise.report.statistics import Results
 from bandwise.report.units import seconds
+from tools.statistics import Results
 
 Letters = dict[str, str]
 """The letter of every machine, in alphabetical order."""

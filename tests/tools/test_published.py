@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tools.published import NOT_RUN, SeedRow, seed_entry, seed_tables
 
 from bandwise.commands.report import main
-from bandwise.report.seed_table import NOT_RUN, SeedRow, seed_entry, seed_tables
 from bandwise.report.tables import to_markdown
 
 PAGE = Path(__file__).parents[2] / "docs" / "recipes.md"

@@ -3,8 +3,8 @@
 import statistics
 from typing import Literal
 
-from bandwise.report.headlines import STARTED_FROM
-from bandwise.report.statistics import Results
+from tools.comparisons import STARTED_FROM
+from tools.statistics import Results
 
 _SAME_COST = 1.25
 """Systems whose multiply-adds of training differ by less than this factor stand in one group."""

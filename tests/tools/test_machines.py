@@ -1,6 +1,6 @@
 """Training times of different machines are never averaged, and each says whose it is."""
 
-from bandwise.report.machines import letters_of, named, training_time
+from tools.machines import letters_of, named, training_time
 
 
 def run(processor: str, *, accelerator: str | None = None, **cost: float) -> dict:

@@ -3,9 +3,9 @@
 import statistics
 from typing import Any
 
-from bandwise.report.statistics import Results, difference, rank_correlation, spread
 from bandwise.report.tables import Table
 from bandwise.report.units import points
+from tools.statistics import Results, difference, rank_correlation, spread
 
 _LEAST_BRANCHES = 4
 

@@ -4,14 +4,14 @@ import dataclasses
 import json
 from pathlib import Path
 
-from tests.report.test_evidence import fake, record
+from tests.tools.test_evidence import fake, record
+from tools.blocks import read_results
+from tools.expected import expected_json
 
 from bandwise.commands.recipes import main as recipes_command
 from bandwise.commands.report import main as report_command
 from bandwise.recipes.catalog import find_recipe
 from bandwise.recipes.recipe import NOT_MEASURED
-from bandwise.report.evidence import read_results
-from bandwise.report.expected import expected_json
 
 ROOT = Path(__file__).parents[2]
 

@@ -5,12 +5,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from tests.report.test_evidence import BASELINE, SUB4, fake, record
+from tests.tools.test_evidence import BASELINE, SUB4, fake, record
+from tools.blocks import read_results
+from tools.chart import evidence_svg
 
 from bandwise.cli import main
 from bandwise.errors import UsageError
-from bandwise.report.evidence import read_results
-from bandwise.report.evidence_chart import evidence_svg
 
 ROOT = Path(__file__).parents[2]
 _NUMBER = re.compile(r"-?\d+(?:\.\d+)?")

@@ -5,18 +5,18 @@ from typing import Any, Literal
 
 from bandwise.errors import UsageError
 from bandwise.files.atomic import write_text
-from bandwise.report.evidence_tables import (
+from bandwise.report.recorded import read_result
+from bandwise.report.tables import Table, to_markdown
+from tools.comparisons import README_FUSIONS, README_PAIRS
+from tools.evidence import (
     branch_cost_tables,
     comparison_table,
     cost_tables,
     sentences,
     summary_table,
 )
-from bandwise.report.headlines import README_FUSIONS, README_PAIRS
-from bandwise.report.predictions import predictions_table
-from bandwise.report.recorded import read_result
-from bandwise.report.statistics import Results, seed_of, spread
-from bandwise.report.tables import Table, to_markdown
+from tools.predictions import predictions_table
+from tools.statistics import Results, seed_of, spread
 
 BEGIN, END = "<!-- results -->", "<!-- /results -->"
 Which = Literal["summary", "evidence"]

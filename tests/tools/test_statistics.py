@@ -5,10 +5,10 @@ import math
 import numpy as np
 import pytest
 from scipy import stats
+from tools.statistics import rank_correlation, spread
 
 from bandwise.errors import CorruptionError
 from bandwise.evaluation.bitset import pack, unpack
-from bandwise.report.statistics import rank_correlation, spread
 
 
 @pytest.mark.parametrize("seed", range(8))

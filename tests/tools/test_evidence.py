@@ -5,19 +5,19 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-
-from bandwise.errors import CorruptionError, UsageError
-from bandwise.evaluation.bitset import pack
-from bandwise.files.documents import write_document
-from bandwise.report.evidence import (
+from tools.blocks import (
     evidence_markdown,
     gain_over_branches,
     read_results,
     update_between_marks,
 )
-from bandwise.report.evidence_tables import branch_cost_tables, comparison_table, cost_tables, sentences, summary_table
-from bandwise.report.headlines import Pair
-from bandwise.report.predictions import predictions_table
+from tools.comparisons import Pair
+from tools.evidence import branch_cost_tables, comparison_table, cost_tables, sentences, summary_table
+from tools.predictions import predictions_table
+
+from bandwise.errors import CorruptionError, UsageError
+from bandwise.evaluation.bitset import pack
+from bandwise.files.documents import write_document
 
 ROOT = Path(__file__).parents[2]
 BEGIN, END = "<!-- results -->", "<!-- /results -->"

@@ -109,7 +109,7 @@ def test_recipes_are_frozen():
         RECIPES["photos-sub4"].config.name = "other"  # type: ignore[misc]
 
 
-RECORDED = sorted((Path(__file__).parents[1] / "results").glob("*.json"))
+RECORDED = sorted((Path(__file__).parents[2] / "results").glob("*.json"))
 
 
 @pytest.mark.parametrize("path", RECORDED, ids=lambda path: path.stem)

@@ -3,9 +3,9 @@
 import json
 from typing import Any
 
-from bandwise.report.headlines import STARTED_FROM
-from bandwise.report.machines import letters_of, named, training_time
-from bandwise.report.statistics import Results, score_of, seed_of, spread
+from tools.comparisons import STARTED_FROM
+from tools.machines import letters_of, named, training_time
+from tools.statistics import Results, score_of, seed_of, spread
 
 
 def expected_json(results: Results) -> str:

@@ -9,9 +9,9 @@ from bandwise.recipes.catalog import all_recipes
 from bandwise.recipes.datasets import facts_of
 from bandwise.recipes.recipe import Recipe
 from bandwise.recipes.sets import RECIPE_SETS
-from bandwise.report.evidence import read_results
-from bandwise.report.seed_table import SeedRow
-from bandwise.report.set_table import SetColumn
+from tools.blocks import read_results
+from tools.published import SeedRow
+from tools.sets import SetColumn
 
 EXAMPLE_ROW = "resnet34-sub4"
 """The row on which the recipe sets are shown."""

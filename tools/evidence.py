@@ -3,12 +3,12 @@
 from collections.abc import Sequence
 from typing import Any
 
-from bandwise.report.equal_cost import grouped
-from bandwise.report.headlines import PAIRS, README_ROWS, STARTED_FROM, Pair
-from bandwise.report.machines import Letters, letters_of, named, training_time
-from bandwise.report.statistics import Results, difference, score_of, seed_of, spread
 from bandwise.report.tables import Table
 from bandwise.report.units import amount
+from tools.comparisons import PAIRS, README_ROWS, STARTED_FROM, Pair
+from tools.cost import grouped
+from tools.machines import Letters, letters_of, named, training_time
+from tools.statistics import Results, difference, score_of, seed_of, spread
 
 
 def summary_table(results: Results) -> Table:

@@ -7,11 +7,11 @@ import matplotlib as mpl
 from matplotlib.axes import Axes
 
 from bandwise.errors import UsageError
-from bandwise.report.equal_cost import grouped
-from bandwise.report.headlines import README_ROWS
-from bandwise.report.statistics import Results, score_of
 from bandwise.report.svg import ACCENT, INK, NEUTRAL, canvas, settings, svg_text
 from bandwise.report.units import amount
+from tools.comparisons import README_ROWS
+from tools.cost import grouped
+from tools.statistics import Results, score_of
 
 CHARTED = "cifar10"
 """The data set with every control; accuracies on others would stretch the axis."""
