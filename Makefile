@@ -46,8 +46,8 @@ faults: $(VENV)/extra-test
 	BANDWISE_FAULTS=full nice $(BIN)/pytest tests/faults -n 2 --dist worksteal -p no:cacheprovider
 
 lint: $(VENV)/extra-lint
-	$(BIN)/ruff format --check src benchmarks tests docs
-	$(BIN)/ruff check src benchmarks tests docs
+	$(BIN)/ruff format --check src benchmarks tools tests docs
+	$(BIN)/ruff check src benchmarks tools tests docs
 
 types: $(VENV)/extra-lint $(VENV)/extra-test
 	$(BIN)/pyright
@@ -61,12 +61,7 @@ bench: $(VENV)/extra-bench
 	$(BIN)/python -m benchmarks table --record benchmarks --brief --into README.md
 
 tables: $(VENV)/extra-bench
-	$(BIN)/bandwise report --results results --table summary --into README.md
-	$(BIN)/bandwise report --results results --table evidence --into docs/evidence.md
-	$(BIN)/bandwise report --results results --chart docs/accuracy.svg
-	$(BIN)/bandwise report --results results --table expected --into src/bandwise/recipes/measured.json
-	$(BIN)/bandwise report --results results --table seed --into docs/recipes.md
-	$(BIN)/bandwise report --table sets --into docs/recipes.md
+	$(BIN)/python -m tools
 
 # make reproduce NAME=cifar10-sub4 SEED=0
 SEED ?= 0

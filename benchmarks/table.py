@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from bandwise.report.tables import Table, to_markdown
+from bandwise.report.page import Table, to_markdown
 
 MARKS = ("<!-- benchmarks -->", "<!-- /benchmarks -->")
 _MAX_PEERS = 10

@@ -92,6 +92,12 @@ def test_imports_point_downwards(part):
         assert not extra, f"{file.name} imports {sorted(extra)}; allowed: {sorted(MAY_IMPORT[part])}"
 
 
+def test_the_package_needs_nothing_that_is_not_in_it():
+    for file in SOURCE.rglob("*.py"):
+        outside = {name.split(".")[0] for name in imported(file)} & {"tools", "benchmarks", "tests"}
+        assert not outside, f"{file} imports {sorted(outside)}, which no installed package has"
+
+
 def test_the_table_has_no_cycle():
     """Otherwise "downwards" means nothing."""
     order: list[str] = []

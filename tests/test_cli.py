@@ -135,14 +135,7 @@ def test_an_error_of_the_system_has_the_code_of_its_kind(monkeypatch, capsys, nu
     ("argv", "words"),
     [
         (["reproduce", str(RESULT), "--out", "file"], "file/run.json: a part of this path is a file"),
-        (
-            ["report", "--table", "expected", "--results", str(RESULT.parent), "--into", "none/x.json"],
-            "report: none/x.json: it, or the folder",
-        ),
-        (["report", "--results", str(RESULT.parent), "--chart", "none/x.svg"], "report: none/x.svg: it, or the folder"),
-        (["report", "--results", str(RESULT.parent), "--chart", "."], "must end in .svg"),
-        (["report", "file", "--chart", "x.svg"], "have no part in tables"),
-        (["report", "--table", "summary", "--results", str(RESULT.parent), "--into", "none/x.md"], "<!-- results -->"),
+        (["report", "file"], "file is no run"),
     ],
 )
 def test_a_wrong_path_is_named_and_explained(argv, words, tmp_path, monkeypatch, capsys):

@@ -1,91 +1,80 @@
-"""Recorded results as Markdown: a short table for the README, all of it for the docs; from JSON files only."""
+"""The generated parts of this repository's pages: where each belongs, and what makes it."""
 
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
 
 from bandwise.errors import UsageError
 from bandwise.files.atomic import write_text
-from bandwise.report.recorded import read_result
-from bandwise.report.tables import Table, to_markdown
-from tools.comparisons import README_FUSIONS, README_PAIRS
-from tools.evidence import (
-    branch_cost_tables,
-    comparison_table,
-    cost_tables,
-    sentences,
-    summary_table,
-)
-from tools.predictions import predictions_table
-from tools.statistics import Results, seed_of, spread
+from tools.chart import evidence_svg
+from tools.evidence import evidence_markdown, summary_markdown
+from tools.expected import expected_json
+from tools.published import published_markdown
+from tools.recorded import read_recorded
+from tools.sets import sets_markdown
 
-BEGIN, END = "<!-- results -->", "<!-- /results -->"
-Which = Literal["summary", "evidence"]
+ROOT = Path(__file__).parents[1]
 
 
-def read_results(folder: Path, crops: tuple[int, ...] = (1,)) -> Results:
-    """Read every recorded result with these crops, by recipe and then in the order of the seeds.
+@dataclass(frozen=True, slots=True)
+class Block:
+    """One generated part of a page, or a whole file."""
 
-    Raises:
-        UsageError: the folder holds none, or two of one recipe and seed.
-        CorruptionError: a file is damaged or no result.
-    """
-    found: dict[str, list[dict[str, Any]]] = {}
-    places: dict[tuple[str, int, int], Path] = {}
-    for path in sorted(folder.glob("*.json")):
-        content = read_result(path)
-        key = content["name"], seed_of(content), content.get("crops", 1)
-        # Counted twice, a seed would make the spread smaller than it is.
-        if (other := places.setdefault(key, path)) != path:
-            raise UsageError(f"{other} and {path} are both of {key[0]} with seed {key[1]}; leave one of them here")
-        # Ten crops are another figure of the same run; the tables are of one kind.
-        if key[2] in crops:
-            found.setdefault(content["name"], []).append(content)
-    if not found:
-        raise UsageError(f"{folder} holds no results; record one with `bandwise evaluate RUN --record {folder}`")
-    for runs in found.values():
-        runs.sort(key=seed_of)
-    return found
+    path: str
+    """The file, from the root of the repository."""
+    mark: str
+    """It belongs between `<!-- mark -->` and `<!-- /mark -->`; empty where it is the whole file."""
+    make: Callable[[Path], str]
+    """From the folder of the recorded results to the text."""
 
+    @property
+    def _marks(self) -> tuple[str, str]:
+        return f"<!-- {self.mark} -->", f"<!-- /{self.mark} -->"
 
-def evidence_markdown(results: Results, which: Which) -> str:
-    """Return the short table with a sentence for each main comparison, or all tables, as Markdown."""
-    if which == "summary":
-        said = [*sentences(results, README_PAIRS), *_gains(results)]
-        return to_markdown(summary_table(results)) + "\n" + "".join(f"- {sentence}\n" for sentence in said)
-    tables: list[Table | None] = [comparison_table(results), predictions_table(results), *cost_tables(results)]
-    tables += branch_cost_tables(results)
-    return "\n".join(to_markdown(table) for table in tables if table is not None)
+    def written(self, root: Path = ROOT) -> str:
+        """Return the text that the page holds now."""
+        content = (root / self.path).read_text(encoding="utf-8")
+        return _parted(root / self.path, content, self._marks)[1] if self.mark else content
+
+    def write(self, text: str, root: Path = ROOT) -> None:
+        """Replace it."""
+        if self.mark:
+            update_between_marks(root / self.path, text, self._marks)
+        else:
+            write_text(root / self.path, text)
 
 
-def gain_over_branches(results: Results, recipe: str) -> str:
-    """Say in one sentence in how many seeds the fusion is above every one of its branches, on the reported images."""
-    runs = results.get(recipe, [])
-    gains = [100 * (run["fused"]["top1"] - max(entry["top1"] for entry in run["branches"])) for run in runs]
-    if not gains:
-        return ""
-    return (
-        f"The fusion of {recipe} is above each of its branches in {sum(gain > 0 for gain in gains)} of {len(gains)} "
-        f"seeds, by {spread(gains)} points over the best of them."
-    )
+BLOCKS = {
+    "summary": Block("README.md", "results", lambda folder: summary_markdown(read_recorded(folder))),
+    "evidence": Block("docs/evidence.md", "results", lambda folder: evidence_markdown(read_recorded(folder))),
+    "chart": Block("docs/accuracy.svg", "", lambda folder: evidence_svg(read_recorded(folder))),
+    "expected": Block("src/bandwise/recipes/measured.json", "", lambda folder: expected_json(read_recorded(folder))),
+    "seed": Block("docs/recipes.md", "seed", lambda folder: published_markdown(read_recorded(folder, crops=(1, 10)))),
+    "sets": Block("docs/recipes.md", "sets", lambda folder: sets_markdown()),
+}
 
 
-def update_between_marks(path: Path, text: str, marks: tuple[str, str] = (BEGIN, END)) -> None:
-    """Replace what stands between two marks of a Markdown file.
+def update_between_marks(path: Path, text: str, marks: tuple[str, str]) -> None:
+    """Replace what is between two marks of a Markdown file.
 
     Raises:
         UsageError: there is no such file, it is no text, or the marks are not there.
     """
-    first, last = marks
     try:
         content = path.read_text(encoding="utf-8")
     except (FileNotFoundError, UnicodeDecodeError) as error:
-        raise UsageError(f"{path} is no Markdown file that is there; name one that has {first} ... {last}") from error
-    head, begin, rest = content.partition(first)
-    _, end, tail = rest.partition(last)
-    if not begin or not end:
-        raise UsageError(f"{path} has no {first} ... {last}; put them where the table belongs")
-    write_text(path, f"{head}{first}\n{text}{last}{tail}")
+        raise UsageError(
+            f"{path} is no Markdown file that is there; name one that has {' ... '.join(marks)}"
+        ) from error
+    before, _, after = _parted(path, content, marks)
+    write_text(path, f"{before}{text}{after}")
 
 
-def _gains(results: Results) -> list[str]:
-    return [sentence for recipe in README_FUSIONS if (sentence := gain_over_branches(results, recipe))]
+def _parted(path: Path, content: str, marks: tuple[str, str]) -> tuple[str, str, str]:
+    """Return what comes before a block, the block, and what comes after it; the marks are outside of the block."""
+    begin, end = f"{marks[0]}\n", marks[1]
+    before, found, rest = content.partition(begin)
+    block, closed, after = rest.partition(end)
+    if not found or not closed:
+        raise UsageError(f"{path} has no {marks[0]} ... {end}; put them where the table belongs")
+    return before + begin, block, end + after

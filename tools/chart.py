@@ -1,7 +1,7 @@
-"""The recorded accuracies as one picture: systems that cost as much to train stand together, best first."""
+"""The recorded accuracies as one picture: systems of about equal cost of training together, best first."""
 
 import statistics
-from typing import Any
+from collections.abc import Sequence
 
 import matplotlib as mpl
 from matplotlib.axes import Axes
@@ -9,9 +9,10 @@ from matplotlib.axes import Axes
 from bandwise.errors import UsageError
 from bandwise.report.svg import ACCENT, INK, NEUTRAL, canvas, settings, svg_text
 from bandwise.report.units import amount
-from tools.comparisons import README_ROWS
+from bandwise.runs.documents import Results
 from tools.cost import grouped
-from tools.statistics import Results, score_of
+from tools.pairs import README_ROWS
+from tools.recorded import Recorded, scores_of
 
 CHARTED = "cifar10"
 """The data set with every control; accuracies on others would stretch the axis."""
@@ -21,7 +22,7 @@ _ROW = 0.24
 _FRAME = 0.9
 
 
-def evidence_svg(results: Results) -> str:
+def evidence_svg(results: Recorded) -> str:
     """Draw the systems of the README on `CHARTED` as points with the spread over their seeds, cheapest first.
 
     Returns:
@@ -59,13 +60,12 @@ def evidence_svg(results: Results) -> str:
         return svg_text(figure)
 
 
-def _system(axes: Axes, place: int, runs: list[dict[str, Any]]) -> None:
+def _system(axes: Axes, place: int, runs: Sequence[Results]) -> None:
     """Draw one row: the rule of the configuration filled, and a head hollow where it is not that rule."""
     colour = ACCENT if _sees_bands(runs[0]) else NEUTRAL
-    by_head = runs[0]["fusion"]["rule"] == "head"
+    by_head = runs[0].fusion.rule == "head"
     for system, face in (("fused", colour),) if by_head else (("head", "none"), ("fused", colour)):
-        scores = [score_of(run, system) for run in runs]
-        values = [100 * score["top1"] for score in scores if score is not None]
+        values = [100 * scores.top1 for run in runs if (scores := scores_of(run, system)) is not None]
         if len(values) < len(runs):
             continue
         axes.errorbar(
@@ -80,9 +80,9 @@ def _system(axes: Axes, place: int, runs: list[dict[str, Any]]) -> None:
         )
 
 
-def _sees_bands(run: dict[str, Any]) -> bool:
-    """Say whether the branches see different bands: a system of the method, not a control."""
-    return len({tuple(entry["bands"]) for entry in run["branches"]}) > 1
+def _sees_bands(run: Results) -> bool:
+    """Whether the branches see different bands: a system of the method, not a control."""
+    return len({entry.bands for entry in run.branches}) > 1
 
 
 def _legend(axes: Axes) -> None:

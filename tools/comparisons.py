@@ -1,151 +1,77 @@
-"""Which recorded results are compared with which, and why.
+"""Two recorded systems beside each other, seed by seed and image by image."""
 
-Fixed before the figures were known, but for two kinds of pairs. `cifar10-best` was chosen among systems of four
-branches by the NLL of its head on the holdout; warm starts and longer training were compared after a trial of them.
-"""
-
+import math
+from collections.abc import Iterator
 from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.stats import binomtest
+
+from bandwise.evaluation.bitset import unpack
+from bandwise.runs.documents import Results, Scores
+from tools.recorded import Recorded, scores_of, seed_of
+
+System = tuple[str, str]
+"""A recipe, and `fused` (the rule of its configuration) or the name of another rule."""
+
+_NORMAL_95 = 1.959964
 
 
 @dataclass(frozen=True, slots=True)
-class Pair:
-    """A system and its control, each a recipe and `fused` (the rule of its configuration) or another rule."""
+class Difference:
+    """One system minus another, over the seeds that both have."""
 
-    question: str
-    first: tuple[str, str]
-    second: tuple[str, str]
+    points: tuple[float, ...]
+    """Differences of top-1 in percentage points, one a seed."""
+    half_width: float | None
+    """Half of the 95 % interval of their mean over the choice of images, in points; None without answers by image."""
+    p_values: tuple[float, ...]
+    """Exact McNemar test, one a seed; empty without answers by image."""
 
 
-def _fused(question: str, first: str, second: str) -> Pair:
-    return Pair(question, (first, "fused"), (second, "fused"))
+def difference(results: Recorded, first: System, second: System) -> Difference | None:
+    """Compare two systems seed by seed and image by image; None where no seed has both.
+
+    The interval is that of a mean of paired differences: of each image, the difference averaged over the seeds. It
+    says how far other images of the same kind may move the mean; the spread of `points` says what seeds do.
+    """
+    pairs = list(_pairs(results, first, second))
+    if not pairs:
+        return None
+    points = tuple(100 * (ours.top1 - theirs.top1) for _, ours, _, theirs in pairs)
+    answers = [_answers(run, first[1], other, second[1]) for run, _, other, _ in pairs]
+    known = [pair for pair in answers if pair is not None]
+    if len(known) < len(pairs):
+        return Difference(points, None, ())
+    each = np.mean([ours.astype(float) - theirs for ours, theirs in known], axis=0)
+    half = 100 * _NORMAL_95 * float(each.std(ddof=1)) / math.sqrt(each.size)
+    return Difference(points, half, tuple(_mcnemar(ours, theirs) for ours, theirs in known))
 
 
-README_ROWS = {
-    "cifar10-baseline": "one network, whole image",
-    "cifar10-baseline-progressive": "the same, started from cifar10-lowres, whose training comes on top",
-    "cifar10-sub4": "four bands, a network each",
-    "cifar10-sub4-warm": "the same, each started from the network of the low band",
-    "cifar10-best": "and with the low band in every branch, fused by a head",
-    "cifar10-joint4-long": "one network of a branch's size, all four bands, four times as long",
-    "cifar10-ensemble4": "four seeds of the whole image: four times the cost",
-    "cifar10-lowres": "one network, low band: the cost of a branch",
-    "cifar10-baseline-slim": "one network of half the width, whole image: the cost of a branch",
-    "cifar10-baseline-long": "one network, whole image, four times as long",
-    "cifar10-sub4-long": "four bands, a network each, four times as long",
-    "cifar10-context4-long": "the same with the low band in every branch",
-    "photos-baseline": "one network, whole image",
-    "photos-sub4": "four bands, a network each",
-    "photos-lowres4": "four seeds of the low band",
-    "mnist-fc8": "one network of eight layers, whole image",
-    "mnist-fc8-sub4": "four bands, a network each (published 98.88 %)",
-    "mnist-fc8-sub16": "sixteen bands, a network each (published 97.92 %)",
-}
-"""Rows of the README, in order, each with a few words."""
+def _pairs(results: Recorded, first: System, second: System) -> Iterator[tuple[Results, Scores, Results, Scores]]:
+    others = {seed_of(run): run for run in results.get(second[0], [])}
+    for run in results.get(first[0], []):
+        other = others.get(seed_of(run))
+        if other is None:
+            continue
+        ours, theirs = scores_of(run, first[1]), scores_of(other, second[1])
+        if ours is not None and theirs is not None:
+            yield run, ours, other, theirs
 
-STARTED_FROM = {"cifar10-baseline-progressive": "cifar10-lowres"}
-"""Rows that go on from the weights of another row with the same seed, whose training is part of what they cost."""
 
-PAIRS = (
-    _fused("bands against the whole image, equal cost in all", "photos-sub4", "photos-baseline"),
-    Pair("the same, both with a head", ("photos-sub4", "head"), ("photos-baseline", "head")),
-    _fused("bands against four low-resolution networks", "photos-sub4", "photos-lowres4"),
-    Pair("the same, both with a head", ("photos-sub4", "head"), ("photos-lowres4", "head")),
-    _fused("bands against the whole image, equal cost in all", "cifar10-sub4", "cifar10-baseline"),
-    Pair("the same, both with a head", ("cifar10-sub4", "head"), ("cifar10-baseline", "head")),
-    _fused("bands against four low-resolution networks", "cifar10-sub4", "cifar10-lowres4"),
-    Pair("the same, both with a head", ("cifar10-sub4", "head"), ("cifar10-lowres4", "head")),
-    _fused("bands against one low-resolution network", "cifar10-sub4", "cifar10-lowres"),
-    _fused("the low band in every branch, against bands", "cifar10-context4", "cifar10-sub4"),
-    Pair("the same, both with a head", ("cifar10-context4", "head"), ("cifar10-sub4", "head")),
-    Pair("context and head against the whole image", ("cifar10-context4", "head"), ("cifar10-baseline", "fused")),
-    _fused("a warm start of the bands against none", "cifar10-sub4-warm", "cifar10-sub4"),
-    Pair("the same, both with a head", ("cifar10-sub4-warm", "head"), ("cifar10-sub4", "head")),
-    Pair(
-        "a warm start with the low band in every branch against none",
-        ("cifar10-best", "learned"),
-        ("cifar10-context4", "fused"),
-    ),
-    Pair("the same, both with a head", ("cifar10-best", "fused"), ("cifar10-context4", "head")),
-    _fused("a warm start of the low band alone against none", "cifar10-lowres4-warm", "cifar10-lowres4"),
-    _fused("bands against the low band alone, both warm", "cifar10-sub4-warm", "cifar10-lowres4-warm"),
-    Pair("the same, both with a head", ("cifar10-sub4-warm", "head"), ("cifar10-lowres4-warm", "head")),
-    _fused("warm bands against the whole image, equal cost in all", "cifar10-sub4-warm", "cifar10-baseline"),
-    Pair("the same, both with a head", ("cifar10-sub4-warm", "head"), ("cifar10-baseline", "head")),
-    _fused("the best system against the whole image, equal cost in all", "cifar10-best", "cifar10-baseline"),
-    Pair("the same, both with a head", ("cifar10-best", "fused"), ("cifar10-baseline", "head")),
-    _fused("the best system against all bands in one wide network", "cifar10-best", "cifar10-joint4-wide"),
-    Pair("the same, both with a head", ("cifar10-best", "fused"), ("cifar10-joint4-wide", "head")),
-    Pair(
-        "the best system against four warm networks on all bands, all with a head",
-        ("cifar10-best", "fused"),
-        ("cifar10-joint4-warm", "head"),
-    ),
-    Pair(
-        "the best system against one small network trained four times as long, with a head",
-        ("cifar10-best", "fused"),
-        ("cifar10-joint4-long", "head"),
-    ),
-    Pair(
-        "the best system against a deep ensemble of four times the cost, with a head",
-        ("cifar10-best", "fused"),
-        ("cifar10-ensemble4", "head"),
-    ),
-    _fused("the best system against the low band, equal cost of a branch", "cifar10-best", "cifar10-lowres"),
-    _fused("the best system against all bands in one, equal cost of a branch", "cifar10-best", "cifar10-joint4"),
-    Pair("the same, both with a head", ("cifar10-best", "fused"), ("cifar10-joint4", "head")),
-    _fused("the best system against a slim network, equal cost of a branch", "cifar10-best", "cifar10-baseline-slim"),
-    _fused("bands against a network as cheap as one branch", "cifar10-sub4", "cifar10-baseline-slim"),
-    _fused("bands against all bands in one wide network", "cifar10-sub4", "cifar10-joint4-wide"),
-    _fused("bands against the low band in one wide network", "cifar10-sub4", "cifar10-lowres-wide"),
-    _fused("bands against a deep ensemble of four times the cost", "cifar10-sub4", "cifar10-ensemble4"),
-    _fused("dct2d against dct1d, without mirroring", "cifar10-sub4-noflip", "cifar10-sub4-dct1d"),
-    _fused("dct2d against no transform, without mirroring", "cifar10-sub4-noflip", "cifar10-polyphase4"),
-    _fused("dct2d against a random transform, without mirroring", "cifar10-sub4-noflip", "cifar10-random4"),
-    _fused("bands against the whole image, both for 24 epochs", "cifar10-sub4-long", "cifar10-baseline-long"),
-    Pair("the same, both with a head", ("cifar10-sub4-long", "head"), ("cifar10-baseline-long", "head")),
-    Pair(
-        "the low band in every branch against the whole image, 24 epochs, both with a head",
-        ("cifar10-context4-long", "head"),
-        ("cifar10-baseline-long", "head"),
-    ),
-    _fused(
-        "bands against all bands in one small network, both for 24 epochs", "cifar10-sub4-long", "cifar10-joint4-long"
-    ),
-    Pair(
-        "the best system against the whole image started from the low band, both with a head",
-        ("cifar10-best", "fused"),
-        ("cifar10-baseline-progressive", "head"),
-    ),
-    _fused("bands against the whole image, without mirroring", "cifar10-sub4-noflip", "cifar10-baseline-noflip"),
-    _fused("exact mirroring against none, dct2d", "cifar10-sub4", "cifar10-sub4-noflip"),
-    _fused("inexact mirroring against none, dct1d", "cifar10-sub4-dct1d-inexact", "cifar10-sub4-dct1d"),
-    _fused("augmentation of the image against that of its bands", "cifar10-sub4-image", "cifar10-sub4"),
-    _fused("the same for the whole image", "cifar10-baseline-image", "cifar10-baseline"),
-    _fused("unrounded bands against bytes", "cifar10-sub4-float16", "cifar10-sub4"),
-    _fused("sixteen bands against four", "cifar10-sub16", "cifar10-sub4"),
-    _fused("bands against the whole image, stock stem", "cifar10-sub4-stock", "cifar10-baseline-stock"),
-    _fused("four bands against the whole image, eight layers", "mnist-fc8-sub4", "mnist-fc8"),
-    _fused("sixteen bands against the whole image, eight layers", "mnist-fc8-sub16", "mnist-fc8"),
-)
+def _answers(
+    run: Results, system: str, other: Results, other_system: str
+) -> tuple[NDArray[np.bool_], NDArray[np.bool_]] | None:
+    ours, theirs = run.answers, other.answers
+    if ours is None or theirs is None or ours.images != theirs.images:
+        return None
+    if system not in ours.right or other_system not in theirs.right:
+        return None
+    return unpack(ours.right[system], run.n_eval), unpack(theirs.right[other_system], other.n_eval)
 
-README_PAIRS = (
-    _fused("four bands against the whole image, few photographs", "photos-sub4", "photos-baseline"),
-    _fused("the same on CIFAR-10", "cifar10-sub4", "cifar10-baseline"),
-    _fused("the same for 24 epochs", "cifar10-sub4-long", "cifar10-baseline-long"),
-    _fused("each started from the network of the low band", "cifar10-sub4-warm", "cifar10-baseline"),
-    _fused("the best system at that cost", "cifar10-best", "cifar10-baseline"),
-    Pair("the same with a head for both", ("cifar10-best", "fused"), ("cifar10-baseline", "head")),
-    Pair(
-        "the same with a warm start for both, too", ("cifar10-best", "fused"), ("cifar10-baseline-progressive", "head")
-    ),
-    _fused(
-        "against one small network trained four times as long, the same cost of training",
-        "cifar10-best",
-        "cifar10-joint4-long",
-    ),
-    _fused("against the low band alone, the cost of a branch", "cifar10-best", "cifar10-lowres"),
-)
-"""Comparisons that the README names."""
 
-README_FUSIONS = ("photos-sub4", "cifar10-sub4", "cifar10-best")
-"""Recipes of which the README says whether the fusion is above its branches."""
+def _mcnemar(first: NDArray[np.bool_], second: NDArray[np.bool_]) -> float:
+    only_first, only_second = int((first & ~second).sum()), int((second & ~first).sum())
+    discordant = only_first + only_second
+    return float(binomtest(only_first, discordant, 0.5).pvalue) if discordant else 1.0

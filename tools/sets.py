@@ -1,10 +1,14 @@
 """The recipe sets side by side: one column a set, one row a setting, and below what differs from the publications."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
-from bandwise.report.tables import Table, escape_markdown, to_markdown
+from bandwise.config import to_dict
+from bandwise.recipes.catalog import find_recipe
+from bandwise.recipes.sets import RECIPE_SETS
+from bandwise.report.page import Table, escape_markdown, to_markdown
+
+_ROW = "resnet34-sub4"
+"""The recipe on which the sets are shown."""
 
 _SETTINGS = (
     ("epochs", "training.epochs"),
@@ -31,37 +35,26 @@ _SETTINGS = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class SetColumn:
-    """One recipe set applied to one row."""
-
-    name: str
-    config: dict[str, Any]
-    """The resolved configuration."""
-    sources: tuple[str, ...]
-    notes: tuple[str, ...]
-
-
-def set_table(row: str, columns: Sequence[SetColumn]) -> Table:
-    """Lay out the settings of the sets on one row; an empty cell is a setting that is off."""
-    cells = tuple((label, *(_cell(column.config, key) for column in columns)) for label, key in _SETTINGS)
-    return Table(
-        caption=f"Recipe sets, on {row}",
-        head=("setting", *(column.name for column in columns)),
-        rows=cells,
-        note="Empty: off. Crops are before the split. Every set works on whole images (augment-at image).",
-    )
-
-
-def sets_markdown(row: str, columns: Sequence[SetColumn]) -> str:
+def sets_markdown() -> str:
     """Return the table, the sources and the notes as Markdown."""
-    parts = [to_markdown(set_table(row, columns))]
-    for column in columns:
-        lines = [f"**{escape_markdown(column.name)}**", ""]
-        lines += [f"- {escape_markdown(source[:1].upper() + source[1:])}." for source in column.sources]
-        lines += [f"- {escape_markdown(note)}" for note in column.notes]
+    config = find_recipe(_ROW).config
+    parts = [to_markdown(_table({item.name: to_dict(item.apply(config)) for item in RECIPE_SETS.values()}))]
+    for item in RECIPE_SETS.values():
+        lines = [f"**{escape_markdown(item.name)}**", ""]
+        lines += [f"- {escape_markdown(source[:1].upper() + source[1:])}." for source in item.sources]
+        lines += [f"- {escape_markdown(note)}" for note in item.notes_for(config)]
         parts.append("\n".join(lines) + "\n")
     return "\n".join(parts)
+
+
+def _table(configs: dict[str, dict[str, Any]]) -> Table:
+    """Lay out the settings of every set; an empty cell is a setting that is off."""
+    return Table(
+        caption=f"Recipe sets, on {_ROW}",
+        head=("setting", *configs),
+        rows=tuple((label, *(_cell(config, key) for config in configs.values())) for label, key in _SETTINGS),
+        note="Empty: off. Crops are before the split. Every set works on whole images (augment-at image).",
+    )
 
 
 def _cell(config: dict[str, Any], key: str) -> str:

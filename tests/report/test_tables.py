@@ -2,7 +2,7 @@
 
 import pytest
 
-from bandwise.report.tables import Table, escape_markdown, to_markdown
+from bandwise.report.page import Table, escape_markdown, to_markdown
 
 
 def test_a_table_by_hand():

@@ -6,8 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from bandwise.config import RunConfig, to_dict
-from bandwise.report.page import Fold
-from bandwise.report.tables import Table
+from bandwise.report.page import Fold, Table
 from bandwise.report.units import binomial_error, percent
 from bandwise.report.view import RunView
 

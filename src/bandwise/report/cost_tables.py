@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from bandwise.report.tables import Table
+from bandwise.report.page import Table
 from bandwise.report.units import amount, ratio, seconds
 from bandwise.report.view import RunView
 

@@ -8,8 +8,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from bandwise.errors import CorruptionError, UsageError
 from bandwise.files import atomic
 from bandwise.report.compose import compose
-from bandwise.report.markdown import page_to_markdown
-from bandwise.report.page import Page
+from bandwise.report.page import Page, page_to_markdown
 from bandwise.report.view import read_view
 
 

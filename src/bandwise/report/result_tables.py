@@ -7,7 +7,7 @@ import torch
 
 from bandwise.evaluation.metrics import classification_metrics, per_class_accuracy
 from bandwise.report.kinds import branch_name, describe
-from bandwise.report.tables import Table
+from bandwise.report.page import Table
 from bandwise.report.units import amount, percent, percent_with_error, points, seconds
 from bandwise.report.verdict import why_not_comparable
 from bandwise.report.view import RunView
