@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from bandwise.augment.ondevice import to_device
-from bandwise.bands.algebra import Axis, flip_group, flip_matrix
+from bandwise.bands.flips import Axis, flip_group, flip_matrix
 from bandwise.bands.transform import SubbandTransform
 from bandwise.errors import UsageError
 

@@ -8,7 +8,7 @@ from torch import Tensor
 from bandwise.augment.bands import BandCutter
 from bandwise.augment.ondevice import to_device
 from bandwise.augment.standardise import BandStandardiser
-from bandwise.bands.algebra import flip_group
+from bandwise.bands.flips import flip_group
 from bandwise.errors import UsageError
 from bandwise.evaluation.crops import evaluation_boxes
 from bandwise.store.reading.store import Store

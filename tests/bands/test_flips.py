@@ -1,10 +1,9 @@
 import numpy as np
 import pytest
-import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bandwise.bands.algebra import aligned_box, crop_bands, flip_group, flip_matrix, paste_bands
+from bandwise.bands.flips import flip_group, flip_matrix
 from bandwise.bands.quantize import BandQuantizer
 from bandwise.bands.transform import SubbandTransform
 
@@ -131,14 +130,6 @@ def test_unknown_axis_and_bands_are_refused():
         flip_group(transform, [4], "horizontal")
 
 
-def test_cropping_the_bands_is_cropping_the_picture(transform):
-    stride, image = transform.stride, picture(transform)
-    for top, left, height, width in ((0, 0, 4, 6), (1, 2, 3, 4), (3, 5, 1, 1)):
-        box = (top * stride, left * stride, height * stride, width * stride)
-        cropped = image[:, box[0] : box[0] + box[2], box[1] : box[1] + box[3]]
-        close(crop_bands(transform.forward(image), box, stride), transform.forward(cropped))
-
-
 def test_shifting_by_whole_blocks_shifts_every_band(transform):
     image = picture(transform)
     shifted = np.roll(image, (2 * transform.stride, -3 * transform.stride), axis=(1, 2))
@@ -152,46 +143,3 @@ def test_mixup_of_pictures_is_mixup_of_bands(share):
         one, two = picture(transform, 1), picture(transform, 2)
         mixed = share * transform.forward(one) + (1 - share) * transform.forward(two)
         close(transform.forward(share * one + (1 - share) * two), mixed)
-
-
-def test_cutmix_with_an_aligned_box_is_cutmix_of_the_bands(transform):
-    stride = transform.stride
-    one, two = picture(transform, 1), picture(transform, 2)
-    bands = transform.forward(one)
-    box = (1 * stride, 2 * stride, 2 * stride, 3 * stride)
-    paste_bands(bands, transform.forward(two), box, stride)
-    pasted = one.copy()
-    pasted[:, stride : 3 * stride, 2 * stride : 5 * stride] = two[:, stride : 3 * stride, 2 * stride : 5 * stride]
-    close(bands, transform.forward(pasted))
-
-
-def test_erasing_an_aligned_box_is_one_value_in_each_band(transform):
-    """Grey level 90 is 90 strides in a band with a mean, 90 in a phase, and 0 elsewhere."""
-    stride, image = transform.stride, picture(transform)
-    bands = transform.forward(image)
-    box = (0, stride, 2 * stride, stride)
-    uniform = transform.forward(np.full((stride, stride), 90.0))[:, 0, 0]
-    for band in range(transform.count):
-        paste_bands(bands[band], float(uniform[band]), box, stride)
-    image[:, 0 : 2 * stride, stride : 2 * stride] = 90
-    close(bands, transform.forward(image))
-
-
-def test_crop_and_paste_work_on_torch_too():
-    bands = torch.arange(36).reshape(6, 6)
-    assert crop_bands(bands, (2, 4, 4, 2), 2).tolist() == [[8], [14]]
-    paste_bands(bands, -bands, (2, 4, 4, 2), 2)
-    assert (bands < 0).nonzero().tolist() == [[1, 2], [2, 2]]
-
-
-@pytest.mark.parametrize("box", [(1, 0, 4, 4), (0, 2, 4, 5), (-4, 0, 4, 4)])
-def test_boxes_off_the_grid_are_refused(box):
-    with pytest.raises(ValueError, match="must be a multiple of the stride 4"):
-        aligned_box(box, 4)
-
-
-def test_boxes_that_leave_the_picture_are_refused():
-    assert aligned_box((4, 8, 12, 16), 4) == (1, 2, 3, 4)
-    for box in ((4, 0, 16, 4), (0, 8, 4, 16)):
-        with pytest.raises(ValueError, match="the picture has 16 x 20 pixels"):
-            crop_bands(np.zeros((4, 5)), box, 4)
