@@ -163,6 +163,8 @@ def main() -> int:
         options.out.write_text(json.dumps(found))
         return 0
     if options.write:
+        if failed := [name for name, pieces in found.items() if "error" in pieces]:
+            sys.exit(f"nothing was written: these cases ended in an error: {failed}")
         _write(found, complete=not options.only)
         return 0
     if base is None:
@@ -175,7 +177,7 @@ def main() -> int:
 
 def register() -> None:
     """Import the modules that register cases."""
-    from tests.golden import public, stores, texts, trainings  # noqa: F401
+    from tests.golden import kept, public, scoring, sources, stores, texts, trainings  # noqa: F401
 
 
 def _of_other(options: argparse.Namespace, scratch: Path, keep: Path | None) -> Digests:
@@ -187,7 +189,9 @@ def _of_other(options: argparse.Namespace, scratch: Path, keep: Path | None) -> 
 
 
 def _write(found: Digests, *, complete: bool) -> None:
-    cases = {} if complete else recorded()[1]
+    from tests.golden.work import CASES
+
+    cases = {} if complete else {name: pieces for name, pieces in recorded()[1].items() if name in CASES}
     content = {"environment": environment(), "cases": dict(sorted({**cases, **found}.items()))}
     DIGESTS.write_text(json.dumps(content, indent=1) + "\n")
     print(f"wrote {sum(map(len, found.values()))} digests of {len(found)} cases to {DIGESTS}")

@@ -4,12 +4,15 @@ import copy
 import dataclasses
 import json
 import os
+import re
 import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from tests.golden.stores import HERE, flip
+from tests.golden.stores import HERE
 from tests.golden.work import Work, case
 
 BASE: dict[str, Any] = {
@@ -173,6 +176,33 @@ def train_two(work: Work) -> None:
     work.run_folder("runs/two")
 
 
+@case("runs/without-numba", "runs/average")
+def train_without_numba(work: Work) -> None:
+    """The same bytes and weights where nothing is compiled."""
+    Path("blocked").mkdir()
+    Path("blocked/numba.py").write_text("raise ImportError('not here')\n")
+    config = write_config("average", {"augment": MIXED, "training": AVERAGE})
+    flags = ("--out", "runs/portable", *HERE, "--jobs", "1")
+    work.process("run", config, *flags, name="$ run", path=str(Path("blocked").resolve()))
+    work.compared("runs/portable/store", "stores/dct2d-s2")
+    for path in sorted(Path("runs/portable").glob("branch-*/step-000000008/*.safetensors")):
+        before = Path("runs/average", path.relative_to("runs/portable"))
+        work.data(str(path), {"as compiled": path.read_bytes() == before.read_bytes()})
+
+
+@case("runs/stopped", "stores/dct2d-s2")
+def train_stopped(work: Work) -> None:
+    """SIGTERM to the command itself: the exit code, and what is said; where it stops is left to chance."""
+    config = write_config("stopped", {"training": {"epochs": 5000, "checkpoint_steps": 1}, "branches": "0"})
+    argv = ("train", config, "--out", "runs/stopped", "--store", "stores/dct2d-s2")
+    child = subprocess.Popen([sys.executable, "-m", "bandwise", *argv], stderr=subprocess.PIPE, stdout=subprocess.PIPE)
+    while child.poll() is None and not list(Path("runs/stopped").glob("branch-00/step-*/COMMIT.json")):
+        time.sleep(0.01)
+    child.send_signal(signal.SIGTERM)
+    out, err = (stream.decode() for stream in child.communicate())
+    work.add("$ train", f"exit: {child.returncode}\n{out}{re.sub('[0-9]+ of', 'SOME of', work.text(err))}")
+
+
 def run_config(content: dict[str, Any]) -> Any:
     """Return a configuration as the public class, without what reads configuration files."""
     from bandwise import RunConfig
@@ -208,81 +238,3 @@ def train_interrupted(work: Work) -> None:
     where = ("--out", "runs/interrupted", "--store", "stores/dct2d-s2", "--branch", "1")
     work.cli("train", write_config("average", changes), *where, "--json", name="$ train")
     work.run_folder("runs/interrupted")
-
-
-@case("commands/fuse", "runs/average", "runs/head", "runs/joint")
-def fuse(work: Work) -> None:
-    """Every rule, some branches, and what a cascade saves."""
-    work.fresh("runs/average", "runs/fused")
-    for rule in ("mean", "geometric", "learned", "greedy", "head"):
-        work.cli("fuse", "runs/fused", "--fusion", rule, "--json")
-        work.cli("fuse", "runs/fused", "--fusion", rule)
-        work.file("runs/fused/fusion.json", f"{rule}.json")
-    work.cli("fuse", "runs/fused", "--use", "0,2-3", "--json")
-    work.cli("evaluate", "runs/fused", "--json", name="$ evaluate some branches")
-    work.cli("fuse", "runs/fused", "--cascade", "0.9", "--json")
-    work.cli("fuse", "runs/fused", "--cascade", "0.9")
-    work.cli("fuse", "runs/fused", "--cascade", "1.5")
-    work.cli("fuse", "runs/joint", "--json")
-    work.cli("evaluate", "runs/fused", "--head", "--json", name="$ evaluate with a head")
-    work.cli("evaluate", "runs/fused", "--head", name="$ evaluate with a head, as text")
-    work.run_folder("runs/fused", "after/", brief=True)
-
-
-@case("commands/ten-crops", "runs/average", "runs/joint", "runs/float16", "runs/hadamard")
-def ten_crops(work: Work) -> None:
-    """Ten crops from stored bands, from rebuilt images and from the source."""
-    for run in ("average", "joint", "float16", "hadamard"):
-        work.fresh(f"runs/{run}", f"runs/ten-{run}")
-        for origin in ("auto", "bands", "store", "source"):
-            flags = ("--crops", "10", "--crops-from", origin, "--data", "pictures", "--json")
-            code = work.cli("evaluate", f"runs/ten-{run}", *flags)
-            files = sorted(Path(f"runs/ten-{run}/logits").glob("*-10crop/*")) if not code else []
-            raw = {str(path): np.frombuffer(path.read_bytes(), np.uint8) for path in files}
-            work.arrays(f"logits of {run} from {origin}", raw)
-        work.cli("fuse", f"runs/ten-{run}", "--crops", "10", "--json")
-
-
-@case("commands/verify-run", "runs/average", "runs/warm", "runs/head")
-def verify_runs(work: Work) -> None:
-    """Runs that are whole, and runs with each kind of damage: named, mended, and what is left."""
-    for run in ("average", "warm", "head"):
-        work.cli("verify", f"runs/{run}", "--json")
-    last = "branch-01/step-000000008"
-    damage = {
-        "weights": lambda root: flip(f"{root}/{last}/model.safetensors", 0.6),
-        "state": lambda root: flip(f"{root}/{last}/state.json", 0.1),
-        "logits": lambda root: flip(f"{root}/logits/val/branch-02.safetensors", 0.9),
-        "fusion": lambda root: flip(f"{root}/fusion.json", 0.5),
-        "results": lambda root: flip(f"{root}/results.json", 0.5),
-        "summary": lambda root: flip(f"{root}/branch-00/summary.json", 0.5),
-        "metrics": lambda root: flip(f"{root}/branch-03/metrics.jsonl", 0.5),
-        "lost-logits": lambda root: Path(f"{root}/logits/holdout/branch-00.safetensors").unlink(),
-        "foreign": lambda root: Path(f"{root}/notes.txt").write_text("mine"),
-    }
-    for name, harm in damage.items():
-        root = f"runs/harmed-{name}"
-        work.fresh("runs/average", root)
-        harm(root)
-        work.cli("verify", root, "--json")
-        work.cli("report", root, "--json")
-        work.cli("verify", root, "--repair")
-        work.cli("verify", root, "--json", name=f"$ after the repair of {name}")
-        names = [str(path.relative_to(root)) for path in sorted(Path(root).rglob("*")) if path.is_file()]
-        work.data(f"{name} files", names)
-
-
-@case("commands/report", "runs/average", "runs/whole", "runs/head", "commands/ten-crops")
-def report(work: Work) -> None:
-    """Pages of one run and of several, with constants in the place of times."""
-    for run in ("average", "whole", "head", "ten-float16"):
-        work.freeze(f"runs/{run}", f"runs/frozen-{run}")
-    work.cli("report", "runs/frozen-average")
-    work.cli("report", "runs/frozen-head", "--json")
-    many = [f"runs/frozen-{run}" for run in ("average", "whole", "head", "ten-float16")]
-    work.cli("report", *many, "--out", "pages/many.html", "--json")
-    Path("pages").mkdir(exist_ok=True)
-    work.cli("report", *many, "--out", "pages/many.html", "--json", name="$ report of four")
-    for page in ("runs/frozen-average/report", "runs/frozen-head/report", "pages/many"):
-        for suffix in (".html", ".md"):
-            work.add(f"{page}{suffix}", Path(f"{page}{suffix}").read_text())

@@ -58,15 +58,17 @@ def case(name: str, *needs: str, quick: bool = False) -> Callable[[Callable[["Wo
 
 
 def wanted(names: Iterable[str]) -> list[str]:
-    """Return cases and all that they need, in the order of registration."""
-    found: set[str] = set()
-    waiting = list(names)
-    while waiting:
-        name = waiting.pop()
-        if name not in found:
-            found.add(name)
-            waiting += CASES[name].needs
-    return [name for name in CASES if name in found]
+    """Return cases and all that they need, which comes first, in the order of registration otherwise."""
+    found: dict[str, None] = {}
+
+    def add(name: str) -> None:
+        for needed in CASES[name].needs:
+            add(needed)
+        found[name] = None
+
+    for name in sorted(names, key=list(CASES).index):
+        add(name)
+    return list(found)
 
 
 @contextlib.contextmanager
@@ -151,9 +153,11 @@ class Work:
         self._output(name or f"$ {' '.join(argv)}", code, out.getvalue(), err.getvalue(), mask)
         return code
 
-    def process(self, *argv: str, name: str = "", stdin: bytes = b"") -> int:
-        """Run a command in a process of its own, and add what it gives as `cli` does."""
-        done = subprocess.run([sys.executable, "-m", "bandwise", *argv], input=stdin, capture_output=True, check=False)
+    def process(self, *argv: str, name: str = "", stdin: bytes = b"", path: str = "") -> int:
+        """Run a command in a process of its own, and add what it gives as `cli` does; `path` is searched first."""
+        surroundings = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, (path, str(self.source))))}
+        command = [sys.executable, "-m", "bandwise", *argv]
+        done = subprocess.run(command, input=stdin, capture_output=True, check=False, env=surroundings)
         self._output(name or f"$ {' '.join(argv)}", done.returncode, done.stdout.decode(), done.stderr.decode(), True)
         return done.returncode
 
