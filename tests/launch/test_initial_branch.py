@@ -158,15 +158,6 @@ def test_a_source_that_is_not_fused_counts_as_cost(in_turn, tmp_path):
     assert cost["wall_s_longest"] == pytest.approx(walls[1] + max(walls[0], walls[2]))
 
 
-def test_the_time_with_a_machine_for_every_branch_is_that_of_two_trainings(in_turn):
-    fuse_run(in_turn)
-    results = evaluate_run(in_turn)
-    walls = [entry["wall_s"] for entry in results["branches"]]
-    assert results["cost"]["wall_s_longest"] == walls[1] + max(walls[0], walls[2])
-    assert results["cost"]["wall_s_sum"] == pytest.approx(sum(walls))
-    assert [entry["from_scratch"] for entry in results["branches"]] == [False, True, False]
-
-
 def test_a_machine_with_its_own_bands_trains_its_branch_under_its_own_number(in_turn, pictures, tmp_path):
     """As the guide has it: the store holds one band, the branch that it starts from is a copied folder."""
     only = replace(WARM.split, bands="3")
