@@ -163,7 +163,8 @@ def _steps_of(config: RunConfig, store_path: Path) -> Iterator[None]:
     learner.train_mode()
     for epoch in itertools.count():
         for number, batch in enumerate(feed.batches(epoch, start=0), 1):
-            learner.learn(feed.augment(feed.stored(batch), batch.ids, epoch), batch.labels, number)
+            images, targets = feed.inputs(batch, epoch)
+            learner.learn(images, targets, number)
             yield
 
 

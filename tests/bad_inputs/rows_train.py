@@ -33,7 +33,7 @@ from bandwise.checkpoints.folder import steps
 from bandwise.files.documents import read_sealed
 from bandwise.files.locks import folder_lock
 from bandwise.launch import engines
-from bandwise.training import pictureloader
+from bandwise.training import pictures
 
 Rows = dict[str, Sequence[Case]]
 
@@ -111,7 +111,7 @@ def rows(trained: Trained) -> Rows:
         return trained.fresh(bench, "--branch", "0")
 
     def loader_dies(bench: Bench) -> Sequence[str | Path]:
-        bench.patch.setattr(pictureloader, "_make", end_process)
+        bench.patch.setattr(pictures, "_start_worker", end_process)
         return trained.fresh(bench, "--branch", "0", "--augment-at", "image", "--loader-workers", "1")
 
     def zombie(bench: Bench) -> Sequence[str | Path]:

@@ -12,7 +12,7 @@ from tests.bad_inputs.trained import change_json, newest
 
 from bandwise.checkpoints import folder as checkpoints
 from bandwise.checkpoints.folder import steps
-from bandwise.training import loop
+from bandwise.training import journal, loop
 from bandwise.training.learner import Learner
 
 
@@ -46,7 +46,7 @@ def bad_losses(bench: Bench, calls: Sequence[int]) -> None:
 
 def full_disk(bench: Bench, failing: Sequence[int] | set[int]) -> None:
     """Let the writing of the checkpoints of certain steps meet a full disk."""
-    save, serialise, full = loop.save_checkpoint, checkpoints.to_bytes, [False]
+    save, serialise, full = journal.save_checkpoint, checkpoints.to_bytes, [False]
 
     def save_checkpoint(folder, step, **content):
         full[0] = step in failing
@@ -57,7 +57,7 @@ def full_disk(bench: Bench, failing: Sequence[int] | set[int]) -> None:
             raise OSError(errno.ENOSPC, "No space left on device")
         return serialise(tensors)
 
-    bench.patch.setattr(loop, "save_checkpoint", save_checkpoint)
+    bench.patch.setattr(journal, "save_checkpoint", save_checkpoint)
     bench.patch.setattr(checkpoints, "to_bytes", to_bytes)
 
 

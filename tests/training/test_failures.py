@@ -4,24 +4,24 @@ import numpy as np
 import pytest
 from tests.training.tiny import CONFIG, CrashError, crash_at, outcome, with_training
 
-from bandwise.checkpoints.folder import read_checkpoint, save_checkpoint, steps
+from bandwise.checkpoints.folder import average_weights, read_checkpoint, save_checkpoint, steps
 from bandwise.checkpoints.tensors import NotFiniteError
 from bandwise.errors import CorruptionError, NoSpaceError
-from bandwise.training import loop
+from bandwise.training import journal, loop
 from bandwise.training.learner import Learner
 from bandwise.training.loop import DivergedError
 from bandwise.training.trainer import train_branch
 
 
 def full_disk(monkeypatch, when):
-    real = loop.save_checkpoint
+    real = journal.save_checkpoint
 
     def save(folder, step, **kwargs):
         if when(step):
             raise NoSpaceError(f"no space left while writing {folder}")
         return real(folder, step, **kwargs)
 
-    monkeypatch.setattr(loop, "save_checkpoint", save)
+    monkeypatch.setattr(journal, "save_checkpoint", save)
 
 
 def test_a_full_disk_is_survived_when_space_comes_back(store_path, tmp_path, undisturbed, monkeypatch, capsys):
@@ -84,6 +84,24 @@ def test_bad_losses_are_counted_across_a_restart(store_path, tmp_path, monkeypat
         train_branch(config, store_path, tmp_path, 1, on_step=crash_at(4))
     with pytest.raises(DivergedError, match="at step 5"):
         train_branch(config, store_path, tmp_path, 1)
+
+
+@pytest.mark.parametrize("every", [1, 3])
+@pytest.mark.parametrize("crash", [(), (1,)])
+def test_a_bad_first_loss_leaves_no_random_weights_in_the_moving_average(
+    store_path, tmp_path, monkeypatch, every, crash
+):
+    """The first update of the weights is copied, whichever step makes it, also where a resumed training makes it."""
+    bad_losses(monkeypatch, 1)
+    config = with_training(checkpoint_steps=1, model_ema_steps=every)
+    for stop in (*crash, 2):
+        with pytest.raises(CrashError):
+            train_branch(config, store_path, tmp_path, 1, on_step=crash_at(stop))
+    found = read_checkpoint(steps(tmp_path)[0])
+    assert found.state["position"]["step"] == 2
+    average = average_weights(found)
+    assert average.keys() == found.model.keys()
+    assert all(np.array_equal(average[name], value) for name, value in found.model.items())
 
 
 def test_predictions_that_are_not_finite_stop_a_branch(store_path, tmp_path, monkeypatch):

@@ -97,7 +97,7 @@ def test_the_first_step_of_a_branch_is_gradient_descent_by_hand(store_path, tmp_
     from bandwise.checkpoints.folder import read_checkpoint
     from bandwise.store.reading.loader import BatchStream
     from bandwise.store.reading.store import open_store
-    from bandwise.training.seeds import seed_for
+    from bandwise.training.determinism import seed_for
 
     config = replace(
         with_training(

@@ -1,3 +1,4 @@
+import copy
 import math
 
 import pytest
@@ -6,7 +7,7 @@ from torch import nn
 
 from bandwise.config import TrainingConfig
 from bandwise.errors import UsageError
-from bandwise.training.optim import Schedule, create_optimizer
+from bandwise.training.optim import Schedule, create_optimizer, restore_optimizer
 
 
 def small_network() -> nn.Module:
@@ -94,3 +95,38 @@ def test_lookahead_of_a_known_optimiser_is_accepted():
 def test_values_that_an_optimiser_refuses_are_explained():
     with pytest.raises(UsageError, match=r"opt sgd with lr 0\.05, momentum 0 .* refused: Nesterov momentum requires"):
         create_optimizer(small_network(), TrainingConfig(momentum=0.0))
+
+
+def test_a_state_of_another_device_comes_to_the_parameters():
+    """Fused on its accelerator, AdamW wants its step counters there; a training saved on a CPU has them on the CPU.
+
+    The meta device stands for the accelerator: like CUDA it is not where the state was saved.
+    """
+
+    def adamw(device: str, fused: bool | None) -> torch.optim.Optimizer:
+        optimizer = torch.optim.AdamW([nn.Parameter(torch.ones(2, 3, device=device))])
+        optimizer.param_groups[0]["fused"] = fused
+        return optimizer
+
+    saved = adamw("cpu", None)
+    [parameter] = saved.param_groups[0]["params"]
+    parameter.grad = torch.ones(2, 3)
+    saved.step()
+    for fused in (True, None):
+        target = adamw("meta", fused)
+        restore_optimizer(target, copy.deepcopy(saved.state_dict()))
+        [state] = target.state.values()
+        assert state["exp_avg"].device.type == state["exp_avg_sq"].device.type == "meta"
+        assert state["step"].device.type == ("meta" if fused else "cpu")
+        assert target.param_groups[0]["fused"] is fused
+
+
+def test_a_state_of_a_fused_optimiser_is_restored_without():
+    saved = torch.optim.AdamW(small_network().parameters(), fused=True)
+    for parameter in saved.param_groups[0]["params"]:
+        parameter.grad = torch.ones_like(parameter)
+    saved.step()
+    target = torch.optim.AdamW(small_network().parameters())
+    restore_optimizer(target, copy.deepcopy(saved.state_dict()))
+    assert target.param_groups[0]["fused"] is None
+    assert all(float(state["step"]) == 1 for state in target.state.values())

@@ -2,6 +2,7 @@
 
 import json
 
+import numpy as np
 import pytest
 import torch
 from tests.training.tiny import CONFIG, CrashError, crash_at, outcome, with_training
@@ -9,8 +10,8 @@ from tests.training.tiny import CONFIG, CrashError, crash_at, outcome, with_trai
 from bandwise.checkpoints.folder import steps
 from bandwise.files.documents import read_rows
 from bandwise.training import learner, loop
+from bandwise.training.journal import Journal, Position
 from bandwise.training.optim import Schedule
-from bandwise.training.position import Position
 from bandwise.training.trainer import train_branch
 
 STEPS = 12
@@ -202,10 +203,17 @@ def test_processor_time_is_the_sum_over_all_calls(store_path, tmp_path, monkeypa
 
 
 def test_a_processor_time_of_which_a_part_is_not_known_is_not_told(tmp_path):
-    from bandwise.training.journal import Journal
-
-    journal = Journal(tmp_path, torch.device("cpu"))
-    journal.resume({"wall_s": 100.0, "peak_bytes": 1})
+    journal = Journal(tmp_path, {}, torch.device("cpu"), keep=2)
+    journal.resume({"session": {"wall_s": 100.0, "peak_bytes": 1}, "position": {"step": 3}})
     session = journal.session()
     assert session["cpu_s"] is None
     assert session["wall_s"] >= 100
+
+
+def test_the_peak_memory_is_that_of_the_branch(tmp_path):
+    """What the process held before, for another branch, does not count."""
+    before = Journal(tmp_path, {}, torch.device("cpu"), keep=2)
+    held = np.ones(300 << 20, np.uint8)
+    earlier = before.session()["peak_bytes"]
+    del held
+    assert Journal(tmp_path, {}, torch.device("cpu"), keep=2).session()["peak_bytes"] < earlier - (200 << 20)

@@ -1,7 +1,7 @@
 import hashlib
 import itertools
 
-from bandwise.training.seeds import seed_for
+from bandwise.training.determinism import seed_for
 
 
 def test_seed_is_the_hash_of_its_coordinates():

@@ -13,8 +13,8 @@ from bandwise.checkpoints.folder import read_checkpoint, steps, weights_digest
 from bandwise.errors import CorruptionError, IncompatibleError, UsageError
 from bandwise.sources.folders.folder import open_folder
 from bandwise.store.writing.split import split_dataset
+from bandwise.training.start import StartFromBranch, carry_filters
 from bandwise.training.trainer import train_branch
-from bandwise.training.warmstart import carry_filters, known_start, load_from_branch
 
 WARM = replace(CONFIG, branches="0;0,1;2", initial_branch=0)
 
@@ -55,9 +55,7 @@ def test_one_band_to_another_keeps_the_filters_themselves():
 
 def test_a_branch_starts_where_the_other_ended(first):
     network = tiny_network("", num_classes=3, in_channels=6, input_size=10)
-    start = known_start(first)
-    assert start is not None
-    load_from_branch(network, start, bands=(0, 1))
+    StartFromBranch(first, "").load(network, num_classes=3, bands=(0, 1), channels=3)
     # What the other branch answers with: the moving average, not the last weights.
     ended, raw = load_branch(first).network.state_dict(), read_checkpoint(steps(first)[0]).model
     found = network.state_dict()

@@ -15,9 +15,8 @@ from bandwise.fusion.saved import HEAD_RULE, head_record
 from bandwise.fusion.temperature import negative_log_likelihood
 from bandwise.runs.run import LogitsFile, Run, write_logits
 from bandwise.store.reading.store import open_store
-from bandwise.training.determinism import reproducible
+from bandwise.training.determinism import reproducible, seed_for
 from bandwise.training.features import mirrors, write_branch_features
-from bandwise.training.seeds import seed_for
 
 
 def ensure_features(run: Run, split: str, branches: tuple[int, ...]) -> BranchFeatures:

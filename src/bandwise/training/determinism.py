@@ -1,6 +1,8 @@
-"""One device, one number of threads and one private stream of random numbers for the time a branch trains."""
+"""One device, one number of threads, and streams of random numbers that nothing else shares, while a branch trains."""
 
 import contextlib
+import hashlib
+import json
 from collections.abc import Iterator
 from typing import Any
 
@@ -24,6 +26,28 @@ def choose_device(name: str) -> torch.device:
     if name == "cuda" and not present:
         raise UsageError("device is 'cuda', but torch sees no CUDA device here; use --device cpu or auto")
     return torch.device("cuda", torch.cuda.current_device()) if present and name != "cpu" else torch.device("cpu")
+
+
+def seed_for(run_seed: int, branch: int | None, purpose: str, epoch: int = 0) -> int:
+    """Derive the seed of one use of randomness, 0 to 2^63 - 1: the first 63 bits of the SHA-256 of its coordinates.
+
+    Sums such as `seed + branch + epoch` collide; a hash of all coordinates does not.
+
+    Args:
+        run_seed: the seed of the run.
+        branch: the branch, or None for what all branches share.
+        purpose: what is drawn, for example "init", "order", "dropout" or "augment".
+        epoch: the pass over the data, for what is drawn anew in each.
+    """
+    coordinates = json.dumps(["bandwise", run_seed, branch, purpose, epoch])
+    return int.from_bytes(hashlib.sha256(coordinates.encode("ascii")).digest()[:8], "big") >> 1
+
+
+def seeds_of(run_seed: int, branch: int) -> dict[str, int]:
+    """Return every seed of a branch by its purpose, and that of the run."""
+    own = {purpose: seed_for(run_seed, branch, purpose) for purpose in ("init", "order", "dropout")}
+    # Without the branch: all branches see the same crop of an image in the same epoch.
+    return {"run": run_seed, **own, "augment": seed_for(run_seed, None, "augment")}
 
 
 @contextlib.contextmanager

@@ -1,4 +1,7 @@
-"""What makes two trainings of a branch the same: its configuration, its store and, for equal bits, its environment."""
+"""What makes two trainings of a branch the same: its configuration, its store and, for equal bits, its environment.
+
+And what a store must have to be trained on at all.
+"""
 
 from typing import Any
 
@@ -14,7 +17,7 @@ from bandwise.runs.run import FREE_TRAINING
 from bandwise.store.reading.store import Store
 
 _FREE_SPLIT = ("bands", "group_size")
-# Compared by content, not by place: see `initial.require_same_start`.
+# Compared by content, not by place: see `start.require_same_start`.
 _FREE_NETWORK = ("initial_checkpoint",)
 
 
@@ -109,3 +112,27 @@ def _binding(description: dict[str, Any]) -> dict[str, Any]:
         for section, fields in config.items()
     }
     return {"branch": description["branch"], "bands": description["bands"], **kept}
+
+
+def check_store(store: Store, config: RunConfig) -> None:
+    """Refuse a store that cannot be trained on with this configuration.
+
+    Raises:
+        UsageError: fewer than two classes, or fewer training samples than one batch needs.
+        CorruptionError: a label is outside the classes.
+    """
+    classes, rows, batch = len(store.classes), store.rows("train"), config.training.batch_size
+    if classes < 2:
+        raise UsageError(f"{store.path} has {classes} class; a classifier needs at least 2: add another class folder")
+    if rows < batch:
+        raise UsageError(
+            f"{store.path} has {rows} training samples, fewer than one batch of {batch}; "
+            f"use --batch-size {max(rows, 1)} or less"
+        )
+    for split in ("train", "holdout"):
+        labels = store.labels(split)
+        if len(labels) and not 0 <= labels.min() <= labels.max() < classes:
+            raise CorruptionError(
+                f"{store.path}: labels of {split} run from {labels.min()} to {labels.max()}, "
+                f"but there are {classes} classes; split again"
+            )

@@ -1,45 +1,123 @@
-"""What a branch writes beside its checkpoints: exact metrics, rough timings, and the cost of all calls together."""
+"""Where a branch stands, and what it writes while it trains: checkpoints, exact metrics, rough timings."""
 
 import json
 import resource
 import time
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from bandwise.checkpoints.folder import save_checkpoint
+from bandwise.errors import NoSpaceError
 from bandwise.files.documents import write_rows
 from bandwise.files.regular import append_line
+from bandwise.progress import say
+from bandwise.training.learner import Learner
 
 METRICS_NAME = "metrics.jsonl"
 TIMING_NAME = "timing.jsonl"
 
+_MAX_FULL_DISKS = 3
+_CLEAR_REFS = Path("/proc/self/clear_refs")
+
+
+@dataclass(slots=True)
+class Position:
+    """The counters and sums after a step; the order of the data follows from `epoch` and `batches` alone."""
+
+    step: int = 0
+    """Optimiser steps done."""
+    epoch: int = 0
+    """Epochs finished, evaluation included."""
+    batches: int = 0
+    """Batches trained in the running epoch."""
+    lr: float = 0.0
+    """Learning rate of the last step."""
+    loss_sum: float = 0.0
+    """Sum of the loss over the images of the running epoch, in nats."""
+    loss_images: int = 0
+    """Images in that sum."""
+    bad_losses: int = 0
+    """Losses that were not finite since the last finite one."""
+    history: list[dict[str, Any]] = field(default_factory=list)
+    """The rows of metrics.jsonl, one for each finished epoch."""
+
+    def count_loss(self, loss: float, images: int) -> None:
+        """Add the finite mean loss of a batch."""
+        self.loss_sum += loss * images
+        self.loss_images += images
+        self.bad_losses = 0
+
+    def finish_epoch(self, holdout: dict[str, Any] | None) -> None:
+        """Append the row of the epoch, with these metrics on the holdout, and start the next one."""
+        self.epoch += 1
+        self.history.append(
+            {
+                "epoch": self.epoch,
+                "step": self.step,
+                "lr": self.lr,
+                "train_loss": self.loss_sum / self.loss_images if self.loss_images else None,
+                "holdout": holdout and {key: holdout[key] for key in ("top1", "nll")},
+            }
+        )
+        self.batches = 0
+        self.loss_sum, self.loss_images = 0.0, 0
+
 
 class Journal:
-    """The files `metrics.jsonl` and `timing.jsonl` of one branch."""
+    """Writes the files of one branch but its summary; some full disks on the way are forgiven."""
 
-    def __init__(self, folder: Path, device: torch.device) -> None:
-        """Start the clock of this call."""
-        self._folder, self._device = folder, device
+    def __init__(self, folder: Path, fixed: dict[str, Any], device: torch.device, keep: int) -> None:
+        """Start the clock of this call.
+
+        Args:
+            folder: the branch folder.
+            fixed: goes into every checkpoint unchanged.
+            device: whose memory is watched.
+            keep: how many checkpoints stay.
+        """
+        self._folder, self._fixed, self._device, self._keep = folder, fixed, device, keep
         self._started, self._cpu_started = time.monotonic(), time.process_time()
-        self._earlier = {"wall_s": 0.0, "cpu_s": 0.0, "peak_bytes": 0}
+        self._earlier: dict[str, Any] = {"wall_s": 0.0, "cpu_s": 0.0, "peak_bytes": 0}
+        self._full_disks = 0
+        self.saved_step = 0
+        """Step of the newest checkpoint."""
+        _forget_peak(device)
 
-    def resume(self, session: dict[str, Any]) -> None:
-        """Add what earlier calls took, as `session` returned it for the checkpoint."""
+    def resume(self, state: dict[str, Any]) -> None:
+        """Add up with what earlier calls took, by the state of a checkpoint."""
         # A checkpoint of an earlier version has no processor time, and a part of it would pass for the whole.
-        self._earlier = {"cpu_s": None, **session}
+        self._earlier = {"cpu_s": None, **state["session"]}
+        self.saved_step = state["position"]["step"]
 
-    def publish(self, history: list[dict[str, Any]]) -> None:
+    def save(self, position: Position, learner: Learner, *, tolerant: bool) -> None:
+        """Write a checkpoint.
+
+        Raises:
+            NoSpaceError: the disk is full, and that is not tolerated or happened three times in a row.
+        """
+        weights, others, rest = learner.tensors()
+        state = {**self._fixed, **rest, "position": asdict(position), "session": self.session()}
+        with self._full_disk_forgiven(tolerant):
+            save_checkpoint(self._folder, position.step, model=weights, optim=others, state=state, keep=self._keep)
+            self.saved_step = position.step
+            self._full_disks = 0
+
+    def publish(self, history: list[dict[str, Any]], *, tolerant: bool) -> None:
         """Write `metrics.jsonl`, one line for each finished epoch; it holds no time and no name of a machine.
 
         The whole file is replaced, from rows that every checkpoint carries. So after a crash it has neither half a row
         nor a row of an epoch that is trained again.
 
         Raises:
-            NoSpaceError: the disk is full.
+            NoSpaceError: as `save`.
         """
-        write_rows(self._folder / METRICS_NAME, history)
+        with self._full_disk_forgiven(tolerant):
+            write_rows(self._folder / METRICS_NAME, history)
 
     def log_epoch(self, epoch: int, step: int, images: int, wall_s: float) -> None:
         """Append what this call trained of an epoch to `timing.jsonl`; losing a line there does no harm."""
@@ -68,3 +146,22 @@ class Journal:
         before = self._earlier["cpu_s"]
         cpu = None if before is None else before + time.process_time() - self._cpu_started
         return {"wall_s": wall, "cpu_s": cpu, "peak_bytes": max(peak, self._earlier["peak_bytes"])}
+
+    @contextmanager
+    def _full_disk_forgiven(self, tolerant: bool) -> Iterator[None]:
+        try:
+            yield
+        except NoSpaceError as error:
+            self._full_disks += 1
+            if not tolerant or self._full_disks >= _MAX_FULL_DISKS:
+                raise
+            say(f"WARNING: {error}; training goes on, the next checkpoint tries again")
+
+
+def _forget_peak(device: torch.device) -> None:
+    """Start the peak memory anew: a process may have trained another branch before."""
+    if device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats(device)
+    # Of this process, by Linux; a system that refuses goes on to give the peak since the process started.
+    with suppress(OSError):
+        _CLEAR_REFS.write_text("5", encoding="ascii")

@@ -11,16 +11,15 @@ from timm.loss.binary_cross_entropy import BinaryCrossEntropy
 from timm.utils.model_ema import ModelEmaV3
 from torch import Tensor, nn
 from torch.nn import functional
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from bandwise.checkpoints.branch import build_network
 from bandwise.checkpoints.folder import AVERAGE_PREFIX, Checkpoint, average_weights
 from bandwise.checkpoints.tensors import load_weights, pack, unpack
 from bandwise.config import RunConfig
 from bandwise.errors import CorruptionError, UsageError
-from bandwise.training.determinism import random_states, restore_random_states
-from bandwise.training.optim import Schedule, as_parameters, create_optimizer
-from bandwise.training.readback import ReadBack
-from bandwise.training.seeds import seed_for
+from bandwise.training.determinism import random_states, restore_random_states, seed_for
+from bandwise.training.optim import Schedule, create_optimizer, restore_optimizer
 
 
 class Learner:
@@ -60,17 +59,17 @@ class Learner:
             ModelEmaV3(self.network, decay=training.model_ema_decay, use_warmup=True) if training.model_ema else None
         )
         self.device = device
-        self._clip = training.clip_grad
-        self._smoothing = training.smoothing
+        self._training = training
         self._binary = (
             BinaryCrossEntropy(training.smoothing, target_threshold=training.bce_target_thresh or None)
             if training.bce_loss
             else None
         )
-        self._parts, self._average_steps = training.grad_accum_steps, training.model_ema_steps
+        self._updated = False
+        """Whether the optimiser has changed the weights yet."""
         self._statistics = [value for value in self.network.buffers() if value.is_floating_point()]
         self._statistics_before = [value.clone() for value in self._statistics]
-        self._read_back = ReadBack(device)
+        self._read_back = _ReadBack(device)
         # Named outright: Fabric would otherwise join a process group that SLURM or torchrun seems to offer.
         accelerator = "cuda" if device.type == "cuda" else "cpu"
         devices = [device.index] if device.type == "cuda" else 1
@@ -101,7 +100,7 @@ class Learner:
         """
         if self._binary is not None:
             return self._binary(self._module(images), targets)
-        smoothing = 0.0 if targets.is_floating_point() else self._smoothing
+        smoothing = 0.0 if targets.is_floating_point() else self._training.smoothing
         return functional.cross_entropy(self._module(images), targets, label_smoothing=smoothing)
 
     def learn(self, images: Tensor, targets: Tensor, step: int) -> float:
@@ -124,8 +123,9 @@ class Learner:
         self._stepper.zero_grad(set_to_none=True)
         copy_all(self._statistics, self._statistics_before)
         total = torch.zeros((), device=self.device)
-        for part, wanted in zip(images.chunk(self._parts), targets.chunk(self._parts), strict=True):
-            loss = self.loss(part, wanted) / self._parts
+        parts = self._training.grad_accum_steps
+        for part, wanted in zip(images.chunk(parts), targets.chunk(parts), strict=True):
+            loss = self.loss(part, wanted) / parts
             total += loss.detach()
             self._read_back.start(total)
             self._fabric.backward(loss)
@@ -137,11 +137,17 @@ class Learner:
         return value
 
     def _update(self, step: int) -> None:
-        if self._clip:
-            self._fabric.clip_gradients(self._module, self._stepper, max_norm=self._clip, error_if_nonfinite=False)
+        if clip := self._training.clip_grad:
+            self._fabric.clip_gradients(self._module, self._stepper, max_norm=clip, error_if_nonfinite=False)
         self._stepper.step()
-        updates, rest = divmod(step - 1, self._average_steps)
-        if self.average is not None and not rest:
+        first, self._updated = not self._updated, True
+        if self.average is None:
+            return
+        updates, rest = divmod(step - 1, self._training.model_ema_steps)
+        if first:
+            # The first update of all copies the weights: the average holds none of those drawn at the start.
+            self.average.update(self.network, step=1)
+        elif not rest:
             self.average.update(self.network, step=updates + 1)
 
     def tensors(self) -> tuple[dict[str, Tensor], dict[str, Tensor], dict[str, Any]]:
@@ -166,15 +172,74 @@ class Learner:
         load_weights(self.network, checkpoint.model, checkpoint.path)
         if self.average is not None:
             load_weights(self.average.module, average_weights(checkpoint), checkpoint.path)
+        state = checkpoint.state
         try:
-            kinds = [group.get("fused") for group in self.optimizer.param_groups]
-            self.optimizer.load_state_dict(unpack(checkpoint.state["optimizer"], checkpoint.optim))
-            as_parameters(self.optimizer, kinds)
-            self.schedule.load_state_dict(checkpoint.state["schedule"])
-            self._fabric.strategy.precision.load_state_dict(checkpoint.state["scaler"])
+            restore_optimizer(self.optimizer, unpack(state["optimizer"], checkpoint.optim))
+            self.schedule.load_state_dict(state["schedule"])
+            self._fabric.strategy.precision.load_state_dict(state["scaler"])
             restore_random_states(checkpoint.optim, self.device)
+            # Steps whose loss was not finite changed nothing.
+            self._updated = state["position"]["step"] > state["position"]["bad_losses"]
         except (KeyError, TypeError, ValueError, RuntimeError) as error:
             raise CorruptionError(f"{checkpoint.path} does not hold the state of this optimiser: {error}") from error
+
+
+class _ReadBack:
+    """Reads one number from the device: `start` when it is queued, `value` as late as possible."""
+
+    def __init__(self, device: torch.device) -> None:
+        self._cuda = device.type == "cuda"
+        self._host = torch.zeros((), pin_memory=self._cuda)
+        self._copied = torch.cuda.Event() if self._cuda else None
+
+    def start(self, number: Tensor) -> None:
+        """Queue the copy of a number; a later call takes the place of an earlier one."""
+        self._host.copy_(number, non_blocking=self._cuda)
+        if self._copied is not None:
+            self._copied.record()
+
+    def value(self) -> float:
+        """Wait until the last number has arrived, and for nothing that was queued after it."""
+        if self._copied is not None:
+            self._copied.synchronize()
+        return self._host.item()
+
+
+def check_network(network: nn.Module, config: RunConfig, in_channels: int) -> None:
+    """Refuse a network that cannot be trained on the parts and crops of this configuration.
+
+    Args:
+        network: in training mode, which it keeps.
+        config: the run.
+        in_channels: channels of an image of the branch.
+
+    Raises:
+        UsageError: batches of one image for a network that normalises over the batch, or crops of training of another
+            size than the network takes.
+    """
+    training = config.training
+    part = training.batch_size // training.grad_accum_steps
+    if part == 1 and any(isinstance(layer, _BatchNorm) for layer in network.modules()):
+        raise UsageError(
+            f"batch_size is {training.batch_size}, and {type(network).__name__} has batch normalisation, which needs "
+            "at least 2 images; use --batch-size 2 or more (for each of the --grad-accum-steps), or a network without "
+            "it"
+        )
+    if training.train_crop in (0, training.crop):
+        return
+    weight = next(network.parameters())
+    side = training.train_crop // config.split.stride
+    try:
+        with torch.no_grad():
+            network.eval()(torch.zeros(1, in_channels, side, side, device=weight.device))
+    except (RuntimeError, ValueError, AssertionError, IndexError) as error:
+        raise UsageError(
+            f"train_crop is {training.train_crop}, and {config.network.model} takes only images of the size it was "
+            f"built for, crop {training.crop}: {str(error).partition(chr(10))[0]}; leave train_crop out, or use a "
+            "network that takes any size, such as a ResNet"
+        ) from error
+    finally:
+        network.train()
 
 
 def copy_all(source: Sequence[Tensor], target: Sequence[Tensor]) -> None:

@@ -2,7 +2,6 @@
 
 import difflib
 import inspect
-from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -49,23 +48,26 @@ def create_optimizer(model: nn.Module, config: TrainingConfig) -> torch.optim.Op
     return optimizer
 
 
-def as_parameters(optimizer: torch.optim.Optimizer, fused: Sequence[bool | None]) -> None:
-    """Lay out a restored state in memory as its parameters are, and keep the kind of step of this device.
-
-    A file has no memory layout. Without this, sums over a tensor (the norms of LAMB) would add in another order than
-    before the interruption, and differ in their last bits.
+def restore_optimizer(optimizer: torch.optim.Optimizer, state: dict[str, Any]) -> None:
+    """Load a saved state, from any device, as this optimiser would have made it on its own.
 
     Args:
-        optimizer: its state has just been loaded.
-        fused: `fused` of each parameter group as it was built; None where it has none.
+        optimizer: as it was built, on the device of its parameters.
+        state: what `state_dict` of such an optimiser returned; it is changed.
+
+    Raises:
+        KeyError, TypeError, ValueError, RuntimeError: as the optimiser, where the state does not fit.
     """
-    for parameter, state in optimizer.state.items():
-        for key, value in state.items():
-            if isinstance(value, Tensor) and value.shape == parameter.shape:
-                state[key] = torch.empty_like(parameter, dtype=value.dtype).copy_(value)
-    for group, kind in zip(optimizer.param_groups, fused, strict=True):
+    # Whether the step is fused is up to this device; where it is, torch puts step counters beside the parameters.
+    for saved, group in zip(state["param_groups"], optimizer.param_groups, strict=True):
         if "fused" in group:
-            group["fused"] = kind
+            saved["fused"] = group["fused"]
+    optimizer.load_state_dict(state)
+    # A file has no memory layout. Sums over a tensor (the norms of LAMB) would add in another order than before.
+    for parameter, own in optimizer.state.items():
+        for key, value in own.items():
+            if isinstance(value, Tensor) and value.shape == parameter.shape:
+                own[key] = torch.empty_like(parameter, dtype=value.dtype).copy_(value)
 
 
 def _fuses(model: nn.Module, config: TrainingConfig) -> bool:

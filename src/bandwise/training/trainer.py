@@ -2,14 +2,13 @@
 
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from torch import nn
-
 from bandwise.checkpoints.folder import Checkpoint, newest_checkpoint, remove_trash
 from bandwise.config import RunConfig
-from bandwise.errors import CorruptionError, UsageError
+from bandwise.errors import CorruptionError
 from bandwise.files.atomic import remove_temporaries, require_writable
 from bandwise.files.locks import folder_lock
 from bandwise.machine import keep_freed_memory
@@ -19,9 +18,10 @@ from bandwise.signals import stop_requested
 from bandwise.store.compatibility import require_same_split
 from bandwise.store.layout import format_bands
 from bandwise.store.reading.store import Store, open_store
-from bandwise.training.determinism import choose_device, reproducible
+from bandwise.training.determinism import choose_device, reproducible, seeds_of
 from bandwise.training.identity import (
     bands_of,
+    check_store,
     describe_branch,
     describe_environment,
     describe_store,
@@ -31,9 +31,7 @@ from bandwise.training.identity import (
     require_same_store,
 )
 from bandwise.training.loop import BranchLoop
-from bandwise.training.preflight import check_store
-from bandwise.training.start import InitialCheckpoint, find_initial, load_initial, require_same_start
-from bandwise.training.warmstart import InitialBranch, find_branch, known_start, load_from_branch
+from bandwise.training.start import require_same_start, starting_point
 
 
 def train_branch(
@@ -71,26 +69,18 @@ def train_branch(
         DivergedError: the loss was not finite three times in a row.
         Preempted: SIGTERM, SIGINT or SIGUSR1 came; everything up to the last step is saved.
     """
-    bands = bands_of(config, branch)
+    description = describe_branch(config, branch)
     device = choose_device(config.training.device)
     require_writable(folder)
     with folder_lock(folder), stop_requested() as received:
         remove_temporaries(folder)
         remove_trash(folder)
-        description = describe_branch(config, branch)
         checkpoint = newest_checkpoint(folder)
-        if checkpoint is not None:
-            require_same_branch(checkpoint.state, description, str(folder))
-            if (summary := _finished(folder, checkpoint)) is not None:
-                return summary
-        elif (folder / SUMMARY_NAME).exists():
-            raise CorruptionError(
-                f"{folder} has a {SUMMARY_NAME} but no checkpoint; copy its checkpoints back, or remove the folder"
-            )
-        store = open_store(store_path, bands)
-        require_same_split(store, replace(config.split, bands=format_bands(bands)))
-        check_store(store, config)
-        initial = _starting_point(config, branch, start, store, resumed=checkpoint is not None)
+        if (summary := _finished(folder, checkpoint, description)) is not None:
+            return summary
+        bands = bands_of(config, branch)
+        store = _open_store(store_path, config, bands)
+        initial = starting_point(config, branch, start, store, resumed=checkpoint is not None)
         started = initial and initial.to_dict()
         if checkpoint is not None:
             saved = checkpoint.state.get("initial_checkpoint")
@@ -98,57 +88,48 @@ def train_branch(
                 # The branch it started from is not here; its weights are no longer needed.
                 started = saved
             require_same_start(saved, started, str(folder))
-        description |= {
+        fixed = {
+            **description,
             "config_sha256": fingerprint(description),
+            "seeds": seeds_of(config.training.seed, branch),
             "store": describe_store(store, bands),
             "environment": describe_environment(config, device),
             "initial_checkpoint": started,
         }
+        load = None
         # What resumes has its weights from the checkpoint.
-        load = _loader(initial, store, bands) if checkpoint is None else None
+        if initial is not None and checkpoint is None:
+            load = partial(initial.load, num_classes=len(store.classes), bands=bands, channels=store.channels)
         with reproducible(config.training, device), keep_freed_memory():
-            loop = BranchLoop(config, store, folder, description, device, received, load)
+            loop = BranchLoop(config, store, folder, fixed, device, received, load)
             if checkpoint is not None:
-                require_same_store(checkpoint.state["store"], description["store"], str(folder))
-                for note in inexact(checkpoint.state["environment"], description["environment"]):
+                require_same_store(checkpoint.state["store"], fixed["store"], str(folder))
+                for note in inexact(checkpoint.state["environment"], fixed["environment"]):
                     say(f"note: resumed branch {branch} is not bit-exact: {note}")
                 loop.resume(checkpoint)
             return loop.run(on_step or (lambda step: None))
 
 
-def _starting_point(
-    config: RunConfig, branch: int, start: Path | None, store: Store, *, resumed: bool
-) -> InitialCheckpoint | InitialBranch | None:
-    """Return the weights to start from, checked where they will be used; None for a start from scratch."""
-    source = config.source_of(branch)
-    if source is None:
-        return find_initial(config.network)
-    if start is None:
-        raise UsageError(
-            f"branch {branch} starts from the weights of branch {source} (initial_branch), but the folder of that "
-            "branch was not given; pass it as `start`"
-        )
-    return known_start(start) if resumed else find_branch(start, config, source, store.digest)
-
-
-def _loader(
-    initial: InitialCheckpoint | InitialBranch | None, store: Store, bands: tuple[int, ...]
-) -> Callable[[nn.Module], None] | None:
-    """Return what puts the weights to start from into a new network of the branch."""
-    if initial is None:
-        return None
-    if isinstance(initial, InitialBranch):
-        return lambda network: load_from_branch(network, initial, bands=bands)
-    size = {"num_classes": len(store.classes), "bands": len(bands), "channels": store.channels}
-    return lambda network: load_initial(network, initial, **size)
-
-
-def _finished(folder: Path, checkpoint: Checkpoint) -> dict[str, Any] | None:
+def _finished(folder: Path, checkpoint: Checkpoint | None, description: dict[str, Any]) -> dict[str, Any] | None:
     """Return the summary of a finished branch; remove one that a damaged last checkpoint has made untrue."""
     path = folder / SUMMARY_NAME
+    if checkpoint is None:
+        if path.exists():
+            raise CorruptionError(
+                f"{folder} has a {SUMMARY_NAME} but no checkpoint; copy its checkpoints back, or remove the folder"
+            )
+        return None
+    require_same_branch(checkpoint.state, description, str(folder))
     if not path.exists():
         return None
     if checkpoint.state["position"]["step"] == checkpoint.state["total_steps"]:
         return read_summary(folder).to_dict()
     path.unlink()
     return None
+
+
+def _open_store(path: Path, config: RunConfig, bands: tuple[int, ...]) -> Store:
+    store = open_store(path, bands)
+    require_same_split(store, replace(config.split, bands=format_bands(bands)))
+    check_store(store, config)
+    return store

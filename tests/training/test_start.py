@@ -10,8 +10,9 @@ from torch import nn
 
 from bandwise.checkpoints.folder import read_checkpoint, steps
 from bandwise.errors import CorruptionError, IncompatibleError, UsageError
+from bandwise.files.regular import sha256_file
 from bandwise.models.zoo import create_branch
-from bandwise.training.start import InitialCheckpoint, adapt_filters, find_initial, load_initial
+from bandwise.training.start import StartFromFile, adapt_filters, find_initial
 from bandwise.training.trainer import train_branch
 
 
@@ -19,9 +20,9 @@ def network(classes: int = 5, channels: int = 3) -> nn.Module:
     return create_branch("resnet8", num_classes=classes, in_channels=channels, input_size=16, stem="dense")
 
 
-def saved(path, tensors: dict[str, torch.Tensor]) -> InitialCheckpoint:
+def saved(path, tensors: dict[str, torch.Tensor]) -> StartFromFile:
     save_file({name: value.contiguous() for name, value in tensors.items()}, path)
-    return InitialCheckpoint(path, "")
+    return StartFromFile(path, "")
 
 
 def starting_from(path, config=CONFIG):
@@ -30,7 +31,7 @@ def starting_from(path, config=CONFIG):
 
 def test_the_same_network_is_loaded_whole(tmp_path):
     source, target = network(), network()
-    load_initial(target, saved(tmp_path / "a.safetensors", source.state_dict()), num_classes=5, bands=1, channels=3)
+    saved(tmp_path / "a.safetensors", source.state_dict()).load(target, num_classes=5, bands=(0,), channels=3)
     for name, value in target.state_dict().items():
         assert torch.equal(value, source.state_dict()[name])
 
@@ -43,7 +44,7 @@ def test_weights_of_timm_in_half_precision_load_into_ours(tmp_path):
         name: value.half() if value.is_floating_point() else value for name, value in reference.state_dict().items()
     }
     ours = create_branch("resnet34", num_classes=7, in_channels=3, input_size=64)
-    load_initial(ours, saved(tmp_path / "a.safetensors", half), num_classes=7, bands=1, channels=3)
+    saved(tmp_path / "a.safetensors", half).load(ours, num_classes=7, bands=(0,), channels=3)
     for name, value in ours.state_dict().items():
         assert torch.equal(value, half[name].to(value.dtype))
 
@@ -51,7 +52,7 @@ def test_weights_of_timm_in_half_precision_load_into_ours(tmp_path):
 def test_other_classes_keep_everything_but_the_classifier(tmp_path, capsys):
     source, target = network(classes=9), network(classes=5)
     drawn = {name: value.clone() for name, value in target.state_dict().items()}
-    load_initial(target, saved(tmp_path / "a.safetensors", source.state_dict()), num_classes=5, bands=1, channels=3)
+    saved(tmp_path / "a.safetensors", source.state_dict()).load(target, num_classes=5, bands=(0,), channels=3)
     for name, value in target.state_dict().items():
         assert torch.equal(value, drawn[name] if name.startswith("fc.") else source.state_dict()[name])
     assert "its classifier has 9 classes, so one of 5 is newly drawn" in capsys.readouterr().err
@@ -61,9 +62,8 @@ def test_other_classes_keep_everything_but_the_classifier(tmp_path, capsys):
 def test_filters_keep_the_response_to_grey_and_the_variance(tmp_path, bands, channels, colours):
     torch.manual_seed(0)
     source, target = network(channels=colours), network(channels=bands * channels)
-    load_initial(
-        target, saved(tmp_path / "a.safetensors", source.state_dict()), num_classes=5, bands=bands, channels=channels
-    )
+    start = saved(tmp_path / "a.safetensors", source.state_dict())
+    start.load(target, num_classes=5, bands=tuple(range(bands)), channels=channels)
     before, after = source.get_submodule("conv1"), target.get_submodule("conv1")
     grey = torch.randn(2000, bands, 1, 5, 5)
     with torch.no_grad():
@@ -97,7 +97,7 @@ def test_everything_else_that_differs_is_refused_by_name(tmp_path, change, messa
     target = network()
     before = {name: value.clone() for name, value in target.state_dict().items()}
     with pytest.raises(IncompatibleError, match=message):
-        load_initial(target, saved(tmp_path / "a.safetensors", state), num_classes=5, bands=1, channels=3)
+        saved(tmp_path / "a.safetensors", state).load(target, num_classes=5, bands=(0,), channels=3)
     assert all(torch.equal(value, before[name]) for name, value in target.state_dict().items())
 
 
@@ -105,10 +105,10 @@ def test_files_that_are_none(tmp_path):
     state = network().state_dict()
     state["conv1.weight"][0, 0, 0, 0] = float("nan")
     with pytest.raises(CorruptionError, match=r"not finite: conv1\.weight"):
-        load_initial(network(), saved(tmp_path / "a.safetensors", state), num_classes=5, bands=1, channels=3)
+        saved(tmp_path / "a.safetensors", state).load(network(), num_classes=5, bands=(0,), channels=3)
     (tmp_path / "b.safetensors").write_bytes(b"\x80\x04\x95 a pickle, not run")
     with pytest.raises(CorruptionError, match="is damaged"):
-        load_initial(network(), InitialCheckpoint(tmp_path / "b.safetensors", ""), num_classes=5, bands=1, channels=3)
+        StartFromFile(tmp_path / "b.safetensors", "").load(network(), num_classes=5, bands=(0,), channels=3)
     with pytest.raises(UsageError, match=r"initial_checkpoint is '.*c\.safetensors', which is no file"):
         find_initial(starting_from(tmp_path / "c.safetensors").network)
     assert find_initial(CONFIG.network) is None
@@ -122,8 +122,6 @@ def test_a_branch_starts_from_another_branch_and_says_so(store_path, tmp_path):
     )
     summary = train_branch(config, store_path, tmp_path / "second", 1)
     assert summary["from_scratch"] is False
-    from bandwise.files.atomic import sha256_file
-
     assert summary["initial_checkpoint"] == {"name": "model.safetensors", "sha256": sha256_file(weights)}
     found, expected = read_checkpoint(steps(tmp_path / "second")[0]).model, read_checkpoint(weights.parent).model
     for name in ("stem.0.weight", "classifier.2.weight"):
