@@ -2,16 +2,17 @@
 
 import json
 import os
+import re
 from pathlib import Path
 
 import pytest
 
 from bandwise.cli import main
 from bandwise.doctor import examine as examine_module
-from bandwise.doctor import probes, rehearsal
-from bandwise.doctor.examine import examine, not_repeatable
-from bandwise.doctor.probes import PROBES, probe_folder
+from bandwise.doctor import rehearsal
+from bandwise.doctor.examine import PROBES, examine, not_repeatable, probe_folder
 from bandwise.errors import UsageError
+from bandwise.training import determinism
 
 GOOD = {"resume_exact": True, "repeatable": True, "same_on_two_threads": False}
 
@@ -79,6 +80,24 @@ def test_little_shared_memory_and_no_space_are_said(tmp_path, monkeypatch, quick
     assert [problem["remedy"] for problem in found["problems"]] == ["free some space"]
 
 
+@pytest.mark.parametrize(
+    ("asked", "nvidia", "built_for", "words"),
+    [
+        ("auto", False, None, "training on the CPU: this machine has no NVIDIA device"),
+        ("cpu", True, None, "training on the CPU, as asked for"),
+        ("auto", True, None, "WARNING: training on the CPU although .* is built without CUDA; install"),
+        ("auto", True, "12.8", "WARNING: training on the CPU although .* cannot use it; look at its driver"),
+    ],
+)
+def test_a_gpu_is_never_left_idle_in_silence(tmp_path, monkeypatch, quick, asked, nvidia, built_for, words):
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    monkeypatch.setattr("torch.version.cuda", built_for)
+    monkeypatch.setattr(determinism, "has_nvidia_device", lambda: nvidia)
+    assert re.match(words, determinism.explain_device(asked))
+    if asked == "auto":
+        assert re.match(words, examine(tmp_path)["notes"][0])
+
+
 def broken_flock(*_):
     """As on a file system that grants every lock."""
 
@@ -87,8 +106,8 @@ def broken_fsync(_):
     raise OSError(22, "Invalid argument")
 
 
-def broken_open(path, flags, *rest, real=os.open):
-    return real(path, flags & ~os.O_EXCL, *rest)
+def broken_open(path, flags, *rest, real=os.open, **more):
+    return real(path, flags & ~os.O_EXCL, *rest, **more)
 
 
 def broken_replace(self, target):
@@ -105,18 +124,16 @@ BREAKS = {
 }
 
 
-def test_every_probe_has_a_broken_file_system_and_a_remedy():
-    assert set(BREAKS) == set(PROBES) == set(examine_module._REMEDIES)
+def test_every_probe_has_a_broken_file_system():
+    assert set(BREAKS) == set(PROBES)
 
 
 @pytest.mark.parametrize("name", BREAKS)
 def test_a_broken_file_system_is_noticed(tmp_path, monkeypatch, name):
     where, broken, message = BREAKS[name]
-    assert probes._result(PROBES[name], tmp_path) == ""
-    other = tmp_path / "other"
-    other.mkdir()
+    assert probe_folder(tmp_path)[name] == ""
     monkeypatch.setattr(where, broken)
-    assert message in probes._result(PROBES[name], other)
+    assert message in probe_folder(tmp_path)[name]
 
 
 def test_a_folder_that_is_none_is_refused(tmp_path):

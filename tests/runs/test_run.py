@@ -2,7 +2,6 @@
 
 import json
 import os
-import shutil
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -21,8 +20,8 @@ from bandwise.runs import run as runs
 from bandwise.runs.run import (
     FREE_TRAINING,
     LogitsFile,
+    begun_run,
     create_run,
-    leaving_no_trace,
     open_run,
     read_logits,
     write_logits,
@@ -140,8 +139,8 @@ def test_a_refused_configuration_leaves_no_run(tmp_path, error, gone):
     path = tmp_path / "run"
 
     def refused() -> None:
-        with leaving_no_trace(path):
-            create_run(path, CONFIG).branch_folder(0).mkdir()
+        with begun_run(path, CONFIG) as run:
+            run.branch_folder(0).mkdir()
             raise error
 
     with pytest.raises(BandwiseError, match="no"):
@@ -153,8 +152,8 @@ def test_a_run_that_was_there_or_that_holds_a_training_is_kept(tmp_path):
     path = tmp_path / "run"
 
     def refused() -> None:
-        with leaving_no_trace(path):
-            folder = create_run(path, CONFIG).branch_folder(0)
+        with begun_run(path, CONFIG) as run:
+            folder = run.branch_folder(0)
             folder.mkdir(exist_ok=True)
             (folder / "step").touch()
             raise UsageError("no")
@@ -167,14 +166,12 @@ def test_a_run_that_was_there_or_that_holds_a_training_is_kept(tmp_path):
     assert open_run(path).config == CONFIG
 
 
-def test_the_run_of_another_process_is_kept(tmp_path):
-    create_run(tmp_path / "elsewhere", CONFIG)
+def test_the_run_of_another_process_is_kept(tmp_path, monkeypatch):
     path = tmp_path / "run"
+    begun_by_a_rival(monkeypatch, path, CONFIG)
 
     def refused() -> None:
-        with leaving_no_trace(path):
-            # As by another process: this one has not written the file.
-            shutil.copytree(tmp_path / "elsewhere", path)
+        with begun_run(path, CONFIG):
             raise UsageError("no")
 
     with pytest.raises(UsageError, match="no"):

@@ -1,31 +1,30 @@
-"""Everything `bandwise doctor` asks, put together: what is there, what works, what is not bit-repeatable."""
+"""Everything `bandwise doctor` asks: what is there, what the file system does, what is not bit-repeatable."""
 
+import fcntl
 import json
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from bandwise.doctor.machine import describe_machine
-from bandwise.doctor.probes import probe_folder
-from bandwise.files.atomic import TEMPORARY_PREFIX
+import torch
+
+from bandwise.errors import UsageError
+from bandwise.files.atomic import TEMPORARY_PREFIX, fsync_file, fsync_folder
 from bandwise.files.schema import plain
+from bandwise.machine import available_bytes, usable_cores
 from bandwise.runs.provenance import environment
+from bandwise.training.determinism import explain_device
 
 _LEAST_FREE = 64 << 20
 _LEAST_SHARED = 64 << 20
 _LIMIT_S = 300
-_REMEDIES = {
-    "rename_over": "a file could be seen half written here; choose a folder on a local disk, NFS or Lustre",
-    "rename_folder": "a checkpoint could be seen half written here; choose a folder on a local disk, NFS or Lustre",
-    "fsync_file": "a power cut could lose what was said to be saved; choose another folder",
-    "fsync_folder": "a power cut could lose what was said to be saved; choose another folder",
-    "exclusive_create": "two writers could take the same name; choose another folder",
-    "lock": "two writers would not notice each other; mount the file system with locks (Lustre: -o flock), or start "
-    "everything once only",
-}
+_SHARED_MEMORY = Path("/dev/shm")  # noqa: S108
+_FAST_BF16 = {"avx512_bf16", "amx_bf16"}
 
 
 def examine(folder: Path) -> dict[str, Any]:
@@ -43,7 +42,7 @@ def examine(folder: Path) -> dict[str, Any]:
     """
     probes = probe_folder(folder)
     machine = describe_machine(folder)
-    problems = [{"what": f"{name}: {what}", "remedy": _REMEDIES[name]} for name, what in probes.items() if what]
+    problems = [{"what": f"{name}: {what}", "remedy": PROBES[name][1]} for name, what in probes.items() if what]
     if machine["free_bytes"] < _LEAST_FREE:
         problems.append({"what": f"{folder} has {machine['free_bytes']} bytes free", "remedy": "free some space"})
     devices = ["cpu", *(["cuda"] if machine["devices"] else [])]
@@ -57,9 +56,36 @@ def examine(folder: Path) -> dict[str, Any]:
         "folder": {"path": str(folder.resolve()), "probes": {name: what or "ok" for name, what in probes.items()}},
         "self_test": self_test,
         "not_repeatable": not_repeatable(self_test),
-        "notes": _notes(machine),
+        "notes": [explain_device("auto"), *_notes(machine)],
         "problems": problems,
     }
+
+
+def describe_machine(folder: Path) -> dict[str, Any]:
+    """Return processors, threads, memory, devices, shared memory and the space left in `folder`, ready for JSON.
+
+    `shared_memory_bytes` is None where the system has no `/dev/shm`.
+    """
+    devices = [torch.cuda.get_device_properties(index) for index in range(torch.cuda.device_count())]
+    return {
+        "cores": usable_cores(),
+        "threads": torch.get_num_threads(),
+        "memory_available_bytes": available_bytes(),
+        "cpu_capability": torch.backends.cpu.get_cpu_capability(),
+        "fast_bf16_on_cpu": bool(_FAST_BF16 & _processor_flags()),
+        "devices": [{"name": device.name, "memory_bytes": device.total_memory} for device in devices],
+        "tf32": bool(torch.backends.cuda.matmul.allow_tf32 or torch.backends.cudnn.allow_tf32),
+        "shared_memory_bytes": shutil.disk_usage(_SHARED_MEMORY).total if _SHARED_MEMORY.is_dir() else None,
+        "free_bytes": shutil.disk_usage(folder).free,
+    }
+
+
+def _processor_flags() -> set[str]:
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:
+        return set()
+    return set(next((line.partition(":")[2].split() for line in lines if line.startswith("flags")), []))
 
 
 def not_repeatable(self_test: dict[str, dict[str, Any]]) -> list[str]:
@@ -125,3 +151,101 @@ def _notes(machine: dict[str, Any]) -> list[str]:
     if machine["tf32"] and machine["devices"]:
         notes.append("TF32 is on: float32 products on CUDA keep 10 bits of the mantissa")
     return notes
+
+
+class ProbeError(Exception):
+    """The file system did something else than it must."""
+
+
+def probe_folder(folder: Path) -> dict[str, str]:
+    """Try every operation that our files rely on, in a temporary folder inside `folder`, which is removed again.
+
+    Returns:
+        For each probe an empty text where it went well, else what went wrong.
+
+    Raises:
+        UsageError: `folder` is no folder, or cannot be written.
+    """
+    if not folder.is_dir():
+        raise UsageError(f"{folder} is no folder; make it, or name another with --folder")
+    try:
+        with tempfile.TemporaryDirectory(prefix=f"{TEMPORARY_PREFIX}doctor-", dir=folder) as name:
+            return {probe: _result(work, Path(name)) for probe, (work, _) in PROBES.items()}
+    except OSError as error:
+        raise UsageError(f"cannot write in {folder}: {error.strerror}; name another with --folder") from error
+
+
+def _result(work: Callable[[Path], None], folder: Path) -> str:
+    try:
+        work(folder)
+    except (ProbeError, OSError) as error:
+        return str(error)
+    return ""
+
+
+def _rename_over(folder: Path) -> None:
+    """A reader must find the old file or the new one, never none."""
+    new, old = folder / "new", folder / "old"
+    new.write_bytes(b"new")
+    old.write_bytes(b"old")
+    new.replace(old)
+    if old.read_bytes() != b"new" or new.exists():
+        raise ProbeError("a renamed file did not take the place of the other")
+
+
+def _rename_folder(folder: Path) -> None:
+    (folder / "whole").mkdir()
+    (folder / "whole" / "file").write_bytes(b"1")
+    (folder / "whole").rename(folder / "renamed")
+    if not (folder / "renamed" / "file").is_file():
+        raise ProbeError("a renamed folder lost its files")
+
+
+def _fsync_file(folder: Path) -> None:
+    path = folder / "synced"
+    path.write_bytes(b"1")
+    fsync_file(path)
+
+
+def _exclusive_create(folder: Path) -> None:
+    path = folder / "exclusive"
+    flags = os.O_CREAT | os.O_EXCL | os.O_WRONLY
+    os.close(os.open(path, flags))
+    try:
+        os.close(os.open(path, flags))
+    except FileExistsError:
+        return
+    raise ProbeError("O_EXCL created a file that was there already")
+
+
+def _lock(folder: Path) -> None:
+    path = folder / "lock"
+    path.touch()
+    first, second = (os.open(path, os.O_RDWR) for _ in range(2))
+    try:
+        fcntl.flock(first, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        try:
+            fcntl.flock(second, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return
+        raise ProbeError("two holders got the same lock")
+    finally:
+        os.close(first)
+        os.close(second)
+
+
+_HALF_WRITTEN = "could be seen half written here; choose a folder on a local disk, NFS or Lustre"
+_LOST = "a power cut could lose what was said to be saved; choose another folder"
+_UNNOTICED = (
+    "two writers would not notice each other; mount the file system with locks (Lustre: -o flock), or start "
+    "everything once only"
+)
+PROBES: dict[str, tuple[Callable[[Path], None], str]] = {
+    "rename_over": (_rename_over, f"a file {_HALF_WRITTEN}"),
+    "rename_folder": (_rename_folder, f"a checkpoint {_HALF_WRITTEN}"),
+    "fsync_file": (_fsync_file, _LOST),
+    "fsync_folder": (fsync_folder, _LOST),
+    "exclusive_create": (_exclusive_create, "two writers could take the same name; choose another folder"),
+    "lock": (_lock, _UNNOTICED),
+}
+"""The probes by name, and what to do where one fails."""

@@ -14,7 +14,7 @@ from bandwise.launch.cost import require_networks
 from bandwise.launch.engines import Task, train_branches, train_tasks
 from bandwise.launch.evaluate import evaluate_run, fuse_run
 from bandwise.progress import say
-from bandwise.runs.run import RUN_NAME, Run, create_run, leaving_no_trace, open_run
+from bandwise.runs.run import RUN_NAME, Run, begun_run, open_run
 from bandwise.signals import stop_requested
 from bandwise.sources.resolve import open_source
 from bandwise.store.compatibility import require_same_split
@@ -23,6 +23,7 @@ from bandwise.store.preview import write_preview
 from bandwise.store.reading.store import open_store
 from bandwise.store.writing.place import require_apart
 from bandwise.store.writing.split import split_dataset
+from bandwise.training.determinism import explain_device
 from bandwise.training.start import find_initial
 
 
@@ -68,9 +69,9 @@ def run_together(
     The branches of all of them are trained as one list, so that no core is idle while one run ends.
     """
     with contextlib.ExitStack() as stack:
-        for out in configs:
-            stack.enter_context(leaving_no_trace(out))
-        runs = [_prepare(config, out, store, options) for out, config in configs.items()]
+        runs = [_prepare(stack, config, out, store, options) for out, config in configs.items()]
+        for device in sorted({config.training.device for config in configs.values()}):
+            say(explain_device(device))
         tasks = [Task(run, branch) for run in runs for branch in range(len(run.groups))]
         say(f"{' and '.join(run.config.name for run in runs)}: training {len(tasks)} branches, {jobs} at a time")
         train_tasks(tasks, jobs=jobs)
@@ -97,8 +98,8 @@ def train(
     needed = {band for branch in branches or range(len(groups)) for band in groups[branch]}
     require_same_split(opened, replace(config.split, bands=format_bands(tuple(sorted(needed)))))
     require_networks(config, channels=opened.channels, num_classes=len(opened.classes))
-    with leaving_no_trace(out):
-        run = create_run(out, config, store)
+    with begun_run(out, config, store) as run:
+        say(explain_device(config.training.device))
         train_branches(run, branches, jobs=jobs)
     return run
 
@@ -108,7 +109,9 @@ def _store_of(out: Path) -> Path:
     return open_run(out).store_path if (out / RUN_NAME).exists() else out / "store"
 
 
-def _prepare(config: RunConfig, out: Path, store: Path | None, options: SplitOptions) -> Run:
+def _prepare(
+    stack: contextlib.ExitStack, config: RunConfig, out: Path, store: Path | None, options: SplitOptions
+) -> Run:
     """Make the run folder, split the images into its store, and draw some samples for the report."""
     source = open_source(config.data)
     require_apart(source, out)
@@ -116,7 +119,7 @@ def _prepare(config: RunConfig, out: Path, store: Path | None, options: SplitOpt
     if not any(out.glob("branch-*/*")):
         # Before hours of splitting; what is trained already may have been moved away from its file.
         find_initial(config.network)
-    run = create_run(out, config, store)
+    run = stack.enter_context(begun_run(out, config, store))
     say(f"{config.name}: splitting {source.name} into {config.split.stride**2} bands in {run.store_path}")
     with stop_requested() as received:
         split_dataset(source, config.split, run.store_path, stop=lambda: received() is not None, **options)

@@ -101,11 +101,35 @@ def create_run(path: Path, config: RunConfig, store_path: Path | None = None) ->
         IncompatibleError: the folder is a run of another configuration, which another process may have begun this
             moment; the message lists the fields that differ.
     """
+    return _make_or_open(path, config, store_path)[0]
+
+
+@contextmanager
+def begun_run(path: Path, config: RunConfig, store_path: Path | None = None) -> Iterator[Run]:
+    """Make or open a run as `create_run`; take it away again if the block is refused before anything is trained.
+
+    Otherwise the next try, with a configuration that is possible, would find a run of another one. A run that was there
+    before, or that another process has made meanwhile, stays.
+    """
+    run, is_new = _make_or_open(path, config, store_path)
+    try:
+        yield run
+    except BandwiseError as error:
+        if is_new and error.exit_code == UsageError.exit_code and not any(path.glob("branch-*/*")):
+            (path / RUN_NAME).unlink(missing_ok=True)
+            for folder in (*path.glob("branch-*"), path):
+                with suppress(OSError):
+                    folder.rmdir()
+        raise
+
+
+def _make_or_open(path: Path, config: RunConfig, store_path: Path | None) -> tuple[Run, bool]:
+    """Return the run, and whether this call has made it."""
     marker = path / RUN_NAME
     strangers = sorted(entry.name for entry in path.iterdir()) if path.is_dir() else []
     # Asked for after the listing: the run that another process begins in between is one, whatever was listed of it.
     if marker.exists():
-        return _same_run(path, config, store_path)
+        return _same_run(path, config, store_path), False
     # These may be there before the run itself: by a split into RUN/store, by a run that was refused later, and branches
     # that were trained on another machine.
     if [name for name in strangers if not _OURS.fullmatch(name)]:
@@ -120,9 +144,8 @@ def create_run(path: Path, config: RunConfig, store_path: Path | None = None) ->
     }
     if not create_document(marker, content):
         # Another process has begun a run here since the look; it may be of another configuration.
-        return _same_run(path, config, store_path)
-    _made_here.add(_which(marker))
-    return open_run(path)
+        return _same_run(path, config, store_path), False
+    return open_run(path), True
 
 
 def _same_run(path: Path, config: RunConfig, store_path: Path | None) -> Run:
@@ -146,38 +169,6 @@ def _same_run(path: Path, config: RunConfig, store_path: Path | None) -> Run:
     if other := differences(to_dict(run.config), to_dict(like_now)):
         say(f"note: otherwise than in {marker}: {', '.join(other)}; threads and device change the last bits")
     return replace(run, config=config)
-
-
-_made_here: set[tuple[int, ...]] = set()
-"""Which `run.json` files this process has written, as `_which` tells them apart."""
-
-
-def _which(marker: Path) -> tuple[int, ...]:
-    try:
-        status = marker.stat()
-    except FileNotFoundError:
-        return ()
-    return status.st_dev, status.st_ino, status.st_mtime_ns
-
-
-@contextmanager
-def leaving_no_trace(path: Path) -> Iterator[None]:
-    """Take a run folder away again if the work in it is refused before anything of it is trained.
-
-    Otherwise the next try, with a configuration that is possible, would find a run of another one. A run that was there
-    before, or that another process has made meanwhile, stays.
-    """
-    before = set(_made_here)
-    try:
-        yield
-    except BandwiseError as error:
-        new = _which(path / RUN_NAME) in _made_here - before
-        if new and error.exit_code == UsageError.exit_code and not any(path.glob("branch-*/*")):
-            (path / RUN_NAME).unlink(missing_ok=True)
-            for folder in (*path.glob("branch-*"), path):
-                with suppress(OSError):
-                    folder.rmdir()
-        raise
 
 
 def open_run(path: Path) -> Run:

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from bandwise.config import TrainingConfig
 from bandwise.errors import UsageError
+from bandwise.machine import has_nvidia_device
 
 _CPU_STATE = "random.cpu"
 _CUDA_STATE = "random.cuda"
@@ -26,6 +27,22 @@ def choose_device(name: str) -> torch.device:
     if name == "cuda" and not present:
         raise UsageError("device is 'cuda', but torch sees no CUDA device here; use --device cpu or auto")
     return torch.device("cuda", torch.cuda.current_device()) if present and name != "cpu" else torch.device("cpu")
+
+
+def explain_device(name: str) -> str:
+    """Say which device a training takes and why; a warning where it is the CPU although there is a GPU."""
+    if choose_device(name).type == "cuda":
+        return f"training on {torch.cuda.get_device_name()}"
+    if name == "cpu":
+        return "training on the CPU, as asked for (device cpu)"
+    if not has_nvidia_device():
+        return "training on the CPU: this machine has no NVIDIA device"
+    reason = (
+        f"torch {torch.__version__} is built without CUDA; install a build with it (make install TORCH=cuda)"
+        if torch.version.cuda is None
+        else f"torch {torch.__version__} cannot use it; look at its driver (nvidia-smi) and CUDA_VISIBLE_DEVICES"
+    )
+    return f"WARNING: training on the CPU although this machine has an NVIDIA device: {reason}"
 
 
 def seed_for(run_seed: int, branch: int | None, purpose: str, epoch: int = 0) -> int:
