@@ -8,7 +8,7 @@ from torch.nn import functional
 
 from bandwise.checkpoints.branch import build_network
 from bandwise.config import RunConfig
-from bandwise.launch.memory import StepMemory
+from bandwise.launch.plan import StepMemory
 from bandwise.recipes.catalog import find_recipe
 from bandwise.training.optim import create_optimizer
 from benchmarks.figures import Figure, Reach

@@ -12,7 +12,7 @@ from torch.nn import functional
 from bandwise.checkpoints.branch import build_network
 from bandwise.config import RunConfig
 from bandwise.launch.cost import activation_bytes, branch_cost
-from bandwise.launch.memory import StepMemory, step_memory
+from bandwise.launch.plan import StepMemory, step_memory
 from bandwise.recipes.catalog import find_recipe
 from bandwise.training.optim import create_optimizer
 from benchmarks.acceleratormemory import accelerator_figures

@@ -8,7 +8,7 @@ import torch
 from bandwise import cli
 from bandwise.commands.plan import main
 from bandwise.launch.cost import activation_bytes, branch_cost
-from bandwise.launch.memory import CONTEXT_BYTES, StepMemory, state_values_a_parameter, step_memory
+from bandwise.launch.plan import CONTEXT_BYTES, StepMemory, state_values_a_parameter, step_memory
 from bandwise.recipes.catalog import find_recipe
 from bandwise.training.optim import create_optimizer
 

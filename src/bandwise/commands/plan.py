@@ -10,8 +10,7 @@ from bandwise.commands.parsing import base_config, parse, take_recipe
 from bandwise.commands.plan_text import plan_text
 from bandwise.config import RunConfig
 from bandwise.errors import UsageError
-from bandwise.launch.plan import Plan, Setting, compare, make_plan
-from bandwise.launch.throughput import images_per_second
+from bandwise.launch.plan import Plan, Setting, compare, images_per_second, make_plan
 from bandwise.progress import say
 from bandwise.recipes.catalog import find_recipe, full_image_of
 from bandwise.recipes.datasets import DatasetFacts, facts_of
