@@ -72,7 +72,7 @@ def _accelerator() -> str | None:
 
 def _commit() -> str | None:
     """Return the commit of the checkout that holds this file, with `+` when it has uncommitted changes."""
-    here = Path(__file__).resolve().parent
+    here = Path(__file__).resolve().parents[1]
     try:
         # The ceiling keeps an installed package from reporting the commit of a project that merely surrounds it.
         ceiling = {**os.environ, "GIT_CEILING_DIRECTORIES": os.fspath(here.parents[3])}
