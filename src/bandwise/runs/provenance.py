@@ -75,7 +75,7 @@ def _commit() -> str | None:
     here = Path(__file__).resolve().parents[1]
     try:
         # The ceiling keeps an installed package from reporting the commit of a project that merely surrounds it.
-        ceiling = {**os.environ, "GIT_CEILING_DIRECTORIES": os.fspath(here.parents[3])}
+        ceiling = {**os.environ, "GIT_CEILING_DIRECTORIES": os.fspath(here.parents[2])}
         command = ["git", "-C", os.fspath(here)]
         head = subprocess.run([*command, "rev-parse", "HEAD"], capture_output=True, text=True, check=True, env=ceiling)
         dirty = subprocess.run(
