@@ -10,13 +10,7 @@ from tests.sources.imagenet import IDS, WORDS, tar_of
 
 from bandwise.config import DataConfig
 from bandwise.errors import UsageError
-from bandwise.sources.archives.imagenet21k import (
-    PUBLISHED,
-    audit_imagenet21k,
-    audit_text,
-    open_imagenet21k,
-    require_variant,
-)
+from bandwise.sources.archives.imagenet21k import PUBLISHED, Audit, Count, Published, open_imagenet21k
 from bandwise.sources.folders.folder import open_folder
 from bandwise.sources.resolve import open_source
 
@@ -50,16 +44,21 @@ def counts_of(source):
     }
 
 
-def test_the_filter_at_its_edges(tmp_path):
+def test_the_filter_at_its_edges(tmp_path, capsys):
     """The real numbers: a class of 499 is dropped, and 50 of each other class are drawn."""
     path = tmp_path / "fall11_whole.tar"
     path.write_bytes(outer([499, 500, 549, 550]))
     source = open_imagenet21k(path)
     assert counts_of(source) == {IDS[1]: (450, 50), IDS[2]: (499, 50), IDS[3]: (500, 50)}
-    assert source.audit["archive"] == {"classes": 4, "images": 2098}
-    assert source.audit["dropped"] == {"classes": 1, "images": 499}
-    assert source.audit["kept"] == {"classes": 3, "images": 1599}
-    assert (source.audit["train"], source.audit["val"], source.audit["variant"]) == (1449, 150, "unknown")
+    printed = " ".join(capsys.readouterr().err.split())
+    for words in (
+        "imagenet21k: variant unknown",
+        "archive 4 classes 2,098 pictures",
+        "dropped 1 classes 499 pictures",
+        "kept 3 classes 1,599 pictures",
+        "1,449 to train + 150 to validate (50 a class)",
+    ):
+        assert words in printed
     entry = source.entries()[3]
     assert source.read(entry.path) == entry.path.rpartition(b"/")[2]
 
@@ -116,48 +115,44 @@ def test_a_folder_of_class_tars(tmp_path):
     assert (len(whole.files), len(parts.files)) == (1, 3)
 
 
-def published_counts(classes, images):
-    """Return class sizes that add up to these published totals, with small classes besides."""
+def audit(classes, images):
+    """Return the audit of class sizes that add up to these totals, with small classes besides."""
     sizes = [images // classes + (1 if number < images % classes else 0) for number in range(classes)]
     assert min(sizes) >= 500
-    return {f"n{number:08d}": size for number, size in enumerate([*sizes, 499, 1, 0])}
+    return Audit.of([*sizes, 499, 1, 0], 500, 50)
 
 
 def test_the_audit_of_fall11_prints_both_divisions():
-    audit = audit_imagenet21k(published_counts(11_221, 12_358_684))
-    assert audit["variant"] == "fall11"
-    assert audit["kept"] == {"classes": 11_221, "images": 12_358_684}
-    assert (audit["train"], audit["val"]) == (11_797_634, 561_050)
-    said = audit["published"]["fall11"]
-    assert (said["train"], said["val"]) == (11_797_632, 561_052)
-    assert said["train"] + said["val"] == audit["train"] + audit["val"]
-    text = audit_text(audit)
+    found = audit(11_221, 12_358_684)
+    assert (found.variant, found.kept) == ("fall11", (11_221, 12_358_684))
     for figure in ("11,221", "12,358,684", "11,797,634", "561,050", "11,797,632", "561,052", "variant fall11"):
-        assert figure in text
-    assert "winter21" not in text
-    require_variant("x.tar", audit, "fall11")
+        assert figure in found.text()
+    assert 11_797_634 + 561_050 == 11_797_632 + 561_052
+    assert "winter21" not in found.text()
+    found.require("fall11", "x.tar")
     with pytest.raises(
         UsageError, match=r"x.tar is not winter21: it keeps 11,221 .* 12,358,684 pictures, which is fall11; "
     ):
-        require_variant("x.tar", audit, "winter21")
+        found.require("winter21", "x.tar")
 
 
 def test_the_audit_of_winter21():
-    audit = audit_imagenet21k(published_counts(10_450, 11_060_223 + 522_500))
-    assert (audit["variant"], audit["train"], audit["val"]) == ("winter21", 11_060_223, 522_500)
-    assert audit["remark"] == ""
-    assert audit["dropped"] == {"classes": 3, "images": 500}
-    assert "fall11" not in audit_text(audit)
+    found = audit(10_450, 11_060_223 + 522_500)
+    assert found.variant == "winter21"
+    assert "11,060,223 to train + 522,500 to validate (50 a class)" in found.text()
+    assert "dropped        3 classes          500 pictures" in found.text()
+    assert "published are" not in found.text()
+    assert "fall11" not in found.text()
 
 
 @pytest.mark.parametrize(("classes", "images"), [(11_221, 12_358_683), (11_220, 12_358_684), (10_450, 12_358_684)])
 def test_one_picture_or_class_less_is_unknown(classes, images):
-    audit = audit_imagenet21k(published_counts(classes, images))
-    assert audit["variant"] == "unknown"
-    assert "published, winter21" in audit_text(audit)
+    found = audit(classes, images)
+    assert found.variant == "unknown"
+    assert "published, winter21" in found.text()
     for name in PUBLISHED:
         with pytest.raises(UsageError, match=f"x.tar is not {name}: it keeps {classes:,} classes with {images:,}"):
-            require_variant("x.tar", audit, name)
+            found.require(name, "x.tar")
 
 
 def test_expect_refuses_before_anything_is_written(tmp_path, home, monkeypatch):
@@ -169,10 +164,9 @@ def test_expect_refuses_before_anything_is_written(tmp_path, home, monkeypatch):
     open_imagenet21k(tmp_path / "fall11_whole.tar", **SMALL)
     with pytest.raises(UsageError, match=message):
         open_imagenet21k(tmp_path / "fall11_whole.tar", expect="fall11", **SMALL)
-    monkeypatch.setitem(PUBLISHED, "fall11", {"classes": 2, "images": 20, "train": 16, "val": 4})
+    monkeypatch.setitem(PUBLISHED, "fall11", Published(Count(2, 20), 16, 4))
     shutil.rmtree(home)
-    source = open_imagenet21k(tmp_path / "fall11_whole.tar", expect="fall11", **SMALL)
-    assert source.audit["variant"] == "fall11"
+    assert open_imagenet21k(tmp_path / "fall11_whole.tar", expect="fall11", **SMALL).name == "imagenet21k"
 
 
 def test_places(tmp_path):

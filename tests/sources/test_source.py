@@ -5,8 +5,8 @@ import random
 import numpy as np
 import pytest
 
-from bandwise.sources.columns import Names
-from bandwise.sources.source import Entry, Listing, ListingBuilder
+from bandwise.sources.columns import TableBuilder
+from bandwise.sources.source import Entry, Listing
 
 
 @pytest.mark.parametrize("largest", [7, 1 << 40])
@@ -20,13 +20,14 @@ def test_a_listing_of_columns(seed, largest):
     groups.append([])
     if seed is not None:
         random.Random(seed).shuffle(groups)
-    builder = ListingBuilder()
+    builder = TableBuilder({"labels": np.int32, "sizes": np.int32, "val": np.bool_})
     for number, group in enumerate(groups):
         first = group[0] if group else Entry(b"", number, 0, "train")
-        names, sizes = Names.of(each.path for each in group), np.array([each.size for each in group], np.int64)
-        builder.add(names, label=first.label, sizes=sizes, val=first.split == "val")
+        sizes = [each.size for each in group]
+        builder.add([each.path for each in group], labels=first.label, sizes=sizes, val=first.split == "val")
     assert len(builder) == 20
-    listing = builder.listing()
+    names, columns = builder.sorted_by_name()
+    listing = Listing(names, **columns)
     expected = sorted((each for group in groups for each in group), key=lambda each: each.path)
     assert isinstance(listing, Listing)
     assert list(listing) == expected

@@ -3,8 +3,8 @@
 Work goes a piece at a time, so that what numpy makes on the way (indices of 8 bytes, masks) stays small.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
-from typing import cast, overload
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any, cast, overload
 
 import numpy as np
 import pyarrow as pa
@@ -233,3 +233,32 @@ class NamesBuilder:
         """Return all of them, sharing memory with this object: nothing can be added any more."""
         buffers = [None, pa.py_buffer(self._offsets.column()), pa.py_buffer(self._content)]
         return Names(pa.LargeBinaryArray.from_buffers(pa.large_binary(), len(self), buffers, null_count=0))
+
+
+class TableBuilder:
+    """Collects rows of a name and some numbers; the names must be unique."""
+
+    def __init__(self, kinds: Mapping[str, DTypeLike]) -> None:
+        self._names = NamesBuilder()
+        self._columns = {key: ColumnBuilder(kind) for key, kind in kinds.items()}
+
+    def __len__(self) -> int:
+        return len(self._names)
+
+    def add(self, names: Iterable[bytes], **columns: Any) -> None:
+        """Append rows; a column is one number for all of them or one a row, and 0 where it is left out."""
+        packed = Names.of(names)
+        self._names.add(packed)
+        for key, column in self._columns.items():
+            column.add(np.broadcast_to(np.asarray(columns.get(key, 0)), len(packed)))
+
+    def sorted_by_name(self) -> tuple[Names, dict[str, np.ndarray]]:
+        """Return all rows. Nothing can be added any more."""
+        names, columns = self._names.names(), {}
+        order = None if names.is_sorted() else names.order()
+        if order is not None:
+            names = names.take(order)
+        for key in list(self._columns):
+            values = self._columns.pop(key).column()
+            columns[key] = values if order is None else gather(values, order)
+        return names, columns

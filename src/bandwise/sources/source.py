@@ -7,7 +7,7 @@ from typing import Any, Literal, Protocol, overload
 
 import numpy as np
 
-from bandwise.sources.columns import ColumnBuilder, Names, NamesBuilder, gather
+from bandwise.sources.columns import Names
 
 Split = Literal["train", "holdout", "val"]
 
@@ -114,30 +114,3 @@ class Listing(Sequence[Entry]):
 
     def _entry(self, name: bytes, index: int) -> Entry:
         return Entry(name, int(self.labels[index]), int(self.sizes[index]), "val" if self.val[index] else "train")
-
-
-class ListingBuilder:
-    """Collects the images of a source, some of one class and one split at a time; no name may be given twice."""
-
-    def __init__(self) -> None:
-        self._names = NamesBuilder()
-        self._labels, self._sizes, self._val = (ColumnBuilder(kind) for kind in (np.int32, np.int32, np.bool_))
-
-    def __len__(self) -> int:
-        return len(self._names)
-
-    def add(self, names: Names, *, label: int, sizes: np.ndarray, val: bool) -> None:
-        """Append images; `sizes` are their bytes, `(N,)`."""
-        self._names.add(names)
-        self._labels.add(np.broadcast_to(np.int32(label), len(names)))
-        self._sizes.add(sizes)
-        self._val.add(np.broadcast_to(np.bool_(val), len(names)))
-
-    def listing(self) -> Listing:
-        """Return all images, sorted by name. Nothing can be added any more."""
-        names = self._names.names()
-        columns = [column.column() for column in (self._labels, self._sizes, self._val)]
-        if not names.is_sorted():
-            order = names.order()
-            names, columns = names.take(order), [gather(column, order) for column in columns]
-        return Listing(names, *columns)

@@ -5,9 +5,9 @@ Unpacked class folders are taken too, and give the same names, labels and order:
 
 import re
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 import pyarrow as pa
@@ -21,7 +21,7 @@ from bandwise.sources.archives.labels import WORDNET_ID, class_names
 from bandwise.sources.archives.tar import TarSource
 from bandwise.sources.folders.folder import FolderSource, open_folder
 from bandwise.sources.reading import open_archive
-from bandwise.sources.source import Listing, Source
+from bandwise.sources.source import Source
 
 TRAIN_ARCHIVE = "ILSVRC2012_img_train.tar"
 VAL_ARCHIVE = "ILSVRC2012_img_val.tar"
@@ -29,38 +29,6 @@ PUBLISHED = {"classes": 1000, "train": 1_281_167, "val": 50_000}
 
 _VAL_NAME = re.compile(rb"ILSVRC2012_val_(\d{8})\.JPEG")
 _FINGERPRINT = {"kind": "imagenet1k", "name": "imagenet1k", "reported": "val"}
-
-
-@dataclass(frozen=True, slots=True)
-class WordNetFolders:
-    """Class folders that are named by WordNet ids, under the names and the fingerprint of ImageNet-1K."""
-
-    folder: FolderSource
-    classes: tuple[str, ...]
-    name: str = "imagenet1k"
-
-    @property
-    def root(self) -> Path:
-        """The folder."""
-        return self.folder.root
-
-    @property
-    def channels(self) -> Literal[1, 3]:
-        """Three: grey pictures become RGB."""
-        return 3
-
-    @property
-    def fingerprint(self) -> dict[str, Any]:
-        """The same as that of the archives."""
-        return dict(_FINGERPRINT)
-
-    def entries(self) -> Listing:
-        """List every picture; raises what `FolderSource.entries` raises."""
-        return self.folder.entries()
-
-    def read(self, path: bytes) -> bytes:
-        """Return the bytes of one picture."""
-        return self.folder.read(path)
 
 
 def open_imagenet1k(root: Path, *, expect: Literal["any", "ilsvrc2012"] = "any") -> Source:
@@ -87,9 +55,9 @@ def open_imagenet1k(root: Path, *, expect: Literal["any", "ilsvrc2012"] = "any")
     key = {**_FINGERPRINT, "truth": labels.truth, "classes": sorted(labels.wordnet_ids)}
     index = indexed(key, archives, lambda: _build(root, labels, expect))
     facts = load_index(index).facts
-    _require_expected(str(root), facts["audit"], expect)
+    _require_expected(str(root), facts["counts"], expect)
     classes = class_names(facts["wordnet_ids"], labels.words)
-    return TarSource(root, "imagenet1k", archives, classes, index, dict(_FINGERPRINT), facts["audit"])
+    return TarSource(root, "imagenet1k", archives, classes, index, dict(_FINGERPRINT))
 
 
 def _build(root: Path, labels: Labels, expect: str) -> pa.RecordBatch:
@@ -105,10 +73,12 @@ def _build(root: Path, labels: Labels, expect: str) -> pa.RecordBatch:
         folder = f"train/{tar.wordnet_id}/".encode()
         names, train = [folder + name for name in found.names], train + len(found.names)
         builder.add(names, offset=found.offsets, size=found.sizes, label=label_of[tar.wordnet_id], file=0, val=0)
-    audit = _audit(len(wordnet_ids), train, val)
-    say(_audit_text(audit))
-    _require_expected(str(root), audit, expect)
-    return builder.batch({"wordnet_ids": wordnet_ids, "audit": audit})
+    counts = {"classes": len(wordnet_ids), "train": train, "val": val}
+    published = f"; published: {PUBLISHED['classes']:,} classes, {PUBLISHED['train']:,} + {PUBLISHED['val']:,}"
+    figures = f"{len(wordnet_ids):,} classes, {train:,} to train + {val:,} reported"
+    say(f"imagenet1k: {figures}" + (", as published" if counts == PUBLISHED else published))
+    _require_expected(str(root), counts, expect)
+    return builder.batch({"wordnet_ids": wordnet_ids, "counts": counts})
 
 
 def _require_same_classes(path: Path, found: set[str], labels: Labels) -> None:
@@ -144,32 +114,21 @@ def _add_val(builder: IndexBuilder, path: Path, labels: Labels, label_of: dict[s
     return len(names)
 
 
-def _open_folders(root: Path, expect: str) -> WordNetFolders:
+def _open_folders(root: Path, expect: str) -> FolderSource:
+    """Open class folders under the names and the fingerprint of the archives."""
     folder = open_folder(root, "val")
     if strange := [name for name in folder.classes if not WORDNET_ID.fullmatch(name)]:
         raise UsageError(f"{root}: the class folder {strange[0]!r} is no WordNet id; use --source folder")
-    source = WordNetFolders(folder, class_names(list(folder.classes), find_words(root)))
+    classes = class_names(list(folder.classes), find_words(root))
+    source = replace(folder, name="imagenet1k", classes=classes, fingerprint=dict(_FINGERPRINT))
     if expect != "any":
-        listing = source.entries()
-        val = int(np.count_nonzero(listing.val))
-        _require_expected(str(root), _audit(len(folder.classes), len(listing) - val, val), expect)
+        val = source.entries().val
+        counts = {"classes": len(classes), "train": int(np.sum(~val)), "val": int(np.sum(val))}
+        _require_expected(str(root), counts, expect)
     return source
 
 
-def _audit(classes: int, train: int, val: int) -> dict[str, Any]:
-    counts = {"classes": classes, "train": train, "val": val}
-    return {"source": "imagenet1k", **counts, "published": PUBLISHED, "as_published": counts == PUBLISHED}
-
-
-def _audit_text(audit: dict[str, Any]) -> str:
-    published = f"; published: {PUBLISHED['classes']:,} classes, {PUBLISHED['train']:,} + {PUBLISHED['val']:,}"
-    return f"imagenet1k: {audit['classes']:,} classes, {audit['train']:,} to train + {audit['val']:,} reported" + (
-        ", as published" if audit["as_published"] else published
-    )
-
-
-def _require_expected(where: str, audit: dict[str, Any], expect: str) -> None:
-    if expect != "any" and not audit["as_published"]:
-        found = ", ".join(f"{audit[key]:,} {key}" for key in PUBLISHED)
-        wanted = ", ".join(f"{count:,} {key}" for key, count in PUBLISHED.items())
+def _require_expected(where: str, counts: dict[str, int], expect: str) -> None:
+    if expect != "any" and counts != PUBLISHED:
+        found, wanted = (", ".join(f"{count:,} {key}" for key, count in each.items()) for each in (counts, PUBLISHED))
         raise UsageError(f"{where} is not the published ILSVRC 2012: {found}; expected {wanted}")

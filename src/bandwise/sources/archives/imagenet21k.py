@@ -4,9 +4,10 @@ Classes with fewer than 500 pictures are dropped, and 50 pictures of each other 
 the smallest `SHA-256("SEED val CLASS/NAME")`.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -26,15 +27,85 @@ Expected21k = Literal["any", "fall11", "winter21"]
 MIN_IMAGES = 500
 VAL_IMAGES = 50
 
-PUBLISHED: dict[str, dict[str, int]] = {
-    "fall11": {"classes": 11_221, "images": 12_358_684, "train": 11_797_632, "val": 561_052},
-    "winter21": {"classes": 10_450, "images": 11_582_723, "train": 11_060_223, "val": 522_500},
-}
-"""What the authors of the filter state: Ridnik et al., "ImageNet-21K Pretraining for the Masses", and their code."""
-
 OUTER_ARCHIVES = ("fall11_whole.tar", "winter21_whole.tar")
 # As it is downloaded; where it is really compressed, listing it says what to do.
 DOWNLOADED = "winter21_whole.tar.gz"
+
+
+class Count(NamedTuple):
+    """Classes, and images in them."""
+
+    classes: int
+    images: int
+
+
+class Published(NamedTuple):
+    """What the authors of the filter state of a variant."""
+
+    kept: Count
+    train: int
+    val: int
+
+
+PUBLISHED = {
+    "fall11": Published(Count(11_221, 12_358_684), 11_797_632, 561_052),
+    "winter21": Published(Count(10_450, 11_582_723), 11_060_223, 522_500),
+}
+"""From Ridnik et al., "ImageNet-21K Pretraining for the Masses", and their code."""
+
+
+@dataclass(frozen=True, slots=True)
+class Audit:
+    """What the filter keeps of an archive."""
+
+    archive: Count
+    kept: Count
+    val_images: int
+
+    @classmethod
+    def of(cls, counts: Sequence[int], min_images: int, val_images: int) -> "Audit":
+        """Count from the images of every class."""
+        kept = [count for count in counts if count >= min_images]
+        return cls(Count(len(counts), sum(counts)), Count(len(kept), sum(kept)), val_images)
+
+    @property
+    def variant(self) -> str:
+        """`fall11`, `winter21` or `unknown`."""
+        return next((name for name, said in PUBLISHED.items() if self.kept == said.kept), "unknown")
+
+    def text(self) -> str:
+        """Say it in a few lines, beside the published figures."""
+        val = self.val_images * self.kept.classes
+        train = self.kept.images - val
+        dropped = Count(self.archive.classes - self.kept.classes, self.archive.images - self.kept.images)
+        lines = [f"imagenet21k: variant {self.variant}"]
+        for word, count in (("archive", self.archive), ("dropped", dropped), ("kept", self.kept)):
+            lines.append(f"  {word:<8} {count.classes:>7,} classes {count.images:>12,} pictures")
+        lines.append(f"  {train:,} to train + {val:,} to validate ({self.val_images} a class)")
+        for name, said in PUBLISHED.items():
+            if self.variant in (name, "unknown"):
+                lines.append(
+                    f"  published, {name}: {said.kept.classes:,} classes, {said.kept.images:,} pictures, "
+                    f"{said.train:,} + {said.val:,}"
+                )
+            if self.variant == name and (said.train, said.val) != (train, val):
+                lines.append(
+                    f"  published are {said.train:,} + {said.val:,}; {said.kept.classes:,} classes with "
+                    f"{self.val_images} validation pictures each give {train:,} + {val:,}"
+                )
+        return "\n".join(lines)
+
+    def require(self, expect: Expected21k, where: str) -> None:
+        """Refuse another variant than the expected one."""
+        if expect in ("any", self.variant):
+            return
+        said = PUBLISHED[expect].kept
+        found = f"{self.kept.classes:,} classes with {self.kept.images:,} pictures"
+        other = "" if self.variant == "unknown" else f", which is {self.variant}"
+        raise UsageError(
+            f"{where} is not {expect}: it keeps {found}{other}; {expect} has {said.classes:,} with {said.images:,}; "
+            "leave --expect out to use it as it is"
+        )
 
 
 def open_imagenet21k(
@@ -62,86 +133,32 @@ def open_imagenet21k(
     archive = _locate(path)
     root = path if path.is_dir() else path.parent
     files = class_tar_files(archive)
+    number_of = {file: number for number, file in enumerate(files)}
+
+    def build() -> pa.RecordBatch:
+        builder, counts, kept = IndexBuilder(), list[int](), list[str]()
+        for tar, found in scan_class_tars(find_class_tars(archive)):
+            counts.append(len(found.names))
+            if len(found.names) >= min_images:
+                place = {"label": len(kept), "file": number_of[tar.path]}
+                val = _drawn_for_val(tar.wordnet_id, found, val_images, seed)
+                _add_class(builder, tar.wordnet_id, found, val, place)
+                kept.append(tar.wordnet_id)
+        if not kept:
+            raise UsageError(f"{archive}: none of {len(counts)} classes has {min_images} pictures")
+        audit = Audit.of(counts, min_images, val_images)
+        say(audit.text())
+        audit.require(expect, str(archive))
+        return builder.batch({"wordnet_ids": kept, "audit": [audit.archive, audit.kept, audit.val_images]})
+
     rule = {"min_images": min_images, "val_images": val_images, "seed": seed}
-    key = {"kind": "imagenet21k", "archive": str(archive), **rule}
-    index = indexed(key, files, lambda: _build(archive, files, min_images, val_images, seed, expect))
+    index = indexed({"kind": "imagenet21k", "archive": str(archive), **rule}, files, build)
     facts = load_index(index).facts
-    require_variant(str(archive), facts["audit"], expect)
+    in_archive, kept, _ = facts["audit"]
+    Audit(Count(*in_archive), Count(*kept), val_images).require(expect, str(archive))
     classes = class_names(facts["wordnet_ids"], find_words(root))
     fingerprint = {"kind": "imagenet21k", "name": "imagenet21k", "reported": "val", **rule}
-    return TarSource(path, "imagenet21k", files, classes, index, fingerprint, facts["audit"])
-
-
-def audit_imagenet21k(
-    counts: Mapping[str, int], *, min_images: int = MIN_IMAGES, val_images: int = VAL_IMAGES
-) -> dict[str, Any]:
-    """Count what the filter keeps, and name the variant.
-
-    Args:
-        counts: images of every class in the archive, before the filter.
-        min_images: a class with fewer is dropped.
-        val_images: images of a class that go to the validation set.
-
-    Returns:
-        Ready for JSON: `archive`, `kept` and `dropped` with classes and images; `train` and `val` of what is kept;
-        `variant`, which is `fall11`, `winter21` or `unknown` and follows from the kept classes and images;
-        `published`, the figures of every variant; `remark`, in words, where ours differ from the published ones.
-    """
-    kept = [count for count in counts.values() if count >= min_images]
-    facts = {"classes": len(kept), "images": sum(kept)}
-    val = val_images * len(kept)
-    variant = next(
-        (name for name, said in PUBLISHED.items() if facts == {key: said[key] for key in facts}),
-        "unknown",
-    )
-    return {
-        "source": "imagenet21k",
-        "variant": variant,
-        "min_images": min_images,
-        "val_images": val_images,
-        "archive": {"classes": len(counts), "images": sum(counts.values())},
-        "kept": facts,
-        "dropped": {"classes": len(counts) - len(kept), "images": sum(counts.values()) - sum(kept)},
-        "train": sum(kept) - val,
-        "val": val,
-        "published": PUBLISHED,
-        "remark": _remark(variant, sum(kept) - val, val),
-    }
-
-
-def require_variant(where: str, audit: Mapping[str, Any], expect: Expected21k) -> None:
-    """Refuse another variant than the expected one.
-
-    Raises:
-        UsageError: kept classes or images are not those of `expect`.
-    """
-    if expect in ("any", audit["variant"]):
-        return
-    said, kept = PUBLISHED[expect], audit["kept"]
-    other = "" if audit["variant"] == "unknown" else f", which is {audit['variant']}"
-    raise UsageError(
-        f"{where} is not {expect}: it keeps {kept['classes']:,} classes with {kept['images']:,} pictures{other}; "
-        f"{expect} has {said['classes']:,} with {said['images']:,}; leave --expect out to use it as it is"
-    )
-
-
-def audit_text(audit: Mapping[str, Any]) -> str:
-    """Say in a few lines what an audit found."""
-    lines = [
-        f"imagenet21k: variant {audit['variant']}",
-        *(
-            f"  {word:<8} {audit[word]['classes']:>7,} classes {audit[word]['images']:>12,} pictures"
-            for word in ("archive", "dropped", "kept")
-        ),
-        f"  {audit['train']:,} to train + {audit['val']:,} to validate ({audit['val_images']} a class)",
-    ]
-    lines += [
-        f"  published, {name}: {said['classes']:,} classes, {said['images']:,} pictures, "
-        f"{said['train']:,} + {said['val']:,}"
-        for name, said in audit["published"].items()
-        if audit["variant"] in (name, "unknown")
-    ]
-    return "\n".join(lines + ([f"  {audit['remark']}"] if audit["remark"] else []))
+    return TarSource(path, "imagenet21k", files, classes, index, fingerprint)
 
 
 def _locate(path: Path) -> Path:
@@ -158,49 +175,18 @@ def _locate(path: Path) -> Path:
     return found[0] if found else path
 
 
-def _build(
-    archive: Path,
-    files: tuple[Path, ...],
-    min_images: int,
-    val_images: int,
-    seed: int,
-    expect: Expected21k,
-) -> pa.RecordBatch:
-    builder = IndexBuilder()
-    counts: dict[str, int] = {}
-    kept: list[str] = []
-    number_of = {file: number for number, file in enumerate(files)}
-    for tar, found in scan_class_tars(find_class_tars(archive)):
-        counts[tar.wordnet_id] = len(found.names)
-        if len(found.names) >= min_images:
-            _add(builder, tar.wordnet_id, found, val_images, seed, label=len(kept), file=number_of[tar.path])
-            kept.append(tar.wordnet_id)
-    if not kept:
-        raise UsageError(f"{archive}: none of {len(counts)} classes has {min_images} pictures")
-    audit = audit_imagenet21k(counts, min_images=min_images, val_images=val_images)
-    say(audit_text(audit))
-    require_variant(str(archive), audit, expect)
-    return builder.batch({"wordnet_ids": kept, "audit": audit})
-
-
-def _add(
-    builder: IndexBuilder, wordnet_id: str, found: Pictures, val_images: int, seed: int, *, label: int, file: int
-) -> None:
-    folder = wordnet_id.encode() + b"/"
-    order = draw_order(Names.of(folder + name for name in found.names), seed, "val")
+def _drawn_for_val(wordnet_id: str, found: Pictures, val_images: int, seed: int) -> np.ndarray:
+    """Say which pictures of a class are validation pictures, bool `(N,)`."""
+    order = draw_order(Names.of(wordnet_id.encode() + b"/" + name for name in found.names), seed, "val")
     drawn = np.zeros(len(order), bool)
     drawn[order[:val_images]] = True
-    for split, chosen in ((b"train/", ~drawn), (b"val/", drawn)):
-        names = [split + folder + name for name in found.names.take(np.flatnonzero(chosen))]
-        offsets, sizes = found.offsets[chosen], found.sizes[chosen]
-        builder.add(names, offset=offsets, size=sizes, label=label, file=file, val=split == b"val/")
+    return drawn
 
 
-def _remark(variant: str, train: int, val: int) -> str:
-    said = PUBLISHED.get(variant)
-    if said is None or (said["train"], said["val"]) == (train, val):
-        return ""
-    return (
-        f"published are {said['train']:,} + {said['val']:,}; {said['classes']:,} classes with {val // said['classes']} "
-        f"validation pictures each give {train:,} + {val:,}"
-    )
+def _add_class(
+    builder: IndexBuilder, wordnet_id: str, found: Pictures, val: np.ndarray, place: Mapping[str, int]
+) -> None:
+    for split, chosen in (("train", ~val), ("val", val)):
+        folder = f"{split}/{wordnet_id}/".encode()
+        names = [folder + name for name in found.names.take(np.flatnonzero(chosen))]
+        builder.add(names, offset=found.offsets[chosen], size=found.sizes[chosen], val=split == "val", **place)

@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pyarrow as pa
@@ -23,7 +23,7 @@ from bandwise.errors import UsageError
 from bandwise.files.atomic import replacing
 from bandwise.files.documents import json_bytes
 from bandwise.files.regular import sha256_bytes
-from bandwise.sources.columns import ColumnBuilder, Names, NamesBuilder, gather
+from bandwise.sources.columns import Names, TableBuilder
 from bandwise.sources.named.catalog import HOME_VARIABLE, home
 from bandwise.sources.source import Listing
 
@@ -70,19 +70,45 @@ class PictureIndex:
         return Listing(self.names, self.labels, self.sizes, self.val)
 
 
-class IndexBuilder:
-    """Collects pictures, a class or an archive at a time."""
+@dataclass(frozen=True, slots=True)
+class ArchiveSource:
+    """A source whose pictures lie in archives. It holds names of files, no open files, so it is small to send.
+
+    Attributes:
+        root: the file or folder that was given.
+        name: a short name.
+        files: the archives, by the number that the index uses.
+        classes: class names.
+        index: file of the `PictureIndex`.
+        fingerprint: what identifies the source.
+        channels: three, so grey pictures become RGB.
+    """
+
+    root: Path
+    name: str
+    files: tuple[Path, ...]
+    classes: tuple[str, ...]
+    index: Path
+    fingerprint: dict[str, Any]
+    channels: Literal[1, 3] = 3
+
+    def entries(self) -> Listing:
+        """List every picture, sorted by name."""
+        return load_index(self.index).listing()
+
+    def find(self, path: bytes) -> tuple[Path, int, int, int]:
+        """Return the archive that holds a picture, and its offset, size and position there."""
+        index = load_index(self.index)
+        row = index.names.find(path)
+        assert row is not None, path
+        return self.files[index.files[row]], int(index.offsets[row]), int(index.sizes[row]), int(index.positions[row])
+
+
+class IndexBuilder(TableBuilder):
+    """Collects pictures, a class or an archive at a time; the columns are those of `PictureIndex`."""
 
     def __init__(self) -> None:
-        self._names = NamesBuilder()
-        self._columns = {key: ColumnBuilder(_COLUMNS[key].to_pandas_dtype()) for key in _COLUMNS if key != "name"}
-
-    def add(self, names: Sequence[bytes], **columns: Any) -> None:
-        """Append pictures; a column is one number for all of them or one a picture, and 0 where it is left out."""
-        self._names.add(Names.of(names))
-        for key, column in self._columns.items():
-            kind = _COLUMNS[key].to_pandas_dtype()
-            column.add(np.broadcast_to(np.asarray(columns.get(key, 0), kind), len(names)))
+        super().__init__({key: kind.to_pandas_dtype() for key, kind in _COLUMNS.items() if key != "name"})
 
     def batch(self, facts: Mapping[str, Any]) -> pa.RecordBatch:
         """Return all pictures, sorted by name. Nothing can be added any more.
@@ -90,19 +116,11 @@ class IndexBuilder:
         Raises:
             UsageError: there are duplicate names.
         """
-        names, columns = self._names.names(), {}
-        order = None if names.is_sorted() else names.order()
-        if order is not None:
-            names = names.take(order)
-        for key in list(self._columns):
-            values = self._columns.pop(key).column()
-            columns[key] = values if order is None else gather(values, order)
+        names, columns = self.sorted_by_name()
         if (duplicate := names.first_repeated()) is not None:
             raise UsageError(f"the picture {os.fsdecode(duplicate)!r} stands twice; remove one of the two")
-        batch = pa.RecordBatch.from_arrays(
-            [names.array, *map(pa.array, columns.values())],
-            schema=pa.schema(list(_COLUMNS.items()), metadata={_FACTS: json.dumps(facts)}),
-        )
+        schema = pa.schema(list(_COLUMNS.items()), metadata={_FACTS: json.dumps(facts)})
+        batch = pa.RecordBatch.from_arrays([names.array, *map(pa.array, columns.values())], schema=schema)
         return batch.replace_schema_metadata({**batch.schema.metadata, _DIGEST: _digest(batch)})
 
 

@@ -4,9 +4,8 @@ import errno
 import functools
 import json
 import os
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -14,53 +13,25 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from bandwise.errors import IncompatibleError, UsageError
-from bandwise.progress import progress, say
+from bandwise.progress import say
 from bandwise.sources.archives.classtars import MAX_PICTURE_BYTES
-from bandwise.sources.archives.index import IndexBuilder, indexed, load_index
+from bandwise.sources.archives.index import ArchiveSource, indexed, load_index
 from bandwise.sources.archives.parquetpages import NotPlain, plain_values
-from bandwise.sources.archives.shards import LabelReader, Reported, Shards, find_shards
+from bandwise.sources.archives.shards import Reported, ShardContent, Shards, find_shards, index_shards
 from bandwise.sources.reading import Region, open_archive, read_file, read_retrying
-from bandwise.sources.source import Listing
 
 _COLUMN = "image.bytes"
 _WHOLE_GROUP = 0
 
 
-@dataclass(frozen=True, slots=True)
-class ParquetSource:
+class ParquetSource(ArchiveSource):
     """Pictures in Parquet shards; row 42 of the first file is called `train-00000-of-00294/0000042`.
 
     A picture in a column that is neither compressed nor encoded is read alone; otherwise its whole row group is read.
-
-    Attributes:
-        root: the folder that was given.
-        files: the shards, by the number that the index uses.
-        classes: class names.
-        index: file of the `PictureIndex`; a size of 0 means that `offset` is a row group and `position` a row in it.
-        fingerprint: what identifies the source.
-        audit: counts for people, ready for JSON.
+    In the index, a size of 0 means that the offset is the number of a row group, and the position a row in it.
     """
 
-    root: Path
-    files: tuple[Path, ...]
-    classes: tuple[str, ...]
-    index: Path
-    fingerprint: dict[str, Any]
-    audit: dict[str, Any]
-
-    @property
-    def name(self) -> str:
-        """The name of the folder."""
-        return self.root.name
-
-    @property
-    def channels(self) -> Literal[1, 3]:
-        """Three: grey pictures become RGB."""
-        return 3
-
-    def entries(self) -> Listing:
-        """List every picture, sorted by name."""
-        return load_index(self.index).listing()
+    __slots__ = ()
 
     def read(self, path: bytes) -> bytes:
         """Return the bytes of one picture; empty where the shard has none.
@@ -69,12 +40,9 @@ class ParquetSource:
             IncompatibleError: the shard has changed.
             UsageError, OSError: as `reading.read_file`.
         """
-        index = load_index(self.index)
-        row = index.names.find(path)
-        assert row is not None, path
-        file, offset, size = self.files[index.files[row]], int(index.offsets[row]), int(index.sizes[row])
+        file, offset, size, position = self.find(path)
         if size == _WHOLE_GROUP:
-            return _group(file, offset)[int(index.positions[row])].as_py() or b""
+            return _group(file, offset)[position].as_py() or b""
         content = read_file(os.fsencode(file), offset=offset - 4, count=4 + size)
         if int.from_bytes(content[:4], "little") != size:
             raise IncompatibleError(f"{file} has changed since it was indexed; start again")
@@ -88,54 +56,33 @@ def open_parquet(root: Path, *, reported: Reported = "auto") -> ParquetSource:
         UsageError: shards are missing, damaged or contradict each other; nothing was written then.
     """
     shards = find_shards(root, ".parquet", reported)
-    files = (*shards.train, *shards.reported)
-    index = indexed({"kind": "parquet", "train": len(shards.train)}, files, lambda: _build(shards))
-    facts = load_index(index).facts
-    fingerprint = {"kind": "parquet", "name": shards.root.name, "reported": shards.reported_split}
-    return ParquetSource(shards.root, files, tuple(facts["classes"]), index, fingerprint, facts["audit"])
+    index = indexed({"kind": "parquet", "train": len(shards.train)}, shards.files, lambda: _build(shards))
+    classes, fingerprint = load_index(index).facts["classes"], shards.fingerprint("parquet")
+    return ParquetSource(shards.root, shards.root.name, shards.files, tuple(classes), index, fingerprint)
 
 
 def _build(shards: Shards) -> pa.RecordBatch:
-    files = (*shards.train, *shards.reported)
-    names = _names_of(files[0])
-    reader = LabelReader(str(shards.root), names)
-    listed = []
-    with progress("index", len(files), "shards") as advance:
-        for path in files:
-            listed.append(_list(path, reader, names, files[0].name))
-            advance(1)
-    counts = [len(codes) for codes, _ in listed]
-    val = np.repeat([number >= len(shards.train) for number in range(len(files))], counts)
-    classes, labels = reader.finish(np.concatenate([codes for codes, _ in listed]), val)
-    builder = IndexBuilder()
-    start = 0
-    for number, (path, (codes, places)) in enumerate(zip(files, listed, strict=True)):
-        here = slice(start, start := start + len(codes))
-        rows = [b"%s/%07d" % (os.fsencode(path.stem), row) for row in range(len(codes))]
-        builder.add(rows, file=number, label=labels[here], val=val[here], **places)
-    audit = {"source": "parquet", "classes": len(classes), "train": int((~val).sum()), "val": int(val.sum())}
-    audit["one_by_one"] = sum(int(np.count_nonzero(places["size"])) for _, places in listed)
-    if grouped := len(labels) - audit["one_by_one"]:
+    first = shards.files[0]
+    with _open(first) as table:
+        class_names = _label_names(first, table)
+    grouped = 0
+
+    def list_shard(path: Path) -> ShardContent:
+        nonlocal grouped
+        with _open(path) as table:
+            if _label_names(path, table) != class_names:
+                raise UsageError(f"{path} names other classes than {first.name}: the shards do not belong together")
+            labels, places = _labels(path, table), _places(path, table)
+        grouped += int(np.count_nonzero(places["size"] == _WHOLE_GROUP))
+        return ShardContent([b"%s/%07d" % (os.fsencode(path.stem), row) for row in range(len(labels))], labels, places)
+
+    batch = index_shards(shards, class_names, list_shard)
+    if grouped:
         say(
             f"note: {grouped:,} pictures of {shards.root} cannot be read one by one: each costs its whole row group; "
             "shards without compression and dictionary are faster"
         )
-    return builder.batch({"classes": classes, "audit": audit})
-
-
-def _list(
-    path: Path, reader: LabelReader, names: list[str] | None, first: str
-) -> tuple[np.ndarray, dict[str, np.ndarray]]:
-    """Return the labels of one shard, as codes of the reader, and where its pictures lie."""
-    with _open(path) as table:
-        if _label_names(path, table) != names:
-            raise UsageError(f"{path} names other classes than {first}: the shards do not belong together")
-        return reader.codes(_labels(path, table), str(path)), _places(path, table)
-
-
-def _names_of(path: Path) -> list[str] | None:
-    with _open(path) as table:
-        return _label_names(path, table)
+    return batch
 
 
 def _open(path: Path) -> pq.ParquetFile:

@@ -5,15 +5,17 @@ Names are such as `train-00000-of-00294.parquet`, `val-000012.tar`, `set-test-7.
 
 import re
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
+import pyarrow as pa
 
 from bandwise.errors import UsageError
-from bandwise.progress import say
+from bandwise.progress import progress, say
+from bandwise.sources.archives.index import IndexBuilder
 from bandwise.sources.folders.classes import require_distinct, require_same
 
 Reported = Literal["auto", "val", "test"]
@@ -38,6 +40,49 @@ class Shards:
     train: tuple[Path, ...]
     reported: tuple[Path, ...]
     reported_split: Literal["val", "test"] | None
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """All of them; the index numbers them in this order."""
+        return (*self.train, *self.reported)
+
+    def fingerprint(self, kind: str) -> dict[str, Any]:
+        """Return what identifies a source of these shards."""
+        return {"kind": kind, "name": self.root.name, "reported": self.reported_split}
+
+
+@dataclass(frozen=True, slots=True)
+class ShardContent:
+    """The pictures of one shard: N names, N labels, and where they lie as columns of the index."""
+
+    names: Sequence[bytes]
+    labels: Sequence[int | str]
+    places: Mapping[str, Any]
+
+
+def index_shards(
+    shards: Shards, class_names: Sequence[str] | None, list_shard: Callable[[Path], ShardContent]
+) -> pa.RecordBatch:
+    """List all shards; the facts of the index are `classes`.
+
+    Raises:
+        UsageError: what `list_shard` raises, or the labels contradict each other.
+    """
+    reader, builder = LabelReader(str(shards.root), class_names), IndexBuilder()
+    listed: list[tuple[ShardContent, np.ndarray]] = []
+    with progress("index", len(shards.files), "shards") as advance:
+        for path in shards.files:
+            content = list_shard(path)
+            listed.append((content, reader.codes(content.labels, str(path))))
+            advance(1)
+    counts = [len(codes) for _, codes in listed]
+    val = np.repeat([number >= len(shards.train) for number in range(len(listed))], counts)
+    classes, labels = reader.finish(np.concatenate([codes for _, codes in listed]), val)
+    parts = np.split(labels, np.cumsum(counts)[:-1])
+    for number, ((content, _), part) in enumerate(zip(listed, parts, strict=True)):
+        in_val = number >= len(shards.train)
+        builder.add(content.names, file=number, label=part, val=in_val, **content.places)
+    return builder.batch({"classes": classes})
 
 
 def split_of(path: Path) -> str | None:

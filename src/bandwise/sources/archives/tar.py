@@ -9,14 +9,11 @@ import os
 import tarfile
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import NamedTuple
 
 from bandwise.errors import IncompatibleError, UsageError
-from bandwise.sources.archives.index import load_index
+from bandwise.sources.archives.index import ArchiveSource
 from bandwise.sources.reading import Region, read_file
-from bandwise.sources.source import Listing
 
 _BLOCK = 512
 _MAX_NAME_BYTES = 4096
@@ -36,36 +33,10 @@ class Member(NamedTuple):
     size: int
 
 
-@dataclass(frozen=True, slots=True)
-class TarSource:
-    """A source whose pictures are members of tars. It holds names of files, no open files, so it is small to send.
+class TarSource(ArchiveSource):
+    """A source whose pictures are members of tars."""
 
-    Attributes:
-        root: the file or folder that was given.
-        name: a short name.
-        files: the archives, by the number that the index uses.
-        classes: class names.
-        index: file of the `PictureIndex`.
-        fingerprint: what identifies the source.
-        audit: counts for people, ready for JSON.
-    """
-
-    root: Path
-    name: str
-    files: tuple[Path, ...]
-    classes: tuple[str, ...]
-    index: Path
-    fingerprint: dict[str, Any]
-    audit: dict[str, Any]
-
-    @property
-    def channels(self) -> Literal[1, 3]:
-        """Three: grey pictures become RGB."""
-        return 3
-
-    def entries(self) -> Listing:
-        """List every picture, sorted by name."""
-        return load_index(self.index).listing()
+    __slots__ = ()
 
     def read(self, path: bytes) -> bytes:
         """Return the bytes of one picture.
@@ -74,11 +45,8 @@ class TarSource:
             IncompatibleError: the header before it is not what it was: the archive has changed.
             UsageError, OSError: as `reading.read_file`.
         """
-        index = load_index(self.index)
-        row = index.names.find(path)
-        assert row is not None, path
-        file, size = self.files[index.files[row]], int(index.sizes[row])
-        content = read_file(os.fsencode(file), offset=int(index.offsets[row]) - _BLOCK, count=_BLOCK + size)
+        file, offset, size, _ = self.find(path)
+        content = read_file(os.fsencode(file), offset=offset - _BLOCK, count=_BLOCK + size)
         try:
             unchanged = _parse_header(content[:_BLOCK]).size == size
         except _BadMember:

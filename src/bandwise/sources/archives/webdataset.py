@@ -12,15 +12,13 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
 
 from bandwise.errors import UsageError
-from bandwise.progress import progress
 from bandwise.sources.archives.classtars import require_picture_size, say_passed_over
-from bandwise.sources.archives.index import IndexBuilder, indexed, load_index
+from bandwise.sources.archives.index import indexed, load_index
 from bandwise.sources.archives.labels import decode_text, read_text
-from bandwise.sources.archives.shards import LabelReader, Reported, Shards, find_shards
+from bandwise.sources.archives.shards import Reported, ShardContent, Shards, find_shards, index_shards
 from bandwise.sources.archives.tar import Member, TarSource, members
 from bandwise.sources.decoding.sniff import PICTURE_EXTENSIONS
 from bandwise.sources.folders.scan import examples
@@ -44,44 +42,27 @@ def open_webdataset(root: Path, *, reported: Reported = "auto") -> TarSource:
     classes_file = shards.root / CLASSES_FILE
     text = read_text(classes_file) if classes_file.exists() else ""
     names = [line.strip() for line in text.rstrip().split("\n")] if text else None
-    files = (*shards.train, *shards.reported)
     key = {"kind": "webdataset", "train": len(shards.train), "names": names}
-    index = indexed(key, files, lambda: _build(shards, names))
-    facts = load_index(index).facts
-    fingerprint = {"kind": "webdataset", "name": shards.root.name, "reported": shards.reported_split}
-    return TarSource(shards.root, shards.root.name, files, tuple(facts["classes"]), index, fingerprint, facts["audit"])
+    index = indexed(key, shards.files, lambda: _build(shards, names))
+    classes, fingerprint = load_index(index).facts["classes"], shards.fingerprint("webdataset")
+    return TarSource(shards.root, shards.root.name, shards.files, tuple(classes), index, fingerprint)
 
 
 def _build(shards: Shards, names: list[str] | None) -> pa.RecordBatch:
-    reader = LabelReader(str(shards.root), names)
     passed_over: Counter[str] = Counter()
-    listed = []
-    files = (*shards.train, *shards.reported)
-    with progress("index", len(files), "shards") as advance:
-        for path in files:
-            with open_archive(path) as region:
-                found = _samples(region, os.fsencode(path.stem), passed_over)
-            listed.append((found, reader.codes([label for _, _, label in found], str(path))))
-            advance(1)
+    batch = index_shards(shards, names, lambda path: _list_shard(path, passed_over))
     say_passed_over(passed_over, [])
-    val = np.repeat(
-        [number >= len(shards.train) for number in range(len(listed))], [len(found) for found, _ in listed]
-    ).astype(bool)
-    classes, labels = reader.finish(np.concatenate([codes for _, codes in listed]), val)
-    builder = IndexBuilder()
-    start = 0
-    for number, (found, _) in enumerate(listed):
-        here = slice(start, start := start + len(found))
-        builder.add(
-            [name for name, _, _ in found],
-            file=number,
-            offset=[member.offset for _, member, _ in found],
-            size=[member.size for _, member, _ in found],
-            label=labels[here],
-            val=val[here],
-        )
-    audit = {"source": "webdataset", "classes": len(classes), "train": int((~val).sum()), "val": int(val.sum())}
-    return builder.batch({"classes": classes, "audit": audit})
+    return batch
+
+
+def _list_shard(path: Path, passed_over: Counter[str]) -> ShardContent:
+    with open_archive(path) as region:
+        found = _samples(region, os.fsencode(path.stem), passed_over)
+    places = {
+        "offset": [member.offset for _, member, _ in found],
+        "size": [member.size for _, member, _ in found],
+    }
+    return ShardContent([name for name, _, _ in found], [label for _, _, label in found], places)
 
 
 def _samples(region: Region, shard: bytes, passed_over: Counter[str]) -> list[_Sample]:

@@ -9,12 +9,12 @@ import numpy as np
 
 from bandwise.errors import UsageError
 from bandwise.progress import say
-from bandwise.sources.columns import Names
+from bandwise.sources.columns import TableBuilder
 from bandwise.sources.decoding.sniff import SUPPORTED_EXTENSIONS
 from bandwise.sources.folders.classes import class_name, require_distinct, require_same
 from bandwise.sources.folders.scan import Scan, examples
 from bandwise.sources.reading import read_file
-from bandwise.sources.source import Listing, ListingBuilder
+from bandwise.sources.source import Listing
 
 Reported = Literal["auto", "val", "test"]
 
@@ -30,29 +30,24 @@ class FolderSource:
     Attributes:
         root: the folder.
         name: a short name.
-        classes: class names, sorted.
+        classes: class names.
+        labels: the label of each class folder, by its name.
         train_folder: folder of the training images below the root; empty where the root holds the class folders.
         reported_folder: folder of the reported images, or None.
         follow_symlinks: whether links may lead out of the root.
+        fingerprint: names of the folder and of the reported set; not where the folder lies.
+        channels: three, so grey pictures become RGB.
     """
 
     root: Path
     name: str
     classes: tuple[str, ...]
+    labels: dict[str, int]
     train_folder: bytes
     reported_folder: bytes | None
     follow_symlinks: bool
-
-    @property
-    def channels(self) -> Literal[1, 3]:
-        """Three: grey pictures in a folder become RGB."""
-        return 3
-
-    @property
-    def fingerprint(self) -> dict[str, Any]:
-        """Names of the folder and of the reported set; not where the folder lies."""
-        reported = None if self.reported_folder is None else os.fsdecode(self.reported_folder)
-        return {"kind": "folder", "name": self.name, "reported": reported}
+    fingerprint: dict[str, Any]
+    channels: Literal[1, 3] = 3
 
     def entries(self) -> Listing:
         """List every picture, sorted by name.
@@ -62,23 +57,22 @@ class FolderSource:
                 no regular file; or some files may not be read. Five examples are named.
         """
         scan = Scan(os.fsencode(self.root), follow_symlinks=self.follow_symlinks)
-        labels = {name: label for label, name in enumerate(self.classes)}
         reported = {self.train_folder: False}
         if self.reported_folder is not None:
             reported[self.reported_folder] = True
-        found = ListingBuilder()
+        found = TableBuilder({"labels": np.int32, "sizes": np.int32, "val": np.bool_})
         for folder, val in reported.items():
             for class_folder in scan.class_folders(folder):
                 pictures = list(scan.pictures(class_folder))
-                names = Names.of(path for path, _ in pictures)
-                sizes = np.array([size for _, size in pictures], np.int64)
-                found.add(names, label=labels[_class_of(class_folder)], sizes=sizes, val=val)
+                names, sizes = [path for path, _ in pictures], [size for _, size in pictures]
+                found.add(names, labels=self.labels[_class_of(class_folder)], sizes=sizes, val=val)
         scan.raise_first()
         if not len(found):
             raise UsageError(f"{self.root} holds no pictures; {_LAYOUT}")
         if scan.ignored:
             say(f"note: {len(scan.ignored)} files of {self.root} are no pictures by name: {examples(scan.ignored)}")
-        return found.listing()
+        names, columns = found.sorted_by_name()
+        return Listing(names, **columns)
 
     def read(self, path: bytes) -> bytes:
         """Return the bytes of one picture; `reading.read_file` says what it raises."""
@@ -101,17 +95,19 @@ def open_folder(
     """
     root = _existing(root)
     train_folder, reported_folder = _layout(root, reported, follow_symlinks)
-    classes = _class_names(root, train_folder, follow_symlinks)
+    classes = sorted(_class_names(root, train_folder, follow_symlinks))
+    reported_name = None if reported_folder is None else os.fsdecode(reported_folder)
     if reported_folder is not None:
-        others = _class_names(root, reported_folder, follow_symlinks)
-        require_same(str(root), classes, os.fsdecode(reported_folder), others)
+        require_same(str(root), classes, reported_folder.decode(), _class_names(root, reported_folder, follow_symlinks))
     return FolderSource(
         root=root,
         name=name or root.name,
-        classes=tuple(sorted(classes)),
+        classes=tuple(classes),
+        labels={folder: label for label, folder in enumerate(classes)},
         train_folder=train_folder,
         reported_folder=reported_folder,
         follow_symlinks=follow_symlinks,
+        fingerprint={"kind": "folder", "name": name or root.name, "reported": reported_name},
     )
 
 

@@ -37,11 +37,7 @@ class CifarSource:
     root: Path
     name: str
     classes: tuple[str, ...]
-
-    @property
-    def channels(self) -> Literal[1, 3]:
-        """Three: RGB."""
-        return 3
+    channels: Literal[1, 3] = 3
 
     @property
     def fingerprint(self) -> dict[str, Any]:
@@ -79,11 +75,7 @@ class IdxSource:
     name: str
     classes: tuple[str, ...]
     side: int = 28
-
-    @property
-    def channels(self) -> Literal[1, 3]:
-        """One: grey pictures stay one channel."""
-        return 1
+    channels: Literal[1, 3] = 1
 
     @property
     def fingerprint(self) -> dict[str, Any]:

