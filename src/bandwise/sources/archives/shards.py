@@ -16,6 +16,7 @@ import pyarrow as pa
 from bandwise.errors import UsageError
 from bandwise.progress import progress, say
 from bandwise.sources.archives.index import IndexBuilder
+from bandwise.sources.columns import Names
 from bandwise.sources.folders.classes import require_distinct, require_same
 
 Reported = Literal["auto", "val", "test"]
@@ -69,19 +70,18 @@ def index_shards(
         UsageError: what `list_shard` raises, or the labels contradict each other.
     """
     reader, builder = LabelReader(str(shards.root), class_names), IndexBuilder()
-    listed: list[tuple[ShardContent, np.ndarray]] = []
+    listed: list[tuple[Names, Mapping[str, Any], np.ndarray]] = []
     with progress("index", len(shards.files), "shards") as advance:
         for path in shards.files:
             content = list_shard(path)
-            listed.append((content, reader.codes(content.labels, str(path))))
+            listed.append((Names.of(content.names), content.places, reader.codes(content.labels, str(path))))
             advance(1)
-    counts = [len(codes) for _, codes in listed]
-    val = np.repeat([number >= len(shards.train) for number in range(len(listed))], counts)
-    classes, labels = reader.finish(np.concatenate([codes for _, codes in listed]), val)
-    parts = np.split(labels, np.cumsum(counts)[:-1])
-    for number, ((content, _), part) in enumerate(zip(listed, parts, strict=True)):
-        in_val = number >= len(shards.train)
-        builder.add(content.names, file=number, label=part, val=in_val, **content.places)
+    counts = [len(names) for names, _, _ in listed]
+    val_shards = [number >= len(shards.train) for number in range(len(listed))]
+    classes, labels = reader.finish(np.concatenate([codes for _, _, codes in listed]), np.repeat(val_shards, counts))
+    labels_of_shards = np.split(labels, np.cumsum(counts)[:-1])
+    for number, (names, places, _) in enumerate(listed):
+        builder.add(names, file=number, label=labels_of_shards[number], val=val_shards[number], **places)
     return builder.batch({"classes": classes})
 
 
