@@ -12,11 +12,23 @@ from bandwise.config import RunConfig, SplitConfig, TrainingConfig, to_dict
 from bandwise.evaluation.metrics import classification_metrics
 from bandwise.files.documents import write_document, write_rows
 from bandwise.files.regular import sha256_file
-from bandwise.files.schema import plain
 from bandwise.fusion.logits import BranchLogits
 from bandwise.fusion.rules import RULES, fit
 from bandwise.report.html import render_report
-from bandwise.runs.documents import Summary, write_summary
+from bandwise.runs.documents import (
+    BranchResult,
+    BranchScore,
+    Cost,
+    DataRecord,
+    Reference,
+    Results,
+    ScoredWeights,
+    Scores,
+    Summary,
+    WeightsRecord,
+    write_results,
+    write_summary,
+)
 from bandwise.runs.provenance import environment
 from bandwise.runs.run import LogitsFile, Run, create_run, write_logits
 
@@ -74,7 +86,7 @@ def imagine_run() -> Callable[..., Path]:
             _write_training(run, branch, skills[branch])
         if preview:
             _write_preview(run, len(skills))
-        write_document(run.results_path(), _results(run, parts, list(classes), rule))
+        write_results(run.results_path(), _results(run, parts, list(classes), rule))
         return path
 
     return build
@@ -100,54 +112,70 @@ def _score(logits: np.ndarray, data: BranchLogits) -> dict:
     return dict(classification_metrics(torch.from_numpy(logits), torch.from_numpy(data.labels)))
 
 
-def _results(run: Run, parts: dict[str, BranchLogits], classes: list[str], rule: str) -> dict:
+def _results(run: Run, parts: dict[str, BranchLogits], classes: list[str], rule: str) -> Results:
     holdout, val = parts["holdout"], parts["val"]
     fusions = {name: fit(name, holdout) for name in RULES}
-    cost = {"params": 4_910_000, "macs": 230_000_000, "wall_s": 251.3, "cpu_s": 240.1, "store_bytes": 21_500_000}
-    branches = [
-        {
-            "branch": branch,
-            "bands": list(run.groups[branch]),
-            "seed": 0,
-            "from_scratch": True,
+    branches = tuple(
+        BranchResult(
             **_score(val.logits[branch], val),
-            "holdout": _score(holdout.logits[branch], holdout),
-            "epochs": 6,
-            **cost,
-        }
+            branch=branch,
+            bands=run.groups[branch],
+            seed=0,
+            from_scratch=True,
+            initial_checkpoint=None,
+            holdout=Scores(**_score(holdout.logits[branch], holdout)),
+            params=4_910_000,
+            buffers=0,
+            macs=230_000_000,
+            gmacs=0.23,
+            activation_bytes_per_image=1_000_000,
+            wall_s=251.3,
+            cpu_s=240.1,
+            epochs=6,
+            store_bytes=21_500_000,
+            energy=1.0,
+        )
         for branch in val.branches
-    ]
-    best = max(branches, key=lambda entry: entry["holdout"]["top1"])
+    )
+    best = max(branches, key=lambda entry: entry.holdout.top1)
     count = len(branches)
-    return {
-        "format": "bandwise-results",
-        "version": 1,
-        "name": run.config.name,
-        "config": to_dict(run.config),
-        "environment": plain(environment()),
-        "data": {"name": "photos", "classes": classes, "n_train": 900, "n_holdout": 120, "skipped": 2},
-        "crops": 1,
-        "n_eval": val.ids.size,
-        "n_total": val.ids.size + 1,
-        "chance": float(np.bincount(val.labels).max() / val.ids.size),
-        "branches": branches,
-        "fused": _score(fusions[rule].apply(val.logits), val),
-        "fusion": fusions[rule].to_dict(),
-        "rules": {
-            name: {**_score(fusion.apply(val.logits), val), **fusion.to_dict()} for name, fusion in fusions.items()
+    return Results(
+        name=run.config.name,
+        data=DataRecord(name="photos", classes=tuple(classes), n_train=900, n_holdout=120, skipped=2),
+        crops=1,
+        n_eval=val.ids.size,
+        n_total=val.ids.size + 1,
+        chance=float(np.bincount(val.labels).max() / val.ids.size),
+        branches=branches,
+        fused=Scores(**_score(fusions[rule].apply(val.logits), val)),
+        fusion=WeightsRecord(**fusions[rule].to_dict()),
+        rules={
+            name: ScoredWeights(**_score(fusion.apply(val.logits), val), **fusion.to_dict())
+            for name, fusion in fusions.items()
         },
-        "reference": {
-            "branch_0": {"branch": 0, "top1": branches[0]["top1"]},
-            "best_branch": {"branch": best["branch"], "top1": best["top1"], "chosen_on": "holdout"},
-        },
-        "cost": {
-            **{f"{key}_per_branch": cost[key] for key in ("params", "macs", "store_bytes")},
-            **{f"{key}_total": count * cost[key] for key in ("params", "macs", "store_bytes")},
-            "wall_s_longest": cost["wall_s"],
-            "wall_s_sum": count * cost["wall_s"],
-            "cpu_s_sum": count * cost["cpu_s"],
-        },
-    }
+        reference=Reference(
+            branch_0=BranchScore(branch=0, top1=branches[0].top1),
+            best_branch=BranchScore(branch=best.branch, top1=best.top1, chosen_on="holdout"),
+        ),
+        cost=Cost(
+            params_per_branch=4_910_000,
+            params_total=count * 4_910_000,
+            macs_per_branch=230_000_000,
+            macs_total=count * 230_000_000,
+            gmacs_per_branch=0.23,
+            gmacs_total=count * 0.23,
+            activation_bytes_per_image_per_branch=1_000_000,
+            activation_bytes_per_image_total=count * 1_000_000,
+            wall_s_longest=251.3,
+            wall_s_sum=count * 251.3,
+            cpu_s_sum=count * 240.1,
+            store_bytes_per_branch=21_500_000,
+            store_bytes_total=count * 21_500_000,
+        ),
+        environment=environment(),
+        config=to_dict(run.config),
+        trained_at=None,
+    )
 
 
 def _write_training(run: Run, branch: int, skill: float) -> None:

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 
 from bandwise.evaluation.metrics import pairwise_disagreement
-from bandwise.report.context import data_table, difference_table, holdout_gap, notes, provenance_folds
+from bandwise.report.notes import data_table, difference_table, holdout_gap, notes, provenance_folds
 from bandwise.report.cost_tables import cost_table
 from bandwise.report.kinds import LOW_RESOLUTION, describe, is_baseline, is_low_resolution
 from bandwise.report.page import Card, Figure, Fold, Page, Section, Statement
@@ -21,7 +21,7 @@ from bandwise.report.plots import (
     price_chart,
     weights_chart,
 )
-from bandwise.report.result_tables import (
+from bandwise.report.tables import (
     branch_table,
     calibration_table,
     class_table,
