@@ -92,7 +92,7 @@ def test_a_result_that_lacks_something_is_refused_before_anything_is_trained(rec
         place = place[key]
     del place[last]
     write_document(tmp_path / "less.json", content)
-    with pytest.raises(CorruptionError, match=f"is no result that can be read: {name}"):
+    with pytest.raises(CorruptionError, match=f"lacks {name}"):
         main([str(tmp_path / "less.json"), "--out", str(tmp_path / "again")])
     assert not (tmp_path / "again").exists()
 

@@ -15,6 +15,7 @@ from bandwise.runs.documents import (
     ScoredHead,
     ScoredWeights,
     Scores,
+    Summary,
     WeightsRecord,
 )
 from bandwise.runs.provenance import Environment, Hardware
@@ -33,6 +34,26 @@ COST = Cost(
     cpu_s_sum=240.0,
     store_bytes_per_branch=1_000_000,
     store_bytes_total=1_000_000,
+)
+
+SUMMARY = Summary(
+    branch=0,
+    bands=(0,),
+    epochs=1,
+    steps=19,
+    params=4_910_000,
+    n_train=608,
+    train_loss=1.0,
+    holdout=None,
+    wall_s=251.3,
+    cpu_s=240.1,
+    images_per_s=2.4,
+    peak_bytes=812_000_000,
+    seed=0,
+    threads=1,
+    from_scratch=True,
+    initial_checkpoint=None,
+    versions={},
 )
 
 
@@ -65,7 +86,7 @@ def made_results(
         n_eval=100,
         n_total=100,
         chance=0.5,
-        branches=tuple(_branch(number, value, seed, epochs) for number, value in enumerate(branches)),
+        branches=tuple(made_branch(number, value, seed=seed, epochs=epochs) for number, value in enumerate(branches)),
         fused=Scores(n=100, top1=top1, top5=1.0, nll=1.0, ece=0.1),
         fusion=WeightsRecord(**_fitted("learned", len(branches))),
         rules=rules,
@@ -127,7 +148,8 @@ def _fitted(rule: str, count: int) -> dict[str, Any]:
     return {"rule": rule, "branches": tuple(range(count)), "weights": shares, **fitted}
 
 
-def _branch(number: int, top1: float, seed: int, epochs: int) -> BranchResult:
+def made_branch(number: int, top1: float, *, seed: int = 0, epochs: int = 2) -> BranchResult:
+    """Return the results of a branch that sees the band of its number."""
     return BranchResult(
         n=100,
         top1=top1,

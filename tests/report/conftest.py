@@ -1,12 +1,14 @@
 """Run folders as the other stages leave them, filled with imagined predictions."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image
+from tests.helpers.results import COST, SUMMARY, made_branch, made_results
 
 from bandwise.config import RunConfig, SplitConfig, TrainingConfig, to_dict
 from bandwise.evaluation.metrics import classification_metrics
@@ -16,15 +18,12 @@ from bandwise.fusion.logits import BranchLogits
 from bandwise.fusion.rules import RULES, fit
 from bandwise.report.html import render_report
 from bandwise.runs.documents import (
-    BranchResult,
     BranchScore,
-    Cost,
     DataRecord,
     Reference,
     Results,
     ScoredWeights,
     Scores,
-    Summary,
     WeightsRecord,
     write_results,
     write_summary,
@@ -115,34 +114,24 @@ def _score(logits: np.ndarray, data: BranchLogits) -> dict:
 def _results(run: Run, parts: dict[str, BranchLogits], classes: list[str], rule: str) -> Results:
     holdout, val = parts["holdout"], parts["val"]
     fusions = {name: fit(name, holdout) for name in RULES}
+    cost = {"params": 4_910_000, "macs": 230_000_000, "wall_s": 251.3, "store_bytes": 21_500_000}
     branches = tuple(
-        BranchResult(
+        replace(
+            made_branch(branch, 0.0, epochs=6),
             **_score(val.logits[branch], val),
-            branch=branch,
-            bands=run.groups[branch],
-            seed=0,
-            from_scratch=True,
-            initial_checkpoint=None,
+            **cost,
+            bands=run.config.groups()[branch],
             holdout=Scores(**_score(holdout.logits[branch], holdout)),
-            params=4_910_000,
-            buffers=0,
-            macs=230_000_000,
-            gmacs=0.23,
-            activation_bytes_per_image=1_000_000,
-            wall_s=251.3,
-            cpu_s=240.1,
-            epochs=6,
-            store_bytes=21_500_000,
-            energy=1.0,
         )
         for branch in val.branches
     )
     best = max(branches, key=lambda entry: entry.holdout.top1)
     count = len(branches)
-    return Results(
-        name=run.config.name,
+    return replace(
+        made_results(run.config.name, 0, 0.0, [0.0]),
+        config=to_dict(run.config),
+        environment=environment(),
         data=DataRecord(name="photos", classes=tuple(classes), n_train=900, n_holdout=120, skipped=2),
-        crops=1,
         n_eval=val.ids.size,
         n_total=val.ids.size + 1,
         chance=float(np.bincount(val.labels).max() / val.ids.size),
@@ -157,24 +146,13 @@ def _results(run: Run, parts: dict[str, BranchLogits], classes: list[str], rule:
             branch_0=BranchScore(branch=0, top1=branches[0].top1),
             best_branch=BranchScore(branch=best.branch, top1=best.top1, chosen_on="holdout"),
         ),
-        cost=Cost(
-            params_per_branch=4_910_000,
-            params_total=count * 4_910_000,
-            macs_per_branch=230_000_000,
-            macs_total=count * 230_000_000,
-            gmacs_per_branch=0.23,
-            gmacs_total=count * 0.23,
-            activation_bytes_per_image_per_branch=1_000_000,
-            activation_bytes_per_image_total=count * 1_000_000,
-            wall_s_longest=251.3,
-            wall_s_sum=count * 251.3,
-            cpu_s_sum=count * 240.1,
-            store_bytes_per_branch=21_500_000,
-            store_bytes_total=count * 21_500_000,
+        cost=replace(
+            COST,
+            **{f"{key}_per_branch": cost[key] for key in ("params", "macs", "store_bytes")},
+            **{f"{key}_total": count * cost[key] for key in ("params", "macs", "store_bytes")},
+            wall_s_longest=cost["wall_s"],
+            wall_s_sum=count * cost["wall_s"],
         ),
-        environment=environment(),
-        config=to_dict(run.config),
-        trained_at=None,
     )
 
 
@@ -192,26 +170,7 @@ def _write_training(run: Run, branch: int, skill: float) -> None:
         for epoch in range(1, run.config.training.epochs + 1)
     ]
     write_rows(folder / "metrics.jsonl", rows)
-    summary = Summary(
-        branch=branch,
-        bands=(branch,),
-        epochs=1,
-        steps=19,
-        params=4_910_000,
-        n_train=608,
-        train_loss=1.0,
-        holdout=None,
-        wall_s=251.3,
-        cpu_s=240.1,
-        images_per_s=2.4,
-        peak_bytes=812_000_000,
-        seed=0,
-        threads=1,
-        from_scratch=True,
-        initial_checkpoint=None,
-        versions={},
-    )
-    write_summary(folder, summary)
+    write_summary(folder, replace(SUMMARY, branch=branch, bands=(branch,)))
 
 
 def _write_preview(run: Run, branches: int) -> None:

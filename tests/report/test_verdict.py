@@ -1,14 +1,14 @@
-"""The sentences say what the numbers say, losses first."""
+"""The sentences say what the numbers say, losses first; the paired comparison against scipy and by hand."""
 
 import dataclasses
 
 import numpy as np
 import pytest
+import scipy.stats
 
 from bandwise.config import AugmentConfig, RunConfig, SplitConfig
-from bandwise.report.kinds import branch_name, describe, is_baseline
-from bandwise.report.verdict import comparisons, verdict, why_not_comparable
-from bandwise.report.view import read_view
+from bandwise.report.verdict import Paired, compare, comparisons, verdict, why_not_comparable
+from bandwise.report.view import branch_name, describe, is_baseline, read_view
 
 
 @pytest.fixture
@@ -52,7 +52,7 @@ def test_the_numbers_in_the_sentence_are_those_of_the_answers(views):
     paired = comparisons(first, [other])[0].paired
     ours, theirs = first.answers.right, other.answers.right
     assert paired.only_first == int((ours & ~theirs).sum())
-    assert paired.difference == pytest.approx(first.results["fused"]["top1"] - other.results["fused"]["top1"])
+    assert paired.difference == pytest.approx(first.results.fused.top1 - other.results.fused.top1)
     text = verdict(first, comparisons(first, [other]))[1].text
     assert f"right alone on {paired.only_first}, wrong alone on {paired.only_second}" in text
 
@@ -117,3 +117,27 @@ def test_only_a_mean_band_is_the_low_resolution_control():
     assert branch_name(RunConfig(branches="0,1;2,3"), 0) == "branch 0 (bands 0, 1)"
     assert branch_name(RunConfig(split=SplitConfig(transform="identity")), 0) == "branch 0 (band 0)"
     assert branch_name(RunConfig(split=SplitConfig(stride=1)), 0) == "branch 0 (whole image)"
+
+
+@pytest.mark.parametrize(("first", "second"), [(0, 0), (1, 0), (5, 5), (117, 127), (3, 30), (4000, 4200)])
+def test_p_value_is_the_binomial_test_of_scipy(first, second):
+    expected = scipy.stats.binomtest(first, first + second, 0.5).pvalue if first + second else 1.0
+    assert Paired(10_000, first, second).p_value == pytest.approx(expected, rel=1e-9)
+
+
+def test_difference_and_error_by_hand():
+    """Six images, right alone on 3 and 1: difference 1/3; differences are three +1, one -1 and two 0."""
+    first = np.array([1, 1, 1, 0, 1, 0], dtype=bool)
+    second = np.array([0, 0, 0, 1, 1, 0], dtype=bool)
+    paired = compare(first, second)
+    assert (paired.n, paired.only_first, paired.only_second) == (6, 3, 1)
+    assert paired.difference == pytest.approx(1 / 3)
+    assert paired.standard_error == pytest.approx((first.astype(float) - second).std() / np.sqrt(6))
+
+
+def test_order_turns_the_sign_and_keeps_the_p_value():
+    one, other = Paired(100, 20, 8), Paired(100, 8, 20)
+    assert one.difference == -other.difference
+    assert one.p_value == other.p_value
+    assert one.is_clear
+    assert not Paired(100, 10, 8).is_clear

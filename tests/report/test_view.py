@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from bandwise.files.documents import json_bytes, read_document, seal, write_document
-from bandwise.report.view import read_view
+from bandwise.report.view import EvaluatedRun, read_view
 from bandwise.runs.run import read_logits, write_logits
 
 
@@ -21,7 +21,7 @@ def test_a_whole_run_has_no_problems(run):
     assert view.problems == view.damage == ()
     assert view.name == "photos-sub4"
     assert len(view.curves[3]) == 6
-    assert view.answers.right.mean() == pytest.approx(view.results["fused"]["top1"])
+    assert view.answers.right.mean() == pytest.approx(view.results.fused.top1)
     assert list(view.rules) == ["mean", "geometric", "learned", "greedy"]
 
 
@@ -34,7 +34,7 @@ def test_a_folder_that_is_no_run(tmp_path):
 def test_results_that_are_not_there_yet(run):
     (run / "results.json").unlink()
     view = read_view(run)
-    assert view.results is None
+    assert not isinstance(view, EvaluatedRun)
     assert any("run `bandwise evaluate" in problem for problem in view.problems)
     assert len(view.curves[0]) == 6
 
@@ -46,16 +46,24 @@ def test_results_that_are_not_there_yet(run):
         (b"[]", "does not hold a JSON object"),
         (json_bytes({"format": "bandwise-results", "version": 1}), "carries no SHA-256"),
         (json_bytes(seal({"format": "bandwise-results", "version": 2})), "lacks a format that this program reads"),
-        (json_bytes(seal({"format": "bandwise-results", "version": 1, "name": "x"})), "lacks data, crops"),
+        (json_bytes(seal({"format": "bandwise-results", "version": 1, "name": "x"})), "lacks data"),
     ],
 )
 def test_damaged_results(run, content, message):
     (run / "results.json").write_bytes(content)
     view = read_view(run)
-    assert view.results is None
+    assert not isinstance(view, EvaluatedRun)
     assert view.problems == ()
     assert len(view.damage) == 1
     assert message in view.damage[0]
+
+
+def test_results_without_a_score_are_damaged(run):
+    content = read_document(run / "results.json")
+    del content["rules"]["mean"]["nll"]
+    write_document(run / "results.json", content)
+    (damage,) = read_view(run).damage
+    assert "results.json lacks rules.mean.nll" in damage
 
 
 def test_results_of_another_fusion_are_reported(run):
@@ -71,11 +79,6 @@ def test_a_summary_that_is_none_is_reported(run):
     view = read_view(run)
     assert view.problems == ()
     assert "is not the summary of a branch" in view.damage[0]
-
-
-def test_a_branch_without_a_summary_is_named(run):
-    (run / "branch-02" / "summary.json").unlink()
-    assert any(problem.startswith("Branch 2 is not trained") for problem in read_view(run).problems)
 
 
 def test_a_branch_in_its_first_epoch_is_not_damaged(run):
@@ -108,14 +111,6 @@ def test_a_finished_branch_that_lacks_its_last_rows_is_named(run):
     assert read_view(run).damage == (f"{path} has 0 rows; the branch was trained for 1 epochs",)
 
 
-def test_a_damaged_fusion_is_named_also_without_results(run):
-    (run / "results.json").unlink()
-    (run / "fusion.json").write_bytes(b"{")
-    view = read_view(run)
-    assert len(view.problems) == len(view.damage) == 1
-    assert f"{run / 'fusion.json'} is damaged" in view.damage[0]
-
-
 def test_damaged_logits_are_named(run):
     path = run / "logits" / "val" / "branch-01.safetensors"
     path.write_bytes(path.read_bytes()[:-1])
@@ -127,8 +122,8 @@ def test_damaged_logits_are_named(run):
 def test_missing_logits_leave_the_table_and_say_why(run):
     (run / "logits" / "val" / "branch-01.safetensors").unlink()
     view = read_view(run)
+    assert isinstance(view, EvaluatedRun)
     assert view.answers is None
-    assert view.results is not None
     assert any("could not be compared one by one" in problem for problem in view.problems)
 
 

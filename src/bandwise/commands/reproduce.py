@@ -13,7 +13,7 @@ from bandwise.config.configfile import config_from_dict, differences
 from bandwise.errors import CorruptionError, UsageError
 from bandwise.launch.evaluate import evaluate_run
 from bandwise.launch.pipeline import run
-from bandwise.report.recorded import read_result
+from bandwise.runs.documents import read_results
 from bandwise.runs.run import open_run
 
 _EXIT_DIFFERENT = 1
@@ -43,7 +43,7 @@ def main(argv: Sequence[str]) -> Outcome:
     """Repeat and compare."""
     arguments = parse(Arguments, argv, "reproduce")
     out = require_out(arguments.out)
-    recorded = read_result(arguments.result)
+    recorded = read_results(arguments.result).to_dict()
     if recorded.get("crops") != 1:
         raise UsageError(
             f"{arguments.result} is a result of {recorded.get('crops')} crops; name one of the centre crop"

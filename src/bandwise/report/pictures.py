@@ -1,17 +1,17 @@
 """Pictures of some samples and their bands, taken from the preview that was written beside the run."""
 
 import base64
-import struct
+import io
 from pathlib import Path
 from typing import Any
+
+from PIL import Image, UnidentifiedImageError
 
 from bandwise.errors import CorruptionError
 from bandwise.files.documents import read_document
 from bandwise.files.regular import read_bytes, sha256_bytes
 from bandwise.report.page import Figure, Gallery
 
-_PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
-_HEADER_BYTES = 24
 _LARGEST_BYTES = 1 << 20
 _LARGEST_TOTAL_BYTES = 4 << 20
 
@@ -58,11 +58,13 @@ def _picture(folder: Path, entry: dict[str, Any]) -> Figure:
     if path.is_symlink():
         raise CorruptionError(f"{name} is a link")
     content = read_bytes(path, max_bytes=_LARGEST_BYTES)
-    if not content.startswith(_PNG_SIGNATURE) or len(content) < _HEADER_BYTES:
-        raise CorruptionError(f"{name} is not a PNG picture")
+    try:
+        with Image.open(io.BytesIO(content), formats=("PNG",)) as picture:
+            width, height = picture.size
+    except (UnidentifiedImageError, Image.DecompressionBombError) as error:
+        raise CorruptionError(f"{name} is not a PNG picture") from error
     if sha256_bytes(content) != entry["sha256"]:
         raise CorruptionError(f"{name} is altered: its SHA-256 is not the one in preview.json")
-    width, height = struct.unpack(">II", content[16:_HEADER_BYTES])
     caption = str(entry["caption"])
     alt = f"{caption}, of an image of class {entry['class']}"
     uri = "data:image/png;base64," + base64.b64encode(content).decode("ascii")

@@ -1,53 +1,52 @@
-"""Tables of accuracies: all systems, every branch, every fusion rule, every class, ten crops."""
+"""The tables of a report: accuracies, fusion, cost, data and settings.
 
-from collections.abc import Mapping, Sequence
+A new score gets its column in `_SCORES` and `_scores`.
+"""
+
+import json
+from collections.abc import Sequence
 from typing import Any
 
 import torch
 
+from bandwise.config import to_dict
 from bandwise.evaluation.metrics import classification_metrics, per_class_accuracy
-from bandwise.report.kinds import branch_name, describe
 from bandwise.report.page import Table
-from bandwise.report.units import amount, percent, percent_with_error, points, seconds
+from bandwise.report.units import amount, percent, percent_with_error, points, ratio, seconds
 from bandwise.report.verdict import why_not_comparable
-from bandwise.report.view import RunView
+from bandwise.report.view import EvaluatedRun, RunView, branch_name, describe
+from bandwise.runs.documents import Cost, Results, ScoredWeights, Scores, WeightsRecord
 
+_NONE = "–"
 _SCORES = ("top-1", "top-5", "NLL (nats)", "ECE")
 
 
-def _scores(entry: Mapping[str, Any], count: int) -> tuple[str, ...]:
-    top1 = percent_with_error(entry["top1"], count)
-    return top1, percent(entry["top5"]), f"{entry['nll']:.3f}", percent(entry["ece"])
+def _scores(scores: Scores, results: Results) -> tuple[str, ...]:
+    top1 = percent_with_error(scores.top1, results.n_eval)
+    return top1, percent(scores.top5), f"{scores.nll:.3f}", percent(scores.ece)
 
 
-def _count(results: Mapping[str, Any]) -> str:
-    return f"{results['n_eval']} of {results['n_total']}"
-
-
-def headline_table(first: RunView, controls: Sequence[RunView]) -> Table:
+def headline_table(first: EvaluatedRun, controls: Sequence[RunView]) -> Table:
     """Every system on the reported images: controls, branches, and all fusion rules."""
-    assert first.config is not None
-    assert first.results is not None
     results = first.results
-    several = len(results["branches"]) > 1
-    used = results["fusion"]["rule"]
-    what = f"fused by {used}, the result" if several else describe(first.config)
-    rows: list[tuple[str, ...]] = [(what, *_scores(first.headline, results["n_eval"]), _count(results))]
+    used = results.fusion.rule
+
+    def row(name: str, scores: Scores, of: Results = results) -> tuple[str, ...]:
+        return name, *_scores(scores, of), f"{of.n_eval} of {of.n_total}"
+
+    rows = [row(f"fused by {used}, the result" if first.is_fused else describe(first.config), first.headline)]
     for other in controls:
-        if other.results is None or other.config is None:
+        if not isinstance(other, EvaluatedRun):
             rows.append((f"{other.name}: no results", "", "", "", "", ""))
             continue
-        rule = "" if len(other.results["branches"]) == 1 else f", fused by {other.results['fusion']['rule']}"
-        name = f"{other.name}: {describe(other.config)}{rule}"
-        rows.append((name, *_scores(other.headline, other.results["n_eval"]), _count(other.results)))
-    for entry in results["branches"] if several else ():
-        name = branch_name(first.config, entry["branch"])
-        rows.append((name, *_scores(entry, results["n_eval"]), _count(results)))
-    for rule, entry in first.rules.items() if several else ():
-        if rule != used:
-            rows.append((f"fused by {rule}", *_scores(entry, results["n_eval"]), _count(results)))
-    rows.append(("chance: always the largest class", percent(results["chance"]), "", "", "", _count(results)))
-    crops = "centre crop" if results["crops"] == 1 else f"{results['crops']} crops"
+        rule = f", fused by {other.results.fusion.rule}" if other.is_fused else ""
+        rows.append(row(f"{other.name}: {describe(other.config)}{rule}", other.headline, other.results))
+    if first.is_fused:
+        rows += [row(branch_name(first.config, entry.branch), entry) for entry in results.branches]
+        rows += [row(f"fused by {rule}", entry) for rule, entry in first.rules.items() if rule != used]
+    scored = f"{results.n_eval} of {results.n_total}"
+    rows.append(("chance: always the largest class", percent(results.chance), "", "", "", scored))
+    crops = "centre crop" if results.crops == 1 else f"{results.crops} crops"
     return Table(
         caption=f"{first.name}{' and its controls' if controls else ''} on the reported images ({crops})",
         head=("system", *_SCORES, "images scored"),
@@ -59,95 +58,84 @@ def headline_table(first: RunView, controls: Sequence[RunView]) -> Table:
     )
 
 
-def branch_table(view: RunView) -> Table:
+def branch_table(run: EvaluatedRun) -> Table:
     """What each branch of a run reached, what it is worth to the fusion, and what it cost."""
-    assert view.config is not None
-    assert view.results is not None
-    fusion = view.results["fusion"]
-    # A head has no weights.
-    weights = dict(zip(fusion["branches"], fusion.get("weights", ()), strict=False))
-    left_out = {entry["branch"]: entry for entry in view.results.get("leave_one_out", ())}
-    worth = ("worth (points)",) if left_out else ()
+    results = run.results
+    gains = {entry.branch: entry.top1_gain for entry in results.leave_one_out or ()}
     rows = []
-    for entry in view.results["branches"]:
-        branch = entry["branch"]
-        gain = left_out.get(branch, {}).get("top1_gain")
+    for entry in results.branches:
+        gain = gains.get(entry.branch)
         rows.append(
             (
-                branch_name(view.config, branch),
-                percent_with_error(entry["top1"], view.results["n_eval"]),
-                percent(entry["holdout"]["top1"]) if entry.get("holdout") else "–",
-                _weight(branch, fusion, weights),
-                *(("–" if gain is None else points(gain),) if left_out else ()),
-                amount(entry["params"]),
-                amount(entry["macs"]),
-                seconds(entry["wall_s"]),
-                amount(entry["store_bytes"], "B"),
+                branch_name(run.config, entry.branch),
+                percent_with_error(entry.top1, results.n_eval),
+                percent(entry.holdout.top1),
+                _weight(entry.branch, results),
+                *((_NONE if gain is None else points(gain),) if gains else ()),
+                amount(entry.params),
+                amount(entry.macs),
+                seconds(entry.wall_s),
+                amount(entry.store_bytes, "B"),
             )
         )
+    worth = ("worth (points)",) if gains else ()
     return Table(
-        caption=f"Branches of {view.name}",
+        caption=f"Branches of {run.name}",
         head=("branch", "top-1", "top-1, holdout", "weight", *worth, "parameters", "MACs", "training", "data"),
         rows=tuple(rows),
-        note=f"Weight: in the rule {fusion['rule']}. "
-        + ("Worth: fused accuracy with the branch minus without it. " if left_out else "")
+        note=f"Weight: in the rule {results.fusion.rule}. "
+        + ("Worth: fused accuracy with the branch minus without it. " if gains else "")
         + "MACs: multiply-adds of one image, forward. Training: wall time. Data: bytes of the bands of the branch.",
     )
 
 
-def _weight(branch: int, fusion: Mapping[str, Any], weights: Mapping[int, float]) -> str:
-    if branch in weights:
-        return percent(weights[branch], 1)
-    return "in the head" if branch in fusion["branches"] else "not fused"
+def _weight(branch: int, results: Results) -> str:
+    fusion = results.fusion
+    if branch not in fusion.branches:
+        return "not fused"
+    if isinstance(fusion, WeightsRecord):
+        return percent(fusion.weights[fusion.branches.index(branch)], 1)
+    return "in the head"
 
 
-def rules_table(view: RunView) -> Table:
+def rules_table(run: EvaluatedRun) -> Table:
     """The fusion rules side by side, with what each was fitted on."""
-    assert view.results is not None
-    results = view.results
-    rows = [
-        (
-            rule + (f" (p = {entry['p']:g})" if entry.get("p") is not None else ""),
-            *_scores(entry, results["n_eval"]),
-            f"{entry['temperature']:.3f}",
-            f"{entry.get('fitted_on', '?')}, n = {entry.get('n_holdout', '?')}",
-        )
-        for rule, entry in view.rules.items()
-    ]
-    used = list(view.rules).index(results["fusion"]["rule"]) if results["fusion"]["rule"] in view.rules else -1
+    rows = []
+    for rule, entry in run.rules.items():
+        p = f" (p = {entry.p:g})" if isinstance(entry, ScoredWeights) and entry.p is not None else ""
+        fitted = f"{entry.fitted_on}, n = {entry.n_holdout}"
+        rows.append((rule + p, *_scores(entry, run.results), f"{entry.temperature:.3f}", fitted))
+    used = run.results.fusion.rule
     return Table(
         caption="Fusion rules",
         head=("rule", *_SCORES, "temperature", "fitted on"),
         rows=tuple(rows),
-        strong=frozenset({used}) - {-1},
+        strong=frozenset(place for place, rule in enumerate(run.rules) if rule == used),
         text_columns=frozenset({0, 6}),
         note="The rule in bold is the result, whichever is best here. Holdout images are training images that no "
         "branch was trained on.",
     )
 
 
-def weights_table(view: RunView) -> Table:
+def weights_table(run: EvaluatedRun) -> Table:
     """The weight that each rule gives to each branch."""
-    assert view.config is not None
-    assert view.results is not None
-    rules = view.weighing_rules
-    branches = view.results["fusion"]["branches"]
+    rules = run.weighing_rules
     rows = [
-        (branch_name(view.config, branch), *(percent(entry["weights"][place], 1) for entry in rules.values()))
-        for place, branch in enumerate(branches)
+        (branch_name(run.config, branch), *(percent(entry.weights[place], 1) for entry in rules.values()))
+        for place, branch in enumerate(run.results.fusion.branches)
     ]
     return Table(caption="Weights of the branches", head=("branch", *rules), rows=tuple(rows))
 
 
-def calibration_table(view: RunView) -> Table | None:
+def calibration_table(run: EvaluatedRun) -> Table | None:
     """NLL and ECE of the result with and without its temperature; None without logits."""
-    if view.answers is None or view.results is None:
+    if run.answers is None:
         return None
-    temperature = view.results["fusion"]["temperature"]
-    labels = torch.from_numpy(view.answers.labels)
+    temperature = run.results.fusion.temperature
+    labels = torch.from_numpy(run.answers.labels)
     rows = []
     for name, divisor in (("temperature 1", 1.0), (f"temperature {temperature:.3f}, the result", temperature)):
-        scores = classification_metrics(torch.from_numpy(view.answers.fused / divisor), labels)
+        scores = classification_metrics(torch.from_numpy(run.answers.fused / divisor), labels)
         rows.append((name, f"{scores['nll']:.3f}", percent(scores["ece"])))
     return Table(
         caption="Calibration of the result",
@@ -157,21 +145,19 @@ def calibration_table(view: RunView) -> Table | None:
     )
 
 
-def class_table(first: RunView, baseline: RunView | None) -> Table | None:
+def class_table(first: EvaluatedRun, baseline: EvaluatedRun | None) -> Table | None:
     """Accuracy of every class, beside that of the baseline where it answered the same images; None without logits."""
-    if first.answers is None or first.results is None:
+    if first.answers is None:
         return None
-    labels = torch.from_numpy(first.answers.labels)
-    ours, counts = per_class_accuracy(torch.from_numpy(first.answers.fused), labels)
+    ours, counts = per_class_accuracy(torch.from_numpy(first.answers.fused), torch.from_numpy(first.answers.labels))
     theirs = None
     if baseline is not None and baseline.answers is not None and not why_not_comparable(first, baseline):
-        theirs, _ = per_class_accuracy(
-            torch.from_numpy(baseline.answers.fused), torch.from_numpy(baseline.answers.labels)
-        )
+        answers = baseline.answers
+        theirs, _ = per_class_accuracy(torch.from_numpy(answers.fused), torch.from_numpy(answers.labels))
     rows = []
-    for number, name in enumerate(first.results["data"]["classes"]):
+    for number, name in enumerate(first.results.data.classes):
         if not int(counts[number]):
-            rows.append((name, "0", "–", *(("–", "–") if theirs is not None else ())))
+            rows.append((name, "0", _NONE, *((_NONE, _NONE) if theirs is not None else ())))
             continue
         own = float(ours[number])
         cells = (name, str(int(counts[number])), percent(own, 1))
@@ -182,14 +168,109 @@ def class_table(first: RunView, baseline: RunView | None) -> Table | None:
     return Table(caption="Top-1 of every class", head=("class", "images", first.name, *more), rows=tuple(rows))
 
 
-def ten_crop_table(views: Sequence[RunView]) -> Table | None:
+def ten_crop_table(runs: Sequence[RunView]) -> Table | None:
     """Ten-crop accuracy of the runs that have it; None where no run does."""
     rows = []
-    for view in views:
-        if view.ten_crop is None or view.results is None:
-            continue
-        one, ten = view.results["fused"]["top1"], view.ten_crop["fused"]["top1"]
-        row = (percent_with_error(one, view.results["n_eval"]), percent_with_error(ten, view.ten_crop["n_eval"]))
-        rows.append((view.name, *row, points(ten - one)))
+    for run in runs:
+        if isinstance(run, EvaluatedRun) and run.ten_crop is not None:
+            one, ten = run.results, run.ten_crop
+            accuracies = [percent_with_error(results.fused.top1, results.n_eval) for results in (one, ten)]
+            rows.append((run.name, *accuracies, points(ten.fused.top1 - one.fused.top1)))
     head = ("run", "centre crop", "ten crops", "difference (points)")
     return Table(caption="Ten crops", head=head, rows=tuple(rows)) if rows else None
+
+
+def cost_table(runs: Sequence[RunView], baseline: EvaluatedRun | None) -> Table:
+    """Two rows a run, the largest branch and the total, with the ratio to the total of the baseline."""
+    rows: list[tuple[str, ...]] = []
+    for run in runs:
+        if not isinstance(run, EvaluatedRun):
+            rows.append((f"{run.name}: no results", "", "", "", "", ""))
+            continue
+        cost, count = run.results.cost, len(run.results.branches)
+        reference = None if baseline is None or run is baseline else baseline.results.cost
+        peak = amount(max(summary.peak_bytes for summary in run.summaries.values()), "B") if run.summaries else _NONE
+        if count > 1:
+            largest = _costs(_of_largest(cost), reference)
+            rows.append((f"{run.name}, largest of {count} branches", *largest, peak))
+            rows.append((f"{run.name}, all {count} branches", *_costs(_of_all(cost), reference), ""))
+        else:
+            rows.append((f"{run.name}, one network", *_costs(_of_all(cost), reference), peak))
+    note = (
+        "MACs: multiply-adds of one image, forward. Training: wall time of the slowest branch (with a machine for "
+        "each) and the sum over branches. Data: bytes of the bands in the store. Peak memory: of the largest training "
+        "process."
+    )
+    if baseline is not None:
+        note += f" In brackets: times that of {baseline.name}."
+    return Table(
+        caption="Cost of one branch and of all of them",
+        head=("system", "parameters", "MACs", "training", "data", "peak memory"),
+        rows=tuple(rows),
+        note=note,
+    )
+
+
+def _of_largest(cost: Cost) -> tuple[float, ...]:
+    return cost.params_per_branch, cost.macs_per_branch, cost.wall_s_longest, cost.store_bytes_per_branch
+
+
+def _of_all(cost: Cost) -> tuple[float, ...]:
+    return cost.params_total, cost.macs_total, cost.wall_s_sum, cost.store_bytes_total
+
+
+def _costs(values: tuple[float, ...], reference: Cost | None) -> list[str]:
+    params, macs, wall_s, stored = values
+    texts = [amount(params), amount(macs), seconds(wall_s), amount(stored, "B")]
+    if reference is None:
+        return texts
+    compared = zip(texts, values, _of_all(reference), strict=True)
+    return [f"{text} ({ratio(value, total)})" for text, value, total in compared]
+
+
+def data_table(runs: Sequence[RunView]) -> Table:
+    """How many images each run was trained, tuned and scored on, and how many were skipped."""
+    rows = []
+    for run in runs:
+        if not isinstance(run, EvaluatedRun):
+            rows.append((f"{run.name}: no results", "", "", "", "", "", ""))
+            continue
+        data = run.results.data
+        scored = f"{run.results.n_eval} of {run.results.n_total}"
+        counts = (len(data.classes), data.n_train, data.n_holdout, scored, data.skipped)
+        rows.append((run.name, data.name, *map(str, counts)))
+    return Table(
+        caption="Images",
+        head=("run", "data", "classes", "trained on", "holdout", "scored", "skipped in all splits"),
+        rows=tuple(rows),
+        text_columns=frozenset({0, 1}),
+        note="Skipped images could not be decoded; they are left out of every band alike.",
+    )
+
+
+def difference_table(runs: Sequence[RunView]) -> Table | None:
+    """The configuration fields in which the runs differ; None where there is only one run."""
+    known = [(run.name, _flat(to_dict(run.config))) for run in runs if run.config is not None]
+    if len(known) < 2:
+        return None
+    keys = dict.fromkeys(key for _, fields in known for key in fields if key != "name")
+    cells = {key: [_setting(fields.get(key)) for _, fields in known] for key in keys}
+    rows = tuple((key, *values) for key, values in cells.items() if len(set(values)) > 1)
+    return Table(
+        caption="Settings in which the runs differ",
+        head=("setting", *(name for name, _ in known)),
+        rows=rows,
+        text_columns=frozenset(range(len(known) + 1)),
+        note="All other settings are equal." if rows else "All settings are equal.",
+    )
+
+
+def _flat(nested: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for key, value in nested.items():
+        flat |= _flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {f"{prefix}{key}": value}
+    return flat
+
+
+def _setting(value: Any) -> str:
+    return value if isinstance(value, str) else json.dumps(value)

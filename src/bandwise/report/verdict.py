@@ -1,15 +1,72 @@
-"""The verdict, computed from the numbers: what the fusion is ahead of, behind, or not to be told from."""
+"""The verdict, computed from the numbers: what the fusion is ahead of, behind, or not clearly different from.
 
+Two classifiers are compared image by image: those on which exactly one of them is right decide.
+"""
+
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
-from bandwise.report.kinds import LOW_RESOLUTION, describe, is_low_resolution
 from bandwise.report.page import Statement, Tone
-from bandwise.report.paired import Paired, compare
 from bandwise.report.units import binomial_error, percent, points
-from bandwise.report.view import RunView
+from bandwise.report.view import LOW_RESOLUTION, EvaluatedRun, RunView, describe, is_low_resolution
+
+_SIGNIFICANT = 0.05
+_LOW_TOO = f", which is also the {LOW_RESOLUTION}"
+
+
+@dataclass(frozen=True, slots=True)
+class Paired:
+    """How two classifiers compare, image by image."""
+
+    n: int
+    """Images that both classified."""
+    only_first: int
+    """Images on which only the first is right."""
+    only_second: int
+
+    @property
+    def difference(self) -> float:
+        """Accuracy of the first minus accuracy of the second, a fraction."""
+        return (self.only_first - self.only_second) / self.n
+
+    @property
+    def standard_error(self) -> float:
+        """Standard error of the difference of two paired proportions, a fraction."""
+        discordant = self.only_first + self.only_second
+        return math.sqrt(max(0.0, discordant - (self.only_first - self.only_second) ** 2 / self.n)) / self.n
+
+    @property
+    def p_value(self) -> float:
+        """Exact two-sided McNemar test: how likely a split at least as uneven is when both are equally good.
+
+        Source: McNemar, Note on the sampling error of the difference between correlated proportions or percentages,
+        Psychometrika 12, 1947; exact form: a binomial test with probability one half.
+        """
+        discordant = self.only_first + self.only_second
+        fewer = min(self.only_first, self.only_second)
+        log_half = discordant * math.log(2)
+        tail = math.fsum(math.exp(_log_choose(discordant, k) - log_half) for k in range(fewer + 1))
+        return min(1.0, 2 * tail)
+
+    @property
+    def is_clear(self) -> bool:
+        """Whether the p-value is below 0.05."""
+        return self.p_value < _SIGNIFICANT
+
+
+def compare(first: NDArray[np.bool_], second: NDArray[np.bool_]) -> Paired:
+    """Compare two classifiers by whether each is right, (N,) and (N,), on the same images in the same order."""
+    assert first.shape == second.shape
+    assert first.size
+    return Paired(first.size, int((first & ~second).sum()), int((second & ~first).sum()))
+
+
+def _log_choose(n: int, k: int) -> float:
+    return math.lgamma(n + 1) - math.lgamma(k + 1) - math.lgamma(n - k + 1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,21 +98,16 @@ class Comparison:
         return self.paired is not None and self.paired.is_clear
 
 
-def system_name(view: RunView) -> str:
+def system_name(run: EvaluatedRun) -> str:
     """Name what a run answers with: its fusion, or its only network."""
-    assert view.config is not None
-    assert view.results is not None
-    fused = "the fusion of " if len(view.results["branches"]) > 1 else ""
-    return f"{fused}{view.name} ({describe(view.config)})"
+    return f"{'the fusion of ' if run.is_fused else ''}{run.name} ({describe(run.config)})"
 
 
-def why_not_comparable(first: RunView, other: RunView) -> str:
+def why_not_comparable(first: EvaluatedRun, other: EvaluatedRun) -> str:
     """Say why two runs did not answer the same images; an empty text where they did."""
-    assert first.results is not None
-    assert other.results is not None
-    ours, theirs = first.results["data"], other.results["data"]
-    if ours["name"] != theirs["name"] or list(ours["classes"]) != list(theirs["classes"]):
-        return f"{other.name} was made with other data ({theirs['name']}, {len(theirs['classes'])} classes)"
+    ours, theirs = first.results.data, other.results.data
+    if (ours.name, ours.classes) != (theirs.name, theirs.classes):
+        return f"{other.name} was made with other data ({theirs.name}, {len(theirs.classes)} classes)"
     if first.answers is None or other.answers is None:
         return f"the logits of {(first if first.answers is None else other).name} are not at hand"
     common, ours_at, theirs_at = np.intersect1d(first.answers.ids, other.answers.ids, return_indices=True)
@@ -66,38 +118,23 @@ def why_not_comparable(first: RunView, other: RunView) -> str:
     return ""
 
 
-def comparisons(first: RunView, controls: Sequence[RunView]) -> list[Comparison]:
+def comparisons(first: EvaluatedRun, controls: Sequence[RunView]) -> list[Comparison]:
     """Compare the result of the first run with every control run, with its best branch and with its low band."""
-    assert first.results is not None
-    found = [_with_run(first, other) for other in controls if other.results is not None]
-    branches = first.results["branches"]
-    if len(branches) > 1:
-        best = first.results["reference"]["best_branch"]["branch"]
-        low = _low_resolution_branch(first)
+    found = [_with_run(first, other) for other in controls if isinstance(other, EvaluatedRun)]
+    if first.is_fused:
+        best = first.results.reference.best_branch.branch
+        branches = [entry.branch for entry in first.results.branches]
+        low = next((branch for branch in branches if is_low_resolution(first.config, branch)), None)
         found.append(_with_branch(first, best, "its best branch on the holdout" + (_LOW_TOO if best == low else "")))
         if low is not None and low != best:
             found.append(_with_branch(first, low, f"its branch {low}, which is the {LOW_RESOLUTION}"))
     return found
 
 
-_LOW_TOO = f", which is also the {LOW_RESOLUTION}"
-
-
-def _low_resolution_branch(view: RunView) -> int | None:
-    assert view.config is not None
-    assert view.results is not None
-    branches = [entry["branch"] for entry in view.results["branches"]]
-    return next((branch for branch in branches if is_low_resolution(view.config, branch)), None)
-
-
-def _with_run(first: RunView, other: RunView) -> Comparison:
-    assert first.results is not None
-    assert other.results is not None
-    top1 = other.results["fused"]["top1"]
-    plain = first.results["fused"]["top1"] - top1
-    reason = why_not_comparable(first, other)
-    if reason:
-        return Comparison(system_name(other), top1, plain, None, reason)
+def _with_run(first: EvaluatedRun, other: EvaluatedRun) -> Comparison:
+    top1 = other.results.fused.top1
+    if reason := why_not_comparable(first, other):
+        return Comparison(system_name(other), top1, first.results.fused.top1 - top1, None, reason)
     assert first.answers is not None
     assert other.answers is not None
     _, ours_at, theirs_at = np.intersect1d(first.answers.ids, other.answers.ids, return_indices=True)
@@ -105,33 +142,30 @@ def _with_run(first: RunView, other: RunView) -> Comparison:
     return Comparison(system_name(other), top1, paired.difference, paired)
 
 
-def _with_branch(first: RunView, branch: int, name: str) -> Comparison:
-    assert first.results is not None
-    place = [entry["branch"] for entry in first.results["branches"]].index(branch)
-    top1 = first.results["branches"][place]["top1"]
-    plain = first.results["fused"]["top1"] - top1
+def _with_branch(first: EvaluatedRun, branch: int, name: str) -> Comparison:
+    top1 = next(entry.top1 for entry in first.results.branches if entry.branch == branch)
+    difference = first.results.fused.top1 - top1
     if first.answers is None:
-        return Comparison(name, top1, plain, None, f"the logits of {first.name} are not at hand", branch)
-    order = list(first.results["fusion"]["branches"])
-    if branch not in order:
-        return Comparison(name, top1, plain, None, "it is not part of the fusion", branch)
-    paired = compare(first.answers.right, first.answers.branch_right[order.index(branch)])
+        return Comparison(name, top1, difference, None, f"the logits of {first.name} are not at hand", branch)
+    if branch not in first.results.fusion.branches:
+        return Comparison(name, top1, difference, None, "it is not part of the fusion", branch)
+    right = first.answers.branch_right[first.results.fusion.branches.index(branch)]
+    paired = compare(first.answers.right, right)
     return Comparison(name, top1, paired.difference, paired, branch=branch)
 
 
-def verdict(first: RunView, found: Sequence[Comparison]) -> list[Statement]:
+def verdict(first: EvaluatedRun, found: Sequence[Comparison]) -> list[Statement]:
     """Write the sentences: the overall one, losses before gains, then one for each comparison."""
-    assert first.results is not None
     results = first.results
-    name = f"the fusion of {first.name}" if len(results["branches"]) > 1 else first.name
+    name = f"the fusion of {first.name}" if first.is_fused else first.name
     statements = [_overall(name, found)] if found else []
-    top1, count = results["fused"]["top1"], results["n_eval"]
-    if top1 - results["chance"] < 2 * binomial_error(top1, count):
+    top1, count = results.fused.top1, results.n_eval
+    if top1 - results.chance < 2 * binomial_error(top1, count):
         statements.insert(
             0,
             Statement(
                 f"{_capital(name)} is right on {percent(top1)} of {count} images, which is not clearly more than "
-                f"always naming the largest class ({percent(results['chance'])}).",
+                f"always naming the largest class ({percent(results.chance)}).",
                 "bad",
             ),
         )

@@ -8,7 +8,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,17 +15,26 @@ from numpy.typing import NDArray
 from bandwise.config import FusionRule, RunConfig
 from bandwise.errors import BandwiseError, CorruptionError
 from bandwise.files.documents import read_document, read_rows
-from bandwise.runs.documents import Summary, read_summary
+from bandwise.files.schema import plain
+from bandwise.runs.documents import (
+    HeadRecord,
+    Results,
+    ScoredHead,
+    ScoredWeights,
+    Scores,
+    Summary,
+    read_results,
+    read_summary,
+)
 from bandwise.runs.run import LogitsFile, Run, open_run, read_logits
 
+LOW_RESOLUTION = "low-resolution control"
 _RULE_ORDER = typing.get_args(FusionRule)
-_NEEDED = ("name", "data", "crops", "n_eval", "n_total", "chance", "branches", "fused", "fusion", "rules", "reference")
-_NEEDED_TOO = ("cost", "environment", "config")
 
 
 @dataclass(frozen=True, slots=True)
 class Answers:
-    """What the branches of a run and their fusion said about every reported image."""
+    """What the branches of a run and their fusion answered for every reported image."""
 
     ids: NDArray[np.int64]
     """(N,), increasing."""
@@ -49,42 +57,28 @@ class Answers:
 
 
 @dataclass(frozen=True, slots=True)
+class Epoch:
+    """A row of `metrics.jsonl`."""
+
+    epoch: float
+    train_loss: float
+    holdout_top1: float | None
+
+
+@dataclass(frozen=True, kw_only=True)
 class RunView:
     """One run, as far as it exists."""
 
     path: Path
-    config: RunConfig | None = None
-    results: dict[str, Any] | None = None
-    ten_crop: dict[str, Any] | None = None
-    """The results of ten crops, where they were asked for."""
-    curves: dict[int, list[dict[str, Any]]] = field(default_factory=dict)
-    """Branch to the rows of its metrics.jsonl, one for each epoch."""
+    config: RunConfig | None
+    curves: dict[int, list[Epoch]] = field(default_factory=dict)
+    """Branch to its epochs."""
     summaries: dict[int, Summary] = field(default_factory=dict)
     """Branch to its summary.json."""
-    answers: Answers | None = None
     problems: tuple[str, ...] = ()
     """What is missing, or does not fit the rest, as sentences."""
     damage: tuple[str, ...] = ()
     """Which files are damaged, and how."""
-
-    @property
-    def headline(self) -> dict[str, Any]:
-        """The scores of what the run answers with: its fusion, or its only network as it is."""
-        assert self.results is not None
-        branches = self.results["branches"]
-        return self.results["fused"] if len(branches) > 1 else branches[0]
-
-    @property
-    def rules(self) -> dict[str, dict[str, Any]]:
-        """The entries of the fusion rules, in the order in which the rules are documented."""
-        assert self.results is not None
-        entries = self.results["rules"]
-        return {rule: entries[rule] for rule in _RULE_ORDER if rule in entries}
-
-    @property
-    def weighing_rules(self) -> dict[str, dict[str, Any]]:
-        """The entries of the rules that are weights of the branches; a head is none."""
-        return {rule: entry for rule, entry in self.rules.items() if "weights" in entry}
 
     @property
     def name(self) -> str:
@@ -92,14 +86,47 @@ class RunView:
         return self.path.name if self.config is None else self.config.name
 
 
+@dataclass(frozen=True, kw_only=True)
+class EvaluatedRun(RunView):
+    """A run with its results."""
+
+    config: RunConfig
+    results: Results
+    ten_crop: Results | None
+    """The results of ten crops, where they were asked for."""
+    answers: Answers | None
+    """None where the logits are not there, or do not belong to the results."""
+
+    @property
+    def is_fused(self) -> bool:
+        """Whether the run has several branches."""
+        return len(self.results.branches) > 1
+
+    @property
+    def headline(self) -> Scores:
+        """The scores of what the run answers with: its fusion, or its only network as it is."""
+        return self.results.fused if self.is_fused else self.results.branches[0]
+
+    @property
+    def rules(self) -> dict[str, ScoredWeights | ScoredHead]:
+        """The fusion rules, in the order in which they are documented."""
+        entries = self.results.rules
+        return {rule: entries[rule] for rule in _RULE_ORDER if rule in entries}
+
+    @property
+    def weighing_rules(self) -> dict[str, ScoredWeights]:
+        """The rules that are weights of the branches; a head is none."""
+        return {rule: entry for rule, entry in self.rules.items() if isinstance(entry, ScoredWeights)}
+
+
 def read_view(path: Path) -> RunView:
     """Read a run folder as far as it goes."""
     try:
         run = open_run(path)
     except CorruptionError as error:
-        return RunView(path, damage=(str(error),))
+        return RunView(path=path, config=None, damage=(str(error),))
     except BandwiseError as error:
-        return RunView(path, problems=(f"This run could not be read: {error}.",))
+        return RunView(path=path, config=None, problems=(f"This run could not be read: {error}.",))
     problems: list[str] = []
     damage: list[str] = []
     results = _results(run, 1, problems, damage)
@@ -117,7 +144,55 @@ def read_view(path: Path) -> RunView:
             with _noting(damage):
                 curves[branch] = _curve(folder / "metrics.jsonl", summaries.get(branch))
     answers = None if results is None else _answers(run, results, problems, damage)
-    return RunView(path, run.config, results, ten_crop, curves, summaries, answers, tuple(problems), tuple(damage))
+    view = RunView(
+        path=path,
+        config=run.config,
+        curves=curves,
+        summaries=summaries,
+        problems=tuple(problems),
+        damage=tuple(damage),
+    )
+    if results is None:
+        return view
+    return EvaluatedRun(**vars(view), results=results, ten_crop=ten_crop, answers=answers)
+
+
+def is_baseline(config: RunConfig) -> bool:
+    """Whether the run is one network on the whole image."""
+    return config.split.stride == 1 and len(config.groups()) == 1
+
+
+def is_low_resolution(config: RunConfig, branch: int) -> bool:
+    """Whether a branch sees only the mean of each block of pixels, which is the image made smaller."""
+    has_mean = config.split.transform not in ("identity", "refft")
+    return config.split.stride > 1 and has_mean and config.groups()[branch] == (0,)
+
+
+def describe(config: RunConfig) -> str:
+    """Say in a few words what a run is: the method, the baseline, or one of the controls."""
+    groups, stride, transform = config.groups(), config.split.stride, config.split.transform
+    count = len(groups)
+    if stride == 1:
+        return "one network on the whole image" if count == 1 else f"{count} networks on the whole image"
+    if is_low_resolution(config, 0) and len(set(groups)) == 1:
+        return f"{'one network' if count == 1 else f'{count} networks'} on the low-resolution band of stride {stride}"
+    if count == 1:
+        return f"{len(groups[0])} {transform} band{'s' if len(groups[0]) > 1 else ''} of stride {stride} in one network"
+    if transform == "identity":
+        return f"{count} phases of stride {stride} without a transform, a network each"
+    if any(len(group) > 1 for group in groups):
+        return f"{count} networks on groups of {transform} bands of stride {stride}"
+    return f"{count} {transform} bands of stride {stride}, a network each"
+
+
+def branch_name(config: RunConfig, branch: int) -> str:
+    """Name a branch by its number and its bands; the low-resolution one is named as the control that it is."""
+    bands = config.groups()[branch]
+    if is_low_resolution(config, branch):
+        return f"branch {branch}, which is the {LOW_RESOLUTION}"
+    if config.split.stride == 1:
+        return f"branch {branch} (whole image)"
+    return f"branch {branch} (band{'s' if len(bands) > 1 else ''} {', '.join(map(str, bands))})"
 
 
 @contextmanager
@@ -129,39 +204,27 @@ def _noting(damage: list[str]) -> Iterator[None]:
         damage.append(str(error))
 
 
-def _results(run: Run, crops: int, problems: list[str], damage: list[str]) -> dict[str, Any] | None:
+def _results(run: Run, crops: int, problems: list[str], damage: list[str]) -> Results | None:
     path, fitted = run.results_path(crops), run.fusion_path(crops)
-    content = fusion = None
+    results = fusion = None
     if path.exists():
         with _noting(damage):
-            content = _scored(path)
+            results = read_results(path)
     else:
         problems.append(f"There are no results yet: run `bandwise evaluate {run.path}`.")
     if fitted.exists():
         with _noting(damage):
             fusion = read_document(fitted)
     # Without the file nobody can know.
-    if content is not None and fusion is not None and fusion != content["fusion"]:
+    if results is not None and fusion is not None and fusion != plain(results.fusion):
         problems.append(
             f"{path} is older than {fitted.name}, which holds another fusion by now: "
             f"run `bandwise evaluate {run.path}` again."
         )
-    return content
+    return results
 
 
-def _scored(path: Path) -> dict[str, Any]:
-    content = read_document(path)
-    missing = (
-        [key for key in (*_NEEDED, *_NEEDED_TOO) if key not in content]
-        if content.get("format") == "bandwise-results" and content.get("version") == 1
-        else ["a format that this program reads"]
-    )
-    if missing:
-        raise CorruptionError(f"{path} lacks {', '.join(missing)}; write it again with `bandwise evaluate`")
-    return content
-
-
-def _curve(path: Path, summary: Summary | None) -> list[dict[str, Any]]:
+def _curve(path: Path, summary: Summary | None) -> list[Epoch]:
     """Read the rows of the finished epochs.
 
     Raises:
@@ -169,7 +232,7 @@ def _curve(path: Path, summary: Summary | None) -> list[dict[str, Any]]:
     """
     try:
         rows = [
-            {"epoch": row["epoch"], "train_loss": float(row["train_loss"]), "holdout": row.get("holdout")}
+            Epoch(row["epoch"], float(row["train_loss"]), row["holdout"]["top1"] if row.get("holdout") else None)
             for row in read_rows(path)
         ]
     except (KeyError, TypeError, ValueError) as error:
@@ -179,11 +242,10 @@ def _curve(path: Path, summary: Summary | None) -> list[dict[str, Any]]:
     return rows
 
 
-def _answers(run: Run, results: dict[str, Any], problems: list[str], damage: list[str]) -> Answers | None:
-    fusion = results["fusion"]
-    with_head = "weights" not in fusion
-    paths = [run.logits_path("val", branch, 1) for branch in fusion["branches"]]
-    if with_head:
+def _answers(run: Run, results: Results, problems: list[str], damage: list[str]) -> Answers | None:
+    fusion = results.fusion
+    paths = [run.logits_path("val", branch, 1) for branch in fusion.branches]
+    if isinstance(fusion, HeadRecord):
         paths.append(run.head_logits_path)
     files: list[LogitsFile] = []
     for path in paths:
@@ -200,13 +262,13 @@ def _answers(run: Run, results: dict[str, Any], problems: list[str], damage: lis
         )
         return None
     logits = np.stack([content.logits.astype(np.float64) for content in files])
-    if with_head:
+    if isinstance(fusion, HeadRecord):
         logits, fused = logits[:-1], logits[-1]
     else:
-        fused = np.tensordot(np.asarray(fusion["weights"], dtype=np.float64), logits, axes=1)
+        fused = np.tensordot(np.asarray(fusion.weights, dtype=np.float64), logits, axes=1)
     answers = Answers(files[0].ids, files[0].labels, logits, fused)
     # Equal logits may be ordered differently by two libraries; more than that means other files.
-    if abs(answers.right.mean() - results["fused"]["top1"]) * answers.ids.size > 1.5:
+    if abs(answers.right.mean() - results.fused.top1) * answers.ids.size > 1.5:
         problems.append(
             "The logits on disk do not give the accuracy in results.json; they were written at another time. "
             "Run `bandwise evaluate` again; image-by-image figures are left out."
