@@ -58,7 +58,7 @@ docs: $(VENV)/extra-docs
 bench: $(VENV)/extra-bench
 	$(BIN)/python -m benchmarks all --record benchmarks
 	$(BIN)/python -m benchmarks table --record benchmarks --into benchmarks/README.md
-	$(BIN)/python -m benchmarks table --record benchmarks --brief --into README.md
+	$(BIN)/python -m benchmarks table --record benchmarks --brief --into docs/performance.md
 
 tables: $(VENV)/extra-bench
 	$(BIN)/python -m tools

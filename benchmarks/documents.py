@@ -70,7 +70,7 @@ def read_documents(folder: Path) -> list[dict[str, Any]]:
             raise CorruptionError(f"{path} is no recorded benchmark")
         found.append(content)
     if not found:
-        raise UsageError(f"{folder} holds no benchmarks; record them with `bandwise bench all --record {folder}`")
+        raise UsageError(f"{folder} holds no benchmarks; record them with `python -m benchmarks all --record {folder}`")
     return found
 
 

@@ -1,4 +1,4 @@
-"""`bandwise bench infer`: four branches and their fusion, against the networks alone and the whole-image network.
+"""`python -m benchmarks infer`: four branches and their fusion, against the networks alone and the whole-image network.
 
 These have made-up weights, which cost what trained ones cost; the cascade is measured on trained branches.
 """

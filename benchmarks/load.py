@@ -1,4 +1,4 @@
-"""`bandwise bench load`: batches of 256 for training, augmented and normalised, in CPU microseconds a record."""
+"""`python -m benchmarks load`: batches of 256 for training, augmented and normalised, in CPU microseconds a record."""
 
 import dataclasses
 from collections.abc import Callable, Sequence

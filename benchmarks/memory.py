@@ -1,4 +1,4 @@
-"""`bandwise bench memory`: what a training step needs, by the formula of `bandwise plan`, and by looking at real steps.
+"""`python -m benchmarks memory`: what a training step needs, by the formula of `bandwise plan` and by real steps.
 
 The formula is checked on a CPU with small networks, whose tensors can be counted, on an accelerator with large ones.
 """

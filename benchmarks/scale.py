@@ -1,4 +1,4 @@
-"""`bandwise bench scale`: does a sample list, a split or an epoch cost more an image when there are more images?
+"""`python -m benchmarks scale`: does a sample list, a split or an epoch cost more an image when there are more images?
 
 Every measurement is a process of its own, whose memory is read where it has imported everything and at its peak.
 """

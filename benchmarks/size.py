@@ -1,4 +1,4 @@
-"""`bandwise bench size`: bytes of a record as a share of its pixels, by band, on the photographs."""
+"""`python -m benchmarks size`: bytes of a record as a share of its pixels, by band, on the photographs."""
 
 import dataclasses
 import shutil

@@ -1,4 +1,4 @@
-"""`bandwise bench split`: photographs to a finished store, against the same decoding and resizing with nothing after.
+"""`python -m benchmarks split`: photographs to a finished store, against decoding and resizing them alone.
 
 Seconds are CPU seconds of one process that does everything; only the figure of two workers is by the clock on the wall.
 """

@@ -44,7 +44,7 @@ def _table(document: dict[str, Any]) -> Table:
     machine = hardware["accelerator"] or f"one core of {hardware['processor']}"
     made = ", ".join(f"{name} {versions[name]}" for name in ("torch", "numpy", "pyarrow", "pillow", "numba"))
     return Table(
-        caption=f"bandwise bench {document['bench']}",
+        caption=f"python -m benchmarks {document['bench']}",
         head=("figure", "ours", "peers", "ratio", "which is", "reach", "holds"),
         rows=tuple(_row(figure) for figure in document["figures"]),
         text_columns=frozenset({0, 2, 4}),

@@ -1,4 +1,4 @@
-"""`bandwise bench train`: our training loop against a bare one and timm's, then a branch against the whole image.
+"""`python -m benchmarks train`: our training loop against a bare one and timm's, then a branch against the whole image.
 
 Every contestant has the same network, optimiser and batch and reads from memory. They take turns step by step, inside
 one complete `train_branch`: what slows the machine for a while slows all of them.

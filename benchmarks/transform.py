@@ -1,4 +1,4 @@
-"""`bandwise bench transform`: one thread, 64 photographs, bytes in and bytes out."""
+"""`python -m benchmarks transform`: one thread, 64 photographs, bytes in and bytes out."""
 
 import importlib.util
 from collections.abc import Callable

@@ -7,7 +7,7 @@ from pathlib import Path
 from bandwise.errors import UsageError
 from bandwise.files.atomic import write_text
 from tools.chart import evidence_svg
-from tools.evidence import evidence_markdown, summary_markdown
+from tools.evidence import evidence_markdown, readme_markdown, summary_markdown
 from tools.expected import expected_json
 from tools.published import published_markdown
 from tools.recorded import read_recorded
@@ -45,7 +45,8 @@ class Block:
 
 
 BLOCKS = {
-    "summary": Block("README.md", "results", lambda folder: summary_markdown(read_recorded(folder))),
+    "readme": Block("README.md", "results", lambda folder: readme_markdown(read_recorded(folder))),
+    "summary": Block("docs/evidence.md", "main", lambda folder: summary_markdown(read_recorded(folder))),
     "evidence": Block("docs/evidence.md", "results", lambda folder: evidence_markdown(read_recorded(folder))),
     "chart": Block("docs/accuracy.svg", "", lambda folder: evidence_svg(read_recorded(folder))),
     "expected": Block("src/bandwise/recipes/measured.json", "", lambda folder: expected_json(read_recorded(folder))),

@@ -11,7 +11,7 @@ from bandwise.report.svg import ACCENT, INK, NEUTRAL, canvas, settings, svg_text
 from bandwise.report.units import amount
 from bandwise.runs.documents import Results
 from tools.cost import grouped
-from tools.pairs import README_ROWS
+from tools.pairs import MAIN_ROWS
 from tools.recorded import Recorded, scores_of
 
 CHARTED = "cifar10"
@@ -31,14 +31,14 @@ def evidence_svg(results: Recorded) -> str:
     Raises:
         UsageError: none of them is recorded.
     """
-    chosen = {name: runs for name, runs in results.items() if name in README_ROWS}
+    chosen = {name: runs for name, runs in results.items() if name in MAIN_ROWS}
     groups = [
         (f"training: up to {amount(max(macs))} multiply-adds for each image (all epochs, forward)", group)
         for data, group, macs in grouped(chosen, "macs_total")
         if data == CHARTED
     ][::-1]
     if not groups:
-        raise UsageError(f"there is no result of {CHARTED} to draw; record one of {', '.join(README_ROWS)}")
+        raise UsageError(f"there is no result of {CHARTED} to draw; record one of {', '.join(MAIN_ROWS)}")
     count = sum(1 + len(group) for _, group in groups)
     with mpl.rc_context(settings()):
         figure, axes = canvas(_WIDTH, _FRAME + _ROW * count)

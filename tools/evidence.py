@@ -1,4 +1,4 @@
-"""Recorded results as Markdown: a short table for the README, and all tables with their comparisons for the docs."""
+"""Recorded results as Markdown: five rows for the README, the main systems, and all tables with their comparisons."""
 
 from collections.abc import Sequence
 
@@ -7,15 +7,41 @@ from bandwise.report.units import amount
 from bandwise.runs.documents import Results, ScoredHead
 from tools.comparisons import System, difference
 from tools.cost import STARTED_FROM, Machines, grouped
-from tools.pairs import PAIRS, README_FUSIONS, README_PAIRS, README_ROWS, Pair
+from tools.pairs import MAIN_FUSIONS, MAIN_PAIRS, MAIN_ROWS, PAIRS, README_ROWS, Pair
 from tools.predictions import predictions_table
 from tools.recorded import Recorded, epochs_of, seeds, spread, top1
 
 
+def readme_markdown(results: Recorded) -> str:
+    """Return the rows of the README."""
+    rows = {name: results[name] for name in README_ROWS}
+    first = next(iter(rows.values()))
+    table = Table(
+        caption=f"Measured on {first[0].data.name}",
+        head=("system", "top-1", "a node: MACs", "parameters", "data", "in all: MACs", "times epochs"),
+        rows=tuple(
+            (
+                README_ROWS[name],
+                top1(runs, "fused"),
+                amount(runs[0].cost.macs_per_branch),
+                amount(runs[0].cost.params_total // len(runs[0].branches)),
+                amount(runs[0].cost.store_bytes_per_branch, "B"),
+                amount(runs[0].cost.macs_total),
+                amount(runs[0].cost.macs_total * epochs_of(runs[0])),
+            )
+            for name, runs in rows.items()
+        ),
+        text_columns=frozenset({0}),
+        note=f"Mean ± standard deviation over the seeds {seeds(first)}, {first[0].n_eval:,} reported images. MACs: "
+        "multiply-adds an image, forward; times the epochs they compare the cost of training.",
+    )
+    return to_markdown(table)
+
+
 def summary_markdown(results: Recorded) -> str:
-    """Return the short table, and a sentence for each main comparison."""
-    gains = [text for recipe in README_FUSIONS if (text := gain_over_branches(results, recipe))]
-    lines = [*sentences(results, README_PAIRS), *gains]
+    """Return the main systems, and a sentence for each main comparison."""
+    gains = [text for recipe in MAIN_FUSIONS if (text := gain_over_branches(results, recipe))]
+    lines = [*sentences(results, MAIN_PAIRS), *gains]
     return to_markdown(summary_table(results)) + "\n" + "".join(f"- {line}\n" for line in lines)
 
 
@@ -27,8 +53,8 @@ def evidence_markdown(results: Recorded) -> str:
 
 
 def summary_table(results: Recorded) -> Table:
-    """The systems of the README; where none of them is recorded, all systems."""
-    rows = {name: results[name] for name in README_ROWS if name in results} or results
+    """The main systems; where none of them is recorded, all systems."""
+    rows = {name: results[name] for name in MAIN_ROWS if name in results} or results
     machines = Machines(rows)
     return Table(
         caption="Recorded results",
@@ -48,7 +74,7 @@ def summary_table(results: Recorded) -> Table:
         rows=tuple(
             (
                 name,
-                README_ROWS.get(name, ""),
+                MAIN_ROWS.get(name, ""),
                 seeds(runs),
                 str(epochs_of(runs[0])),
                 top1(runs, "fused"),
