@@ -15,81 +15,140 @@ _OPTIONS: dict[str, Any] = {"cache": True, "fastmath": True, "error_model": "num
 
 @numba.njit(**_OPTIONS)
 def split_folded(
-    rows: NDArray[np.uint8],
+    image: NDArray[np.uint8],
     stride: int,
-    channels: int,
     weights: NDArray[np.float32],
     first: NDArray[np.int64],
     added: NDArray[np.float32],
-    sums: NDArray[np.float32],
-    terms: NDArray[np.float32],
     out: NDArray[np.uint8],
     starts: NDArray[np.int64],
 ) -> None:
     """Write the stored bands of one picture.
 
     Args:
-        rows: (H, W * channels), C-contiguous.
+        image: (H, W, channels), C-contiguous.
         stride: even.
-        channels: of a pixel.
         weights: (bands, stride**2 / 4), folded filters over 2^16, see `folding`.
         first: (bands,), as in `folding.FoldedFilters`.
         added: (bands,), the offset plus 1/2.
-        sums: (2, W * channels), scratch.
-        terms: (stride**2, W / stride * channels), scratch.
         out: memory that holds all results.
         starts: (bands,), where in `out` each band begins; its H / stride rows lie there one after another.
     """
-    half, columns = stride // 2, terms.shape[1]
-    quarter = half * half
-    white = np.float32(255)
-    for block in range(rows.shape[0] // stride):
-        for r in range(half):
-            _fold_rows(rows[block * stride + r], rows[block * stride + stride - 1 - r], sums[0], sums[1])
-            for c in range(half):
-                place = r * half + c
-                mirrored = stride - 1 - c
-                for parity in range(2):
-                    even = terms[2 * parity * quarter + place]
-                    odd = terms[(2 * parity + 1) * quarter + place]
-                    # Literal numbers let the compiler turn the gathering into shuffles: a tenth of the whole.
-                    if channels == 3 and stride == 6:
-                        _fold_columns(sums[parity], 3, 6, c, mirrored, even, odd)
-                    elif channels == 3 and stride == 4:
-                        _fold_columns(sums[parity], 3, 4, c, mirrored, even, odd)
-                    elif channels == 3 and stride == 2:
-                        _fold_columns(sums[parity], 3, 2, 0, 1, even, odd)
-                    else:
-                        _fold_columns(sums[parity], channels, stride, c, mirrored, even, odd)
+    height, width, channels = image.shape
+    rows = image.reshape(height, width * channels)
+    columns = width // stride * channels
+    sums, terms = np.empty((2, width * channels), np.float32), np.empty((stride * stride, columns), np.float32)
+    quarter = weights.shape[1]
+    for block in range(height // stride):
+        _fold(rows[block * stride : (block + 1) * stride], stride, channels, sums, terms)
         for band in range(len(weights)):
-            w, t, offset = weights[band], first[band], added[band]
-            line = out[starts[band] + block * columns : starts[band] + (block + 1) * columns]
-            # Written out for the usual strides: sums that stay in registers are four times as fast.
+            start = starts[band] + block * columns
+            own, line = terms[first[band] : first[band] + quarter], out[start : start + columns]
+            # The usual strides have code of their own: sums that stay in registers are four times as fast.
             if quarter == 1:
-                t0 = terms[t]
-                for x in range(columns):
-                    line[x] = np.uint8(np.int32(min(white, w[0] * t0[x] + offset)))
+                _weigh_1(weights[band], own, added[band], line)
             elif quarter == 4:
-                t0, t1, t2, t3 = terms[t], terms[t + 1], terms[t + 2], terms[t + 3]
-                for x in range(columns):
-                    value = w[0] * t0[x] + w[1] * t1[x] + w[2] * t2[x] + w[3] * t3[x] + offset
-                    line[x] = np.uint8(np.int32(min(white, value)))
+                _weigh_4(weights[band], own, added[band], line)
             elif quarter == 9:
-                t0, t1, t2, t3, t4 = terms[t], terms[t + 1], terms[t + 2], terms[t + 3], terms[t + 4]
-                t5, t6, t7, t8 = terms[t + 5], terms[t + 6], terms[t + 7], terms[t + 8]
-                for x in range(columns):
-                    value = w[0] * t0[x] + w[1] * t1[x] + w[2] * t2[x] + w[3] * t3[x] + w[4] * t4[x]
-                    value += w[5] * t5[x] + w[6] * t6[x] + w[7] * t7[x] + w[8] * t8[x] + offset
-                    line[x] = np.uint8(np.int32(min(white, value)))
+                _weigh_9(weights[band], own, added[band], line)
             else:
-                total = sums[0, :columns]
-                total[:] = offset
-                for place in range(quarter):
-                    weight, term = w[place], terms[t + place]
-                    for x in range(columns):
-                        total[x] += weight * term[x]
-                for x in range(columns):
-                    line[x] = np.uint8(np.int32(min(white, total[x])))
+                _weigh_any(weights[band], own, added[band], line, sums[0, :columns])
+
+
+@numba.njit(inline="always")
+def _fold(
+    rows: NDArray[np.uint8], stride: int, channels: int, sums: NDArray[np.float32], terms: NDArray[np.float32]
+) -> None:
+    """Write the folded pixels of one row of blocks, (stride**2, columns): sums and differences down, then across."""
+    half = stride // 2
+    for r in range(half):
+        _fold_rows(rows[r], rows[stride - 1 - r], sums[0], sums[1])
+        for c in range(half):
+            for parity in range(2):
+                place = 2 * parity * half * half + r * half + c
+                even, odd = terms[place], terms[place + half * half]
+                # Literal numbers let the compiler turn the gathering into shuffles: a tenth of the whole.
+                if channels == 3 and stride == 6:
+                    _fold_columns(sums[parity], 3, 6, c, even, odd)
+                elif channels == 3 and stride == 4:
+                    _fold_columns(sums[parity], 3, 4, c, even, odd)
+                elif channels == 3 and stride == 2:
+                    _fold_columns(sums[parity], 3, 2, 0, even, odd)
+                else:
+                    _fold_columns(sums[parity], channels, stride, c, even, odd)
+
+
+@numba.njit(inline="always")
+def _fold_rows(
+    upper: NDArray[np.uint8], lower: NDArray[np.uint8], even: NDArray[np.float32], odd: NDArray[np.float32]
+) -> None:
+    for x in range(len(upper)):
+        above, below = np.float32(upper[x]), np.float32(lower[x])
+        even[x] = above + below
+        odd[x] = above - below
+
+
+@numba.njit(inline="always")
+def _fold_columns(
+    line: NDArray[np.float32],
+    channels: int,
+    stride: int,
+    column: int,
+    even: NDArray[np.float32],
+    odd: NDArray[np.float32],
+) -> None:
+    mirrored = stride - 1 - column
+    for x in range(len(even) // channels):
+        left, right = (x * stride + column) * channels, (x * stride + mirrored) * channels
+        for colour in range(channels):
+            even[x * channels + colour] = line[left + colour] + line[right + colour]
+            odd[x * channels + colour] = line[left + colour] - line[right + colour]
+
+
+@numba.njit(inline="always")
+def _weigh_1(w: NDArray[np.float32], t: NDArray[np.float32], offset: np.float32, line: NDArray[np.uint8]) -> None:
+    t0 = t[0]
+    for x in range(len(line)):
+        line[x] = _as_byte(w[0] * t0[x] + offset)
+
+
+@numba.njit(inline="always")
+def _weigh_4(w: NDArray[np.float32], t: NDArray[np.float32], offset: np.float32, line: NDArray[np.uint8]) -> None:
+    t0, t1, t2, t3 = t[0], t[1], t[2], t[3]
+    for x in range(len(line)):
+        line[x] = _as_byte(w[0] * t0[x] + w[1] * t1[x] + w[2] * t2[x] + w[3] * t3[x] + offset)
+
+
+@numba.njit(inline="always")
+def _weigh_9(w: NDArray[np.float32], t: NDArray[np.float32], offset: np.float32, line: NDArray[np.uint8]) -> None:
+    t0, t1, t2, t3, t4, t5, t6, t7, t8 = t[0], t[1], t[2], t[3], t[4], t[5], t[6], t[7], t[8]
+    for x in range(len(line)):
+        value = w[0] * t0[x] + w[1] * t1[x] + w[2] * t2[x] + w[3] * t3[x] + w[4] * t4[x]
+        value += w[5] * t5[x] + w[6] * t6[x] + w[7] * t7[x] + w[8] * t8[x] + offset
+        line[x] = _as_byte(value)
+
+
+@numba.njit(inline="always")
+def _weigh_any(
+    w: NDArray[np.float32],
+    t: NDArray[np.float32],
+    offset: np.float32,
+    line: NDArray[np.uint8],
+    total: NDArray[np.float32],
+) -> None:
+    total[:] = offset
+    for place in range(len(w)):
+        weight, term = w[place], t[place]
+        for x in range(len(line)):
+            total[x] += weight * term[x]
+    for x in range(len(line)):
+        line[x] = _as_byte(total[x])
+
+
+@numba.njit(inline="always")
+def _as_byte(value: np.float32) -> np.uint8:
+    # At least 0.5 by its offset, so the conversion, which cuts towards zero, is the floor.
+    return np.uint8(np.int32(min(np.float32(255), value)))
 
 
 @numba.njit(**_OPTIONS)
@@ -140,30 +199,3 @@ def add_up(
                 squares_of_channel += of_squares[x]
             total[band, channel] = of_channel
             squares[band, channel] = squares_of_channel
-
-
-@numba.njit(inline="always")
-def _fold_rows(
-    upper: NDArray[np.uint8], lower: NDArray[np.uint8], even: NDArray[np.float32], odd: NDArray[np.float32]
-) -> None:
-    for x in range(len(upper)):
-        above, below = np.float32(upper[x]), np.float32(lower[x])
-        even[x] = above + below
-        odd[x] = above - below
-
-
-@numba.njit(inline="always")
-def _fold_columns(
-    line: NDArray[np.float32],
-    channels: int,
-    stride: int,
-    column: int,
-    mirrored: int,
-    even: NDArray[np.float32],
-    odd: NDArray[np.float32],
-) -> None:
-    for x in range(len(even) // channels):
-        left, right = (x * stride + column) * channels, (x * stride + mirrored) * channels
-        for colour in range(channels):
-            even[x * channels + colour] = line[left + colour] + line[right + colour]
-            odd[x * channels + colour] = line[left + colour] - line[right + colour]

@@ -155,14 +155,11 @@ class BandQuantizer:
         ready = image.flags.c_contiguous and image.flags.writeable
         self._compiled.split_folded(
             # Read-only memory is another type to the compiler, which would take seconds for another version.
-            (image if ready else image.copy()).reshape(height, width * channels),
+            image if ready else image.copy(),
             stride,
-            channels,
             self._folded.weights,
             self._folded.first,
             self._filters[:, -1].copy(),
-            np.empty((2, width * channels), np.float32),
-            np.empty((self.transform.count, shape[2] * channels), np.float32),
             line,
             starts,
         )
