@@ -4,11 +4,9 @@ Field names become flags (`batch_size` is `--batch-size`); the names follow timm
 function that returns a `RunConfig`; recipes differ by `dataclasses.replace`.
 """
 
-from bandwise.config.augment import AugmentConfig
-from bandwise.config.data import MAX_STRIDE, Codec, DataConfig, SplitConfig, Storage, Transform
-from bandwise.config.fusion import FusionConfig, FusionRule
+from bandwise.config.data import MAX_STRIDE, AugmentConfig, Codec, DataConfig, SplitConfig, Storage, Transform
 from bandwise.config.run import RunConfig, to_dict
-from bandwise.config.training import NetworkConfig, TrainingConfig
+from bandwise.config.training import FusionConfig, FusionRule, NetworkConfig, TrainingConfig
 
 __all__ = [
     "MAX_STRIDE",

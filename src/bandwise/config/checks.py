@@ -1,4 +1,4 @@
-"""Checks of one value of a configuration, with the message that a user needs."""
+"""Checks of the values of a configuration, with the message that a user needs."""
 
 import math
 from typing import Any
@@ -7,21 +7,32 @@ from bandwise.errors import UsageError
 
 
 def require(condition: bool, key: str, value: Any, allowed: str) -> None:
-    """Refuse a value.
+    """Refuse a value unless the condition holds.
 
     Raises:
-        UsageError: the condition does not hold; names the key, the value and what is allowed.
+        UsageError: names the key, the value and what is allowed.
     """
     if not condition:
         raise UsageError(f"{key} is {value!r}; it must be {allowed}")
 
 
-def require_number(key: str, value: Any, low: float, high: float = math.inf, *, open_low: bool = False) -> None:
-    """Refuse a number outside `low` to `high`, or one that is not finite.
+def require_range(section: Any, low: float, high: float, *keys: str) -> None:
+    """Refuse fields of a section outside `low` to `high`, or that are not finite.
 
     Raises:
-        UsageError: it is outside; with `open_low`, `low` itself is outside too.
+        UsageError: as `require`.
     """
-    fits = (low < value if open_low else low <= value) and value <= high and math.isfinite(value)
-    edge = "above" if open_low else "at least"
-    require(fits, key, value, f"{edge} {low:g}" + (f" and at most {high:g}" if math.isfinite(high) else ""))
+    allowed = f"at least {low:g}" + (f" and at most {high:g}" if math.isfinite(high) else "")
+    for key in keys:
+        value = getattr(section, key)
+        require(math.isfinite(value) and low <= value <= high, key, value, allowed)
+
+
+def require_positive(value: float, high: float, key: str) -> None:
+    """Refuse a number that is not above 0, above `high`, or not finite.
+
+    Raises:
+        UsageError: as `require`.
+    """
+    allowed = "above 0" + (f" and at most {high:g}" if math.isfinite(high) else "")
+    require(math.isfinite(value) and 0 < value <= high, key, value, allowed)

@@ -1,10 +1,13 @@
-"""Where the images come from, and how they become bands."""
+"""Where the images come from, how they become bands, and how they are augmented."""
 
 from dataclasses import dataclass
-from typing import Literal
+from math import inf
+from typing import Annotated, Literal
+
+import tyro
 
 from bandwise.config.branches import parse_bands
-from bandwise.config.checks import require, require_number
+from bandwise.config.checks import require, require_positive, require_range
 
 Transform = Literal["dct1d", "dct2d", "hadamard", "identity", "random", "refft"]
 Codec = Literal["zstd", "webp"]
@@ -36,7 +39,7 @@ class DataConfig:
     """Read pictures that links inside the folder name outside it."""
 
     def __post_init__(self) -> None:
-        require_number("val_seed", self.val_seed, 0)
+        require_range(self, 0, inf, "val_seed")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -86,10 +89,10 @@ class SplitConfig:
     """Images in one file of one band, a multiple of 256; 0 chooses by the size of the set."""
 
     def __post_init__(self) -> None:
-        require_number("stride", self.stride, 1, MAX_STRIDE)
+        require_range(self, 1, MAX_STRIDE, "stride")
         if self.transform == "hadamard":
             require(self.stride in (1, 2, 4, 8), "stride", self.stride, "1, 2, 4 or 8 with the hadamard transform")
-        require_number("canvas", self.canvas, self.stride, 4096)
+        require_range(self, self.stride, 4096, "canvas")
         below, above = self.canvas // self.stride * self.stride, -(-self.canvas // self.stride) * self.stride
         require(
             self.canvas % self.stride == 0,
@@ -97,12 +100,10 @@ class SplitConfig:
             self.canvas,
             f"a multiple of the stride {self.stride}, for example {below} or {above}",
         )
-        require_number("holdout", self.holdout, 0, 0.5)
-        require_number("holdout_min", self.holdout_min, 0)
-        require_number("background", self.background, 0, 255)
-        require_number("max_pixels", self.max_pixels, 1, 1_000_000_000)
-        require_number("split_seed", self.split_seed, 0)
-        require_number("transform_seed", self.transform_seed, 0)
+        require_range(self, 0, 0.5, "holdout")
+        require_range(self, 0, 255, "background")
+        require_range(self, 1, 1_000_000_000, "max_pixels")
+        require_range(self, 0, inf, "holdout_min", "split_seed", "transform_seed")
         require(self.group_size >= 0 and self.group_size % 256 == 0, "group_size", self.group_size, "a multiple of 256")
         require(
             not (self.storage == "float16" and self.codec == "webp"),
@@ -111,3 +112,61 @@ class SplitConfig:
             "zstd when storage is float16",
         )
         parse_bands(self.bands, self.stride**2)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class AugmentConfig:
+    """Augmentation of stored bands, or of whole images that are split afterwards."""
+
+    at: Annotated[Literal["band", "image"], tyro.conf.arg(name="augment-at")] = "band"
+    """band: on stored records, each operation equal to the same one on the image before the split. image: reads the
+    source, crops and augments at full resolution, then splits on the device; all branches see the same crop."""
+
+    random_crop: bool = True
+    """At the band: crop at a random multiple of the stride. At the image: a random resized crop. Off: the centre."""
+
+    scale: float = 0.08
+    """At the image: least share of its area in a random resized crop (timm's `--scale SCALE 1`)."""
+
+    aa: str = ""
+    """At the image: timm's name of an augmentation policy, for example rand-m7-mstd0.5-inc1, or trivialaugment."""
+
+    color_jitter: float = 0.0
+    """At the image: strength of random brightness, contrast and saturation."""
+
+    interpolation: Literal["bilinear", "bicubic", "random"] = "bilinear"
+    """At the image: how a random resized crop is resized."""
+
+    aug_repeats: int = 0
+    """At the image: copies of an image in an epoch, each augmented anew, among fewer images; 0 and 1 are off."""
+
+    hflip: float = 0.5
+    """Probability of a horizontal flip."""
+
+    vflip: float = 0.0
+    """Probability of a vertical flip."""
+
+    mixup: float = 0.0
+    """Alpha of mixup; 0 is off."""
+
+    cutmix: float = 0.0
+    """Alpha of cutmix with boxes aligned to the stride; 0 is off."""
+
+    reprob: float = 0.0
+    """Probability of erasing a box aligned to the stride."""
+
+    inexact_flip: bool = False
+    """Mirror a stored band even where the result is not the band of the mirrored image (dct1d, random, lone phases)."""
+
+    def __post_init__(self) -> None:
+        if self.at == "band":
+            only = {"scale": 0.08, "aa": "", "color_jitter": 0.0, "interpolation": "bilinear", "aug_repeats": 0}
+            for key, unset in only.items():
+                value = getattr(self, key)
+                require(
+                    value == unset, key, value, f"{unset!r} with augment.at band; give --augment-at image to use it"
+                )
+        require_positive(self.scale, 1, "scale")
+        require_range(self, 0, 1, "color_jitter", "hflip", "vflip", "reprob")
+        require_range(self, 0, 16, "aug_repeats")
+        require_range(self, 0, 100, "mixup", "cutmix")

@@ -6,12 +6,10 @@ from typing import Annotated, Any
 
 import tyro
 
-from bandwise.config.augment import AugmentConfig
 from bandwise.config.branches import parse_bands, parse_branches
 from bandwise.config.checks import require
-from bandwise.config.data import DataConfig, SplitConfig
-from bandwise.config.fusion import FusionConfig
-from bandwise.config.training import NetworkConfig, TrainingConfig
+from bandwise.config.data import AugmentConfig, DataConfig, SplitConfig
+from bandwise.config.training import FusionConfig, NetworkConfig, TrainingConfig
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -33,20 +31,11 @@ class RunConfig:
     fusion: FusionConfig = FusionConfig()
 
     def __post_init__(self) -> None:
-        crop, stride, canvas = self.training.crop, self.split.stride, self.split.canvas
-        require(
-            crop % stride == 0 and crop <= canvas,
-            "crop",
-            crop,
-            f"a multiple of the stride {stride} and at most the canvas {canvas}",
-        )
-        train_crop = self.training.train_crop
-        require(
-            train_crop % stride == 0 and train_crop <= canvas,
-            "train_crop",
-            train_crop,
-            f"a multiple of the stride {stride} and at most the canvas {canvas}",
-        )
+        stride, canvas = self.split.stride, self.split.canvas
+        allowed = f"a multiple of the stride {stride} and at most the canvas {canvas}"
+        for key in ("crop", "train_crop"):
+            side = getattr(self.training, key)
+            require(side % stride == 0 and side <= canvas, key, side, allowed)
         stored = parse_bands(self.split.bands, stride**2)
         for group in self.groups():
             missing = sorted(set(group) - set(stored))

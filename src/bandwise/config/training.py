@@ -1,9 +1,14 @@
-"""Which network every branch is, and how it is trained."""
+"""Which network every branch is, how it is trained, and how the predictions become one."""
 
 from dataclasses import dataclass
-from typing import Literal
+from math import inf
+from typing import Annotated, Literal
 
-from bandwise.config.checks import require, require_number
+import tyro
+
+from bandwise.config.checks import require, require_positive, require_range
+
+FusionRule = Literal["mean", "geometric", "learned", "greedy", "head"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -23,7 +28,7 @@ class NetworkConfig:
     """A .safetensors file to start from; the results then say that the branch was not trained from scratch."""
 
     def __post_init__(self) -> None:
-        require_number("drop_path", self.drop_path, 0, 0.9)
+        require_range(self, 0, 0.9, "drop_path")
         require(
             self.initial_checkpoint == "" or self.initial_checkpoint.endswith(".safetensors"),
             "initial_checkpoint",
@@ -127,33 +132,31 @@ class TrainingConfig:
     """Seed of the run; each branch derives its own streams from it."""
 
     def __post_init__(self) -> None:
-        require_number("crop", self.crop, 1)
-        require_number("train_crop", self.train_crop, 0)
-        require_number("epochs", self.epochs, 1)
-        require_number("batch_size", self.batch_size, 1)
-        require_number("grad_accum_steps", self.grad_accum_steps, 1)
-        require(
-            self.batch_size % self.grad_accum_steps == 0,
-            "grad_accum_steps",
-            self.grad_accum_steps,
-            f"a divisor of batch_size ({self.batch_size})",
-        )
-        require_number("lr", self.lr, 0, open_low=True)
-        require_number("momentum", self.momentum, 0, 1)
-        require_number("weight_decay", self.weight_decay, 0)
-        require_number("decay_epochs", self.decay_epochs, 1)
-        require_number("decay_rate", self.decay_rate, 0, 1)
-        require_number("warmup_epochs", self.warmup_epochs, 0)
+        require_range(self, 1, inf, "crop", "epochs", "batch_size", "grad_accum_steps")
+        require_range(self, 1, inf, "decay_epochs", "model_ema_steps", "checkpoint_steps")
+        require_range(self, 2, inf, "keep_checkpoints")
+        require_range(self, 0, inf, "train_crop", "weight_decay", "clip_grad", "seed")
+        require_range(self, 0, inf, "warmup_epochs", "warmup_lr", "min_lr")
+        require_range(self, 0, 1, "momentum", "decay_rate", "model_ema_decay")
+        require_range(self, 0, 0.99, "smoothing", "bce_target_thresh")
+        require_range(self, 1, 1024, "threads")
+        require_range(self, 0, 1024, "loader_workers")
+        require_positive(self.lr, inf, "lr")
+        parts, batch = self.grad_accum_steps, self.batch_size
+        require(batch % parts == 0, "grad_accum_steps", parts, f"a divisor of batch_size ({batch})")
         require(self.warmup_epochs < self.epochs, "warmup_epochs", self.warmup_epochs, f"below epochs ({self.epochs})")
-        require_number("warmup_lr", self.warmup_lr, 0)
-        require_number("min_lr", self.min_lr, 0)
-        require_number("smoothing", self.smoothing, 0, 0.99)
-        require_number("bce_target_thresh", self.bce_target_thresh, 0, 0.99)
-        require_number("clip_grad", self.clip_grad, 0)
-        require_number("model_ema_decay", self.model_ema_decay, 0, 1)
-        require_number("model_ema_steps", self.model_ema_steps, 1)
-        require_number("threads", self.threads, 1, 1024)
-        require_number("loader_workers", self.loader_workers, 0, 1024)
-        require_number("checkpoint_steps", self.checkpoint_steps, 1)
-        require_number("keep_checkpoints", self.keep_checkpoints, 2)
-        require_number("seed", self.seed, 0)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class FusionConfig:
+    """How the branches' predictions become one; fitted on the holdout only."""
+
+    rule: Annotated[FusionRule, tyro.conf.arg(name="fusion")] = "learned"
+    """mean, geometric (weights p*(1-p)^rank), learned (convex weights and a temperature), greedy, or head (a small
+    network on the features of the branches, trained on the training images and stopped on the holdout)."""
+
+    p: Annotated[float, tyro.conf.arg(name="fusion-p")] = 0.3
+    """Ratio of the geometric rule."""
+
+    def __post_init__(self) -> None:
+        require_positive(self.p, 1, "fusion-p")
