@@ -12,7 +12,6 @@ from PIL import Image
 from tests.pictures import make_picture
 
 from bandwise.config import SplitConfig
-from bandwise.sources.folders.folder import open_folder
 from bandwise.store.reading.store import open_store
 from bandwise.store.writing.split import split_dataset
 
@@ -137,15 +136,6 @@ def split(source, out: Path, **options):
     return open_store(out)
 
 
-def records(store, split_name: str) -> list[tuple[int, bytes]]:
-    """Return label and pixels of every record of band 0, sorted, so that order and ids do not matter."""
-    import pyarrow.parquet as pq
-
-    tables = [pq.read_table(store.path / name) for name in store.files(0, split_name)]
-    rows = [row for table in tables for row in table.to_pylist()]
-    return sorted((row["label"], row["image"]["bytes"]) for row in rows)
-
-
-def folder_store(root: Path, out: Path):
-    """Split the same pictures as an ImageFolder."""
-    return split(open_folder(root), out)
+def contents(source) -> list[tuple[str, int, bytes]]:
+    """Return split, label and bytes of every picture, sorted, so that names do not matter."""
+    return sorted((entry.split, entry.label, source.read(entry.path)) for entry in source.entries())

@@ -15,10 +15,8 @@ from bandwise.config import DataConfig
 from bandwise.errors import IncompatibleError, UsageError
 from bandwise.sources.archives.imagenet1k import PUBLISHED, open_imagenet1k
 from bandwise.sources.archives.tar import TarSource
-from bandwise.sources.folders.folder import FolderSource
+from bandwise.sources.folders.folder import FolderSource, open_folder
 from bandwise.sources.resolve import open_source
-from bandwise.store.preview import write_preview
-from bandwise.store.reconstruct import reconstruct_store
 from bandwise.store.writing.split import split_dataset
 
 TRAIN, VAL = "ILSVRC2012_img_train.tar", "ILSVRC2012_img_val.tar"
@@ -47,22 +45,12 @@ def home(tmp_path, monkeypatch):
     return tmp_path / "home"
 
 
-@pytest.fixture(scope="module")
-def reference(tmp_path_factory, folders):
-    return imagenet.folder_store(folders, tmp_path_factory.mktemp("reference") / "store")
-
-
-def test_the_store_is_that_of_the_image_folder(pristine, reference, tmp_path):
+def test_the_pictures_are_those_of_the_image_folder(pristine, folders, tmp_path):
     source = open_imagenet1k(pristine)
+    assert imagenet.contents(source) == imagenet.contents(open_folder(folders))
     store = imagenet.split(source, tmp_path / "store")
-    assert store.manifest["content_digests"] == reference.manifest["content_digests"]
-    assert store.manifest["canvas_digests"] == reference.manifest["canvas_digests"]
-    assert store.rows("val") == 16
     assert store.manifest["bad"] == []
-    assert reconstruct_store(store.path, source)["n"] == 56
-    write_preview(store.path, source, tmp_path / "preview", count=1)
-    parallel = imagenet.split(source, tmp_path / "parallel", workers=2)
-    assert parallel.digest == store.digest
+    assert imagenet.split(source, tmp_path / "parallel", workers=2).digest == store.digest
 
 
 def test_archives_and_class_folders_give_the_same_bytes(pristine, folders, tmp_path):

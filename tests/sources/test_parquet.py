@@ -1,6 +1,5 @@
 """Parquet shards of the Hugging Face hub: every layout of pages that writers make, and one error for each fault."""
 
-import io
 import json
 import pickle
 
@@ -9,8 +8,6 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from PIL import Image
-from tests.pictures import make_picture
 from tests.sources import imagenet
 from tests.sources.imagenet import IDS
 
@@ -19,6 +16,7 @@ from bandwise.errors import IncompatibleError, UsageError
 from bandwise.sources.archives import parquet
 from bandwise.sources.archives.parquet import open_parquet
 from bandwise.sources.archives.parquetpages import NotPlain, plain_values
+from bandwise.sources.folders.folder import open_folder
 from bandwise.sources.reading import open_archive
 from bandwise.sources.resolve import open_source
 
@@ -34,11 +32,6 @@ def home(tmp_path, monkeypatch):
 @pytest.fixture(scope="module")
 def folders(tmp_path_factory):
     return imagenet.make_folders(tmp_path_factory.mktemp("folders") / "set")
-
-
-@pytest.fixture(scope="module")
-def reference(tmp_path_factory, folders):
-    return imagenet.folder_store(folders, tmp_path_factory.mktemp("reference") / "store")
 
 
 def named(names=IDS):
@@ -103,17 +96,9 @@ def test_every_layout_gives_the_same_pictures(folders, tmp_path, options, alone)
     assert copy.read(b"train-00001-of-00002/0000000") == expected["train"][0][15]
 
 
-@pytest.mark.parametrize("options", [PLAIN, {"compression": "snappy"}])
-def test_the_store_is_that_of_the_image_folder(folders, reference, tmp_path, options):
-    """Rows have no file names, so training pictures lie in another order; nothing else differs."""
-    source = open_source(DataConfig(data=str(make(folders, tmp_path / "set" / "data", named(), **options).parent)))
-    store = imagenet.split(source, tmp_path / "store")
-    assert imagenet.records(store, "val") == imagenet.records(reference, "val")
-    ours, theirs = (
-        sorted(imagenet.records(each, "train") + imagenet.records(each, "holdout")) for each in (store, reference)
-    )
-    assert ours == theirs
-    assert store.classes == reference.classes
+def test_the_pictures_are_those_of_the_image_folder(folders, tmp_path):
+    source = open_source(DataConfig(data=str(make(folders, tmp_path / "set" / "data", named()).parent)))
+    assert imagenet.contents(source) == imagenet.contents(open_folder(folders))
     assert source.fingerprint == {"kind": "parquet", "name": "set", "reported": "val"}
 
 
@@ -316,11 +301,3 @@ def test_damaged_pages_are_never_believed(tmp_path):
         assert (offsets + sizes <= stop).all()
         outcomes["fine"] += 1
     assert min(outcomes.values()) > 20
-
-
-def test_transparent_and_grey_pictures_in_a_shard(tmp_path):
-    stream = io.BytesIO()
-    Image.fromarray(make_picture(0, 0, 20)).convert("LA").save(stream, "PNG")
-    write(tmp_path / "set/train.parquet", [stream.getvalue()] * 3, [0, 0, 0], named(["a"]), **PLAIN)
-    store = imagenet.split(open_parquet(tmp_path / "set"), tmp_path / "store")
-    assert store.manifest["notes"] == {"transparency over the background": 3}
