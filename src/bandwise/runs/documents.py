@@ -62,11 +62,7 @@ class Summary:
 
     @classmethod
     def parse(cls, content: Any, name: object) -> "Summary":
-        """Check what was read from the file `name`.
-
-        Raises:
-            CorruptionError: a key is missing or has another type; names the file and the key.
-        """
+        """Check what was read from the file `name`; a `CorruptionError` names it and the key."""
         try:
             return parse(cls, content, name)
         except CorruptionError as error:
@@ -259,11 +255,7 @@ class Results:
 
     @classmethod
     def parse(cls, content: Any, name: object) -> "Results":
-        """Check what was read from the file `name`.
-
-        Raises:
-            CorruptionError: it is no result, of another version, a key is missing or has another type; names the key.
-        """
+        """Check what was read from the file `name`; a `CorruptionError` names it and the key."""
         if not isinstance(content, dict) or content.get("format") != RESULTS_FORMAT:
             raise CorruptionError(f"{name} is no result of a run")
         try:
@@ -281,11 +273,7 @@ class Results:
 
 
 def read_summary(folder: Path) -> Summary:
-    """Read the `summary.json` that a finished branch leaves in its folder.
-
-    Raises:
-        CorruptionError: it is missing or damaged.
-    """
+    """Read the `summary.json` that a finished branch leaves; a `CorruptionError` says what is wrong with it."""
     path = folder / SUMMARY_NAME
     return Summary.parse(read_document(path), path)
 
@@ -296,11 +284,7 @@ def write_summary(folder: Path, summary: Summary) -> None:
 
 
 def read_results(path: Path) -> Results:
-    """Read the `results.json` of a run, or a recorded one.
-
-    Raises:
-        CorruptionError: it is missing or damaged.
-    """
+    """Read the `results.json` of a run, or a recorded one; a `CorruptionError` says what is wrong with it."""
     return Results.parse(read_document(path), path)
 
 
