@@ -11,7 +11,14 @@ from pathlib import Path
 from typing import Any, cast
 
 from bandwise.errors import CorruptionError, LockedError, UsageError
-from bandwise.files.atomic import TEMPORARY_PREFIX, commit_folder, explain_full_disk, remove_temporaries, require_space, require_writable
+from bandwise.files.atomic import (
+    TEMPORARY_PREFIX,
+    commit_folder,
+    explain_full_disk,
+    remove_temporaries,
+    require_space,
+    require_writable,
+)
 from bandwise.files.documents import read_json, write_json
 from bandwise.files.locks import folder_lock
 from bandwise.progress import say

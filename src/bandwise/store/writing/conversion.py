@@ -9,7 +9,15 @@ import numpy as np
 from bandwise.config import SplitConfig
 from bandwise.config.branches import parse_bands
 from bandwise.errors import CorruptionError, TooManyBadInputs, UsageError
-from bandwise.files.atomic import explain_full_disk, fsync_folder, remove_temporaries, replacing, require_space, write_bytes, write_text
+from bandwise.files.atomic import (
+    explain_full_disk,
+    fsync_folder,
+    remove_temporaries,
+    replacing,
+    require_space,
+    write_bytes,
+    write_text,
+)
 from bandwise.files.documents import json_bytes, seal
 from bandwise.progress import progress, say
 from bandwise.sources.samples import SampleList
