@@ -213,13 +213,3 @@ def test_logits_of_other_weights_are_predicted_again(work, capsys, tmp_path):
     (run / name).write_bytes((other / name).read_bytes())
     call(capsys, "evaluate", str(run))
     assert (run / name).read_bytes() == good
-
-
-def test_a_class_without_a_readable_picture_is_refused(tmp_path, capsys):
-    root = make_folder(tmp_path / "pictures", train=8, val=2)
-    for path in (root / "train" / "class-1").iterdir():
-        path.write_bytes(b"no picture")
-    argv = ["split", "--data", str(root), "--canvas", "32", "--out", str(tmp_path / "store")]
-    error = call(capsys, *argv, code=2)["error"]
-    assert "training pictures of class 'class-1' can be read (unidentified)" in error["message"]
-    assert call(capsys, *argv, "--allow-empty-class")["groups_written"] == 0
