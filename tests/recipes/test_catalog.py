@@ -13,7 +13,6 @@ from bandwise.config import to_dict
 from bandwise.config.configfile import config_from_dict, differences
 from bandwise.errors import UsageError
 from bandwise.files.documents import read_document
-from bandwise.launch.cost import branch_cost
 from bandwise.recipes.catalog import all_recipes, find_recipe
 from bandwise.recipes.datasets import DATASETS
 
@@ -26,21 +25,10 @@ def test_the_number_of_recipes_is_known():
     assert len(RECIPES) == 104
 
 
-@pytest.mark.parametrize("name", RECIPES)
-def test_a_recipe_survives_json(name):
-    config = RECIPES[name].config
-    assert config.name == name
-    assert config_from_dict(json.loads(json.dumps(to_dict(config)))) == config
-
-
-@pytest.mark.parametrize("name", RECIPES)
-def test_every_branch_of_a_recipe_can_be_built(name):
-    config = RECIPES[name].config
-    facts = DATASETS[config.data.data]
-    for branch in range(len(config.groups())):
-        cost = branch_cost(config, branch, channels=facts.channels, num_classes=facts.classes)
-        assert cost.params > 5_000
-        assert cost.macs > 5_000
+def test_a_recipe_survives_json():
+    for name, recipe in RECIPES.items():
+        assert recipe.config.name == name
+        assert config_from_dict(json.loads(json.dumps(to_dict(recipe.config)))) == recipe.config
 
 
 @pytest.mark.parametrize("name", AT_BAND)

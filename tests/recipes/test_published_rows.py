@@ -59,9 +59,12 @@ def test_there_are_17_rows_and_7_lean_ones():
     assert set(IMAGENET) == set(ROWS | LEAN)
 
 
-def test_the_listing_has_every_recipe(listed):
+def test_the_listing_has_every_recipe_with_its_networks(listed):
     assert set(listed) == set(all_recipes())
     json.dumps(listed, allow_nan=False)
+    for entry in listed.values():
+        assert entry["cost_per_branch"]["parameters"] > 5_000
+        assert entry["cost_per_branch"]["gmacs"] > 5e-6
 
 
 @pytest.mark.parametrize("name", ROWS | LEAN)

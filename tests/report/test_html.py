@@ -9,7 +9,6 @@ from pathlib import Path
 import pytest
 
 from bandwise.errors import UsageError
-from bandwise.files.documents import read_document, write_document
 from bandwise.report.html import render_report
 
 VOID = {"meta", "link", "img", "br"}
@@ -62,6 +61,8 @@ def test_it_holds_the_numbers(finished_page, two_runs):
         assert "holdout, n = 120" in content
         assert "exact McNemar p" in content
         assert "carrot &" in content
+    assert "| split.stride | 2 | 1 |" in markdown
+    assert "| training.lr |" not in markdown, "a setting in which the runs do not differ"
 
 
 def test_it_loads_nothing(finished_page):
@@ -129,63 +130,6 @@ def test_a_run_in_training_has_a_page(runs, tmp_path):
     text = "".join(read(page).text)
     assert "There are no results yet" in text
     assert "Training loss of each branch" in text
-
-
-def test_only_missing_runs_still_give_a_page_that_says_so(tmp_path):
-    page = render_report([tmp_path / "gone"], tmp_path / "report.html")
-    assert "This run could not be read" in "".join(read(page).text)
-
-
-def test_a_fusion_of_some_branches_is_said(runs, tmp_path):
-    results = read_document(runs[0] / "results.json")
-    del results["branches"][2]
-    for entry in (results["fusion"], *results["rules"].values()):
-        entry |= {"branches": [0, 1, 3], "weights": [0.5, 0.25, 0.25]}
-    write_document(runs[0] / "results.json", results)
-    text = "".join(read(render_report(runs, tmp_path / "report.html")).text)
-    assert "The fusion uses 3 of 4 branches; missing: 2." in text
-
-
-def test_ten_crops_and_single_crops_stand_apart(runs, tmp_path):
-    results = read_document(runs[0] / "results.json")
-    results["crops"], results["fused"]["top1"] = 10, 0.987
-    write_document(runs[0] / "results-10crop.json", results)
-    text = "".join(read(render_report(runs, tmp_path / "report.html")).text)
-    assert "Ten crops" in text
-    assert "98.70 ±" in text
-    assert "(centre crop)" in text
-
-
-def test_leave_one_out_is_shown_where_it_was_measured(runs, tmp_path):
-    results = read_document(runs[0] / "results.json")
-    results["leave_one_out"] = [{"branch": b, "top1_gain": 0.0123, "nll_gain": 0.1} for b in range(3)]
-    write_document(runs[0] / "results.json", results)
-    text = "".join(read(render_report(runs, tmp_path / "report.html")).text)
-    assert "worth (points)" in text
-    assert "+1.23" in text
-
-
-def test_a_holdout_unlike_the_reported_images_is_said(runs, tmp_path):
-    results = read_document(runs[0] / "results.json")
-    results["branches"][0]["holdout"]["top1"] = 0.99
-    write_document(runs[0] / "results.json", results)
-    text = "".join(read(render_report(runs, tmp_path / "report.html")).text)
-    assert "The holdout is not like the reported images: branch 0 is right on 99.00 % of it" in text
-
-
-def test_a_rule_other_than_the_configured_one_is_said(runs, tmp_path, finished_page):
-    assert "the configuration says" not in finished_page.read_text(encoding="utf-8")
-    results = read_document(runs[0] / "results.json")
-    results["fusion"], results["fused"] = dict(results["rules"]["greedy"]), results["rules"]["greedy"]
-    write_document(runs[0] / "results.json", results)
-    text = "".join(read(render_report(runs, tmp_path / "report.html")).text)
-    assert "The result uses the rule greedy, the configuration says learned." in text
-
-
-def test_settings_that_differ_are_listed(finished_page):
-    markdown = finished_page.with_suffix(".md").read_text(encoding="utf-8")
-    assert "| split.stride | 2 | 1 |" in markdown
-    assert "| training.lr |" not in markdown
 
 
 def test_a_single_network_has_a_page_without_fusion(runs, tmp_path):
