@@ -8,7 +8,7 @@ from tests.store.arrays import RandomSource, make_store
 
 from bandwise.evaluation.metrics import classification_metrics
 from bandwise.store.reading.loader import BatchStream
-from bandwise.training.infer import predict_split
+from bandwise.training.predict import predict_split
 from bandwise.training.views import Views
 
 SIZES = (*range(1, 258, share(4, 128)), 255, 256, 257)

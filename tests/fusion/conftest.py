@@ -5,7 +5,7 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from bandwise.fusion.logits import BranchLogits
+from bandwise.fusion.answers import BranchLogits
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ from scipy.special import log_softmax, softmax
 
 from bandwise.errors import UsageError
 from bandwise.fusion.convex import Problem
-from bandwise.fusion.logits import BranchLogits
+from bandwise.fusion.answers import BranchLogits
 from bandwise.fusion.rules import RULES, Fusion, fit, geometric_weights, learned_weights, plain_mean
 from bandwise.fusion.temperature import best_temperature, negative_log_likelihood
 

@@ -55,7 +55,7 @@ def test_calibration_improves_where_it_was_fitted_and_changes_no_answer(imagine)
 
 def test_leave_one_out_by_hand():
     """Two branches that are right, one that is wrong with more force: without it everything is right."""
-    from bandwise.fusion.logits import BranchLogits
+    from bandwise.fusion.answers import BranchLogits
 
     labels = np.array([0, 1])
     right = np.eye(2)

@@ -14,7 +14,7 @@ from bandwise.config import RunConfig, SplitConfig, TrainingConfig, to_dict
 from bandwise.evaluation.metrics import classification_metrics
 from bandwise.files.documents import write_document, write_rows
 from bandwise.files.regular import sha256_file
-from bandwise.fusion.logits import BranchLogits
+from bandwise.fusion.answers import BranchLogits
 from bandwise.fusion.rules import RULES, fit
 from bandwise.report.html import render_report
 from bandwise.runs.documents import (

@@ -9,13 +9,13 @@ from tests.pictures import make_folder
 
 from bandwise.config import AugmentConfig, FusionConfig, NetworkConfig, RunConfig, SplitConfig, TrainingConfig
 from bandwise.files.documents import write_document
-from bandwise.fusion.logits import load_branches
+from bandwise.fusion.answers import load_branches
 from bandwise.fusion.rules import fit
 from bandwise.runs.run import create_run
 from bandwise.serving.ensemble import SpectralEnsemble
 from bandwise.sources.folders.folder import open_folder
 from bandwise.store.writing.split import split_dataset
-from bandwise.training.infer import write_branch_logits
+from bandwise.training.predict import write_branch_logits
 from bandwise.training.trainer import train_branch
 
 CONFIG = RunConfig(

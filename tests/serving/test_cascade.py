@@ -13,7 +13,7 @@ from bandwise.cli import main
 from bandwise.errors import IncompatibleError, UsageError
 from bandwise.fusion.cascade import NEVER, Cascade, cascade_curve, fit_cascade
 from bandwise.fusion.combination import Fusion
-from bandwise.fusion.logits import BranchLogits, load_branches
+from bandwise.fusion.answers import BranchLogits, load_branches
 from bandwise.fusion.rules import fit
 from bandwise.fusion.saved import read_fusion
 from bandwise.runs.run import open_run

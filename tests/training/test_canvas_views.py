@@ -21,8 +21,8 @@ from bandwise.store.reading.canvases import SourceCanvases, StoreCanvases
 from bandwise.store.reading.loader import BatchStream
 from bandwise.store.reading.store import Store, open_store
 from bandwise.training.canvas_views import CanvasViews
-from bandwise.training.infer import write_branch_logits
-from bandwise.training.testcrops import CropsFrom, open_crops
+from bandwise.training.predict import write_branch_logits
+from bandwise.evaluation.views import CropsFrom, open_crops
 from bandwise.training.trainer import train_branch
 from bandwise.training.views import Views
 

@@ -18,8 +18,8 @@ from bandwise.sources.folders.folder import open_folder
 from bandwise.sources.samples import freeze_samples
 from bandwise.store.reading.loader import BatchStream
 from bandwise.store.reading.store import open_store
-from bandwise.training.infer import write_branch_logits
-from bandwise.training.testcrops import CropsFrom
+from bandwise.training.predict import write_branch_logits
+from bandwise.evaluation.views import CropsFrom
 from bandwise.training.trainer import train_branch
 from bandwise.training.views import Views
 

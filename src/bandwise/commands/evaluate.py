@@ -14,7 +14,7 @@ from bandwise.errors import TooManyBadInputs
 from bandwise.files.documents import write_document
 from bandwise.launch.evaluate import evaluate_run
 from bandwise.runs.run import open_run
-from bandwise.training.testcrops import WantedOrigin
+from bandwise.evaluation.views import WantedOrigin
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -17,7 +17,7 @@ from bandwise.fusion.fit_head import TrainedHead
 from bandwise.fusion.saved import head_record
 from bandwise.launch.evaluate import fuse_run
 from bandwise.runs.run import Run, open_run
-from bandwise.training.testcrops import WantedOrigin
+from bandwise.evaluation.views import WantedOrigin
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -11,7 +11,7 @@ from bandwise.sources.named.catalog import available
 from bandwise.sources.resolve import open_source
 from bandwise.sources.source import Source
 from bandwise.store.reading.store import read_source_facts
-from bandwise.training.testcrops import CropsFrom, WantedOrigin
+from bandwise.evaluation.views import CropsFrom, WantedOrigin
 
 _KINDS_TO_NAME = ("imagenet1k", "imagenet21k", "parquet", "webdataset")
 

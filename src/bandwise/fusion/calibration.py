@@ -8,7 +8,7 @@ import torch
 from bandwise.errors import IncompatibleError
 from bandwise.evaluation.metrics import classification_metrics
 from bandwise.fusion.combination import Fusion
-from bandwise.fusion.logits import BranchLogits
+from bandwise.fusion.answers import BranchLogits
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ import numpy as np
 from bandwise.errors import IncompatibleError, UsageError
 from bandwise.fusion.combination import Fusion
 from bandwise.fusion.convex import FloatArray, IntArray
-from bandwise.fusion.logits import BranchLogits
+from bandwise.fusion.answers import BranchLogits
 from bandwise.fusion.temperature import best_temperature, negative_log_likelihood
 
 NEVER = 1.0

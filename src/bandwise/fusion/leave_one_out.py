@@ -10,7 +10,7 @@ import numpy as np
 from bandwise.errors import IncompatibleError
 from bandwise.fusion.combination import Fusion
 from bandwise.fusion.convex import FloatArray
-from bandwise.fusion.logits import BranchLogits
+from bandwise.fusion.answers import BranchLogits
 from bandwise.fusion.temperature import negative_log_likelihood
 
 

@@ -14,7 +14,7 @@ from bandwise.errors import UsageError
 from bandwise.fusion.combination import Fusion
 from bandwise.fusion.convex import PULL, RIDGE, FloatArray, IntArray, Problem, minimise
 from bandwise.fusion.greedy import greedy_counts
-from bandwise.fusion.logits import BranchLogits
+from bandwise.fusion.answers import BranchLogits
 from bandwise.fusion.temperature import MAX_TEMPERATURE, best_temperature, negative_log_likelihood
 
 RULES = ("mean", "geometric", "learned", "greedy")

@@ -18,7 +18,7 @@ from bandwise.files.regular import sha256_bytes
 from bandwise.files.schema import plain
 from bandwise.fusion.fit_head import TrainedHead
 from bandwise.fusion.leave_one_out import leave_one_out
-from bandwise.fusion.logits import BranchLogits, load_branches
+from bandwise.fusion.answers import BranchLogits, load_branches
 from bandwise.fusion.rules import RULES, Fusion, fit
 from bandwise.fusion.saved import HEAD_RULE, head_record, read_fusion, save_fusion
 from bandwise.launch.cost import activation_bytes, branch_cost, total_cost
@@ -28,8 +28,8 @@ from bandwise.runs.documents import RESULTS_FORMAT, RESULTS_VERSION, read_summar
 from bandwise.runs.provenance import environment
 from bandwise.runs.run import RUN_NAME, Run
 from bandwise.store.reading.store import Store, open_store
-from bandwise.training.infer import write_branch_logits
-from bandwise.training.testcrops import AUTO, CropsFrom
+from bandwise.training.predict import write_branch_logits
+from bandwise.evaluation.views import AUTO, CropsFrom
 
 
 def ensure_logits(

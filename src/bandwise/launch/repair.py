@@ -17,7 +17,7 @@ from bandwise.runs.run import RUN_FORMAT, RUN_NAME, RUN_VERSION, Run, open_run
 from bandwise.sources.source import Source
 from bandwise.store.preview import write_preview
 from bandwise.store.reading.store import open_store
-from bandwise.training.infer import write_branch_logits
+from bandwise.training.predict import write_branch_logits
 
 
 def repair_run(path: Path, found: Findings, source: Source | None) -> list[str]:

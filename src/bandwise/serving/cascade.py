@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from bandwise.errors import CorruptionError, UsageError
 from bandwise.fusion.cascade import Cascade, Outcome, cascade_curve, fit_cascade
 from bandwise.fusion.combination import Fusion
-from bandwise.fusion.logits import BranchLogits, load_branches
+from bandwise.fusion.answers import BranchLogits, load_branches
 from bandwise.fusion.saved import read_fusion
 from bandwise.runs.run import Run, open_run
 from bandwise.serving.ensemble import SpectralEnsemble

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from bandwise.config import SplitConfig
 from bandwise.errors import IncompatibleError, UsageError
-from bandwise.serving.listing import Input, list_inputs
+from bandwise.serving.inputs import Input, list_inputs
 from bandwise.sources.decoding.decode import BadImage, decode, to_canvas
 from bandwise.sources.reading import read_file
 

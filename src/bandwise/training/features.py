@@ -14,7 +14,7 @@ from bandwise.store.reading.loader import BatchStream
 from bandwise.store.reading.store import Store
 from bandwise.training.determinism import choose_device, reproducible
 from bandwise.training.identity import bands_of
-from bandwise.training.infer import answers_of, collect, open_branch
+from bandwise.training.predict import answers_of, collect, open_branch
 from bandwise.training.views import Views, why_no_mirror
 
 

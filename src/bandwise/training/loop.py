@@ -20,7 +20,7 @@ from bandwise.runs.documents import SUMMARY_NAME, Summary, write_summary
 from bandwise.store.reading.loader import BatchStream
 from bandwise.store.reading.store import Store
 from bandwise.training.feed import open_feed
-from bandwise.training.infer import predict_split
+from bandwise.training.predict import predict_split
 from bandwise.training.journal import Journal, Position
 from bandwise.training.learner import Learner, check_network
 from bandwise.training.views import Views

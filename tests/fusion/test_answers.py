@@ -7,7 +7,7 @@ import pytest
 from safetensors.numpy import save
 
 from bandwise.errors import CorruptionError, IncompatibleError, UsageError
-from bandwise.fusion.logits import load_branches
+from bandwise.fusion.answers import load_branches
 from bandwise.runs.run import LogitsFile, write_logits
 
 META = {"split": "holdout", "crops": "1", "store": "ab" * 32, "classes": "cd" * 32}

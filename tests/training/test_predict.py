@@ -21,7 +21,7 @@ from bandwise.models.zoo import create_branch
 from bandwise.runs.run import read_logits
 from bandwise.store.reading.loader import BatchStream
 from bandwise.store.reading.store import open_store
-from bandwise.training.infer import predict_split, write_branch_logits
+from bandwise.training.predict import predict_split, write_branch_logits
 from bandwise.training.trainer import train_branch
 from bandwise.training.views import Views
 

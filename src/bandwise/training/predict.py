@@ -24,7 +24,8 @@ from bandwise.training.identity import (
     require_same_branch,
     require_same_store,
 )
-from bandwise.training.testcrops import AUTO, CropsFrom, CropStream, CropViews, open_crops
+from bandwise.evaluation.views import AUTO, CropsFrom, CropStream, CropViews, open_crops
+from bandwise.training.determinism import choose_device, reproducible
 
 
 def write_branch_logits(
