@@ -13,11 +13,12 @@ import torch
 from torch import Tensor
 
 from bandwise.config import AugmentConfig, DataConfig, NetworkConfig, RunConfig, SplitConfig, TrainingConfig
+from bandwise.fusion.cascade import cascade_report, fitted_cascade
 from bandwise.launch.cost import branch_cost
 from bandwise.launch.engines import train_branches
-from bandwise.launch.evaluate import fuse_run
+from bandwise.launch.fuse import fuse_run
 from bandwise.runs.run import Run, create_run
-from bandwise.serving.cascade import CascadedEnsemble, cascade_report, fitted_cascade
+from bandwise.serving.cascade import CascadedEnsemble
 from bandwise.serving.ensemble import SpectralEnsemble
 from bandwise.sources.decoding.decode import BadImage, decode_canvas
 from bandwise.sources.resolve import open_source

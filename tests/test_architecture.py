@@ -21,7 +21,7 @@ MAY_IMPORT = {
     "runs": BASE,
     "bands": set(),
     "models": {"errors"},
-    "evaluation": {"errors"},
+    "evaluation": {"errors", "bands", "augment", "store"},
     "sources": BASE,
     "augment": {"errors", "config", "bands"},
     "store": BASE | {"sources", "bands", "augment"},

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import binomtest
 
-from bandwise.evaluation.bitset import unpack
+from bandwise.evaluation.metrics import unpack_right
 from bandwise.runs.documents import Results, Scores
 from tools.recorded import Recorded, scores_of, seed_of
 
@@ -68,7 +68,7 @@ def _answers(
         return None
     if system not in ours.right or other_system not in theirs.right:
         return None
-    return unpack(ours.right[system], run.n_eval), unpack(theirs.right[other_system], other.n_eval)
+    return unpack_right(ours.right[system], run.n_eval), unpack_right(theirs.right[other_system], other.n_eval)
 
 
 def _mcnemar(first: NDArray[np.bool_], second: NDArray[np.bool_]) -> float:

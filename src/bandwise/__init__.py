@@ -12,7 +12,8 @@ if TYPE_CHECKING:
     from bandwise.bands.module import BandSplit
     from bandwise.bands.transform import SubbandTransform
     from bandwise.config import RunConfig
-    from bandwise.fusion.rules import Fusion, fit
+    from bandwise.fusion.combination import Fusion
+    from bandwise.fusion.rules import fit
     from bandwise.launch.pipeline import run
     from bandwise.models.zoo import create_branch
     from bandwise.serving.ensemble import SpectralEnsemble
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 _HOMES = {
     "BandDataset": "bandwise.store.reading.dataset",
     "BandSplit": "bandwise.bands.module",
-    "Fusion": "bandwise.fusion.rules",
+    "Fusion": "bandwise.fusion.combination",
     "RunConfig": "bandwise.config",
     "SpectralEnsemble": "bandwise.serving.ensemble",
     "Store": "bandwise.store.reading.store",

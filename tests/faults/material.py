@@ -12,7 +12,9 @@ from tests.training import tiny
 
 from bandwise.checkpoints import branch as branch_module
 from bandwise.config import FusionConfig, NetworkConfig, RunConfig, SplitConfig
-from bandwise.launch.evaluate import ensure_logits, evaluate_run, fuse_run
+from bandwise.launch.answers import write_missing_answers
+from bandwise.launch.evaluate import evaluate_run
+from bandwise.launch.fuse import fuse_run
 from bandwise.runs import provenance
 from bandwise.runs.run import Run, create_run, open_run
 from bandwise.sources.folders.folder import open_folder
@@ -65,8 +67,8 @@ def make_run(root: Path) -> Path:
 
 def finish_run(run: Run) -> None:
     """Write the logits, the fusion and the results of a trained run."""
-    for split in ("holdout", "val"):
-        ensure_logits(run, split, 1, tuple(range(len(run.groups))))
+    for branch in range(len(run.groups)):
+        write_missing_answers(run, branch)
     fuse_run(run)
     evaluate_run(run)
 

@@ -7,9 +7,9 @@ from tests.faults.scale import share
 from tests.store.arrays import RandomSource, make_store
 
 from bandwise.evaluation.metrics import classification_metrics
+from bandwise.evaluation.views import BandViews
 from bandwise.store.reading.loader import BatchStream
 from bandwise.training.predict import predict_split
-from bandwise.training.views import Views
 
 SIZES = (*range(1, 258, share(4, 128)), 255, 256, 257)
 BATCHES = (1, 7, 64)
@@ -24,7 +24,7 @@ class FirstPixels(torch.nn.Module):
 
 def by_hand(store, bands: tuple[int, ...]) -> tuple[np.ndarray, float]:
     """Predict one picture at a time."""
-    views = Views(store, bands, store.side, 1, torch.device("cpu"))
+    views = BandViews(store, bands, store.side, 1, torch.device("cpu"))
     right = []
     for batch in BatchStream(store, bands, "val", 1).batches():
         [view] = views(batch.images)
@@ -35,7 +35,7 @@ def by_hand(store, bands: tuple[int, ...]) -> tuple[np.ndarray, float]:
 def check(store) -> int:
     """Compare all batch sizes of one set with the prediction by hand; return how many were compared."""
     ids, accuracy = by_hand(store, (0,))
-    views = Views(store, (0,), store.side, 1, torch.device("cpu"))
+    views = BandViews(store, (0,), store.side, 1, torch.device("cpu"))
     for size in BATCHES:
         for cache in ("ram", "none"):
             stream = BatchStream(store, (0,), "val", size, cache=cache)

@@ -6,9 +6,10 @@ import math
 import numpy as np
 import pytest
 
-from bandwise.errors import UsageError
-from bandwise.fusion.combination import Fusion
-from bandwise.fusion.rules import RULES, fit
+from bandwise.errors import CorruptionError, IncompatibleError, UsageError
+from bandwise.fusion.answers import BranchLogits
+from bandwise.fusion.combination import Fusion, leave_one_out
+from bandwise.fusion.rules import RULES, fit, plain_mean
 
 
 def fused(**changes):
@@ -49,7 +50,7 @@ def test_restrict_refuses_strangers_and_branches_without_weight():
 @pytest.mark.parametrize("rule", RULES)
 def test_json_gives_the_same_fusion_back(imagine, rule):
     fusion = fit(rule, imagine(3, 50, 4))
-    assert Fusion.from_dict(json.loads(json.dumps(fusion.to_dict()))) == fusion
+    assert Fusion.parse(json.loads(json.dumps(fusion.to_dict())), "fusion.json") == fusion
 
 
 @pytest.mark.parametrize(
@@ -59,29 +60,52 @@ def test_json_gives_the_same_fusion_back(imagine, rule):
         ({"weights": [0.9, 0.3, -0.2]}, "finite, at least 0"),
         ({"weights": [math.nan, 0.5, 0.5]}, "finite, at least 0"),
         ({"weights": [0.5, 0.5, 0.5]}, "add up to 1"),
-        ({"weights": ["0.5", 0.3, 0.2]}, "must be numbers"),
-        ({"weights": [True, 0.0, 0.0]}, "must be numbers"),
+        ({"weights": ["0.5", 0.3, 0.2]}, "weights.0 is '0.5'; it must be a number"),
+        ({"weights": [True, 0.0, 0.0]}, "weights.0 is True; it must be a number"),
         ({"weights": 1.0}, "weights is 1.0; it must be a list"),
         ({"temperature": 0.0}, "temperature is 0.0; it must be finite and above 0"),
         ({"temperature": math.inf}, "temperature is inf"),
-        ({"temperature": "2"}, "must be numbers"),
+        ({"temperature": "2"}, "temperature is '2'; it must be a number"),
         ({"branches": [0, 2, 2]}, "without repetition"),
         ({"branches": [0, 2, -1]}, "numbers from 0"),
-        ({"branches": [0, 2, 3.0]}, "whole numbers"),
+        ({"branches": [0, 2, 3.0]}, "branches.2 is 3.0; it must be a whole number"),
         ({"branches": [], "weights": []}, "at least one branch"),
         ({"n_holdout": -1}, "n_holdout is -1"),
-        ({"n_holdout": "7"}, "whole numbers"),
+        ({"n_holdout": "7"}, "n_holdout is '7'; it must be a whole number"),
         ({"p": 0.0}, "p is 0.0; it must be above 0"),
         ({"rule": 7}, "rule is 7; it must be a text"),
         ({"extra": 1}, "a fusion has the keys .* not .*extra"),
     ],
 )
 def test_damaged_content_is_refused(changes, message):
-    with pytest.raises(UsageError, match=message):
-        Fusion.from_dict({**fused().to_dict(), **changes})
+    with pytest.raises(CorruptionError, match=rf"fusion\.json is damaged: .*{message}"):
+        Fusion.parse({**fused().to_dict(), **changes}, "fusion.json")
 
 
 @pytest.mark.parametrize("content", [None, [], "fusion", {}])
 def test_other_content_is_refused(content):
-    with pytest.raises(UsageError, match="a fusion has the keys"):
-        Fusion.from_dict(content)
+    with pytest.raises(CorruptionError, match=r"fusion\.json is damaged: a fusion has the keys"):
+        Fusion.parse(content, "fusion.json")
+
+
+def test_leave_one_out_by_hand():
+    """Two branches that are right, one that is wrong with more force: without it everything is right."""
+    labels, right = np.array([0, 1]), np.eye(2)
+    data = BranchLogits((0, 1, 2), np.arange(2), labels, np.stack([right, right, -5 * right]), "val")
+    values = leave_one_out(plain_mean((0, 1, 2)), data)
+    assert [value.top1 for value in values] == [0.0, 0.0, 1.0]
+    assert [value.top1_gain for value in values] == [0.0, 0.0, -1.0]
+    with_it, without_it = np.log1p(np.exp(1.0)), np.log1p(np.exp(-1.0))
+    assert values[2].nll_gain == pytest.approx(without_it - with_it)
+
+
+def test_leave_one_out_where_nothing_is_left(imagine):
+    fusion = fused(branches=(0, 1), weights=(1.0, 0.0))
+    alone, unused = leave_one_out(fusion, imagine(2, 30, 3))
+    assert (alone.top1, alone.top1_gain, alone.nll_gain) == (None, None, None)
+    assert (unused.top1_gain, unused.nll_gain) == (0.0, 0.0)
+
+
+def test_logits_of_other_branches_are_refused(imagine):
+    with pytest.raises(IncompatibleError, match=r"of the branches \[0, 1, 2\], the fusion of \[2, 1, 0\]"):
+        leave_one_out(plain_mean((2, 1, 0)), imagine(3, 20, 3))

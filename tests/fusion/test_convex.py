@@ -1,11 +1,12 @@
-"""The solver against scipy, its derivatives against finite differences, and its certificate."""
+"""The solver and the temperature against scipy, derivatives against finite differences."""
 
 import numpy as np
 import pytest
 import scipy.optimize
+import scipy.special
 
 from bandwise.fusion import convex
-from bandwise.fusion.convex import Problem, minimise
+from bandwise.fusion.convex import Problem, best_temperature, minimise, negative_log_likelihood
 
 
 @pytest.mark.parametrize(("count", "samples", "classes"), [(1, 40, 2), (3, 60, 4), (6, 30, 3), (9, 25, 10)])
@@ -95,3 +96,32 @@ def test_equal_branches_share_equally(imagine):
 def test_constant_logits_are_no_division_by_zero():
     minimum = minimise(Problem(np.zeros((2, 10, 3)), np.zeros(10, dtype=np.int64)))
     assert np.isfinite(minimum.multipliers).all()
+
+
+def test_nll_is_that_of_scipy(imagine):
+    data = imagine(1, 30, 6)
+    expected = -scipy.special.log_softmax(data.logits[0], axis=1)[np.arange(30), data.labels].mean()
+    assert negative_log_likelihood(data.logits[0], data.labels) == pytest.approx(expected, rel=1e-12)
+
+
+def test_nll_of_huge_logits_does_not_overflow():
+    assert negative_log_likelihood(np.array([[1e4, 0.0]]), np.array([1])) == 1e4
+
+
+def test_temperature_is_that_of_a_scalar_search(imagine):
+    data = imagine(1, 4000, 5)
+    found = scipy.optimize.minimize_scalar(
+        lambda t: negative_log_likelihood(data.logits[0] / t, data.labels), bounds=(0.05, 50), method="bounded"
+    )
+    assert best_temperature(data.logits[0], data.labels) == pytest.approx(found.x, rel=1e-3)
+
+
+def test_temperature_follows_the_scale_of_the_logits(imagine):
+    data = imagine(1, 500, 5)
+    one = best_temperature(data.logits[0], data.labels)
+    assert best_temperature(7 * data.logits[0], data.labels) == pytest.approx(7 * one, rel=1e-6)
+
+
+def test_misleading_logits_get_the_largest_temperature(imagine):
+    data = imagine(1, 200, 5)
+    assert best_temperature(-data.logits[0], data.labels) == 1000.0

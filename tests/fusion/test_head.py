@@ -12,10 +12,9 @@ from torch import nn
 from bandwise.errors import CorruptionError, IncompatibleError, UsageError
 from bandwise.files import atomic
 from bandwise.files.arrays import read_arrays, read_arrays_meta, write_arrays
-from bandwise.fusion import fit_head as fitting
-from bandwise.fusion.features import BranchFeatures, load_features
-from bandwise.fusion.fit_head import TrainedHead, fit_head
-from bandwise.fusion.head import BRANCH_DROPOUT, FusionHead, hide_branches
+from bandwise.fusion import head as fitting
+from bandwise.fusion.answers import BranchFeatures, join_features, read_features
+from bandwise.fusion.head import BRANCH_DROPOUT, FusionHead, TrainedHead, fit_head, hide_branches
 from bandwise.fusion.saved import HEAD_NAME, read_fusion, save_fusion
 from bandwise.models.penultimate import as_stored, logits_and_features
 from bandwise.models.zoo import create_branch
@@ -192,6 +191,10 @@ def write(path, branch: int, **changes):
     arrays = {"ids": data.ids, "labels": data.labels, "features": data.features[branch].astype(np.float16)}
     write_arrays(path, {**arrays, **changes.pop("arrays", {})}, {**meta, **changes})
     return path
+
+
+def load_features(paths):
+    return join_features([(path, read_features(path)) for path in paths])
 
 
 def test_feature_files_must_belong_together(tmp_path):

@@ -15,7 +15,8 @@ from bandwise.files.documents import read_document, write_document
 from bandwise.launch import engines
 from bandwise.launch.cost import require_networks
 from bandwise.launch.engines import BranchesFailed, train_branches
-from bandwise.launch.evaluate import evaluate_run, fuse_run
+from bandwise.launch.evaluate import evaluate_run
+from bandwise.launch.fuse import fuse_run
 from bandwise.runs.documents import InitialWeights, read_summary
 from bandwise.runs.run import create_run, open_run
 from bandwise.sources.folders.folder import open_folder
@@ -153,9 +154,9 @@ def test_a_source_that_is_not_fused_counts_as_cost(in_turn, tmp_path):
     run = copied(in_turn, tmp_path / "run")
     walls = [read_summary(run.branch_folder(branch)).wall_s for branch in range(3)]
     fuse_run(run, use=(0, 2))
-    cost = evaluate_run(run)["cost"]
-    assert cost["wall_s_sum"] == pytest.approx(sum(walls))
-    assert cost["wall_s_longest"] == pytest.approx(walls[1] + max(walls[0], walls[2]))
+    cost = evaluate_run(run).cost
+    assert cost.wall_s_sum == pytest.approx(sum(walls))
+    assert cost.wall_s_longest == pytest.approx(walls[1] + max(walls[0], walls[2]))
 
 
 def test_a_machine_with_its_own_bands_trains_its_branch_under_its_own_number(in_turn, pictures, tmp_path):

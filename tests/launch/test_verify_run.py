@@ -15,7 +15,8 @@ from bandwise.files.documents import SEAL
 from bandwise.launch import check
 from bandwise.launch.check import check_run
 from bandwise.launch.engines import train_branches
-from bandwise.launch.evaluate import evaluate_run, fuse_run
+from bandwise.launch.evaluate import evaluate_run
+from bandwise.launch.fuse import fuse_run
 from bandwise.launch.verify import verify_run
 from bandwise.runs.run import open_run
 from bandwise.sources.folders.folder import open_folder

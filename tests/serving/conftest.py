@@ -15,7 +15,7 @@ from bandwise.runs.run import create_run
 from bandwise.serving.ensemble import SpectralEnsemble
 from bandwise.sources.folders.folder import open_folder
 from bandwise.store.writing.split import split_dataset
-from bandwise.training.predict import write_branch_logits
+from bandwise.training.predict import write_answers
 from bandwise.training.trainer import train_branch
 
 CONFIG = RunConfig(
@@ -39,7 +39,7 @@ def make_run(root: Path, config: RunConfig) -> Path:
         folder = run.branch_folder(branch)
         train_branch(config, run.store_path, folder, branch)
         for split in ("holdout", "val"):
-            write_branch_logits(config, run.store_path, folder, branch, run.logits_path(split, branch), split=split)
+            write_answers(config, run.store_path, folder, branch, logits=run.logits_path(split, branch), split=split)
     holdout = load_branches([run.logits_path("holdout", branch) for branch in branches])
     write_document(run.fusion_path(), fit(config.fusion.rule, holdout, p=config.fusion.p).to_dict())
     return run.path

@@ -11,13 +11,13 @@ from tests.serving.test_ensemble import canvases
 
 from bandwise.cli import main
 from bandwise.errors import IncompatibleError, UsageError
-from bandwise.fusion.cascade import NEVER, Cascade, cascade_curve, fit_cascade
-from bandwise.fusion.combination import Fusion
 from bandwise.fusion.answers import BranchLogits, load_branches
+from bandwise.fusion.cascade import NEVER, Cascade, cascade_curve, cascade_report, fit_cascade, fitted_cascade
+from bandwise.fusion.combination import Fusion
 from bandwise.fusion.rules import fit
 from bandwise.fusion.saved import read_fusion
 from bandwise.runs.run import open_run
-from bandwise.serving.cascade import CascadedEnsemble, cascade_report, fitted_cascade
+from bandwise.serving.cascade import CascadedEnsemble
 from bandwise.serving.ensemble import SpectralEnsemble
 
 SKILLS = (0.4, 2.0, 1.0, 0.0)

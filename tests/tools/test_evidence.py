@@ -21,7 +21,7 @@ from tools.predictions import predictions_table
 from tools.recorded import read_recorded, spread
 
 from bandwise.errors import CorruptionError, UsageError
-from bandwise.evaluation.bitset import pack
+from bandwise.evaluation.metrics import pack_right
 from bandwise.files.documents import write_document
 from bandwise.runs.documents import Answers, write_results
 
@@ -37,7 +37,7 @@ def group(*runs):
 
 
 def answered(right: list[bool], images: str = "same") -> Answers:
-    return Answers(images=images, right={"fused": pack(np.array(right))})
+    return Answers(images=images, right={"fused": pack_right(np.array(right))})
 
 
 def test_spread_by_hand():

@@ -14,17 +14,15 @@ from bandwise.bands.quantize import reference_split
 from bandwise.bands.transform import SubbandTransform
 from bandwise.config import AugmentConfig, RunConfig
 from bandwise.errors import IncompatibleError, UsageError
+from bandwise.evaluation.views import BandViews, CanvasViews, CropsFrom, open_views
 from bandwise.runs.run import read_logits
 from bandwise.sources.folders.folder import FolderSource, open_folder
 from bandwise.sources.samples import freeze_samples
 from bandwise.store.reading.canvases import SourceCanvases, StoreCanvases
 from bandwise.store.reading.loader import BatchStream
 from bandwise.store.reading.store import Store, open_store
-from bandwise.training.canvas_views import CanvasViews
-from bandwise.training.predict import write_branch_logits
-from bandwise.evaluation.views import CropsFrom, open_crops
+from bandwise.training.predict import write_answers
 from bandwise.training.trainer import train_branch
-from bandwise.training.views import Views
 
 CPU = torch.device("cpu")
 CROP = 10
@@ -63,7 +61,7 @@ def in_steps(views: torch.Tensor, store: Store, bands: tuple[int, ...]) -> torch
 def test_one_crop_of_the_source_is_that_of_the_stored_bands_bit_for_bit(store_of, transform, storage):
     path = store_of(config_of(transform, storage))
     store, bands = open_store(path), (3, 1)
-    stored = all_views(BatchStream(store, bands, "val", 4), Views(store, bands, CROP, 1, CPU))
+    stored = all_views(BatchStream(store, bands, "val", 4), BandViews(store, bands, CROP, 1, CPU))
     found = all_views(SourceCanvases(store, source_of(path), "val", 4), CanvasViews(store, bands, CROP, 1, CPU))
     assert found.dtype == stored.dtype == torch.float32
     assert torch.equal(found, stored)
@@ -103,14 +101,14 @@ def test_ten_crop_logits_of_canvas_and_of_stored_bands_agree(store_of, tmp_path,
     logits = {}
     for origin in ("bands", "source"):
         wanted = CropsFrom(origin, lambda: source_of(path))
-        write_branch_logits(config, path, folder, 1, tmp_path / origin, split="val", crops=10, crops_from=wanted)
+        write_answers(config, path, folder, 1, logits=tmp_path / origin, split="val", crops=10, crops_from=wanted)
         content = read_logits(tmp_path / origin)
         assert content.meta["views"] == origin
         assert content.meta["crops"] == "10"
         logits[origin] = content.logits
     np.testing.assert_allclose(logits["source"], logits["bands"], atol=tolerance)
     store = open_store(path)
-    stored = all_views(BatchStream(store, (1,), "val", 4), Views(store, (1,), CROP, 10, CPU))
+    stored = all_views(BatchStream(store, (1,), "val", 4), BandViews(store, (1,), CROP, 10, CPU))
     found = all_views(SourceCanvases(store, source_of(path), "val", 4), CanvasViews(store, (1,), CROP, 10, CPU))
     assert torch.equal(found[:5], stored[:5])
     steps = (in_steps(found, store, (1,)) - in_steps(stored, store, (1,)))[5:].abs()
@@ -145,7 +143,7 @@ def test_ten_crop_logits_of_source_and_of_a_full_store_agree(store_of, tmp_path)
     for origin in ("source", "store"):
         wanted = CropsFrom(origin, lambda: source_of(path))
         out = tmp_path / "logits" / origin
-        write_branch_logits(config, path, folder, 1, out, split="val", crops=10, crops_from=wanted)
+        write_answers(config, path, folder, 1, logits=out, split="val", crops=10, crops_from=wanted)
         logits[origin] = read_logits(out).logits
     np.testing.assert_allclose(logits["source"], logits["store"], atol=0.05)
     assert np.ptp(logits["source"]) > 0.5
@@ -155,7 +153,7 @@ def test_auto_takes_bands_then_a_full_store_then_the_source(tmp_path):
     path = make_store(tmp_path, config_of("dct1d"))
 
     def origin(bands: tuple[int, ...], crops: int) -> str:
-        opened = open_crops(
+        opened = open_views(
             open_store(path, bands),
             bands,
             "val",

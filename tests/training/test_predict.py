@@ -15,15 +15,15 @@ from bandwise.checkpoints.folder import AVERAGE_PREFIX, read_checkpoint, steps
 from bandwise.checkpoints.tensors import from_file, to_bytes
 from bandwise.errors import CorruptionError, IncompatibleError, UsageError
 from bandwise.evaluation.metrics import classification_metrics
+from bandwise.evaluation.views import BandViews
 from bandwise.files.documents import json_bytes, read_json
 from bandwise.files.regular import sha256_bytes
 from bandwise.models.zoo import create_branch
 from bandwise.runs.run import read_logits
 from bandwise.store.reading.loader import BatchStream
 from bandwise.store.reading.store import open_store
-from bandwise.training.predict import predict_split, write_branch_logits
+from bandwise.training.predict import predict_split, write_answers
 from bandwise.training.trainer import train_branch
-from bandwise.training.views import Views
 
 CPU = torch.device("cpu")
 
@@ -59,7 +59,7 @@ def by_hand(weights: dict[str, torch.Tensor], store_path: Path, split: str) -> n
 @pytest.mark.parametrize("split", ["holdout", "val"])
 def test_every_sample_stands_once_in_the_order_of_the_ids(store_path, trained, tmp_path, split):
     out = tmp_path / "logits" / "branch-01.safetensors"
-    write_branch_logits(CONFIG, store_path, trained, 1, out, split=split)
+    write_answers(CONFIG, store_path, trained, 1, logits=out, split=split)
     found, store = read_logits(out), open_store(store_path)
     assert np.array_equal(found.ids, store.ids(split))
     assert np.array_equal(found.labels, store.labels(split))
@@ -72,7 +72,7 @@ def test_every_sample_stands_once_in_the_order_of_the_ids(store_path, trained, t
 
 
 def test_the_logits_are_those_of_the_moving_average(store_path, trained, tmp_path):
-    write_branch_logits(CONFIG, store_path, trained, 1, tmp_path / "a", split="val")
+    write_answers(CONFIG, store_path, trained, 1, logits=tmp_path / "a", split="val")
     found = read_logits(tmp_path / "a").logits
     checkpoint = read_checkpoint(steps(trained)[0])
     average = {name: checkpoint.optim[AVERAGE_PREFIX + name] for name in checkpoint.model}
@@ -83,7 +83,7 @@ def test_the_logits_are_those_of_the_moving_average(store_path, trained, tmp_pat
 def test_without_an_average_they_are_those_of_the_last_weights(store_path, tmp_path):
     config = with_training(model_ema=False)
     train_branch(config, store_path, tmp_path / "branch", 1)
-    write_branch_logits(config, store_path, tmp_path / "branch", 1, tmp_path / "a", split="val")
+    write_answers(config, store_path, tmp_path / "branch", 1, logits=tmp_path / "a", split="val")
     weights = read_checkpoint(steps(tmp_path / "branch")[0]).model
     np.testing.assert_allclose(
         read_logits(tmp_path / "a").logits, by_hand(weights, store_path, "val"), rtol=1e-5, atol=1e-5
@@ -91,7 +91,7 @@ def test_without_an_average_they_are_those_of_the_last_weights(store_path, tmp_p
 
 
 def test_metrics_of_the_training_are_those_of_the_holdout_logits(store_path, trained, tmp_path):
-    write_branch_logits(CONFIG, store_path, trained, 1, tmp_path / "a", split="holdout")
+    write_answers(CONFIG, store_path, trained, 1, logits=tmp_path / "a", split="holdout")
     found = read_logits(tmp_path / "a")
     metrics = classification_metrics(torch.from_numpy(found.logits), torch.from_numpy(found.labels))
     assert read_json(trained / "summary.json")["holdout"] == metrics
@@ -101,7 +101,7 @@ def test_metrics_of_the_training_are_those_of_the_holdout_logits(store_path, tra
 def test_the_batch_size_does_not_matter(store_path, trained, batch_size):
     network = load_branch(trained).network
     store = open_store(store_path)
-    views = Views(store, (1,), 10, 1, CPU)
+    views = BandViews(store, (1,), 10, 1, CPU)
     ids, labels, logits = predict_split(network, BatchStream(store, (1,), "val", batch_size), views)
     expected = predict_split(network, BatchStream(store, (1,), "val", 9), views)
     assert np.array_equal(ids, expected[0])
@@ -124,8 +124,8 @@ def test_loading_gives_a_frozen_network_and_leaves_the_random_numbers_alone(trai
 
 
 def test_a_copied_branch_is_as_good(store_path, trained, tmp_path):
-    write_branch_logits(CONFIG, store_path, trained, 1, tmp_path / "a", split="val")
-    write_branch_logits(CONFIG, store_path, copy(trained, tmp_path / "copy"), 1, tmp_path / "b", split="val")
+    write_answers(CONFIG, store_path, trained, 1, logits=tmp_path / "a", split="val")
+    write_answers(CONFIG, store_path, copy(trained, tmp_path / "copy"), 1, logits=tmp_path / "b", split="val")
     first, second = read_logits(tmp_path / "a"), read_logits(tmp_path / "b")
     assert first.logits.tobytes() == second.logits.tobytes()
     assert first.meta == second.meta
@@ -140,18 +140,18 @@ def test_an_unfinished_branch_is_refused(store_path, tmp_path):
 
 def test_an_empty_folder_is_refused(store_path, tmp_path):
     with pytest.raises(CorruptionError, match="has no checkpoint"):
-        write_branch_logits(CONFIG, store_path, tmp_path, 1, tmp_path / "a", split="val")
+        write_answers(CONFIG, store_path, tmp_path, 1, logits=tmp_path / "a", split="val")
 
 
 def test_another_branch_configuration_or_store_is_refused(store_path, trained, tmp_path):
     out = tmp_path / "a"
     with pytest.raises(IncompatibleError, match=r"bands: \[1\] -> \[2\]\n  branch: 1 -> 2"):
-        write_branch_logits(CONFIG, store_path, trained, 2, out, split="val")
+        write_answers(CONFIG, store_path, trained, 2, logits=out, split="val")
     with pytest.raises(IncompatibleError, match=r"training\.lr: 0\.05 -> 0\.1"):
-        write_branch_logits(with_training(lr=0.1), store_path, trained, 1, out, split="val")
+        write_answers(with_training(lr=0.1), store_path, trained, 1, logits=out, split="val")
     other = replace(CONFIG, split=replace(CONFIG.split, split_seed=5))
     with pytest.raises(IncompatibleError, match="other samples, classes or pixels"):
-        write_branch_logits(CONFIG, make_store(tmp_path, other), trained, 1, out, split="val")
+        write_answers(CONFIG, make_store(tmp_path, other), trained, 1, logits=out, split="val")
     assert not out.exists()
 
 
@@ -160,7 +160,7 @@ def test_an_empty_split_is_refused(tmp_path):
     store = make_store(tmp_path, config)
     train_branch(config, store, tmp_path / "branch", 0)
     with pytest.raises(UsageError, match="has no holdout samples"):
-        write_branch_logits(config, store, tmp_path / "branch", 0, tmp_path / "a", split="holdout")
+        write_answers(config, store, tmp_path / "branch", 0, logits=tmp_path / "a", split="holdout")
 
 
 def reseal(path: Path) -> None:
@@ -250,6 +250,6 @@ def test_a_network_of_the_zoo_from_start_to_logits(store_path, tmp_path, monkeyp
     if model == "resnet8":
         config = replace(config, network=replace(config.network, stem="dense"))
     train_branch(config, store_path, tmp_path / "branch", 0)
-    write_branch_logits(config, store_path, tmp_path / "branch", 0, tmp_path / "a", split="val")
+    write_answers(config, store_path, tmp_path / "branch", 0, logits=tmp_path / "a", split="val")
     assert read_logits(tmp_path / "a").logits.shape == (9, 3)
     assert isinstance(load_branch(tmp_path / "branch").network, nn.Module)

@@ -12,16 +12,15 @@ from bandwise.bands.quantize import BandQuantizer
 from bandwise.checkpoints.branch import load_branch
 from bandwise.config import AugmentConfig, RunConfig
 from bandwise.errors import UsageError
+from bandwise.evaluation.views import BandViews, CropsFrom
 from bandwise.runs.run import read_logits
 from bandwise.sources.decoding.decode import load_canvas
 from bandwise.sources.folders.folder import open_folder
 from bandwise.sources.samples import freeze_samples
 from bandwise.store.reading.loader import BatchStream
 from bandwise.store.reading.store import open_store
-from bandwise.training.predict import write_branch_logits
-from bandwise.evaluation.views import CropsFrom
+from bandwise.training.predict import write_answers
 from bandwise.training.trainer import train_branch
-from bandwise.training.views import Views
 
 
 def ten_views(store_path: Path, config: RunConfig, band: int, crop: int) -> list[torch.Tensor]:
@@ -48,7 +47,7 @@ def test_ten_crops_equal_crops_and_mirrors_of_the_pictures(tmp_path, storage, to
     config = replace(CONFIG, split=replace(CONFIG.split, storage=storage))
     store_path, folder = make_store(tmp_path, config), tmp_path / "branch"
     train_branch(config, store_path, folder, 1)
-    write_branch_logits(config, store_path, folder, 1, tmp_path / "a", split="val", crops=10)
+    write_answers(config, store_path, folder, 1, logits=tmp_path / "a", split="val", crops=10)
     found = read_logits(tmp_path / "a")
     assert found.meta["crops"] == "10"
     branch = load_branch(folder)
@@ -71,11 +70,11 @@ def test_a_lone_dct1d_band_is_refused_with_all_reasons(tmp_path):
     alone = r"bands \[1\] under dct1d is no function of these bands alone"
     every = alone + r".*lacks bands 0,2-3 of 4.*source cannot be read: none was given\. Use one crop, or evaluate where"
     with pytest.raises(UsageError, match=every):
-        write_branch_logits(config, store, folder, 0, out, split="val", crops=10)
+        write_answers(config, store, folder, 0, logits=out, split="val", crops=10)
     for origin, why in (("bands", alone + ".*--crops-from"), ("store", "lacks bands"), ("source", "none was given")):
         wanted = CropsFrom(origin)
         with pytest.raises(UsageError, match=why):
-            write_branch_logits(config, store, folder, 0, out, split="val", crops=10, crops_from=wanted)
+            write_answers(config, store, folder, 0, logits=out, split="val", crops=10, crops_from=wanted)
     assert not out.exists()
 
 
@@ -85,7 +84,7 @@ def test_a_branch_on_all_bands_mirrors_them_by_itself(tmp_path):
     )
     store = make_store(tmp_path, config)
     train_branch(config, store, tmp_path / "branch", 0)
-    write_branch_logits(config, store, tmp_path / "branch", 0, tmp_path / "b", split="val", crops=10)
+    write_answers(config, store, tmp_path / "branch", 0, logits=tmp_path / "b", split="val", crops=10)
     found = read_logits(tmp_path / "b")
     assert found.logits.shape == (9, 3)
     assert found.meta["views"] == "bands"
@@ -93,14 +92,14 @@ def test_a_branch_on_all_bands_mirrors_them_by_itself(tmp_path):
 
 def test_other_numbers_of_crops_are_refused(store_path):
     with pytest.raises(UsageError, match="crops is 5; it must be 1 or 10"):
-        Views(open_store(store_path), (1,), 10, 5, torch.device("cpu"))
+        BandViews(open_store(store_path), (1,), 10, 5, torch.device("cpu"))
 
 
 def test_a_mirrored_centre_is_the_centre_and_its_mirror_among_ten(store_path):
     store, cpu = open_store(store_path), torch.device("cpu")
     (batch,) = BatchStream(store, (1,), "val", 9).batches()
-    two = list(Views(store, (1,), 10, 1, cpu, mirrored=True)(batch.images))
-    ten = list(Views(store, (1,), 10, 10, cpu)(batch.images))
+    two = list(BandViews(store, (1,), 10, 1, cpu, mirrored=True)(batch.images))
+    ten = list(BandViews(store, (1,), 10, 10, cpu)(batch.images))
     assert len(two) == 2
     assert torch.equal(two[0], ten[4])
     assert torch.equal(two[1], ten[9])
@@ -111,4 +110,4 @@ def test_a_mirrored_centre_of_a_lone_dct1d_band_is_refused(tmp_path):
     config = replace(CONFIG, split=replace(CONFIG.split, transform="dct1d", bands="1"))
     store = open_store(make_store(tmp_path, config))
     with pytest.raises(UsageError, match="is no function of these bands alone"):
-        Views(store, (1,), 10, 1, torch.device("cpu"), mirrored=True)
+        BandViews(store, (1,), 10, 1, torch.device("cpu"), mirrored=True)

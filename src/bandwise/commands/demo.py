@@ -36,13 +36,13 @@ def main(argv: Sequence[str]) -> Outcome:
     found = run_together(configs, jobs=arguments.jobs, workers=usable_cores())
     results = dict(zip(names, found, strict=True))
     page = render_report([arguments.out / _RECIPE, arguments.out / _CONTROL], arguments.out / "report.html")
-    baseline, fused = results[_CONTROL]["branches"][0]["top1"], results[_RECIPE]["fused"]["top1"]
+    baseline, fused = results[_CONTROL].branches[0].top1, results[_RECIPE].fused.top1
     text = "\n".join(
         [
             results_text(results[_RECIPE]),
             f"{_CONTROL}: top-1 {percent(baseline)}, one network on the whole image",
-            f"fused minus baseline: {100 * (fused - baseline):+.2f} points, one seed, n = {results[_RECIPE]['n_eval']}",
+            f"fused minus baseline: {100 * (fused - baseline):+.2f} points, one seed, n = {results[_RECIPE].n_eval}",
             f"report: {page}",
         ]
     )
-    return Outcome({"report": str(page), "runs": results}, text)
+    return Outcome({"report": str(page), "runs": {name: each.to_dict() for name, each in results.items()}}, text)

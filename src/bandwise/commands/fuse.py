@@ -13,11 +13,13 @@ from bandwise.commands.store_source import crops_from
 from bandwise.config import FusionRule
 from bandwise.config.branches import parse_bands
 from bandwise.errors import UsageError
-from bandwise.fusion.fit_head import TrainedHead
-from bandwise.fusion.saved import head_record
-from bandwise.launch.evaluate import fuse_run
-from bandwise.runs.run import Run, open_run
 from bandwise.evaluation.views import WantedOrigin
+from bandwise.files.schema import plain
+from bandwise.fusion.head import TrainedHead
+from bandwise.fusion.saved import describe
+from bandwise.launch.answers import Answers
+from bandwise.launch.fuse import fuse_run
+from bandwise.runs.run import Run, open_run
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,13 +53,14 @@ def main(argv: Sequence[str]) -> Outcome:
         raise UsageError("--cascade works on the centre crop; leave --crops at 1")
     use = None if arguments.use == "all" else parse_bands(arguments.use, len(run.groups))
     wanted = crops_from(run, arguments.crops_from, arguments.data)
-    fusion = fuse_run(run, rule=arguments.rule, crops=arguments.crops, crops_from=wanted, use=use)
+    answers = Answers(run, crops=arguments.crops, crops_from=wanted)
+    fusion = fuse_run(run, rule=arguments.rule, use=use, answers=answers)
     if isinstance(fusion, TrainedHead):
         text = (
             f"head trained on {fusion.n_train} images for {fusion.epochs} epochs, stopped on the holdout; temperature "
             f"{fusion.temperature:.3f}"
         )
-        return Outcome(head_record(fusion), text)
+        return Outcome(plain(describe(fusion)), text)
     weights = ", ".join(
         f"{branch}: {weight:.3f}" for branch, weight in zip(fusion.branches, fusion.weights, strict=True)
     )
@@ -69,7 +72,7 @@ def main(argv: Sequence[str]) -> Outcome:
 
 
 def _cascade(run: Run, target: float) -> tuple[dict[str, Any], str]:
-    from bandwise.serving.cascade import cascade_report
+    from bandwise.fusion.cascade import cascade_report
 
     report = cascade_report(run, target)
     lines = [f"cascade: branches {', '.join(map(str, report['order']))}; stops above {report['threshold']:.4f}"]

@@ -53,9 +53,9 @@ def main(argv: Sequence[str]) -> Outcome:
     except UsageError as error:
         raise CorruptionError(f"{arguments.result} does not hold a valid configuration: {error}") from error
     store = None if arguments.store is None else arguments.store.expanduser()
-    found = run(config, out, store=store)
+    found = run(config, out, store=store).to_dict()
     if "head" in recorded["rules"]:
-        found = evaluate_run(open_run(out), with_head=True)
+        found = evaluate_run(open_run(out), with_head=True).to_dict()
     changed = list(differing(recorded, found))
     summary = {
         "recorded": recorded["fused"]["top1"],

@@ -6,12 +6,12 @@ from pathlib import Path
 
 from bandwise.config import DataConfig
 from bandwise.errors import UsageError
+from bandwise.evaluation.views import CropsFrom, WantedOrigin
 from bandwise.runs.run import Run
 from bandwise.sources.named.catalog import available
 from bandwise.sources.resolve import open_source
 from bandwise.sources.source import Source
 from bandwise.store.reading.store import read_source_facts
-from bandwise.evaluation.views import CropsFrom, WantedOrigin
 
 _KINDS_TO_NAME = ("imagenet1k", "imagenet21k", "parquet", "webdataset")
 

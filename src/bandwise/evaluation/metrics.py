@@ -1,15 +1,41 @@
-"""Metrics of logits against labels. Sums are integers or float64 and are divided once."""
+"""Metrics of logits against labels: a new score goes here. Sums are integers or float64 and are divided once."""
 
-from typing import TypedDict
+import base64
+import binascii
+from dataclasses import dataclass
+from typing import Literal, TypedDict
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from torchmetrics.functional.classification import binary_calibration_error, multiclass_stat_scores
 
-from bandwise.errors import UsageError
+from bandwise.errors import CorruptionError, UsageError
 
 ECE_BINS = 15
 _CHUNK_VALUES = 1 << 22
+
+
+@dataclass(frozen=True, slots=True)
+class Score:
+    """How one score is called and written."""
+
+    key: str
+    """Its name in JSON."""
+    name: str
+    """Its name in tables."""
+    kind: Literal["accuracy", "nats", "error"]
+    """An accuracy and an error are fractions of 1."""
+
+
+SCORES = (
+    Score("top1", "top-1", "accuracy"),
+    Score("top5", "top-5", "accuracy"),
+    Score("nll", "NLL", "nats"),
+    Score("ece", "ECE", "error"),
+)
+"""What tables show of `Metrics`, in their order."""
 
 
 class Metrics(TypedDict):
@@ -107,6 +133,30 @@ def pairwise_disagreement(logits: Tensor) -> Tensor:
         )
     predicted = logits.argmax(2)
     return torch.stack([(predicted != row).double().mean(1) for row in predicted])
+
+
+def pack_right(right: NDArray[np.bool_]) -> str:
+    """Return which images a classifier is right on, (N,), as one short text, for comparing results image by image.
+
+    It is base64 of one bit an image, most significant bit first, zeros at the end.
+    """
+    return base64.b64encode(np.packbits(right).tobytes()).decode("ascii")
+
+
+def unpack_right(text: str, count: int) -> NDArray[np.bool_]:
+    """Return what `pack_right` was given, (count,).
+
+    Raises:
+        CorruptionError: the text is no base64, or of another number of images.
+    """
+    try:
+        packed = np.frombuffer(base64.b64decode(text, validate=True), dtype=np.uint8)
+    except (binascii.Error, ValueError) as error:
+        raise CorruptionError(f"the answers of a result are damaged: {error}") from error
+    bits = np.unpackbits(packed)
+    if len(packed) != -(-count // 8) or bits[count:].any():
+        raise CorruptionError(f"the answers of a result are those of {len(packed) * 8} images, not of {count}")
+    return bits[:count].astype(bool)
 
 
 def _check(logits: Tensor, labels: Tensor) -> None:

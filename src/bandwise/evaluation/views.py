@@ -1,11 +1,23 @@
-"""Where the pixels of test crops come from: the branch's own stored bands, a full store, or the source."""
+"""What a network sees of an image when it is evaluated: one crop or ten, of stored bands or of the whole image.
 
+The bands of a branch give the centre crop always, and mirror images only where those are functions of the stored bands.
+For ten crops of other bands the whole images are needed: rebuilt from a store of all bands, or decoded again.
+"""
+
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
 import torch
+from torch import Tensor
 
+from bandwise.augment.bands import BandCutter
+from bandwise.augment.ondevice import to_device
+from bandwise.augment.standardise import BandStandardiser
+from bandwise.bands.flips import flip_group
+from bandwise.bands.module import BandSplit
 from bandwise.errors import UsageError
+from bandwise.evaluation.crops import evaluation_boxes
 from bandwise.store.reading.canvases import (
     Canvases,
     OpenSource,
@@ -16,48 +28,129 @@ from bandwise.store.reading.canvases import (
 )
 from bandwise.store.reading.loader import BatchStream
 from bandwise.store.reading.store import Store, open_store
-from bandwise.training.canvas_views import CanvasViews
-from bandwise.training.views import Views, why_no_mirror
 
 Origin = Literal["bands", "source", "store"]
 WantedOrigin = Literal["auto", "bands", "source", "store"]
-CropStream = BatchStream | Canvases
-CropViews = Views | CanvasViews
+
+
+class BandViews:
+    """Cuts and standardises batches of stored bands as training does, but always at the same places."""
+
+    def __init__(
+        self,
+        store: Store,
+        bands: tuple[int, ...],
+        crop: int,
+        crops: int,
+        device: torch.device,
+        *,
+        mirrored: bool = False,
+    ) -> None:
+        """Prepare for one group of bands.
+
+        Args:
+            store: opened with at least these bands.
+            bands: the group, in the order of the channels.
+            crop: side of the crop in pixels of a band.
+            crops: 1 for the centre, 10 for corners and centre with their mirrors.
+            device: where the views are computed.
+            mirrored: the mirror image of a single crop is a second view; of ten crops half are mirror images anyway.
+
+        Raises:
+            UsageError: another number of crops, a crop that does not fit, or a group whose mirror image is no function
+                of its stored bands.
+        """
+        self._boxes = evaluation_boxes(store.side, crop, crops)
+        if mirrored and crops == 1:
+            self._boxes += tuple((top, left, True) for top, left, _ in self._boxes)
+        if len(self._boxes) > 1 and (reason := why_no_mirror(store, bands)):
+            raise UsageError(
+                f"{reason}; use one crop, take them from the source or a full store with --crops-from, split with "
+                "dct2d or hadamard, or train one branch on all bands"
+            )
+        self._device = device
+        self._cutter = _cutter(store, bands, store.side, crop)
+
+    def __call__(self, images: Tensor) -> Iterator[Tensor]:
+        """Yield the standardised views of stored bands (B, nb * C, side, side) as float32 (B, nb * C, crop, crop)."""
+        images = to_device(images, self._device)
+        for top, left, mirrored in self._boxes:
+            yield self._cutter.box(images, top, left, mirrored)
+
+
+class CanvasViews:
+    """The views of `BandViews`, cut from the whole image; of unmirrored crops they are the same bits.
+
+    A mirrored crop of a uint8 store differs by one stored step where a value lay halfway between two: the store rounded
+    it before it was mirrored, this class rounds it afterwards.
+    """
+
+    def __init__(self, store: Store, bands: tuple[int, ...], crop: int, crops: int, device: torch.device) -> None:
+        """Prepare for one group of bands; see `BandViews`.
+
+        Raises:
+            UsageError: another number of crops, or a crop that does not fit.
+        """
+        self._boxes = evaluation_boxes(store.side, crop, crops)
+        self._stride, self._side, self._device = store.config.stride, crop * store.config.stride, device
+        self._split = BandSplit(store.transform, bands, storage=store.config.storage).to(device)
+        self._stored_as = torch.uint8 if store.config.storage == "uint8" else torch.float16
+        self._cutter = _cutter(store, bands, crop, crop)
+
+    def __call__(self, images: Tensor) -> Iterator[Tensor]:
+        """Yield the views of canvases, uint8 (B, C, canvas, canvas), as float32 (B, nb * C, crop, crop)."""
+        images = to_device(images, self._device)
+        for top, left, mirrored in self._boxes:
+            rows = slice(self._stride * top, self._stride * top + self._side)
+            columns = slice(self._stride * left, self._stride * left + self._side)
+            view = images[:, :, rows, columns]
+            stored = self._split(view.flip(3) if mirrored else view).to(self._stored_as)
+            yield self._cutter.center(stored.contiguous(memory_format=torch.channels_last))
+
+
+def _cutter(store: Store, bands: tuple[int, ...], side: int, crop: int) -> BandCutter:
+    # One for both ways, so that not even the last bit depends on where the pixels come from.
+    standardiser = BandStandardiser(store.transform, bands, store.mean(bands), store.std(bands))
+    return BandCutter(standardiser, side=side, crop_side=crop)
+
+
+def why_no_mirror(store: Store, bands: tuple[int, ...]) -> str | None:
+    """Say why the mirror image of a group of stored bands is no function of these bands; None where it is one."""
+    if store.transform.invertible and flip_group(store.transform, bands, "horizontal") is not None:
+        return None
+    return (
+        f"ten crops need mirror images, and that of bands {list(bands)} under {store.config.transform} is no function "
+        "of these bands alone"
+    )
 
 
 @dataclass(frozen=True, slots=True)
 class CropsFrom:
-    """What the caller wants, and how the source is opened if it comes to that.
-
-    Attributes:
-        origin: `auto` takes the bands where no mirror image is needed or they have exact ones, else the store where it
-            holds all bands, else the source.
-        open_source: raises UsageError where there is none.
-    """
+    """Where the caller wants the pixels of the crops to come from."""
 
     origin: WantedOrigin = "auto"
+    """`auto` takes the bands where no mirror image is needed or they have exact ones, else the store where it holds all
+    bands, else the source."""
     open_source: OpenSource = no_source
+    """Called where the source is needed; raises UsageError where there is none."""
 
 
 AUTO = CropsFrom()
 
 
 @dataclass(frozen=True, slots=True)
-class OpenedCrops:
-    """The samples of one split, and what turns a batch of them into views.
-
-    Attributes:
-        origin: where the pixels come from.
-        stream: yields bands, or canvases.
-        views: takes what `stream` yields.
-    """
+class OpenedViews:
+    """The samples of one split, and what turns a batch of them into views."""
 
     origin: Origin
-    stream: CropStream
-    views: CropViews
+    """Where the pixels come from."""
+    stream: BatchStream | Canvases
+    """Yields bands, or canvases."""
+    views: BandViews | CanvasViews
+    """Takes what `stream` yields."""
 
 
-def open_crops(
+def open_views(
     store: Store,
     bands: tuple[int, ...],
     split: str,
@@ -66,8 +159,9 @@ def open_crops(
     crops: int,
     batch_size: int,
     device: torch.device,
-    wanted: CropsFrom,
-) -> OpenedCrops:
+    wanted: CropsFrom = AUTO,
+    mirrored: bool = False,
+) -> OpenedViews:
     """Open what a branch is evaluated on.
 
     Args:
@@ -78,7 +172,8 @@ def open_crops(
         crops: 1 or 10.
         batch_size: images a batch.
         device: where the views are computed.
-        wanted: from where.
+        wanted: where the pixels come from.
+        mirrored: as for `BandViews`; only from the bands.
 
     Raises:
         UsageError: the crops cannot come from where they are wanted or, on `auto`, from anywhere; it says why.
@@ -86,13 +181,14 @@ def open_crops(
     """
     origin = _choose(store, bands, crops) if wanted.origin == "auto" else wanted.origin
     if origin == "bands":
-        views = Views(store, bands, crop, crops, device)
-        return OpenedCrops(origin, BatchStream(store, bands, split, batch_size, cache="none"), views)
+        views = BandViews(store, bands, crop, crops, device, mirrored=mirrored)
+        return OpenedViews(origin, BatchStream(store, bands, split, batch_size, cache="none"), views)
+    assert not mirrored
     views = CanvasViews(store, bands, crop, crops, device)
     if origin == "store":
         if reason := why_not_rebuilt(store):
             raise UsageError(f"the images cannot be rebuilt: {reason}; take the crops from the source")
-        return OpenedCrops(origin, StoreCanvases(open_store(store.path), split, batch_size), views)
+        return OpenedViews(origin, StoreCanvases(open_store(store.path), split, batch_size), views)
     try:
         source = wanted.open_source()
     except UsageError as error:
@@ -102,7 +198,7 @@ def open_crops(
             f"{why_no_mirror(store, bands)}; the images cannot be rebuilt: {why_not_rebuilt(store)}; and the source "
             f"cannot be read: {error}. Use one crop, or evaluate where all bands or the images are"
         ) from error
-    return OpenedCrops(origin, SourceCanvases(store, source, split, batch_size), views)
+    return OpenedViews(origin, SourceCanvases(store, source, split, batch_size), views)
 
 
 def _choose(store: Store, bands: tuple[int, ...], crops: int) -> Origin:

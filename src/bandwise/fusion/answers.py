@@ -1,6 +1,6 @@
-"""The predictions of the branches, read from their files and proved to belong together."""
+"""The answers of the branches to one set of samples, proved to belong together: their logits, and their features."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -8,10 +8,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bandwise.errors import CorruptionError, IncompatibleError, UsageError
+from bandwise.files.arrays import read_arrays
 from bandwise.runs.run import LogitsFile, read_logits
 
 SHARED_KEYS = ("split", "crops", "classes", "store")
-"""What the files of one fusion must agree on: the split, the crops an image, the class list, the store."""
+"""What the logits files of one fusion must agree on: the split, the crops an image, the class list, the store."""
+
+_FEATURES_META = ("branch", "split", "views", "store", "weights", "classes")
+_SHARED_BY_FEATURES = ("split", "views", "store", "classes")
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,12 +34,19 @@ class BranchLogits:
     """`train`, `holdout` or `val`."""
     crops: int = 1
     """Crops an image."""
+    origin: str = "bands"
+    """Where the pixels of the crops come from: `bands`, `source`, `store`, or several of them joined by `+`."""
 
     def __post_init__(self) -> None:
         assert self.logits.ndim == 3
         assert self.logits.shape[:2] == (len(self.branches), self.labels.size)
         assert self.ids.shape == self.labels.shape
         assert np.isfinite(self.logits).all()
+
+
+def origin_of(meta: dict[str, str]) -> str:
+    """Return where the pixels of a logits file come from; files of earlier versions had no other place than bands."""
+    return meta.get("views", "bands")
 
 
 def load_branches(paths: Iterable[Path]) -> BranchLogits:
@@ -47,7 +58,11 @@ def load_branches(paths: Iterable[Path]) -> BranchLogits:
         IncompatibleError: two files have another split, store, class list, sample, label or number of classes, or are
             the same branch; the message names the branch and the difference.
     """
-    files = [(path, read_logits(path)) for path in paths]
+    return join_logits([(path, read_logits(path)) for path in paths])
+
+
+def join_logits(files: Sequence[tuple[Path, LogitsFile]]) -> BranchLogits:
+    """Join logits that were read from files, as `load_branches`."""
     if not files:
         raise UsageError("no logits to fuse: name at least one branch")
     first_path, first = files[0]
@@ -61,7 +76,8 @@ def load_branches(paths: Iterable[Path]) -> BranchLogits:
             )
     twice = sorted({number for number in numbers if numbers.count(number) > 1})
     if twice:
-        raise IncompatibleError(f"two of the files hold {_named(twice)}; name every branch once")
+        named = f"branch{'es' if len(twice) > 1 else ''} {', '.join(map(str, twice))}"
+        raise IncompatibleError(f"two of the files hold {named}; name every branch once")
     classes = first.logits.shape[1]
     if first.labels.size == 0:
         raise UsageError(f"{first_path} holds no samples; a fusion needs some")
@@ -74,16 +90,12 @@ def load_branches(paths: Iterable[Path]) -> BranchLogits:
         logits=np.stack([content.logits.astype(np.float64) for _, content in files]),
         split=first.meta["split"],
         crops=int(first.meta["crops"]),
+        origin="+".join(sorted({origin_of(content.meta) for _, content in files})),
     )
 
 
-def _named(branches: Iterable[int]) -> str:
-    numbers = [str(branch) for branch in branches]
-    return f"branch{'es' if len(numbers) > 1 else ''} {', '.join(numbers)}" if numbers else "no branch"
-
-
 def _branch(path: Path, content: LogitsFile) -> int:
-    missing = [key for key in ("branch", *SHARED_KEYS) if not isinstance(content.meta.get(key), str)]
+    missing = [key for key in ("branch", *SHARED_KEYS) if key not in content.meta]
     if missing:
         raise CorruptionError(f"{path} does not say its {', '.join(missing)}; write it again with `bandwise evaluate`")
     if not (content.meta["branch"].isdecimal() and content.meta["crops"].isdecimal()):
@@ -105,3 +117,104 @@ def _difference(first: LogitsFile, other: LogitsFile) -> str:
         place = int(np.flatnonzero(first.labels != other.labels)[0])
         return f"sample {int(first.ids[place])} has label {int(other.labels[place])}, not {int(first.labels[place])}"
     return ""
+
+
+@dataclass(frozen=True, slots=True)
+class FeaturesFile:
+    """The features of one branch on one split, in the order of the sample ids."""
+
+    ids: NDArray[np.int64]
+    """(N,), increasing."""
+    labels: NDArray[np.int64]
+    """(N,)."""
+    features: NDArray[np.float16]
+    """(V, N, D), finite; the first view is the centre crop."""
+    meta: dict[str, str]
+    """What they belong to: branch, split, views, store digest, class list hash, SHA-256 of the weights."""
+
+
+@dataclass(frozen=True, slots=True)
+class BranchFeatures:
+    """The features of n branches for the same N samples, from V views of each."""
+
+    branches: tuple[int, ...]
+    """The number of every branch, in the order of `features`."""
+    ids: NDArray[np.int64]
+    """(N,), increasing."""
+    labels: NDArray[np.int64]
+    """(N,)."""
+    features: tuple[NDArray[np.float32], ...]
+    """One array (V, N, D_i) a branch, finite; the first view is the centre crop."""
+    split: str
+    """`train`, `holdout` or `val`."""
+    weights: tuple[str, ...]
+    """SHA-256 of the weights that made the features of every branch."""
+
+    def __post_init__(self) -> None:
+        assert len(self.features) == len(self.branches) == len(self.weights)
+        assert len({array.shape[:2] for array in self.features}) == 1
+        assert self.features[0].shape[1] == self.labels.size == self.ids.size
+
+    @property
+    def sizes(self) -> tuple[int, ...]:
+        """Features of every branch."""
+        return tuple(array.shape[2] for array in self.features)
+
+    @property
+    def views(self) -> int:
+        """Views of every sample."""
+        return self.features[0].shape[0]
+
+
+def read_features(path: Path) -> FeaturesFile:
+    """Read the features of one branch.
+
+    Raises:
+        CorruptionError: the file is missing, damaged, has other arrays, repeats an id, or holds a feature that is not
+            finite.
+    """
+    arrays, meta = read_arrays(path, ("features", "ids", "labels"))
+    if set(meta) != set(_FEATURES_META) or not (meta["branch"].isdecimal() and meta["views"].isdecimal()):
+        raise CorruptionError(
+            f"{path} does not say its {', '.join(_FEATURES_META)}; remove it, and it is written again"
+        )
+    ids, labels, features = arrays["ids"], arrays["labels"], arrays["features"]
+    if features.ndim != 3 or features.shape[:2] != (int(meta["views"]), ids.size) or labels.shape != ids.shape:
+        raise CorruptionError(f"{path}: shapes {ids.shape}, {labels.shape}, {features.shape} do not belong together")
+    if not np.isfinite(features).all() or (np.diff(ids) <= 0).any():
+        raise CorruptionError(f"{path}: a feature is not finite, or the sample ids do not increase")
+    return FeaturesFile(ids, labels, features, meta)
+
+
+def join_features(files: Sequence[tuple[Path, FeaturesFile]]) -> BranchFeatures:
+    """Join the features of one or more branches, in the order given.
+
+    Raises:
+        UsageError: there is no file, or no sample in them.
+        IncompatibleError: two files have another split, store, class list, sample, label or number of views, or are the
+            same branch.
+    """
+    if not files:
+        raise UsageError("no features to fuse: name at least one branch")
+    first_path, first = files[0]
+    if first.ids.size == 0:
+        raise UsageError(f"{first_path} holds no samples; a fusion head needs some")
+    for path, own in files[1:]:
+        for key in _SHARED_BY_FEATURES:
+            if own.meta[key] != first.meta[key]:
+                raise IncompatibleError(
+                    f"{path} does not fit {first_path}: {key} is {own.meta[key]}, not {first.meta[key]}"
+                )
+        if not (np.array_equal(own.ids, first.ids) and np.array_equal(own.labels, first.labels)):
+            raise IncompatibleError(f"{path} does not fit {first_path}: it holds other samples or labels")
+    branches = tuple(int(own.meta["branch"]) for _, own in files)
+    if len(set(branches)) != len(branches):
+        raise IncompatibleError(f"the feature files are of the branches {list(branches)}; name every branch once")
+    return BranchFeatures(
+        branches=branches,
+        ids=first.ids,
+        labels=first.labels,
+        features=tuple(own.features.astype(np.float32) for _, own in files),
+        split=first.meta["split"],
+        weights=tuple(own.meta["weights"] for _, own in files),
+    )

@@ -4,17 +4,19 @@ After k branches their fusion gives probabilities; where the largest is above a 
 of the branches, the temperature after each of them and the threshold are chosen on the holdout alone.
 """
 
+import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from bandwise.errors import IncompatibleError, UsageError
+from bandwise.errors import CorruptionError, IncompatibleError, UsageError
+from bandwise.fusion.answers import BranchLogits, load_branches
 from bandwise.fusion.combination import Fusion
-from bandwise.fusion.convex import FloatArray, IntArray
-from bandwise.fusion.answers import BranchLogits
-from bandwise.fusion.temperature import best_temperature, negative_log_likelihood
+from bandwise.fusion.convex import FloatArray, best_temperature, negative_log_likelihood
+from bandwise.fusion.saved import read_fusion
+from bandwise.runs.run import Run
 
 NEVER = 1.0
 """The threshold that no probability is above: every image goes through all branches."""
@@ -38,20 +40,9 @@ class Cascade:
         """The branches in the order in which they are asked."""
         return self.stages[-1].branches
 
-    def to_dict(self) -> dict[str, Any]:
-        """Return plain lists and numbers, ready for JSON."""
-        return {
-            "order": list(self.order),
-            "temperatures": [stage.temperature for stage in self.stages],
-            "weights": list(self.stages[-1].weights),
-            "threshold": self.threshold,
-            "target": self.target,
-            "fitted_on": "holdout",
-        }
-
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class CurvePoint:
     """What a cascade does with some images at one threshold."""
 
     threshold: float
@@ -61,15 +52,6 @@ class Outcome:
     """Mean cost of an image, where all branches cost 1 together."""
     stopped: tuple[float, ...]
     """Share of the images that end after 1, 2, ... branches."""
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return it ready for JSON."""
-        return {
-            "threshold": self.threshold,
-            "accuracy": self.accuracy,
-            "cost": self.cost,
-            "stopped": list(self.stopped),
-        }
 
 
 def fit_cascade(fusion: Fusion, holdout: BranchLogits, target: float, costs: Sequence[float] | None = None) -> Cascade:
@@ -93,9 +75,8 @@ def fit_cascade(fusion: Fusion, holdout: BranchLogits, target: float, costs: Seq
         raise UsageError(f"cascade is {target!r}; it must be above 0 and at most 1: the share of the accuracy to keep")
     if holdout.split != "holdout":
         raise UsageError(f"a cascade cannot be fitted on the split {holdout.split!r}; pass the holdout logits")
-    used = [branch for branch, weight in zip(fusion.branches, fusion.weights, strict=True) if weight]
     cost_of = dict(zip(fusion.branches, costs or [1.0] * len(fusion.branches), strict=True))
-    whole = fusion.restrict(used)
+    whole = fusion.restrict(_weighted(fusion))
     order = _order(whole, holdout)
     stages = [whole.restrict(order[:count]) for count in range(1, len(order) + 1)]
     stages = [_calibrated(stage, holdout) for stage in stages[:-1]] + stages[-1:]
@@ -104,7 +85,7 @@ def fit_cascade(fusion: Fusion, holdout: BranchLogits, target: float, costs: Seq
     # The last point never stops early, so at least it is accurate enough.
     enough = [point for point in curve if point.accuracy >= target * curve[-1].accuracy]
     cheapest = min(enough, key=lambda point: (point.cost, -point.threshold))
-    return Cascade(stages=cascade.stages, threshold=cheapest.threshold, target=target)
+    return dataclasses.replace(cascade, threshold=cheapest.threshold)
 
 
 def cascade_curve(
@@ -112,7 +93,7 @@ def cascade_curve(
     data: BranchLogits,
     costs: Sequence[float] | None = None,
     thresholds: Sequence[float] | None = None,
-) -> list[Outcome]:
+) -> list[CurvePoint]:
     """Return accuracy against cost by rising threshold, ending with the one at which no image stops early.
 
     Args:
@@ -132,17 +113,69 @@ def cascade_curve(
     assert thresholds is not None
     spent = np.cumsum(costs if costs is not None else np.ones(len(confidence)))
     points = sorted({*(value for value in thresholds if value < NEVER), NEVER})
-    return [_outcome(value, confidence, right, spent / spent[-1]) for value in points]
+    return [_curve_point(value, confidence, right, spent / spent[-1]) for value in points]
 
 
-def _outcome(threshold: float, confidence: FloatArray, right: np.ndarray, spent: FloatArray) -> Outcome:
+def fitted_cascade(run: Run, target: float) -> Cascade:
+    """Fit a cascade of the fusion of a run on the holdout logits in its folder.
+
+    Raises:
+        UsageError: nothing is fused, the fusion is a head, there are no holdout logits, or `target` is out of range.
+        CorruptionError, IncompatibleError: a file is damaged, or the files do not belong together.
+    """
+    fusion = _fusion_of_logits(run)
+    return fit_cascade(fusion, _load(run, fusion, "holdout"), target)
+
+
+def cascade_report(run: Run, target: float, costs: tuple[float, ...] | None = None) -> dict[str, Any]:
+    """Return a cascade of a run and its accuracy against its cost, ready for JSON; no network is loaded.
+
+    Order, temperatures and all thresholds come from the holdout; the reported set is only scored, and left out where
+    its logits are not there.
+
+    Args:
+        run: with logits in its folder.
+        target: as in `fit_cascade`.
+        costs: of every branch of the run, for example multiply-adds; equal when None.
+
+    Raises:
+        UsageError, CorruptionError, IncompatibleError: as `fitted_cascade`.
+    """
+    fusion = _fusion_of_logits(run)
+    holdout = _load(run, fusion, "holdout")
+    of_fusion = None if costs is None else [costs[branch] for branch in fusion.branches]
+    cascade = fit_cascade(fusion, holdout, target, of_fusion)
+    in_order = None if costs is None else [costs[branch] for branch in cascade.order]
+    curves = {"holdout": cascade_curve(cascade, holdout, in_order)}
+    thresholds = [point.threshold for point in curves["holdout"]]
+    if all(run.logits_path("val", branch).exists() for branch in cascade.order):
+        curves["val"] = cascade_curve(cascade, _load(run, fusion, "val"), in_order, thresholds)
+    points = {
+        split: [{**dataclasses.asdict(point), "stopped": list(point.stopped)} for point in curve]
+        for split, curve in curves.items()
+    }
+    return {
+        "order": list(cascade.order),
+        "temperatures": [stage.temperature for stage in cascade.stages],
+        "weights": list(cascade.stages[-1].weights),
+        "threshold": cascade.threshold,
+        "target": cascade.target,
+        "fitted_on": "holdout",
+        "costs": "equal" if costs is None else list(costs),
+        # Both curves have the thresholds of the holdout, and the chosen one is among them.
+        "chosen": {split: curve[thresholds.index(cascade.threshold)] for split, curve in points.items()},
+        "curves": points,
+    }
+
+
+def _curve_point(threshold: float, confidence: FloatArray, right: np.ndarray, spent: FloatArray) -> CurvePoint:
     sure = confidence > threshold
     sure[-1] = True
     stage = sure.argmax(axis=0)
     images = stage.size
     stopped = np.bincount(stage, minlength=len(confidence)) / images
     accuracy = np.count_nonzero(right[stage, np.arange(images)]) / images
-    return Outcome(float(threshold), accuracy, float(stopped @ spent), tuple(stopped.tolist()))
+    return CurvePoint(float(threshold), accuracy, float(stopped @ spent), tuple(stopped.tolist()))
 
 
 def _by_stage(stages: Sequence[Fusion], data: BranchLogits) -> tuple[FloatArray, np.ndarray]:
@@ -162,30 +195,25 @@ def _order(fusion: Fusion, holdout: BranchLogits) -> list[int]:
     weights, labels = np.asarray(fusion.weights), holdout.labels
     left, order = list(range(len(weights))), []
     so_far, total = np.zeros(logits.shape[1:]), 0.0
+
+    def badness(place: int) -> tuple[int, float]:
+        weighted = so_far + weights[place] * logits[place]
+        right = int((weighted.argmax(axis=1) == labels).sum())
+        return -right, negative_log_likelihood(weighted / (total + weights[place]), labels)
+
     while left:
-        best = min(
-            left, key=lambda place: _badness(so_far + weights[place] * logits[place], total + weights[place], labels)
-        )
+        best = min(left, key=badness)
         so_far, total = so_far + weights[best] * logits[best], total + weights[best]
         left.remove(best)
         order.append(fusion.branches[best])
     return order
 
 
-def _badness(weighted: FloatArray, total: float, labels: IntArray) -> tuple[int, float]:
-    return -int((weighted.argmax(axis=1) == labels).sum()), negative_log_likelihood(weighted / total, labels)
-
-
 def _calibrated(stage: Fusion, holdout: BranchLogits) -> Fusion:
     plain = np.tensordot(np.asarray(stage.weights), _logits_of(holdout, stage.branches), axes=1)
-    return Fusion(
-        rule=stage.rule,
-        branches=stage.branches,
-        weights=stage.weights,
-        temperature=best_temperature(plain, holdout.labels),
-        fitted_on=holdout.split,
-        n_holdout=int(holdout.labels.size),
-        p=stage.p,
+    temperature = best_temperature(plain, holdout.labels)
+    return dataclasses.replace(
+        stage, temperature=temperature, fitted_on=holdout.split, n_holdout=int(holdout.labels.size)
     )
 
 
@@ -194,3 +222,32 @@ def _logits_of(data: BranchLogits, branches: Sequence[int]) -> FloatArray:
     if missing:
         raise IncompatibleError(f"the logits are of the branches {list(data.branches)}; {missing} are needed too")
     return data.logits[[data.branches.index(branch) for branch in branches]]
+
+
+def _weighted(fusion: Fusion) -> list[int]:
+    return [branch for branch, weight in zip(fusion.branches, fusion.weights, strict=True) if weight]
+
+
+def _fusion_of_logits(run: Run) -> Fusion:
+    path = run.fusion_path()
+    if not path.exists():
+        raise UsageError(f"{run.path} is not fused yet; run `bandwise fuse {run.path}`")
+    fusion = read_fusion(path)
+    if not isinstance(fusion, Fusion):
+        raise UsageError(
+            "a fusion head needs the features of every branch, so nothing can stop early; use another rule"
+        )
+    if max(fusion.branches) >= len(run.groups):
+        raise CorruptionError(f"{path} fuses the branches {list(fusion.branches)}; the run has {len(run.groups)}")
+    return fusion
+
+
+def _load(run: Run, fusion: Fusion, split: str) -> BranchLogits:
+    branches = _weighted(fusion)
+    missing = [branch for branch in branches if not run.logits_path(split, branch).exists()]
+    if missing:
+        raise UsageError(
+            f"{run.path} has no {split} logits of the branches {missing}, which a cascade is fitted on; run "
+            f"`bandwise evaluate {run.path}`"
+        )
+    return load_branches([run.logits_path(split, branch) for branch in branches])

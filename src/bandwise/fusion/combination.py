@@ -2,15 +2,17 @@
 
 import dataclasses
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from bandwise.errors import UsageError
-from bandwise.fusion.convex import FloatArray
+from bandwise.errors import CorruptionError, IncompatibleError, UsageError
+from bandwise.files.schema import parse
+from bandwise.fusion.answers import BranchLogits
+from bandwise.fusion.convex import FloatArray, IntArray, negative_log_likelihood
 
 _SUM_TOLERANCE = 1e-9
 
@@ -90,27 +92,79 @@ class Fusion:
         return {**dataclasses.asdict(self), "branches": list(self.branches), "weights": list(self.weights)}
 
     @classmethod
-    def from_dict(cls, content: Any) -> "Fusion":
+    def parse(cls, content: Any, what: object) -> "Fusion":
         """Read what `to_dict` wrote, and check it.
 
+        Args:
+            content: what `json.loads` returned.
+            what: where it comes from, for messages.
+
         Raises:
-            UsageError: a key is missing or unknown, a value has the wrong type or is not possible.
+            CorruptionError: a key is missing or unknown, a value has the wrong type or is not possible.
         """
         names = {field.name for field in dataclasses.fields(cls)}
         if not isinstance(content, dict) or set(content) != names:
             given = sorted(map(str, content)) if isinstance(content, dict) else type(content).__name__
-            raise UsageError(f"a fusion has the keys {sorted(names)}, not {given}")
-        for key in ("rule", "fitted_on"):
-            _require(isinstance(content[key], str), key, content[key], "a text")
-        for key in ("branches", "weights"):
-            _require(isinstance(content[key], list), key, content[key], "a list")
-        for key, values in (("branches", content["branches"]), ("n_holdout", [content["n_holdout"]])):
-            _require(all(type(value) is int for value in values), key, content[key], "whole numbers")
-        numbers = [*content["weights"], content["temperature"], *([] if content["p"] is None else [content["p"]])]
-        _require(
-            all(type(value) in (int, float) for value in numbers), "weights, temperature and p", numbers, "numbers"
+            raise CorruptionError(f"{what} is damaged: a fusion has the keys {sorted(names)}, not {given}")
+        try:
+            return parse(cls, content, what)
+        except UsageError as error:
+            raise CorruptionError(f"{what} is damaged: {error}") from error
+
+
+@dataclass(frozen=True, slots=True)
+class LeftOut:
+    """The value of one branch: the fused result with it minus the result without it."""
+
+    branch: int
+    top1: float | None
+    """Accuracy without it, a fraction; None, as the gains are, where nothing with a weight is left without it."""
+    top1_gain: float | None
+    """Accuracy that the branch adds."""
+    nll_gain: float | None
+    """NLL in nats that the branch takes away; positive is good."""
+
+
+def leave_one_out(fusion: Fusion, data: BranchLogits) -> list[LeftOut]:
+    """Leave out each branch in turn, with the weights of the others divided by their sum.
+
+    Raises:
+        IncompatibleError: `data` holds other branches than the fusion, or in another order.
+    """
+    if data.branches != fusion.branches:
+        raise IncompatibleError(
+            f"the logits are of the branches {list(data.branches)}, the fusion of {list(fusion.branches)}; "
+            "load those of the fusion, in its order"
         )
-        return cls(**{**content, "branches": tuple(content["branches"]), "weights": tuple(content["weights"])})
+
+    def without(branch: int) -> FloatArray | None:
+        place = fusion.branches.index(branch)
+        if fusion.weights[place] >= 1.0:
+            return None
+        others = [other for other in fusion.branches if other != branch]
+        return fusion.restrict(others).apply(np.delete(data.logits, place, axis=0))
+
+    return values_of_branches(fusion.branches, data.labels, fusion.apply(data.logits), without)
+
+
+def values_of_branches(
+    branches: Sequence[int], labels: IntArray, fused: FloatArray, without: Callable[[int], FloatArray | None]
+) -> list[LeftOut]:
+    """Compare fused logits (N, K) with those without each branch, where there are any."""
+    top1, nll = _top1_and_nll(fused, labels)
+    values = []
+    for branch in branches:
+        rest = without(branch)
+        if rest is None:
+            values.append(LeftOut(branch, None, None, None))
+        else:
+            rest_top1, rest_nll = _top1_and_nll(rest, labels)
+            values.append(LeftOut(branch, rest_top1, top1 - rest_top1, rest_nll - nll))
+    return values
+
+
+def _top1_and_nll(fused: FloatArray, labels: IntArray) -> tuple[float, float]:
+    return float((fused.argmax(axis=1) == labels).mean()), negative_log_likelihood(fused, labels)
 
 
 def _require(condition: bool, key: str, value: Any, allowed: str) -> None:

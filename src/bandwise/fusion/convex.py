@@ -6,6 +6,9 @@ log-sum-exp of a linear map (Boyd and Vandenberghe, Convex Optimization, 2004, s
 and the answer depends on no seed and no starting point. A temperature for each branch is already part of it, because
 only `u_i = w_i / T_i` enters.
 
+The temperature of a single classifier (Guo, Pleiss, Sun and Weinberger, On calibration of modern neural networks, ICML
+2017) is the case of one branch.
+
 The solver is the projected Newton method (Bertsekas, SIAM J. Control and Optimization 20(2), 1982): Newton steps for
 the multipliers that are free, gradient steps for those that rest on zero, and a search along the projected path.
 """
@@ -25,6 +28,9 @@ PULL = 1.0
 RIDGE = 0.1
 """Default pull of the multipliers towards zero, in observations; keeps separable samples from infinite confidence."""
 
+MAX_TEMPERATURE = 1e3
+"""Where logits say nothing about the labels, the best temperature is infinite; this one is as good."""
+
 _ELEMENTS_A_BLOCK = 1 << 21
 _MOST_ITERATIONS = 200
 _MOST_HALVINGS = 60
@@ -38,7 +44,6 @@ class Minimum:
 
     multipliers: FloatArray
     """`u`, (n,), non-negative."""
-
     residual: float
     """Largest violation of the optimality conditions: |gradient| where u > 0, -gradient where u = 0, divided by the
     standard deviation of the logits."""
@@ -105,7 +110,7 @@ class Problem:
 
 
 def minimise(problem: Problem) -> Minimum:
-    """Find the least value of `problem` over all non-negative multipliers."""
+    """Return the least value of `problem` over all non-negative multipliers."""
     point = np.full(problem.count, 1.0 / problem.count)
     value = problem.value(point)
     residual = float("inf")
@@ -147,3 +152,19 @@ def _search(
                 return candidate, reached
         step /= 2
     return None
+
+
+def negative_log_likelihood(logits: FloatArray, labels: IntArray) -> float:
+    """Return the mean negative log-likelihood in nats of logits (N, K) and labels (N,)."""
+    top = logits.max(axis=1)
+    own = logits[np.arange(labels.size), labels]
+    return float((top + np.log(np.exp(logits - top[:, None]).sum(axis=1)) - own).mean())
+
+
+def best_temperature(logits: FloatArray, labels: IntArray) -> float:
+    """Return the temperature T, at most 1000, that gives `logits / T`, (N, K), the least NLL.
+
+    The ridge keeps separable samples from making it zero.
+    """
+    multiplier = float(minimise(Problem(logits[None], labels)).multipliers[0])
+    return 1.0 / max(multiplier, 1.0 / MAX_TEMPERATURE)

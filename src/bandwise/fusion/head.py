@@ -5,11 +5,19 @@ images and stopped on the holdout. While it learns, whole branches are hidden fr
 answers when one has not arrived.
 """
 
+import copy
 from collections.abc import Sequence
+from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
+
+from bandwise.errors import IncompatibleError, UsageError
+from bandwise.fusion.answers import BranchFeatures
+from bandwise.fusion.combination import LeftOut, values_of_branches
+from bandwise.fusion.convex import FloatArray, best_temperature
 
 HIDDEN = 256
 """Units of the one hidden layer."""
@@ -19,6 +27,13 @@ DROPOUT = 0.25
 
 BRANCH_DROPOUT = 0.15
 """Probability of hiding a branch of a sample in training; at least one branch stays."""
+
+BATCH = 256
+LEARNING_RATE = 1e-3
+WEIGHT_DECAY = 1e-2
+MOST_EPOCHS = 60
+PATIENCE = 6
+"""Epochs without a better NLL on the holdout after which training ends; the best weights are kept."""
 
 
 class FusionHead(nn.Module):
@@ -67,6 +82,115 @@ class FusionHead(nn.Module):
         return self.classify(self.standardise(features))
 
 
+@dataclass(frozen=True, slots=True)
+class TrainedHead:
+    """A head that is ready to answer."""
+
+    head: FusionHead
+    """In evaluation mode, without gradients."""
+    branches: tuple[int, ...]
+    """The branches whose features it takes, in order."""
+    temperature: float
+    """Positive; fitted on the holdout."""
+    epochs: int
+    """Epochs after which its NLL on the holdout was best."""
+    n_train: int
+    n_holdout: int
+    views: int
+    """Views of every training image."""
+    seed: int
+    weights: tuple[str, ...]
+    """SHA-256 of the weights of every branch."""
+
+    def apply(self, data: BranchFeatures, *, without: int | None = None) -> FloatArray:
+        """Return the fused logits (N, K) of the first view, in float64; `without` is a branch that has not arrived.
+
+        Raises:
+            IncompatibleError: the features are of other branches, or of other weights.
+        """
+        if data.branches != self.branches or data.weights != self.weights:
+            raise IncompatibleError(
+                f"the features are of the branches {list(data.branches)}, the head of {list(self.branches)}, or of "
+                "other weights; write the features again and fit the head again"
+            )
+        given = [
+            None if branch == without else torch.from_numpy(own[0])
+            for branch, own in zip(data.branches, data.features, strict=True)
+        ]
+        if all(own is None for own in given):
+            raise UsageError(f"without branch {without} nothing is left of {list(self.branches)}")
+        with torch.inference_mode():
+            logits = self.head(given)
+        return logits.double().numpy() / self.temperature
+
+
+def leave_one_out_of_head(trained: TrainedHead, data: BranchFeatures) -> list[LeftOut]:
+    """Leave out each branch in turn, as one that has not arrived."""
+    alone = len(trained.branches) == 1
+    return values_of_branches(
+        trained.branches,
+        data.labels,
+        trained.apply(data),
+        lambda branch: None if alone else trained.apply(data, without=branch),
+    )
+
+
+def fit_head(train: BranchFeatures, holdout: BranchFeatures, *, classes: int, seed: int) -> TrainedHead:
+    """Train a head.
+
+    The result depends on the features, the seed and the number of threads of torch; the global random numbers are
+    given back as they were.
+
+    Args:
+        train: features of the training images, all views.
+        holdout: features of the holdout; only the first view is used.
+        classes: number of logits.
+        seed: 0 to 2^63 - 1.
+
+    Raises:
+        UsageError: the features are not those of the two splits, or there is no holdout to stop on.
+        IncompatibleError: the two splits are of other branches or weights.
+    """
+    if train.split != "train" or holdout.split != "holdout":
+        raise UsageError(
+            f"a head is trained on train and stopped on holdout, not on {train.split} and {holdout.split}: any other "
+            "choice makes its accuracy meaningless"
+        )
+    if (train.branches, train.weights) != (holdout.branches, holdout.weights):
+        raise IncompatibleError("the features of train and holdout are of other branches or weights; write them again")
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        head = FusionHead(train.sizes, classes)
+        _set_moments(head, train)
+        inputs = torch.cat(
+            [head.standardise([torch.from_numpy(own[v]) for own in train.features]) for v in range(train.views)]
+        )
+        labels = torch.from_numpy(train.labels).repeat(train.views)
+        stop = head.standardise([torch.from_numpy(own[0]) for own in holdout.features])
+        epochs = _train(head, inputs, labels, stop, torch.from_numpy(holdout.labels), seed)
+    head.eval().requires_grad_(False)
+    logits = head.classify(stop).double().numpy()
+    return TrainedHead(
+        head=head,
+        branches=train.branches,
+        temperature=best_temperature(logits, holdout.labels),
+        epochs=epochs,
+        n_train=train.labels.size,
+        n_holdout=holdout.labels.size,
+        views=train.views,
+        seed=seed,
+        weights=train.weights,
+    )
+
+
+def _set_moments(head: FusionHead, train: BranchFeatures) -> None:
+    """Take mean and standard deviation over all views of the training images; a constant feature keeps scale 1."""
+    flat = [own.reshape(-1, own.shape[2]).astype(np.float64) for own in train.features]
+    mean, std = (np.concatenate([getattr(own, kind)(axis=0) for own in flat]) for kind in ("mean", "std"))
+    head.mean.copy_(torch.from_numpy(mean))
+    head.scale.copy_(torch.from_numpy(1 / np.where(std > 1e-6, std, 1.0)))
+
+
 def hide_branches(standardised: Tensor, sizes: Sequence[int], generator: torch.Generator) -> Tensor:
     """Set whole branches of each sample to zero with probability `BRANCH_DROPOUT`, but never all of them."""
     count = len(sizes)
@@ -74,3 +198,30 @@ def hide_branches(standardised: Tensor, sizes: Sequence[int], generator: torch.G
     # The branch with the largest draw stays in any case.
     kept = (draws >= BRANCH_DROPOUT) | (draws == draws.max(dim=1, keepdim=True).values)
     return standardised * kept.repeat_interleave(torch.tensor(sizes), dim=1)
+
+
+def _train(head: FusionHead, inputs: Tensor, labels: Tensor, stop: Tensor, stop_labels: Tensor, seed: int) -> int:
+    """Train in place up to the weights that are best on the holdout; return the epochs that took."""
+    generator = torch.Generator().manual_seed(seed)
+    optimizer = torch.optim.AdamW(head.parameters(), lr=LEARNING_RATE, weight_decay=WEIGHT_DECAY)
+    best, best_epoch, kept = float("inf"), 0, copy.deepcopy(head.state_dict())
+    for epoch in range(1, MOST_EPOCHS + 1):
+        head.train()
+        order = torch.randperm(len(inputs), generator=generator)
+        for rows in order.split(BATCH):
+            batch = inputs[rows]
+            if len(head.sizes) > 1:
+                batch = hide_branches(batch, head.sizes, generator)
+            loss = functional.cross_entropy(head.classify(batch), labels[rows])
+            optimizer.zero_grad(set_to_none=True)
+            loss.backward()
+            optimizer.step()
+        head.eval()
+        with torch.inference_mode():
+            nll = float(functional.cross_entropy(head.classify(stop), stop_labels))
+        if nll < best:
+            best, best_epoch, kept = nll, epoch, copy.deepcopy(head.state_dict())
+        elif epoch - best_epoch >= PATIENCE:
+            break
+    head.load_state_dict(kept)
+    return best_epoch

@@ -11,13 +11,24 @@
 import numpy as np
 
 from bandwise.errors import UsageError
-from bandwise.fusion.combination import Fusion
-from bandwise.fusion.convex import PULL, RIDGE, FloatArray, IntArray, Problem, minimise
-from bandwise.fusion.greedy import greedy_counts
 from bandwise.fusion.answers import BranchLogits
-from bandwise.fusion.temperature import MAX_TEMPERATURE, best_temperature, negative_log_likelihood
+from bandwise.fusion.combination import Fusion
+from bandwise.fusion.convex import (
+    MAX_TEMPERATURE,
+    PULL,
+    RIDGE,
+    FloatArray,
+    IntArray,
+    Problem,
+    best_temperature,
+    minimise,
+    negative_log_likelihood,
+)
 
 RULES = ("mean", "geometric", "learned", "greedy")
+
+GREEDY_ROUNDS = 50
+"""Branches that the greedy rule draws, with replacement; so its weights are multiples of at least 1/50."""
 
 
 def fit(rule: str, data: BranchLogits, *, p: float = 0.3) -> Fusion:
@@ -69,17 +80,9 @@ def _weights(rule: str, data: BranchLogits, p: float) -> FloatArray:
 
 
 def geometric_weights(logits: FloatArray, labels: IntArray, p: float) -> FloatArray:
-    """Return weights `p (1-p)^rank` divided by their sum; the most accurate branch has rank 0.
+    """Return weights (n,) `p (1-p)^rank` divided by their sum; the most accurate branch has rank 0.
 
     Equal accuracies are ordered by NLL, then by position. With p = 1 only the best branch counts.
-
-    Args:
-        logits: (n, N, K).
-        labels: (N,).
-        p: in (0, 1].
-
-    Returns:
-        (n,) in the order of the branches.
     """
     keys = [
         (-int((own.argmax(axis=1) == labels).sum()), negative_log_likelihood(own, labels), place)
@@ -94,7 +97,7 @@ def geometric_weights(logits: FloatArray, labels: IntArray, p: float) -> FloatAr
 def learned_weights(
     logits: FloatArray, labels: IntArray, *, pull: float = PULL, ridge: float = RIDGE
 ) -> tuple[FloatArray, float]:
-    """Return the simplex weights and the temperature that together give the least NLL.
+    """Return the simplex weights (n,) and the temperature that together give the least NLL.
 
     Where no branch says anything about the labels, the weights are equal and the temperature is 1000.
 
@@ -103,12 +106,39 @@ def learned_weights(
         labels: (N,).
         pull: strength in observations with which the weights are drawn together; see `convex.Problem`.
         ridge: strength in observations with which confidence is drawn down.
-
-    Returns:
-        weights (n,) with sum 1, temperature.
     """
     multipliers = minimise(Problem(logits, labels, pull=pull, ridge=ridge)).multipliers
     total = float(multipliers.sum())
     if total < 1 / MAX_TEMPERATURE:
         return np.full(len(logits), 1 / len(logits)), MAX_TEMPERATURE
     return multipliers / total, 1 / total
+
+
+def greedy_counts(logits: FloatArray, labels: IntArray, rounds: int = GREEDY_ROUNDS) -> IntArray:
+    """Add, round after round, the branch that gives the mean of the chosen logits the least NLL; keep the best round.
+
+    Candidates are judged at the temperature that suits the mean of all branches. At temperature 1, over-confident
+    branches would be preferred in crowds only because their mean is less confident (measured in docs/fusion.md).
+
+    Args:
+        logits: (n, N, K).
+        labels: (N,).
+        rounds: how many branches to draw, at least 1.
+
+    Returns:
+        (n,) how often each branch was drawn, up to the round with the least NLL. Ties go to the first branch and round.
+
+    Source: Caruana, Niculescu-Mizil, Crew and Ksikes, Ensemble selection from libraries of models, ICML 2004.
+    """
+    temperature = best_temperature(logits.mean(axis=0), labels)
+    chosen = np.zeros(len(logits), dtype=np.int64)
+    total = np.zeros_like(logits[0])
+    best_value, best_chosen = np.inf, chosen
+    for drawn in range(1, rounds + 1):
+        values = [negative_log_likelihood((total + own) / (drawn * temperature), labels) for own in logits]
+        winner = int(np.argmin(values))
+        chosen[winner] += 1
+        total += logits[winner]
+        if values[winner] < best_value:
+            best_value, best_chosen = values[winner], chosen.copy()
+    return best_chosen

@@ -1,44 +1,76 @@
 """A fitted fusion on disk: `fusion.json`, and for the rule `head` its weights in `head.safetensors` beside it."""
 
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 
-from bandwise.errors import CorruptionError, UsageError
+from bandwise.errors import CorruptionError
 from bandwise.files.arrays import read_arrays, write_arrays
 from bandwise.files.documents import read_document, write_document
+from bandwise.files.locks import folder_lock
 from bandwise.files.regular import sha256_file
+from bandwise.files.schema import parse, plain
 from bandwise.fusion.combination import Fusion
-from bandwise.fusion.fit_head import TrainedHead
-from bandwise.fusion.head import HIDDEN, FusionHead
+from bandwise.fusion.head import HIDDEN, FusionHead, TrainedHead
+from bandwise.runs.documents import HeadRecord, WeightsRecord
 
 HEAD_RULE = "head"
 HEAD_NAME = "head.safetensors"
-_MOST_FEATURES = 1 << 20
-_NUMBERS = ("classes", "hidden", "epochs", "n_train", "n_holdout", "views", "seed")
-_LISTS = ("branches", "sizes", "branch_weights")
+_MAX_FEATURES = 1 << 20
 
 
-def head_record(trained: TrainedHead) -> dict[str, Any]:
-    """Return everything of a head but its weights as plain JSON types."""
-    return {
-        "rule": HEAD_RULE,
-        "branches": list(trained.branches),
-        "sizes": list(trained.head.sizes),
-        "classes": trained.head.classifier.out_features,
-        "hidden": trained.head.hidden.out_features,
-        "parameters": sum(parameter.numel() for parameter in trained.head.parameters()),
-        "temperature": trained.temperature,
-        "epochs": trained.epochs,
-        "fitted_on": "train, stopped on holdout",
-        "n_train": trained.n_train,
-        "n_holdout": trained.n_holdout,
-        "views": trained.views,
-        "seed": trained.seed,
-        "branch_weights": list(trained.weights),
-    }
+@dataclass(frozen=True, kw_only=True)
+class HeadFile(HeadRecord):
+    """`fusion.json` where the fusion is a head."""
+
+    sha256: str
+    """Of the file of its weights."""
+
+    @classmethod
+    def parse(cls, content: Any, name: object) -> "HeadFile":
+        """Check what was read from the file `name`.
+
+        Raises:
+            CorruptionError: a key is missing or has another type, or such a head is not possible; names the key.
+        """
+        head = parse(cls, content, name)
+        sizes, temperature = head.sizes, head.temperature
+        possible = 0 < len(sizes) == len(head.branches) == len(head.branch_weights) and min(sizes) > 0
+        if not possible or sum(sizes) > _MAX_FEATURES or head.classes < 2 or head.hidden != HIDDEN:
+            raise CorruptionError(
+                f"{name} is damaged: a head of sizes {list(sizes)} for {head.classes} classes is not possible"
+            )
+        if not 0 < temperature < float("inf"):
+            raise CorruptionError(f"{name} is damaged: temperature is {temperature!r}")
+        return head
+
+
+def describe(fusion: Fusion | TrainedHead) -> WeightsRecord | HeadRecord:
+    """Return a fusion as results hold it: all of it, but the weights of a head."""
+    return WeightsRecord(**asdict(fusion)) if isinstance(fusion, Fusion) else describe_head(fusion)
+
+
+def describe_head(trained: TrainedHead) -> HeadRecord:
+    """Return everything of a head but its weights."""
+    return HeadRecord(
+        rule=HEAD_RULE,
+        branches=trained.branches,
+        sizes=trained.head.sizes,
+        classes=trained.head.classifier.out_features,
+        hidden=trained.head.hidden.out_features,
+        parameters=sum(parameter.numel() for parameter in trained.head.parameters()),
+        temperature=trained.temperature,
+        epochs=trained.epochs,
+        fitted_on="train, stopped on holdout",
+        n_train=trained.n_train,
+        n_holdout=trained.n_holdout,
+        views=trained.views,
+        seed=trained.seed,
+        branch_weights=trained.weights,
+    )
 
 
 def save_fusion(path: Path, fusion: Fusion | TrainedHead) -> None:
@@ -46,15 +78,17 @@ def save_fusion(path: Path, fusion: Fusion | TrainedHead) -> None:
 
     Raises:
         NoSpaceError: the disk is full.
+        LockedError: another process is writing a head here.
     """
     if isinstance(fusion, Fusion):
         write_document(path, fusion.to_dict())
         return
     weights = path.with_name(HEAD_NAME)
-    write_arrays(
-        weights, {name: value.numpy() for name, value in fusion.head.state_dict().items()}, {"rule": HEAD_RULE}
-    )
-    write_document(path, head_record(fusion) | {"sha256": sha256_file(weights)})
+    arrays = {name: value.numpy() for name, value in fusion.head.state_dict().items()}
+    # Two at once could leave the weights of one and the description of the other.
+    with folder_lock(path.parent):
+        write_arrays(weights, arrays, {"rule": HEAD_RULE})
+        write_document(path, plain(describe_head(fusion)) | {"sha256": sha256_file(weights)})
 
 
 def read_fusion(path: Path) -> Fusion | TrainedHead:
@@ -64,28 +98,15 @@ def read_fusion(path: Path) -> Fusion | TrainedHead:
         CorruptionError: a file is missing, damaged, or not the one that `fusion.json` names.
     """
     content = read_document(path)
-    try:
-        return _head(path, content) if content.get("rule") == HEAD_RULE else Fusion.from_dict(content)
-    except (UsageError, KeyError, TypeError, ValueError) as error:
-        raise CorruptionError(f"{path} is damaged: {error}") from error
-
-
-def _head(path: Path, content: dict[str, Any]) -> TrainedHead:
-    numbers = [content[key] for key in _NUMBERS] + content["branches"] + content["sizes"]
-    if any(not isinstance(content[key], list) for key in _LISTS) or any(type(value) is not int for value in numbers):
-        raise ValueError("a number of the head is no whole number")
-    sizes, classes, temperature = content["sizes"], content["classes"], content["temperature"]
-    possible = len(sizes) == len(content["branches"]) == len(content["branch_weights"]) and min(sizes) > 0
-    if not possible or sum(sizes) > _MOST_FEATURES or classes < 2 or content["hidden"] != HIDDEN:
-        raise ValueError(f"a head of {sizes} features for {classes} classes is not possible")
-    if not (isinstance(temperature, float) and 0 < temperature < float("inf")):
-        raise ValueError(f"temperature is {temperature!r}")
+    if content.get("rule") != HEAD_RULE:
+        return Fusion.parse(content, path)
+    record = HeadFile.parse(content, path)
     with torch.random.fork_rng(devices=[]):
-        head = FusionHead(sizes, classes)
+        head = FusionHead(record.sizes, record.classes)
     weights = path.with_name(HEAD_NAME)
     expected = head.state_dict()
     arrays, _ = read_arrays(weights, expected.keys())
-    if sha256_file(weights) != content["sha256"]:
+    if sha256_file(weights) != record.sha256:
         raise CorruptionError(f"{weights} is not the head of {path.name}; run `bandwise fuse` again")
     for name, array in arrays.items():
         if array.shape != tuple(expected[name].shape) or array.dtype != np.float32 or not np.isfinite(array).all():
@@ -93,12 +114,12 @@ def _head(path: Path, content: dict[str, Any]) -> TrainedHead:
     head.load_state_dict({name: torch.from_numpy(array) for name, array in arrays.items()})
     return TrainedHead(
         head=head.eval().requires_grad_(False),
-        branches=tuple(content["branches"]),
-        temperature=temperature,
-        epochs=content["epochs"],
-        n_train=content["n_train"],
-        n_holdout=content["n_holdout"],
-        views=content["views"],
-        seed=content["seed"],
-        weights=tuple(content["branch_weights"]),
+        branches=record.branches,
+        temperature=record.temperature,
+        epochs=record.epochs,
+        n_train=record.n_train,
+        n_holdout=record.n_holdout,
+        views=record.views,
+        seed=record.seed,
+        weights=record.branch_weights,
     )

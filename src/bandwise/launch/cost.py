@@ -1,8 +1,8 @@
 """What a branch costs and what all of them cost: parameters, multiply-adds, time and bytes, never mixed up."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
 
 import torch
 from torch import nn
@@ -12,7 +12,7 @@ from bandwise.config import RunConfig, SplitConfig, TrainingConfig
 from bandwise.errors import UsageError
 from bandwise.models.cost import saved_activation_bytes
 from bandwise.models.zoo import counts, macs
-from bandwise.runs.documents import read_summary
+from bandwise.runs.documents import SUMMARY_NAME, BranchResult, Cost, read_summary
 from bandwise.runs.run import Run
 from bandwise.store.reading.store import Store
 from bandwise.training.start import name_of_first
@@ -133,43 +133,30 @@ def _on_meta(config: RunConfig, bands: int, channels: int, num_classes: int) -> 
         return build_network(config, num_classes=num_classes, bands=bands, channels=channels)
 
 
-def _times(run: Run, branches: list[dict[str, Any]]) -> dict[str, float | None]:
-    """Add up times; a branch that others start from counts also where it is not fused, if its summary is here."""
-    times = {entry["branch"]: (entry["wall_s"], entry["cpu_s"]) for entry in branches}
+def total_cost(run: Run, store: Store, branches: Sequence[BranchResult]) -> Cost:
+    """Add up what the branches of a run cost."""
+    walls = {entry.branch: entry.wall_s for entry in branches}
+    cpus = [entry.cpu_s for entry in branches]
     source = run.config.initial_branch
-    if source is not None and source not in times and (run.branch_folder(source) / "summary.json").exists():
+    # A branch that others start from counts also where it is not fused, if its summary is here.
+    if source is not None and source not in walls and (run.branch_folder(source) / SUMMARY_NAME).exists():
         summary = read_summary(run.branch_folder(source))
-        times[source] = summary.wall_s, summary.cpu_s
-    walls, cpus = {branch: wall for branch, (wall, _) in times.items()}, [cpu for _, cpu in times.values()]
-    before = {branch: run.config.source_of(branch) for branch in walls}
-    return {
-        "wall_s_longest": max(wall + walls.get(before[branch], 0.0) for branch, wall in walls.items()),
-        "wall_s_sum": sum(walls.values()),
-        "cpu_s_sum": None if None in cpus else sum(cpus),
-    }
-
-
-def total_cost(run: Run, store: Store, branches: list[dict[str, Any]]) -> dict[str, Any]:
-    """Add up what the branches of a run cost; `branches` are their entries in the results.
-
-    Returns:
-        Per-branch maxima and totals. `wall_s_longest` is the time with a machine for every branch, the branch that the
-        others start from before them; `wall_s_sum` is the machine time spent in all; `cpu_s_sum` is the processor
-        time, which a busy machine hardly changes, or None where a branch was trained by a version that did not measure
-        it.
-    """
+        walls[source], cpus = summary.wall_s, [*cpus, summary.cpu_s]
+    before = {branch: walls.get(first) for branch in walls if (first := run.config.source_of(branch)) is not None}
+    measured = [cpu for cpu in cpus if cpu is not None]
     bands = sorted({band for group in run.groups for band in group})
-    store_bytes = [entry["store_bytes"] for entry in branches]
-    return {
-        "params_per_branch": max(entry["params"] for entry in branches),
-        "params_total": sum(entry["params"] for entry in branches),
-        "macs_per_branch": max(entry["macs"] for entry in branches),
-        "macs_total": sum(entry["macs"] for entry in branches),
-        "gmacs_per_branch": max(entry["gmacs"] for entry in branches),
-        "gmacs_total": sum(entry["gmacs"] for entry in branches),
-        "activation_bytes_per_image_per_branch": max(entry["activation_bytes_per_image"] for entry in branches),
-        "activation_bytes_per_image_total": sum(entry["activation_bytes_per_image"] for entry in branches),
-        **_times(run, branches),
-        "store_bytes_per_branch": max(store_bytes),
-        "store_bytes_total": sum(store.band_bytes(band) for band in bands),
-    }
+    return Cost(
+        params_per_branch=max(entry.params for entry in branches),
+        params_total=sum(entry.params for entry in branches),
+        macs_per_branch=max(entry.macs for entry in branches),
+        macs_total=sum(entry.macs for entry in branches),
+        gmacs_per_branch=max(entry.gmacs for entry in branches),
+        gmacs_total=sum(entry.gmacs for entry in branches),
+        activation_bytes_per_image_per_branch=max(entry.activation_bytes_per_image for entry in branches),
+        activation_bytes_per_image_total=sum(entry.activation_bytes_per_image for entry in branches),
+        wall_s_longest=max(wall + (before.get(branch) or 0.0) for branch, wall in walls.items()),
+        wall_s_sum=sum(walls.values()),
+        cpu_s_sum=sum(measured) if len(measured) == len(cpus) else None,
+        store_bytes_per_branch=max(entry.store_bytes for entry in branches),
+        store_bytes_total=sum(store.band_bytes(band) for band in bands),
+    )

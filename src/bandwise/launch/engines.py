@@ -14,19 +14,17 @@ from dataclasses import dataclass
 
 from bandwise.config import TrainingConfig
 from bandwise.errors import BandwiseError, Preempted
-from bandwise.launch.evaluate import ensure_logits
+from bandwise.launch.answers import write_missing_answers
 from bandwise.machine import usable_cores
 from bandwise.progress import say
 from bandwise.runs.run import FREE_TRAINING, Run
 from bandwise.signals import launched_environment, stop_requested
-from bandwise.store.reading.store import open_store
 from bandwise.training.determinism import choose_device
 from bandwise.training.trainer import train_branch
 
 _POLL_S = 0.2
 # A branch that is starting, or only writes its logits, has no handler and dies of the signal with nothing unsaved.
 _STOPPED = (Preempted.exit_code, -signal.SIGTERM)
-_LOGIT_SPLITS = ("holdout", "val")
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,10 +79,7 @@ def train_one(task: Task) -> None:
     run, branch = task.run, task.branch
     start = None if task.source is None else run.branch_folder(task.source.branch)
     train_branch(run.config, run.store_path, run.branch_folder(branch), branch, start=start)
-    store = open_store(run.store_path, run.groups[branch])
-    for split in _LOGIT_SPLITS:
-        if store.rows(split):
-            ensure_logits(run, split, 1, (branch,))
+    write_missing_answers(run, branch)
 
 
 def train_branches(run: Run, branches: Sequence[int] | None = None, *, jobs: int = 1) -> None:

@@ -7,13 +7,16 @@ import contextlib
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, TypedDict, Unpack
+from typing import TypedDict, Unpack
 
 from bandwise.config import RunConfig
+from bandwise.launch.answers import Answers
 from bandwise.launch.cost import require_networks
 from bandwise.launch.engines import Task, train_branches, train_tasks
-from bandwise.launch.evaluate import evaluate_run, fuse_run
+from bandwise.launch.evaluate import evaluate_run
+from bandwise.launch.fuse import fuse_run
 from bandwise.progress import say
+from bandwise.runs.documents import Results
 from bandwise.runs.run import RUN_NAME, Run, begun_run, open_run
 from bandwise.signals import stop_requested
 from bandwise.sources.resolve import open_source
@@ -38,7 +41,7 @@ class SplitOptions(TypedDict, total=False):
 
 def run(
     config: RunConfig, out: Path, *, store: Path | None = None, jobs: int = 1, **options: Unpack[SplitOptions]
-) -> dict[str, Any]:
+) -> Results:
     """Take one configuration from images to results: split, train, fuse, evaluate.
 
     Args:
@@ -49,7 +52,7 @@ def run(
         options: of `split_dataset`: `workers`, `max_bad`, `decode_timeout`, `allow_empty_class`.
 
     Returns:
-        The content of `results.json`.
+        What `results.json` holds.
 
     Raises:
         BandwiseError: any of the stages' errors; what they finished stays.
@@ -63,7 +66,7 @@ def run_together(
     store: Path | None = None,
     jobs: int = 1,
     **options: Unpack[SplitOptions],
-) -> list[dict[str, Any]]:
+) -> list[Results]:
     """Take several configurations, by their run folders, from images to results; as `run`.
 
     The branches of all of them are trained as one list, so that no core is idle while one run ends.
@@ -127,6 +130,7 @@ def _prepare(
     return run
 
 
-def _finish(run: Run) -> dict[str, Any]:
-    fuse_run(run)
-    return evaluate_run(run)
+def _finish(run: Run) -> Results:
+    answers = Answers(run)
+    fuse_run(run, answers=answers)
+    return evaluate_run(run, answers=answers)

@@ -17,7 +17,7 @@ from bandwise.runs.run import RUN_FORMAT, RUN_NAME, RUN_VERSION, Run, open_run
 from bandwise.sources.source import Source
 from bandwise.store.preview import write_preview
 from bandwise.store.reading.store import open_store
-from bandwise.training.predict import write_branch_logits
+from bandwise.training.predict import write_answers
 
 
 def repair_run(path: Path, found: Findings, source: Source | None) -> list[str]:
@@ -119,9 +119,15 @@ def _predict_again(run: Run, name: str) -> Iterator[str]:
         say(f"{name} is of a branch that the run does not have; remove it")
         return
     with _going_on(name):
-        folder, out = run.branch_folder(logits.branch), run.path / name
-        options = {"split": logits.split, "crops": logits.crops}
-        write_branch_logits(run.config, run.store_path, folder, logits.branch, out, **options)
+        write_answers(
+            run.config,
+            run.store_path,
+            run.branch_folder(logits.branch),
+            logits.branch,
+            split=logits.split,
+            logits=run.path / name,
+            crops=logits.crops,
+        )
         yield f"{name}: predicted again"
 
 

@@ -204,7 +204,7 @@ class Answers:
     images: str
     """SHA-256 of their ids and labels."""
     right: dict[str, str]
-    """For each system, packed bits (`evaluation.bitset`)."""
+    """For each system, bits as `evaluation.metrics.pack_right` packs them."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,18 +1,14 @@
 """A classifier that asks its branches one after another and stops where it is sure: less work for easy pictures."""
 
-import math
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from bandwise.errors import CorruptionError, UsageError
-from bandwise.fusion.cascade import Cascade, Outcome, cascade_curve, fit_cascade
+from bandwise.errors import UsageError
+from bandwise.fusion.cascade import Cascade, fitted_cascade
 from bandwise.fusion.combination import Fusion
-from bandwise.fusion.answers import BranchLogits, load_branches
-from bandwise.fusion.saved import read_fusion
-from bandwise.runs.run import Run, open_run
+from bandwise.runs.run import open_run
 from bandwise.serving.ensemble import SpectralEnsemble
 
 
@@ -99,74 +95,3 @@ class CascadedEnsemble(nn.Module):
                 break
         assert found is not None
         return found, used
-
-
-def fitted_cascade(run: Run, target: float) -> Cascade:
-    """Fit a cascade of the fusion of a run on the holdout logits in its folder.
-
-    Raises:
-        UsageError: nothing is fused, the fusion is a head, there are no holdout logits, or `target` is out of range.
-        CorruptionError, IncompatibleError: a file is damaged, or the files do not belong together.
-    """
-    fusion = _plain_fusion(run)
-    return fit_cascade(fusion, _logits(run, fusion, "holdout"), target)
-
-
-def cascade_report(run: Run, target: float, costs: tuple[float, ...] | None = None) -> dict[str, Any]:
-    """Return a cascade of a run and its accuracy against its cost, ready for JSON; no network is loaded.
-
-    Order, temperatures and all thresholds come from the holdout; the reported set is only scored, and left out where
-    its logits are not there.
-
-    Args:
-        run: with logits in its folder.
-        target: as in `fit_cascade`.
-        costs: of every branch of the run, for example multiply-adds; equal when None.
-
-    Raises:
-        UsageError, CorruptionError, IncompatibleError: as `fitted_cascade`.
-    """
-    fusion = _plain_fusion(run)
-    holdout = _logits(run, fusion, "holdout")
-    of_fusion = None if costs is None else [costs[branch] for branch in fusion.branches]
-    cascade = fit_cascade(fusion, holdout, target, of_fusion)
-    in_order = None if costs is None else [costs[branch] for branch in cascade.order]
-    curves = {"holdout": cascade_curve(cascade, holdout, in_order)}
-    thresholds = [point.threshold for point in curves["holdout"]]
-    if all(run.logits_path("val", branch).exists() for branch in cascade.order):
-        curves["val"] = cascade_curve(cascade, _logits(run, fusion, "val"), in_order, thresholds)
-    return {
-        **cascade.to_dict(),
-        "costs": "equal" if costs is None else list(costs),
-        "chosen": {split: _chosen(curve, cascade.threshold).to_dict() for split, curve in curves.items()},
-        "curves": {split: [point.to_dict() for point in curve] for split, curve in curves.items()},
-    }
-
-
-def _chosen(curve: list[Outcome], threshold: float) -> Outcome:
-    return next(point for point in curve if math.isclose(point.threshold, threshold, rel_tol=0, abs_tol=1e-12))
-
-
-def _plain_fusion(run: Run) -> Fusion:
-    path = run.fusion_path()
-    if not path.exists():
-        raise UsageError(f"{run.path} is not fused yet; run `bandwise fuse {run.path}`")
-    fusion = read_fusion(path)
-    if not isinstance(fusion, Fusion):
-        raise UsageError(
-            "a fusion head needs the features of every branch, so nothing can stop early; use another rule"
-        )
-    if max(fusion.branches) >= len(run.groups):
-        raise CorruptionError(f"{path} fuses the branches {list(fusion.branches)}; the run has {len(run.groups)}")
-    return fusion
-
-
-def _logits(run: Run, fusion: Fusion, split: str) -> BranchLogits:
-    weighed = [branch for branch, weight in zip(fusion.branches, fusion.weights, strict=True) if weight]
-    missing = [branch for branch in weighed if not run.logits_path(split, branch).exists()]
-    if missing:
-        raise UsageError(
-            f"{run.path} has no {split} logits of the branches {missing}, which a cascade is fitted on; run "
-            f"`bandwise evaluate {run.path}`"
-        )
-    return load_branches([run.logits_path(split, branch) for branch in weighed])

@@ -19,7 +19,7 @@ from bandwise.config.configfile import differences
 from bandwise.errors import CorruptionError, IncompatibleError, UsageError
 from bandwise.evaluation.crops import center_box
 from bandwise.fusion.combination import Fusion
-from bandwise.fusion.fit_head import TrainedHead
+from bandwise.fusion.head import TrainedHead
 from bandwise.fusion.saved import read_fusion
 from bandwise.models.penultimate import as_stored, logits_and_features
 from bandwise.runs.run import Run, open_run

@@ -15,15 +15,15 @@ from bandwise.checkpoints.folder import Checkpoint
 from bandwise.config import RunConfig
 from bandwise.errors import BandwiseError, Preempted
 from bandwise.evaluation.metrics import classification_metrics
+from bandwise.evaluation.views import BandViews
 from bandwise.progress import Advance, progress, say
 from bandwise.runs.documents import SUMMARY_NAME, Summary, write_summary
 from bandwise.store.reading.loader import BatchStream
 from bandwise.store.reading.store import Store
 from bandwise.training.feed import open_feed
-from bandwise.training.predict import predict_split
 from bandwise.training.journal import Journal, Position
 from bandwise.training.learner import Learner, check_network
-from bandwise.training.views import Views
+from bandwise.training.predict import predict_split
 
 _MAX_BAD_LOSSES = 3
 
@@ -209,7 +209,7 @@ def _holdout_metrics(
     """Return what evaluates a network on the holdout, to None where a logit is not finite; None without a holdout."""
     training = config.training
     stream = BatchStream(store, bands, "holdout", training.batch_size, cache=training.cache)
-    views = Views(store, bands, training.crop // config.split.stride, 1, device)
+    views = BandViews(store, bands, training.crop // config.split.stride, 1, device)
     if not store.rows("holdout"):
         return None
 

@@ -1,20 +1,25 @@
-"""A trained branch, loaded strictly, and its logits on a split: every stored sample once, in the order of the ids."""
+"""The answers of a network to every stored sample of a split: its logits and, for a fusion head, its features."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from bandwise.checkpoints.branch import TrainedBranch, load_branch
+from bandwise.checkpoints.branch import load_branch
 from bandwise.checkpoints.folder import weights_digest
 from bandwise.config import RunConfig
 from bandwise.errors import BandwiseError, UsageError
+from bandwise.evaluation.views import AUTO, BandViews, CanvasViews, CropsFrom, open_views, why_no_mirror
+from bandwise.files.arrays import write_arrays
 from bandwise.files.documents import json_bytes
 from bandwise.files.regular import sha256_bytes
 from bandwise.machine import keep_freed_memory
+from bandwise.models.penultimate import as_stored, logits_and_features
 from bandwise.runs.run import LogitsFile, write_logits
+from bandwise.store.reading.canvases import Canvases
+from bandwise.store.reading.loader import BatchStream
 from bandwise.store.reading.store import Store, open_store
 from bandwise.training.determinism import choose_device, reproducible
 from bandwise.training.identity import (
@@ -24,46 +29,52 @@ from bandwise.training.identity import (
     require_same_branch,
     require_same_store,
 )
-from bandwise.evaluation.views import AUTO, CropsFrom, CropStream, CropViews, open_crops
-from bandwise.training.determinism import choose_device, reproducible
 
 
-def write_branch_logits(
+def write_answers(
     config: RunConfig,
     store_path: Path,
     folder: Path,
     branch: int,
-    out: Path,
     *,
     split: str,
+    logits: Path | None = None,
+    features: Path | None = None,
     crops: int = 1,
     crops_from: CropsFrom = AUTO,
+    mirrored: bool = False,
 ) -> None:
-    """Predict every stored sample of a split in float32 and write the logits atomically.
+    """Ask a trained branch about every stored sample of a split, in one pass, and write its answers atomically.
 
     Args:
         config: the run; must be the one that the branch was trained with.
         store_path: the store, which holds at least the bands of the branch.
         folder: the branch folder.
         branch: number of the branch in `config.branches`.
-        out: file to write, read by `runs.read_logits`.
-        split: `holdout` or `val` (`train` works too).
+        split: `train`, `holdout` or `val`.
+        logits: file to write, for `runs.read_logits`; float32 (N, K), in the order of the ids.
+        features: file to write, for `fusion.answers.read_features`; float16 (views, N, D) of the centre crop.
         crops: 1 is the centre crop. 10 is the four corners and the centre, each also mirrored; their logits are
-            averaged, so that the result is again logits and the fusion rules apply to it unchanged.
-        crops_from: where the pixels of the crops come from; the file says which it was.
+            averaged, so that the result is again logits and the fusion rules apply to it unchanged. Features need 1.
+        crops_from: where the pixels of the crops come from; the file of the logits says which it was.
+        mirrored: write the features of the mirrored centre crop too, as a second view.
 
     Raises:
-        UsageError: there is no such split or it is empty, the branch is not finished, or the crops cannot come from
-            where they are wanted.
+        UsageError: there is no such split or it is empty, the branch is not finished or has no features, or the crops
+            cannot come from where they are wanted.
         IncompatibleError: branch, configuration, store and source do not belong together.
         CorruptionError: checkpoint or store is damaged.
     """
     bands = bands_of(config, branch)
-    trained, store = open_branch(config, store_path, folder, branch)
+    trained = load_branch(folder)
+    require_same_branch(trained.state, describe_branch(config, branch), str(folder))
+    store = open_store(store_path, bands)
+    require_same_store(trained.state["store"], describe_store(store, bands), str(folder))
     if not store.rows(split):
         raise UsageError(f"{store_path} has no {split} samples")
+    assert features is None or crops == 1
     device = choose_device(config.training.device)
-    opened = open_crops(
+    opened = open_views(
         store,
         bands,
         split,
@@ -72,44 +83,46 @@ def write_branch_logits(
         batch_size=config.training.batch_size,
         device=device,
         wanted=crops_from,
+        mirrored=mirrored,
     )
+    network = trained.network.to(device)
     with reproducible(config.training, device), keep_freed_memory():
-        ids, labels, logits = predict_split(trained.network.to(device), opened.stream, opened.views)
-    if not np.isfinite(logits).all():
-        raise BandwiseError(f"{folder} gives logits on {split} that are not finite; train it again with a lower --lr")
-    meta = {**answers_of(store, folder, branch, split), "crops": str(crops), "views": opened.origin}
-    write_logits(out, LogitsFile(ids=ids, labels=labels, logits=logits, meta=meta))
-
-
-def open_branch(config: RunConfig, store_path: Path, folder: Path, branch: int) -> tuple[TrainedBranch, Store]:
-    """Load a trained branch and open its store, and check that both are those of the configuration.
-
-    Raises:
-        UsageError: the branch is not finished.
-        IncompatibleError: branch, configuration and store do not belong together.
-        CorruptionError: checkpoint or store is damaged.
-    """
-    bands = bands_of(config, branch)
-    trained = load_branch(folder)
-    require_same_branch(trained.state, describe_branch(config, branch), str(folder))
-    store = open_store(store_path, bands)
-    require_same_store(trained.state["store"], describe_store(store, bands), str(folder))
-    return trained, store
-
-
-def answers_of(store: Store, folder: Path, branch: int, split: str) -> dict[str, str]:
-    """Return what the answers of a trained branch belong to, as a file of them says it."""
-    return {
+        if features is None:
+            ids, labels, found = predict_split(network, opened.stream, opened.views)
+            seen = None
+        else:
+            ids, labels, found, seen = predict_with_features(network, opened.stream, opened.views)
+    for name, values in (("logits", found), ("features", seen)):
+        if values is not None and not np.isfinite(values).all():
+            raise BandwiseError(
+                f"{folder} gives {name} on {split} that are not finite; train it again with a lower --lr"
+            )
+    meta = {
         "branch": str(branch),
         "split": split,
         "store": store.digest,
         "weights": weights_digest(folder) or "",
         "classes": sha256_bytes(json_bytes(list(store.classes))),
     }
+    if features is not None and seen is not None:
+        by_view = seen.swapaxes(0, 1).astype(np.float16)
+        arrays = {"ids": ids, "labels": labels, "features": by_view}
+        write_arrays(features, arrays, {**meta, "views": str(len(by_view))})
+    if logits is not None:
+        write_logits(logits, LogitsFile(ids, labels, found, {**meta, "crops": str(crops), "views": opened.origin}))
+
+
+def mirrors(config: RunConfig, store: Store, branch: int) -> bool:
+    """Say whether a branch was trained on mirrored images and can mirror its stored bands exactly."""
+    return config.augment.hflip > 0 and why_no_mirror(store, bands_of(config, branch)) is None
 
 
 def predict_split(
-    network: nn.Module, stream: CropStream, views: CropViews, *, check: Callable[[], None] = lambda: None
+    network: nn.Module,
+    stream: BatchStream | Canvases,
+    views: BandViews | CanvasViews,
+    *,
+    check: Callable[[], None] = lambda: None,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Predict all samples of a stream in float32; none is padded, dropped or seen twice.
 
@@ -122,40 +135,41 @@ def predict_split(
     Returns:
         ids int64 (N,), labels int64 (N,) and logits float32 (N, K), in the order of the ids.
     """
-    return collect(network, stream, lambda images: _mean(network(view) for view in views(images)).float(), check=check)
+
+    def mean_logits(images: Tensor) -> tuple[Tensor]:
+        values = [network(view) for view in views(images)]
+        return ((values[0] if len(values) == 1 else torch.stack(values).mean(0)).float(),)
+
+    ids, labels, logits = _collect(network, stream, mean_logits, check)
+    return ids, labels, logits
 
 
-def collect(
+def predict_with_features(
+    network: nn.Module, stream: BatchStream | Canvases, views: BandViews | CanvasViews
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Return ids, labels and logits as `predict_split`, of the first view, and the features float32 (N, views, D)."""
+
+    def both(images: Tensor) -> tuple[Tensor, Tensor]:
+        pairs = [logits_and_features(network, view) for view in views(images)]
+        return pairs[0][0].float(), torch.stack([as_stored(features) for _, features in pairs], dim=1)
+
+    ids, labels, logits, features = _collect(network, stream, both, lambda: None)
+    return ids, labels, logits, features
+
+
+def _collect(
     network: nn.Module,
-    stream: CropStream,
-    answer: Callable[[Tensor], Tensor],
-    *,
-    check: Callable[[], None] = lambda: None,
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Ask a network about all samples of a stream; none is padded, dropped or seen twice.
-
-    Args:
-        network: put in evaluation mode meanwhile.
-        stream: a split that has samples.
-        answer: from the images of a batch, as the stream gives them, to (B, ...) on any device.
-        check: called after each batch; may raise to stop.
-
-    Returns:
-        ids int64 (N,), labels int64 (N,) and the answers (N, ...), in the order of the ids.
-    """
-    ids, labels, answers = [], [], []
+    stream: BatchStream | Canvases,
+    answer: Callable[[Tensor], tuple[Tensor, ...]],
+    check: Callable[[], None],
+) -> list[np.ndarray]:
+    """Return ids, labels and what `answer` gives for the images of each batch, joined along the samples."""
+    batches: list[tuple[Tensor, ...]] = []
     was_training = network.training
     network.eval()
     with torch.inference_mode():
         for batch in stream.batches():
-            ids.append(batch.ids)
-            labels.append(batch.labels)
-            answers.append(answer(batch.images).cpu())
+            batches.append((batch.ids, batch.labels, *(values.cpu() for values in answer(batch.images))))
             check()
     network.train(was_training)
-    return torch.cat(ids).numpy(), torch.cat(labels).numpy(), torch.cat(answers).numpy()
-
-
-def _mean(parts: Iterator[Tensor]) -> Tensor:
-    values = list(parts)
-    return values[0] if len(values) == 1 else torch.stack(values).mean(0)
+    return [torch.cat(values).numpy() for values in zip(*batches, strict=True)]

@@ -1,0 +1,139 @@
+"""The answers of the branches of a run, as files: written where they are missing or of other weights, and read once."""
+
+from bandwise.checkpoints.folder import weights_digest
+from bandwise.errors import UsageError
+from bandwise.evaluation.views import AUTO, CropsFrom
+from bandwise.files.arrays import read_arrays_meta
+from bandwise.fusion.answers import (
+    BranchFeatures,
+    BranchLogits,
+    FeaturesFile,
+    join_features,
+    join_logits,
+    origin_of,
+    read_features,
+)
+from bandwise.fusion.saved import HEAD_RULE
+from bandwise.runs.run import LogitsFile, Run, read_logits
+from bandwise.store.reading.store import open_store
+from bandwise.training.predict import mirrors, write_answers
+
+_SPLITS = ("holdout", "val")
+
+
+def write_missing_answers(run: Run, branch: int) -> None:
+    """Write what a trained branch says of the holdout and the reported set, in one pass over each.
+
+    That is its logits and, where the run is fused by a head, its features. What is there already, of these weights, is
+    left as it is.
+
+    Raises:
+        UsageError: the branch is not trained, or has no features for a head.
+    """
+    store = open_store(run.store_path, run.groups[branch])
+    with_head = run.config.fusion.rule == HEAD_RULE
+    for split in _SPLITS:
+        if not store.rows(split):
+            continue
+        logits, features = run.logits_path(split, branch), run.features_path(split, branch)
+        logits_missing = not (logits.exists() and _current_logits(run, branch, read_arrays_meta(logits)))
+        features_missing = with_head and not (
+            features.exists() and _current_features(run, branch, read_arrays_meta(features), mirrored=False)
+        )
+        if logits_missing or features_missing:
+            write_answers(
+                run.config,
+                run.store_path,
+                run.branch_folder(branch),
+                branch,
+                split=split,
+                logits=logits if logits_missing else None,
+                features=features if features_missing else None,
+            )
+
+
+class Answers:
+    """The logits and features of the branches of a run, which one call of a command reads once."""
+
+    def __init__(self, run: Run, *, crops: int = 1, crops_from: CropsFrom = AUTO) -> None:
+        """Prepare; nothing is read yet.
+
+        Args:
+            run: the run.
+            crops: 1 or 10; features are those of the centre crop in any case.
+            crops_from: where the pixels of the crops come from.
+        """
+        self.run, self.crops = run, crops
+        self._crops_from = crops_from
+        self._logits: dict[tuple[str, tuple[int, ...]], BranchLogits] = {}
+        self._features: dict[tuple[str, tuple[int, ...]], BranchFeatures] = {}
+
+    def logits(self, split: str, branches: tuple[int, ...]) -> BranchLogits:
+        """Return the logits of some branches; files not there, of other weights or of other views, are written.
+
+        Raises:
+            UsageError: a branch is not trained, or its crops cannot come from where they are wanted.
+            CorruptionError, IncompatibleError: as `fusion.answers.load_branches`.
+        """
+        key = split, branches
+        if key not in self._logits:
+            paths = [self.run.logits_path(split, branch, self.crops) for branch in branches]
+            files = [self._logits_file(split, branch) for branch in branches]
+            self._logits[key] = join_logits(list(zip(paths, files, strict=True)))
+        return self._logits[key]
+
+    def features(self, split: str, branches: tuple[int, ...]) -> BranchFeatures:
+        """Return the features of some branches; files that are not there, or are of other weights, are written.
+
+        Training images have their mirrored centre crop as a second view where every branch can mirror exactly.
+
+        Raises:
+            UsageError: a branch is not trained, has no features, or the split is empty.
+            CorruptionError, IncompatibleError: files are damaged or do not belong together.
+        """
+        key = split, branches
+        if key not in self._features:
+            store = open_store(self.run.store_path)
+            mirrored = split == "train" and all(mirrors(self.run.config, store, branch) for branch in branches)
+            paths = [self.run.features_path(split, branch) for branch in branches]
+            files = [self._features_file(split, branch, mirrored=mirrored) for branch in branches]
+            self._features[key] = join_features(list(zip(paths, files, strict=True)))
+        return self._features[key]
+
+    def _logits_file(self, split: str, branch: int) -> LogitsFile:
+        run, path = self.run, self.run.logits_path(split, branch, self.crops)
+        if path.exists():
+            content = read_logits(path)
+            origin, wanted = origin_of(content.meta), self._crops_from.origin
+            as_wanted = wanted in ("auto", origin)
+            if as_wanted and _current_logits(run, branch, content.meta):
+                return content
+            if not as_wanted and weights_digest(run.branch_folder(branch)) is None:
+                raise UsageError(
+                    f"{path} was made from {origin}, and the weights of branch {branch} are not here to make it "
+                    f"from {wanted}; leave --crops-from out"
+                )
+        folder = run.branch_folder(branch)
+        options = {"split": split, "crops": self.crops, "crops_from": self._crops_from}
+        write_answers(run.config, run.store_path, folder, branch, logits=path, **options)
+        return read_logits(path)
+
+    def _features_file(self, split: str, branch: int, *, mirrored: bool) -> FeaturesFile:
+        run, path = self.run, self.run.features_path(split, branch)
+        if path.exists():
+            content = read_features(path)
+            if _current_features(run, branch, content.meta, mirrored=mirrored):
+                return content
+        folder = run.branch_folder(branch)
+        write_answers(run.config, run.store_path, folder, branch, split=split, features=path, mirrored=mirrored)
+        return read_features(path)
+
+
+def _current_logits(run: Run, branch: int, meta: dict[str, str]) -> bool:
+    # A node may have sent its logits without its weights: then there is nothing to compare with.
+    return weights_digest(run.branch_folder(branch)) in (None, meta.get("weights"))
+
+
+def _current_features(run: Run, branch: int, meta: dict[str, str], *, mirrored: bool) -> bool:
+    wanted = {"weights": weights_digest(run.branch_folder(branch)) or "", "views": "2" if mirrored else "1"}
+    return wanted.items() <= meta.items()

@@ -1,0 +1,81 @@
+"""Fit the fusion of a run: on the holdout logits of its branches, or a head on their features."""
+
+import torch
+
+from bandwise.errors import UsageError
+from bandwise.fusion.combination import Fusion
+from bandwise.fusion.head import TrainedHead, fit_head
+from bandwise.fusion.rules import fit
+from bandwise.fusion.saved import HEAD_RULE, save_fusion
+from bandwise.launch.answers import Answers
+from bandwise.launch.starts import require_own_starts
+from bandwise.runs.run import Run
+from bandwise.store.reading.store import open_store
+from bandwise.training.determinism import reproducible, seed_for
+
+
+def fuse_run(
+    run: Run, *, rule: str | None = None, use: tuple[int, ...] | None = None, answers: Answers | None = None
+) -> Fusion | TrainedHead:
+    """Fit one fusion rule and write `fusion.json`.
+
+    Args:
+        run: a run whose branches are trained.
+        rule: the one of the run when None.
+        use: the branches to fuse; all when None.
+        answers: of the run, for other crops, or to be read only once; of the centre crop when None.
+
+    Raises:
+        UsageError: there is no holdout, a branch is missing, or a head is asked for more than the centre crop.
+        IncompatibleError: a branch started from other weights than those of the branch it names.
+    """
+    answers = answers or Answers(run)
+    branches = trained_branches(run, use)
+    require_own_starts(run, branches)
+    rule = rule or run.config.fusion.rule
+    if rule == HEAD_RULE:
+        if answers.crops != 1:
+            raise UsageError(
+                f"a fusion head works on the centre crop, not on {answers.crops} crops; choose another rule"
+            )
+        fusion: Fusion | TrainedHead = train_head(answers, branches)
+    else:
+        fusion = fit(rule, answers.logits("holdout", branches), p=run.config.fusion.p)
+    save_fusion(run.fusion_path(answers.crops), fusion)
+    return fusion
+
+
+def trained_branches(run: Run, use: tuple[int, ...] | None) -> tuple[int, ...]:
+    """Return the branches to fuse, the ones named or all.
+
+    Raises:
+        UsageError: one of them is not finished, or does not exist.
+    """
+    every = tuple(range(len(run.groups)))
+    chosen = every if use is None else use
+    unknown = sorted(set(chosen) - set(every))
+    if unknown:
+        raise UsageError(f"branches {unknown} do not exist; {run.path} has 0 to {len(every) - 1}")
+    missing = [branch for branch in chosen if not (run.branch_folder(branch) / "summary.json").exists()]
+    if missing:
+        raise UsageError(
+            f"branches {missing} of {run.path} are not trained; run `bandwise train --out {run.path}`, "
+            "or name the ones to fuse with --use"
+        )
+    return chosen
+
+
+def train_head(answers: Answers, branches: tuple[int, ...]) -> TrainedHead:
+    """Train the head of a run on the CPU; the same features and seed give the same bits.
+
+    Raises:
+        UsageError: there is no holdout to stop on, or a branch has no features.
+    """
+    run = answers.run
+    store = open_store(run.store_path)
+    if not store.rows("holdout"):
+        raise UsageError(f"{run.store_path} has no holdout, on which a fusion head is stopped; split with --holdout")
+    train, holdout = (answers.features(split, branches) for split in ("train", "holdout"))
+    seed = seed_for(run.config.training.seed, None, HEAD_RULE)
+    with reproducible(run.config.training, torch.device("cpu")):
+        return fit_head(train, holdout, classes=len(store.classes), seed=seed)
