@@ -8,8 +8,7 @@ from torch import nn
 from torch.nn import functional
 
 from bandwise.errors import UsageError
-from bandwise.models.plain import PlainNetwork
-from bandwise.models.shapes import map_side
+from bandwise.models.plain import PlainNetwork, map_side
 from bandwise.models.zoo import create_branch
 
 NAMES = ["alexnet", "alexnet-sub4", "alexnet-sub16", "vgg16", "vgg16-sub4", "vgg16-sub16"]

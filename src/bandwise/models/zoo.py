@@ -8,12 +8,11 @@ from typing import cast, get_args
 from torch import nn
 
 from bandwise.errors import UsageError
-from bandwise.models.alexnet import alexnet, alexnet_sub4, alexnet_sub16
 from bandwise.models.cost import counts, macs
 from bandwise.models.mlp import FullyConnected
+from bandwise.models.plain import alexnet, alexnet_sub4, alexnet_sub16, vgg16, vgg16_sub4, vgg16_sub16
 from bandwise.models.resnet import BasicBlock, Bottleneck, ResNet, StemName
 from bandwise.models.timm_models import create_timm_model
-from bandwise.models.vgg import vgg16, vgg16_sub4, vgg16_sub16
 
 __all__ = ["STEMS", "TIMM_PREFIX", "counts", "create_branch", "macs", "names"]
 
@@ -54,7 +53,7 @@ def create_branch(
 ) -> nn.Module:
     """Build the network of one branch, with weights drawn from torch's global generator.
 
-    Seed that generator before the call (`torch.manual_seed`) for weights that can be had again. Inside
+    Seed that generator before the call (`torch.manual_seed`) for the same weights again. Inside
     `torch.device("meta")` nothing is allocated, which is enough to count.
 
     Args:
