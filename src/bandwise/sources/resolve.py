@@ -1,33 +1,16 @@
 """From `--data` and `--source` to a source; left on auto, a known name comes first, then what the folder looks like."""
 
-from collections.abc import Callable
 from pathlib import Path
 
 from bandwise.config import DataConfig
 from bandwise.errors import UsageError
-from bandwise.sources.archives import imagenet1k, imagenet21k
-from bandwise.sources.archives.imagenet1k import open_imagenet1k
-from bandwise.sources.archives.imagenet21k import PUBLISHED, open_imagenet21k
-from bandwise.sources.archives.parquet import open_parquet
-from bandwise.sources.archives.shards import split_of
-from bandwise.sources.archives.webdataset import open_webdataset
 from bandwise.sources.folders.folder import open_folder
 from bandwise.sources.named.catalog import available, open_named, similar_name
 from bandwise.sources.source import Source
 
-# Nobody may pass these archives on, so they cannot be fetched by name as the small sets are.
-_HOW_TO_GET = {
-    "imagenet1k": (
-        f"ImageNet-1K is not fetched: register with ImageNet, download {imagenet1k.TRAIN_ARCHIVE}, "
-        f"{imagenet1k.VAL_ARCHIVE} and ILSVRC2012_devkit_t12.tar.gz into one folder and give that folder with --data. "
-        "Nothing has to be unpacked"
-    ),
-    "imagenet21k": (
-        f"ImageNet-21K is not fetched: register with ImageNet, download {' or '.join(imagenet21k.OUTER_ARCHIVES)} and "
-        "give that file, or the folder that holds it, with --data. Nothing has to be unpacked"
-    ),
-}
-_EXPECTABLE = {"imagenet1k": ("ilsvrc2012",), "imagenet21k": tuple(PUBLISHED)}
+# What reads archives is imported where it is needed: a named set or a folder does without these modules.
+
+_EXPECTABLE = {"imagenet1k": ("ilsvrc2012",), "imagenet21k": ("fall11", "winter21")}
 
 
 def open_source(config: DataConfig) -> Source:
@@ -51,15 +34,24 @@ def open_source(config: DataConfig) -> Source:
         _require_there(config, path, kind)
     if kind in ("named", *_EXPECTABLE):
         _require_own_reported(config, "test" if kind == "named" else "val")
-    openers: dict[str, Callable[[], Source]] = {
-        "named": lambda: open_named(config.data),
-        "folder": lambda: open_folder(path, config.reported, follow_symlinks=config.follow_symlinks),
-        "imagenet1k": lambda: open_imagenet1k(path, expect=config.expect),  # type: ignore[reportArgumentType]
-        "imagenet21k": lambda: open_imagenet21k(path, expect=config.expect, seed=config.val_seed),  # type: ignore[reportArgumentType]
-        "parquet": lambda: open_parquet(path, reported=config.reported),
-        "webdataset": lambda: open_webdataset(path, reported=config.reported),
-    }
-    return openers[kind]()
+    if kind == "named":
+        return open_named(config.data)
+    if kind == "folder":
+        return open_folder(path, config.reported, follow_symlinks=config.follow_symlinks)
+    return _open_archives(config, path, kind)
+
+
+def _open_archives(config: DataConfig, path: Path, kind: str) -> Source:
+    from bandwise.sources.archives.imagenet1k import open_imagenet1k
+    from bandwise.sources.archives.imagenet21k import open_imagenet21k
+    from bandwise.sources.archives.parquet import open_parquet
+    from bandwise.sources.archives.webdataset import open_webdataset
+
+    if kind == "imagenet1k":
+        return open_imagenet1k(path, expect=config.expect)  # type: ignore[reportArgumentType]
+    if kind == "imagenet21k":
+        return open_imagenet21k(path, expect=config.expect, seed=config.val_seed)  # type: ignore[reportArgumentType]
+    return (open_parquet if kind == "parquet" else open_webdataset)(path, reported=config.reported)
 
 
 def _look(config: DataConfig, path: Path) -> str:
@@ -72,6 +64,9 @@ def _look(config: DataConfig, path: Path) -> str:
             f"--data {config.data!r} is neither a folder nor a known set{similar_name(config.data)}; "
             f"known sets: {', '.join(known)}"
         )
+    from bandwise.sources.archives import imagenet1k, imagenet21k
+    from bandwise.sources.archives.shards import split_of
+
     if path.name in (*imagenet21k.OUTER_ARCHIVES, imagenet21k.DOWNLOADED):
         return "imagenet21k"
     # Class folders beside the archives they were unpacked from are read as folders, as they always were.
@@ -91,9 +86,25 @@ def _look(config: DataConfig, path: Path) -> str:
 def _require_there(config: DataConfig, path: Path, kind: str) -> None:
     if not path.exists():
         raise UsageError(
-            f"--data {config.data!r} does not exist. {_HOW_TO_GET[kind]}; for Parquet or WebDataset shards, add "
+            f"--data {config.data!r} does not exist. {_how_to_get(kind)}; for Parquet or WebDataset shards, add "
             "--source parquet or --source webdataset"
         )
+
+
+def _how_to_get(kind: str) -> str:
+    """Nobody may pass these archives on, so they cannot be fetched by name as the small sets are."""
+    from bandwise.sources.archives import imagenet1k, imagenet21k
+
+    if kind == "imagenet1k":
+        return (
+            f"ImageNet-1K is not fetched: register with ImageNet, download {imagenet1k.TRAIN_ARCHIVE}, "
+            f"{imagenet1k.VAL_ARCHIVE} and ILSVRC2012_devkit_t12.tar.gz into one folder and give that folder with "
+            "--data. Nothing has to be unpacked"
+        )
+    return (
+        f"ImageNet-21K is not fetched: register with ImageNet, download {' or '.join(imagenet21k.OUTER_ARCHIVES)} and "
+        "give that file, or the folder that holds it, with --data. Nothing has to be unpacked"
+    )
 
 
 def _require_own_reported(config: DataConfig, own: str) -> None:
