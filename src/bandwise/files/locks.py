@@ -41,7 +41,7 @@ def folder_lock(folder: Path) -> Iterator[None]:
 
     Raises:
         LockedError: another live process holds it; the message names host, process and start time.
-        UsageError: the file system has no working `flock`, or something else stands in the place of the lock file.
+        UsageError: the file system has no working `flock`, or something else has the name of the lock file.
     """
     path = folder / LOCK_NAME
     descriptor = _acquire(path)

@@ -1,4 +1,4 @@
-"""The one rule for opening a file of ours: a regular file, read without waiting, whatever stands in its place."""
+"""The one rule for opening a file of ours: a regular file, read without waiting."""
 
 import errno
 import hashlib
@@ -14,7 +14,7 @@ _NO_FILE = {errno.ENXIO, errno.ELOOP}
 
 
 def open_regular(path: Path) -> BinaryIO:
-    """Open a file of ours for reading; never waits, whatever stands in its place.
+    """Open a file of ours for reading; never waits, whatever has its name.
 
     Raises:
         CorruptionError: it is missing, or no regular file but a folder, pipe, socket, device or a link to itself.
@@ -76,7 +76,7 @@ def sha256_file(path: Path) -> str:
 
 
 def append_line(path: Path, line: str) -> None:
-    """Add a line to a log that nobody relies on; a pipe in its place is an `OSError`, not a wait."""
+    """Add a line to a log that nobody relies on; a pipe of its name is an `OSError`, not a wait."""
     flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
     with os.fdopen(os.open(path, flags, 0o644), "a", encoding="ascii") as stream:
         stream.write(line + "\n")

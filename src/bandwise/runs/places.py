@@ -52,7 +52,7 @@ def _started_from(config: RunConfig, run: Path, weights: Path) -> bool:
     known = set()
     files = [branch for branch in range(len(config.groups())) if config.source_of(branch) is None]
     for path in (path for branch in files for path in run.glob(f"branch-{branch:02d}/step-*/state.json")):
-        # A damaged one is for the training to tell of.
+        # The training reports a damaged one.
         with contextlib.suppress(CorruptionError, KeyError, TypeError):
             known.add(read_json(path)["initial_checkpoint"]["sha256"])
     return bool(known) and weights.is_file() and sha256_file(weights) in known
