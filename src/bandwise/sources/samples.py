@@ -84,12 +84,7 @@ class SampleList:
 
     @classmethod
     def from_batches(cls, batches: Iterable[pa.RecordBatch], classes: Sequence[str]) -> "SampleList":
-        """Read what `table` gave, cut in any way.
-
-        Raises:
-            CorruptionError: other columns, missing values, ids that are not 0, 1, 2..., unknown labels or splits, or
-                splits out of order.
-        """
+        """Read what `table` gave, cut in any way."""
         names, labels, sizes = NamesBuilder(), ColumnBuilder(np.int32), ColumnBuilder(np.int32)
         counts, last = np.zeros(len(SPLITS), np.int64), 0
         for batch in batches:

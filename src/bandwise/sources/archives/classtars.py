@@ -56,11 +56,7 @@ def class_tar_files(path: Path) -> tuple[Path, ...]:
 
 
 def find_class_tars(path: Path) -> list[ClassTar]:
-    """List the class tars in a tar or a folder, sorted by class.
-
-    Raises:
-        UsageError: there are none, one is there twice, or the tar is damaged or cut off.
-    """
+    """List the class tars in a tar or a folder, sorted by class."""
     others: list[bytes] = []
     if path.is_dir():
         found = [ClassTar(file.stem, file, 0, file.stat().st_size) for file in class_tar_files(path)]
@@ -86,11 +82,7 @@ def find_class_tars(path: Path) -> list[ClassTar]:
 
 
 def scan_class_tars(tars: Sequence[ClassTar]) -> Iterator[tuple[ClassTar, Pictures]]:
-    """Yield the pictures of each class; only headers are read.
-
-    Raises:
-        UsageError: a class tar is damaged, cut off or holds what is refused; the message names it and the byte.
-    """
+    """Yield the pictures of each class; only headers are read."""
     passed_over: Counter[str] = Counter()
     ignored: list[bytes] = []
     with progress("index", len(tars), "classes") as advance:
@@ -115,11 +107,7 @@ def say_passed_over(passed_over: Counter[str], ignored: list[bytes]) -> None:
 
 
 def find_pictures(region: Region, passed_over: Counter[str], ignored: list[bytes]) -> Pictures:
-    """Return the pictures of a flat tar, whose folders do not matter.
-
-    Raises:
-        UsageError: there are duplicate names, a picture is too large, or what `tar.members` raises.
-    """
+    """Return the pictures of a flat tar, whose folders do not matter."""
     found: list[tuple[bytes, int, int]] = []
     for name, offset, size in members(region, passed_over):
         base = name.rpartition(b"/")[2]
@@ -140,11 +128,7 @@ def find_pictures(region: Region, passed_over: Counter[str], ignored: list[bytes
 
 
 def require_picture_size(where: str, name: bytes, size: int) -> None:
-    """Refuse a member that is larger than any photograph.
-
-    Raises:
-        UsageError: it is.
-    """
+    """Refuse a member that is larger than any photograph."""
     if size > MAX_PICTURE_BYTES:
         raise UsageError(
             f"{where}: {examples([name])} has {size} bytes; a picture may have {MAX_PICTURE_BYTES}: "

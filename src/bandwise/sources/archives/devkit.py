@@ -48,11 +48,7 @@ class Labels:
 
 
 def read_labels(root: Path) -> Labels:
-    """Find the labels beside the archives: the devkit as an archive or unpacked, else one of two text files.
-
-    Raises:
-        UsageError: there is nothing of the kind, or it is damaged or contradicts itself.
-    """
+    """Find the labels beside the archives: the devkit as an archive or unpacked, else one of two text files."""
     if (root / ARCHIVE).exists():
         return _from_devkit(_unpacked(root / ARCHIVE), str(root / ARCHIVE), _words_beside(root))
     if (root / FOLDER / META).exists():
@@ -71,11 +67,7 @@ def read_labels(root: Path) -> Labels:
 
 
 def find_words(root: Path) -> dict[str, str]:
-    """Return the words of WordNet ids from the devkit or a text beside the archives; empty where there is neither.
-
-    Raises:
-        UsageError: the file is damaged.
-    """
+    """Return the words of WordNet ids from the devkit or a text beside the archives; empty where there is neither."""
     if (root / ARCHIVE).exists() or (root / FOLDER / META).exists():
         return read_labels(root).words
     return _words_beside(root)

@@ -111,11 +111,7 @@ class IndexBuilder(TableBuilder):
         super().__init__({key: kind.to_pandas_dtype() for key, kind in _COLUMNS.items() if key != "name"})
 
     def batch(self, facts: Mapping[str, Any]) -> pa.RecordBatch:
-        """Return all pictures, sorted by name. Nothing can be added any more.
-
-        Raises:
-            UsageError: there are duplicate names.
-        """
+        """Return all pictures, sorted by name. Nothing can be added any more."""
         names, columns = self.sorted_by_name()
         if (duplicate := names.first_repeated()) is not None:
             raise UsageError(f"the picture {os.fsdecode(duplicate)!r} stands twice; remove one of the two")
@@ -152,12 +148,7 @@ def indexed(key: Mapping[str, Any], files: Sequence[Path], build: Callable[[], p
 
 
 def write_index(path: Path, batch: pa.RecordBatch) -> None:
-    """Write an index, complete or not at all.
-
-    Raises:
-        UsageError: it cannot be written.
-        NoSpaceError: the disk is full.
-    """
+    """Write an index, complete or not at all."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with (
@@ -175,12 +166,7 @@ def write_index(path: Path, batch: pa.RecordBatch) -> None:
 
 @functools.lru_cache(maxsize=4)
 def load_index(path: Path) -> PictureIndex:
-    """Map the file of an index; its hash is not checked.
-
-    Raises:
-        FileNotFoundError: there is none.
-        ValueError: it is damaged.
-    """
+    """Map the file of an index; its hash is not checked."""
     batch = _map(path)
     values = [batch.column(key).to_numpy() for key in _COLUMNS if key != "name"]
     values[-1] = values[-1].view(bool)

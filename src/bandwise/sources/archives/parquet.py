@@ -50,11 +50,7 @@ class ParquetSource(ArchiveSource):
 
 
 def open_parquet(root: Path, *, reported: Reported = "auto") -> ParquetSource:
-    """Open a folder of `train-*.parquet` and `validation-*.parquet` (or `test-*.parquet`), or its subfolder `data`.
-
-    Raises:
-        UsageError: shards are missing, damaged or contradict each other; nothing was written then.
-    """
+    """Open a folder of `train-*.parquet` and `validation-*.parquet` (or `test-*.parquet`), or its subfolder `data`."""
     shards = find_shards(root, ".parquet", reported)
     index = indexed({"kind": "parquet", "train": len(shards.train)}, shards.files, lambda: _build(shards))
     classes, fingerprint = load_index(index).facts["classes"], shards.fingerprint("parquet")

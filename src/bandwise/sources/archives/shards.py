@@ -64,11 +64,7 @@ class ShardContent:
 def index_shards(
     shards: Shards, class_names: Sequence[str] | None, list_shard: Callable[[Path], ShardContent]
 ) -> pa.RecordBatch:
-    """List all shards; the facts of the index are `classes`.
-
-    Raises:
-        UsageError: what `list_shard` raises, or the labels contradict each other.
-    """
+    """List all shards; the facts of the index are `classes`."""
     reader, builder = LabelReader(str(shards.root), class_names), IndexBuilder()
     listed: list[tuple[Names, Mapping[str, Any], np.ndarray]] = []
     with progress("index", len(shards.files), "shards") as advance:
@@ -125,11 +121,7 @@ class LabelReader:
         self._numbers = False
 
     def codes(self, labels: Sequence[int | str], shard: str) -> np.ndarray:
-        """Return int32 `(N,)`; only `finish` knows what the codes of words mean.
-
-        Raises:
-            UsageError: a label is negative or too large, a number among words, or a word among numbers.
-        """
+        """Return int32 `(N,)`; only `finish` knows what the codes of words mean."""
         for label in labels:
             number = isinstance(label, int)
             if (number and self._words) or (not number and self._numbers):
@@ -148,9 +140,6 @@ class LabelReader:
         Args:
             codes: int32 `(N,)`, all that `codes` returned.
             val: bool `(N,)`, true for the reported set.
-
-        Raises:
-            UsageError: training and reported images have other classes, or there are more classes than images.
         """
         if self._words:
             return self._finish_words(codes, val)

@@ -33,11 +33,7 @@ _Sample = tuple[bytes, Member, int | str]
 
 
 def open_webdataset(root: Path, *, reported: Reported = "auto") -> TarSource:
-    """Open a folder of `train-*.tar` and `val-*.tar` (or `validation-*`, `test-*`).
-
-    Raises:
-        UsageError: shards are missing, damaged or contradict each other; nothing was written then.
-    """
+    """Open a folder of `train-*.tar` and `val-*.tar` (or `validation-*`, `test-*`)."""
     shards = find_shards(root, ".tar", reported)
     classes_file = shards.root / CLASSES_FILE
     text = read_text(classes_file) if classes_file.exists() else ""

@@ -13,11 +13,7 @@ def class_name(folder: bytes) -> str:
 
 
 def require_distinct(where: str, names: Iterable[str]) -> None:
-    """Refuse names that some file systems or people cannot tell apart: equal but for case or Unicode form.
-
-    Raises:
-        UsageError: there are such names.
-    """
+    """Refuse names that some file systems or people cannot tell apart: equal but for case or Unicode form."""
     alike: dict[str, list[str]] = defaultdict(list)
     for name in names:
         alike[_folded(name)].append(name)
@@ -30,11 +26,7 @@ def require_distinct(where: str, names: Iterable[str]) -> None:
 
 
 def require_same(where: str, train: Iterable[str], reported_folder: str, reported: Iterable[str]) -> None:
-    """Check that the training and the reported images have the same classes.
-
-    Raises:
-        UsageError: they have not; the message names the classes that only one of them has.
-    """
+    """Check that the training and the reported images have the same classes."""
     only_train, only_reported = set(train) - set(reported), set(reported) - set(train)
     if not only_train and not only_reported:
         return

@@ -50,12 +50,7 @@ class FolderSource:
     channels: Literal[1, 3] = 3
 
     def entries(self) -> Listing:
-        """List every picture, sorted by name.
-
-        Raises:
-            UsageError: there are no pictures; folders lie in class folders; links lead out of the root; something is
-                no regular file; or some files may not be read. Five examples are named.
-        """
+        """List every picture, sorted by name."""
         scan = Scan(os.fsencode(self.root), follow_symlinks=self.follow_symlinks)
         reported = {self.train_folder: False}
         if self.reported_folder is not None:

@@ -59,11 +59,7 @@ class Scan:
                 yield path, size
 
     def raise_first(self) -> None:
-        """Report the most fundamental kind of problem that was met.
-
-        Raises:
-            UsageError: there was one; the message counts them and names five.
-        """
+        """Report the most fundamental kind of problem that was met."""
         for kind, remedy in _REMEDIES.items():
             if paths := self._found.get(kind):
                 raise UsageError(

@@ -45,11 +45,7 @@ class CifarSource:
         return {"kind": "cifar", "name": self.name}
 
     def entries(self) -> list[Entry]:
-        """List the 60,000 images.
-
-        Raises:
-            CorruptionError: a file has a size or a label that it cannot have.
-        """
+        """List the 60,000 images."""
         entries = []
         for part, split in _CIFAR_PARTS.items():
             path = self.root / f"{part}.bin"
@@ -83,11 +79,7 @@ class IdxSource:
         return {"kind": "idx", "name": self.name}
 
     def entries(self) -> list[Entry]:
-        """List all images.
-
-        Raises:
-            CorruptionError: a header, a size or a label is not what it must be.
-        """
+        """List all images."""
         entries = []
         for part, split in _IDX_PARTS.items():
             path = self.root / f"{part}-labels-idx1-ubyte"

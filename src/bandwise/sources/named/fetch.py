@@ -104,11 +104,7 @@ def fetch_set(home: Path, name: str, origins: tuple[Origin, ...], needed_bytes: 
 
 
 def is_complete(folder: Path, name: str) -> bool:
-    """Say whether the set lies in `folder`, by its marker.
-
-    Raises:
-        CorruptionError: the folder exists, but its marker is missing, damaged or of another set or version.
-    """
+    """Say whether the set lies in `folder`, by its marker."""
     if not folder.exists():
         return False
     expected = {"format": _FORMAT, "version": _VERSION, "name": name}

@@ -49,11 +49,7 @@ def tar_members(archive: str | Path | IO[bytes], wanted: dict[str, int]) -> Iter
 
 
 def deb_data(path: Path) -> IO[bytes]:
-    """Return the tar of the files that a Debian package installs, still compressed.
-
-    Raises:
-        WrongContentError: the file is no Debian package.
-    """
+    """Return the tar of the files that a Debian package installs, still compressed."""
     content = path.read_bytes()
     position = len(_AR_MAGIC)
     if content.startswith(_AR_MAGIC):
@@ -71,11 +67,7 @@ def deb_data(path: Path) -> IO[bytes]:
 
 
 def gunzip(content: bytes, limit: int) -> bytes:
-    """Decompress at most `limit` bytes.
-
-    Raises:
-        WrongContentError: there are more, or the stream is damaged.
-    """
+    """Decompress at most `limit` bytes."""
     try:
         with gzip.GzipFile(fileobj=io.BytesIO(content)) as stream:
             plain = stream.read(limit + 1)
@@ -87,11 +79,7 @@ def gunzip(content: bytes, limit: int) -> bytes:
 
 
 def require_md5(name: str, content: bytes, expected: str) -> None:
-    """Check one file against the MD5 that its publisher gives.
-
-    Raises:
-        WrongContentError: it differs.
-    """
+    """Check one file against the MD5 that its publisher gives."""
     found = hashlib.md5(content, usedforsecurity=False).hexdigest()
     if found != expected:
         raise WrongContentError(f"{name} has MD5 {found}, expected {expected}")
