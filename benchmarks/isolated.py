@@ -4,7 +4,7 @@ import multiprocessing
 from concurrent.futures import ProcessPoolExecutor
 from typing import Any
 
-from bandwise.store.writing.workerprocess import one_thread_each
+from bandwise.store.writing.workers import one_thread_each
 from benchmarks.catalog import run_bench
 
 

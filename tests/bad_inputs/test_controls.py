@@ -19,7 +19,7 @@ BROKEN = {
     "S32": ("bandwise.store.writing.split.require_own_place", lambda source, out: None),
     "S34": ("fcntl.flock", lambda descriptor, operation: None),
     "S35": ("bandwise.store.writing.conversion.require_same", lambda what, stored, wanted: None),
-    "S36": ("bandwise.store.writing.commits._files_present", lambda out, record, group, bands: True),
+    "S36": ("bandwise.store.writing.commits._files_present", lambda out, record: True),
     "S40": ("bandwise.store.writing.split.require_writable", lambda folder: folder.mkdir(exist_ok=True)),
     "T7": ("bandwise.checkpoints.folder._check_files", lambda path: None),
     "T18": ("bandwise.training.trainer.check_store", lambda store, config: None),

@@ -20,7 +20,8 @@ from bandwise.files import arrays as arrayfile
 from bandwise.files import atomic
 from bandwise.files import documents as sealing
 from bandwise.files.documents import json_bytes
-from bandwise.store import checks
+from bandwise.files.schema import plain
+from bandwise.store import verify
 from bandwise.store.writing import conversion
 from bandwise.store.writing import group as groups
 from bandwise.store.writing.commits import Commits
@@ -135,8 +136,8 @@ def index_on_exception() -> None:
         try:
             real(self, commits, *rest, **named)
         finally:
-            facts = {name: record["files"] for name, record in commits.records()}
-            content = sealing.seal({**self.identity, "bands": [], "files": facts})
+            facts = {name: plain(record.files) for name, record in commits.records()}
+            content = sealing.seal({**plain(self.identity), "bands": [], "files": facts})
             (self.out / "MANIFEST.json").write_bytes(json_bytes(content))
 
     _put(conversion.Conversion, "_write_groups", careless)
@@ -144,8 +145,8 @@ def index_on_exception() -> None:
 
 def process_in_record() -> None:
     """Let something of the process into what is committed."""
-    real = groups.seal
-    _put(groups, "seal", lambda content: real({**content, "pid": os.getpid()}))
+    real = groups.write_document
+    _put(groups, "write_document", lambda path, content: real(path, {**content, "pid": os.getpid()}))
 
 
 def no_lock() -> None:
@@ -184,7 +185,7 @@ class _Anything(str):
 
 def no_checksum() -> None:
     """Believe every byte that is read."""
-    for module in (checks, checkpoint_folder):
+    for module in (verify, checkpoint_folder):
         _put(module, "sha256_file", lambda path: _Anything())
     _put(arrayfile, "_hash", lambda arrays, meta: _Anything())
     _put(sealing, "seal", lambda content: {**content, sealing.SEAL: _Anything()})

@@ -104,6 +104,7 @@ class GreySource:
     name: str = "grey"
     classes: tuple[str, ...] = ("a", "b", "c")
     channels: Literal[1, 3] = 1
+    root: Path | None = None
 
     @property
     def fingerprint(self) -> dict[str, Any]:

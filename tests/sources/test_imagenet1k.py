@@ -49,7 +49,7 @@ def test_the_pictures_are_those_of_the_image_folder(pristine, folders, tmp_path)
     source = open_imagenet1k(pristine)
     assert imagenet.contents(source) == imagenet.contents(open_folder(folders))
     store = imagenet.split(source, tmp_path / "store")
-    assert store.manifest["bad"] == []
+    assert store.manifest.bad == ()
     assert imagenet.split(source, tmp_path / "parallel", workers=2).digest == store.digest
 
 
@@ -130,10 +130,8 @@ def test_known_kinds_of_bad_pictures(archives, folders, tmp_path):
     members[f"{IDS[0]}.tar"] = tar_of({**changed, "README.txt": b"no picture"})
     (archives / TRAIN).write_bytes(tar_of(members))
     store = imagenet.split(open_imagenet1k(archives), tmp_path / "store")
-    assert store.manifest["notes"] == {"CMYK": 1, "the extension names another format": 1}
-    assert [(bad["path"], bad["reason"]) for bad in store.manifest["bad"]] == [
-        (f"train/{IDS[0]}/{names[2]}", "truncated")
-    ]
+    assert store.manifest.notes == {"CMYK": 1, "the extension names another format": 1}
+    assert [(bad.path, bad.reason) for bad in store.manifest.bad] == [(f"train/{IDS[0]}/{names[2]}", "truncated")]
     assert sum(store.rows(split) for split in ("train", "holdout", "val")) == 55
 
 

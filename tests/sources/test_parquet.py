@@ -121,7 +121,7 @@ def test_missing_pictures_are_bad_images(folders, tmp_path):
     write(tmp_path / "set/train-0.parquet", [None, b"", *pictures[2:]], labels, named(), **PLAIN)
     source = open_parquet(tmp_path / "set")
     store = imagenet.split(source, tmp_path / "store")
-    found = sorted((bad["path"], bad["reason"], bad["detail"].split(": ")[1]) for bad in store.manifest["bad"])
+    found = sorted((bad.path, bad.reason, bad.detail.split(": ")[1]) for bad in store.manifest.bad)
     assert found == [(f"train-0/000000{row}", "unidentified", "the file is empty") for row in (0, 1)]
 
 

@@ -25,6 +25,7 @@ class RandomSource:
     broken: frozenset[bytes] = frozenset()
     name: str = "random"
     classes: tuple[str, ...] = ("a", "b", "c")
+    root: Path | None = None
 
     @property
     def fingerprint(self) -> dict[str, Any]:

@@ -246,7 +246,7 @@ def test_files_that_hold_other_samples_are_refused(tmp_path: Path) -> None:
     content = first.read_bytes()
     first.write_bytes(second.read_bytes())
     second.write_bytes(content)
-    facts = swapped.manifest["files"]
+    facts = swapped.manifest.files
     facts[one], facts[other] = facts[other], facts[one]
     for cache in ("ram", "none"):
         with pytest.raises(CorruptionError, match=rf"{one} does not hold the samples"):

@@ -6,7 +6,7 @@ import pytest
 from tests.store.arrays import RandomSource
 
 from bandwise.errors import UsageError
-from bandwise.store.writing.place import require_own_place
+from bandwise.store.writing.split import require_own_place
 
 SOURCE = RandomSource(train=2, val=1)
 

@@ -10,14 +10,21 @@ from tests.store.arrays import RandomSource, make_store, samples_of
 
 from bandwise.bands.quantize import reference_split
 from bandwise.bands.transform import SubbandTransform
+from bandwise.store.manifest import Identity, SampleFacts
 from bandwise.store.writing.card import build_card
 
 AWKWARD = ("a: b", 'quo"te', "yes", "é\n\x07", "\udcff", "0", "#x", "😀", "\u2028")
-IDENTITY = {
-    "config": {"canvas": 8, "stride": 2, "transform": "dct2d", "storage": "uint8"},
-    "classes": list(AWKWARD),
-    "source": {"name": "odd\nname"},
-}
+IDENTITY = Identity(
+    format="bandwise-store",
+    version=(1, 0),
+    config={"canvas": 8},
+    group_size=256,
+    classes=AWKWARD,
+    channels=3,
+    samples=SampleFacts("0" * 64, train=1, holdout=0, val=0),
+    source={"name": "odd\nname"},
+    versions={},
+)
 
 
 def load(store: Path, config: str, cache: Path):

@@ -53,8 +53,8 @@ from bandwise.store.writing import group as groups
 from bandwise.store.writing.split import split_dataset
 from tests.store.arrays import RandomSource
 
-seal = groups.seal
-groups.seal = lambda content: seal({**content, "pid": os.getpid()})
+write = groups.write_document
+groups.write_document = lambda path, content: write(path, {**content, "pid": os.getpid()})
 split_dataset(RandomSource(train=6, val=3), SplitConfig(canvas=8, holdout=0), Path(sys.argv[1]))
 """
 

@@ -13,8 +13,16 @@ from PIL import Image
 from bandwise.config.branches import parse_bands
 from bandwise.errors import CorruptionError
 from bandwise.files.documents import read_sealed, seal, write_json
-from bandwise.store.layout import COMMITS_NAME, band_file, commit_file, format_bands, inside, record_header, schema
-from bandwise.store.writing.commits import parse_record_name
+from bandwise.store.layout import (
+    COMMITS_NAME,
+    band_file,
+    commit_file,
+    format_bands,
+    inside,
+    parse_commit_file,
+    record_header,
+    schema,
+)
 
 
 @pytest.mark.parametrize("side", [1, 9, 56, 128, 999, 1024, 4096])
@@ -44,9 +52,9 @@ def test_schema_metadata_has_one_fixed_order():
 def test_band_notation_and_record_names_are_read_back(bands):
     chosen = tuple(sorted(bands))
     assert parse_bands(format_bands(chosen), 64) == chosen
-    name = commit_file("train", 12, chosen, 64).removeprefix(f"{COMMITS_NAME}/")
-    assert parse_record_name(name, 64) == ("train", 12, chosen)
-    assert set(name) <= set("abcdefghijklmnopqrstuvwxyz0123456789._-")
+    name = commit_file("train", 12, chosen, 64)
+    assert parse_commit_file(name, 64) == ("train", 12, chosen)
+    assert set(name) <= set("abcdefghijklmnopqrstuvwxyz0123456789._/-")
 
 
 @pytest.mark.parametrize(
@@ -54,7 +62,7 @@ def test_band_notation_and_record_names_are_read_back(bands):
     ["train-00000.bands-0-3.json", "train-0.json", "train-00000.bands-3_0.json", "train-00000.bands-4.json", "x.json"],
 )
 def test_other_names_are_no_records(name):
-    assert parse_record_name(name, 4) is None
+    assert parse_commit_file(f"{COMMITS_NAME}/{name}", 4) is None
 
 
 def test_file_names():

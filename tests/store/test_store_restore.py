@@ -97,7 +97,7 @@ def test_a_folder_in_the_place_of_a_file_is_named_and_left(store):
 
 def test_a_document_of_other_content_is_not_put_in_the_place_of_the_old(store, monkeypatch):
     """What would be written must have the hash that the manifest gives."""
-    monkeypatch.setattr("bandwise.store.restore.build_card", lambda *_: "another card")
+    monkeypatch.setattr("bandwise.store.repair.build_card", lambda *_: "another card")
     flipped(store / "README.md")
     with pytest.raises(UsageError, match=r"README\.md can only be made again"):
         verify_store(store, repair=True)

@@ -13,7 +13,7 @@ from bandwise.config import SplitConfig
 from bandwise.errors import BandwiseError, Preempted, UsageError
 from bandwise.store.reading.store import open_store
 from bandwise.store.verify import verify_store
-from bandwise.store.writing import workerprocess
+from bandwise.store.writing import workers
 from bandwise.store.writing.split import split_dataset
 
 CONFIG = SplitConfig(canvas=8, group_size=256, holdout=0.1, bands="0,3")
@@ -42,7 +42,7 @@ def test_a_decoder_that_crashes_skips_its_picture(tmp_path, capfd, what):
     ]
     store = open_store(tmp_path / "store")
     for band in (0, 3):
-        assert sum(store.manifest["files"][name]["rows"] for name in store.files(band, "val")) == VAL - 1
+        assert sum(store.file_facts(name).rows for name in store.files(band, "val")) == VAL - 1
     assert store.rows("train") + store.rows("holdout") == TRAIN - 1
     said = capfd.readouterr().err
     assert said.count("trying it alone") == 2
@@ -91,7 +91,7 @@ def test_short_memory_is_an_error_not_a_bad_picture(tmp_path, timeout):
 
 
 def test_a_stop_does_not_wait_for_a_hung_decoder(tmp_path, monkeypatch):
-    monkeypatch.setattr(workerprocess, "_GRACE_S", 0.2)
+    monkeypatch.setattr(workers, "_GRACE_S", 0.2)
     flag = tmp_path / "flag"
     source = TrapSource(TRAIN, VAL, traps=TRAPPED, what="hang", flag=flag)
     began = time.monotonic()

@@ -23,7 +23,7 @@ def start_python(code: str, *arguments: str | Path) -> subprocess.Popen[str]:
     """Start a program that can import `tests.store.arrays`."""
     return subprocess.Popen(
         [sys.executable, "-W", "error", "-c", code, *map(str, arguments)],
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        env={**os.environ, "PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'src'}"},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,

@@ -295,12 +295,12 @@ def test_images_that_the_store_left_out_are_left_out(tmp_path):
     bad.write_bytes(b"no picture")
     split_dataset(open_folder(tmp_path / "pictures"), config.split, tmp_path / "store")
     store = open_store(tmp_path / "store")
-    ids = [sample["id"] for sample in store.manifest["bad"]]
+    ids = [sample.id for sample in store.manifest.bad]
     names = open_training_source(config.data, store, tmp_path)[1]
     config = replace(config, training=replace(config.training, batch_size=1))
     seen = [key for batch, _, _ in epoch_of(feed_of(config, tmp_path)) for key in batch]
     assert sorted(seen) == store.ids("train").tolist()
-    if store.manifest["bad"][0]["split"] == "train":
+    if store.manifest.bad[0].split == "train":
         assert names[ids[0]] == b"train/class-0/005.jpg"
         assert not set(ids) & set(seen)
 

@@ -18,8 +18,8 @@ from bandwise.fusion.saved import read_fusion
 from bandwise.launch.starts import foreign_starts
 from bandwise.runs.documents import RESULTS_FORMAT, SUMMARY_NAME, Summary, read_summary
 from bandwise.runs.run import RUN_NAME, Run, open_run, read_logits
-from bandwise.store.checks import find_problems
 from bandwise.store.reading.store import Store, open_store
+from bandwise.store.verify import SoundFiles, find_problems
 from bandwise.training.identity import describe_branch, require_same_branch
 
 METRICS_NAME, PREVIEW_NAME = "metrics.jsonl", "preview.json"
@@ -130,7 +130,7 @@ class Findings:
         return self.checkpoints.get(present[0]) if present else None
 
 
-def check_run(path: Path) -> Findings:
+def check_run(path: Path, sound: SoundFiles | None = None) -> Findings:
     """Read every byte of a run and of the store behind it; nothing is changed.
 
     A store that is not there is a note: a run may have come from another machine without it. `report.html` and
@@ -144,7 +144,7 @@ def check_run(path: Path) -> Findings:
     run: Run | None = None
     with found.noting(RUN_NAME, "run"):
         run = open_run(path)
-    store = _check_store(store_of(path), found)
+    store = _check_store(store_of(path), found, sound)
     for folder in sorted(path.glob("branch-*")):
         if match := _BRANCH.fullmatch(folder.name):
             _check_branch(run, int(match[1]), folder, found)
@@ -172,9 +172,9 @@ def store_of(path: Path) -> Path:
         return path / "store"
 
 
-def _check_store(path: Path, found: Findings) -> Store | None:
+def _check_store(path: Path, found: Findings, sound: SoundFiles | None) -> Store | None:
     try:
-        found.store_problems = find_problems(path)
+        found.store_problems = find_problems(path, sound)
         return None if found.store_problems else open_store(path)
     except UsageError:
         found.notes.append(f"the store {path} is not here, so logits were not compared with it")

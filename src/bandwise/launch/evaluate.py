@@ -91,7 +91,7 @@ def evaluate_run(run: Run, *, with_head: bool = False, answers: Answers | None =
         crops=crops,
         views=reported.origin,
         n_eval=len(reported.ids),
-        n_total=store.manifest["splits"]["val"]["samples"],
+        n_total=store.manifest.splits["val"].samples,
         chance=float(np.bincount(reported.labels).max() / len(reported.labels)),
         branches=branches,
         fused=fused,
@@ -174,10 +174,10 @@ def _reference(branches: tuple[BranchResult, ...]) -> Reference:
 
 def _data_record(store: Store) -> DataRecord:
     return DataRecord(
-        name=store.manifest["source"]["name"],
+        name=store.manifest.source["name"],
         digest=store.digest,
         classes=store.classes,
         n_train=store.rows("train"),
         n_holdout=store.rows("holdout"),
-        skipped=len(store.manifest["bad"]),
+        skipped=len(store.manifest.bad),
     )

@@ -20,12 +20,10 @@ from bandwise.runs.documents import Results
 from bandwise.runs.run import RUN_NAME, Run, begun_run, open_run
 from bandwise.signals import stop_requested
 from bandwise.sources.resolve import open_source
-from bandwise.store.compatibility import require_same_split
 from bandwise.store.layout import format_bands
 from bandwise.store.preview import write_preview
 from bandwise.store.reading.store import open_store
-from bandwise.store.writing.place import require_apart
-from bandwise.store.writing.split import split_dataset
+from bandwise.store.writing.split import require_apart, split_dataset
 from bandwise.training.determinism import explain_device
 from bandwise.training.start import find_initial
 
@@ -99,7 +97,7 @@ def train(
     groups = config.groups()
     opened = open_store(_store_of(out) if store is None else store)
     needed = {band for branch in branches or range(len(groups)) for band in groups[branch]}
-    require_same_split(opened, replace(config.split, bands=format_bands(tuple(sorted(needed)))))
+    opened.require_split(replace(config.split, bands=format_bands(tuple(sorted(needed)))))
     require_networks(config, channels=opened.channels, num_classes=len(opened.classes))
     with begun_run(out, config, store) as run:
         say(explain_device(config.training.device))

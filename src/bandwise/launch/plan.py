@@ -20,7 +20,7 @@ from torch import nn
 
 from bandwise.config import RunConfig
 from bandwise.launch.cost import activation_bytes, branch_cost, train_crop
-from bandwise.store.writing.estimate import estimate_bytes
+from bandwise.store.writing.records import estimate_bytes
 from bandwise.training.determinism import choose_device, reproducible
 from bandwise.training.learner import Learner
 from bandwise.training.optim import create_optimizer

@@ -8,8 +8,7 @@ from bandwise.launch.check import Findings, check_run, store_of
 from bandwise.launch.repair import repair_run
 from bandwise.runs.run import RUN_NAME
 from bandwise.sources.source import Source
-from bandwise.store.checks import find_problems
-from bandwise.store.verify import verify_store
+from bandwise.store.verify import SoundFiles, find_problems, verify_store
 
 _SHOWN = 20
 
@@ -36,19 +35,20 @@ def verify_run(path: Path, *, repair: bool = False, source: Source | None = None
     if not (path / RUN_NAME).exists():
         raise UsageError(f"{path} is no run (it has no {RUN_NAME})")
     # The store first: what was computed from it is compared with it.
-    repaired = _repair_store(store_of(path), source) if repair else []
-    found = check_run(path)
+    sound = SoundFiles()
+    repaired = _repair_store(store_of(path), source, sound) if repair else []
+    found = check_run(path, sound)
     if repair and found.problems:
         repaired += repair_run(path, found, source)
-        found = check_run(path)
+        found = check_run(path, sound)
     if found.problems or found.store_problems:
         raise CorruptionError(_report(path, found, repaired, repair))
     return {"run": str(path), "ok": True, **found.checked, "notes": found.notes, "repaired": repaired}
 
 
-def _repair_store(store: Path, source: Source | None) -> list[str]:
+def _repair_store(store: Path, source: Source | None, sound: SoundFiles) -> list[str]:
     try:
-        if not find_problems(store):
+        if not find_problems(store, sound):
             return []
     except UsageError:
         # It is not here, which is no damage.
@@ -57,7 +57,7 @@ def _repair_store(store: Path, source: Source | None) -> list[str]:
         # The repair says why it cannot be done.
         pass
     try:
-        done = verify_store(store, repair=True, source=source)["repaired"]
+        done = verify_store(store, repair=True, source=source, sound=sound)["repaired"]
     except (UsageError, CorruptionError) as error:
         return [f"{store}: not repaired: {error}"]
     return [f"{store / name}: repaired" for name in done]

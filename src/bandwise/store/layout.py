@@ -2,11 +2,14 @@
 
 import json
 import re
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 import pyarrow as pa
 
-from bandwise.errors import CorruptionError
+from bandwise.config.branches import parse_bands
+from bandwise.errors import CorruptionError, UsageError
 
 FORMAT = "bandwise-store"
 VERSION = (1, 0)
@@ -21,7 +24,47 @@ MAX_ROWS = 1 << 31
 
 _SAFE = re.compile(r"[a-z0-9._/-]+")
 _MAX_NAME = 200
+_RECORD_NAME = re.compile(r"(train|holdout|val)-(\d{5,})(?:\.bands-([0-9_-]+))?\.json")
 _MIN_HEADER_BYTES = 16
+
+
+@dataclass(frozen=True, slots=True)
+class SampleGroup:
+    """Consecutive ids of one split, written and committed together.
+
+    Attributes:
+        split: `train`, `holdout` or `val`.
+        index: number of the group in its split.
+        count: number of groups of the split.
+        ids: the ids, of which unreadable ones will be left out.
+    """
+
+    split: str
+    index: int
+    count: int
+    ids: range
+
+    def band_file(self, band: int) -> str:
+        """Return the name of its file of one band."""
+        return band_file(band, self.split, self.index, self.count)
+
+
+def plan_groups(counts: Mapping[str, int], size: int) -> list[SampleGroup]:
+    """Cut every split into groups of `size` ids; the last one of a split may be smaller.
+
+    Args:
+        counts: images of each split.
+        size: ids in a group.
+    """
+    groups: list[SampleGroup] = []
+    first = 0
+    for split in SPLITS:
+        stop = first + counts[split]
+        starts = range(first, stop, size)
+        for index, start in enumerate(starts):
+            groups.append(SampleGroup(split, index, len(starts), range(start, min(start + size, stop))))
+        first = stop
+    return groups
 
 
 def band_folder(band: int) -> str:
@@ -42,6 +85,19 @@ def commit_file(split: str, group: int, bands: tuple[int, ...], band_count: int)
     if len(bands) == band_count:
         return f"{COMMITS_NAME}/{split}-{group:05d}.json"
     return f"{COMMITS_NAME}/{split}-{group:05d}.bands-{format_bands(bands).replace(',', '_')}.json"
+
+
+def parse_commit_file(name: str, band_count: int) -> tuple[str, int, tuple[int, ...]] | None:
+    """Return split, group and bands of the name of a commit record, or None where it is not one of ours."""
+    match = _RECORD_NAME.fullmatch(name.removeprefix(f"{COMMITS_NAME}/"))
+    if not match:
+        return None
+    split, index, text = match[1], int(match[2]), match[3]
+    try:
+        bands = parse_bands("all" if text is None else text.replace("_", ","), band_count)
+    except UsageError:
+        return None
+    return (split, index, bands) if commit_file(split, index, bands, band_count) == name else None
 
 
 def format_bands(bands: tuple[int, ...]) -> str:

@@ -1,152 +1,308 @@
-"""MANIFEST.json: what a reader must know, derived from STORE.json, the sample list and the commit records alone."""
+"""The documents of a store: STORE.json, a commit record, MANIFEST.json; what each holds, and all that is checked of it.
 
-import hashlib
-import math
-from collections import Counter
+`docs/format.md` explains every key. A right seal only says that nobody has altered a document since it was sealed; a
+store from elsewhere may have been sealed with any content. So a document is parsed whole before anything of it is
+believed.
+"""
+
+import base64
+import dataclasses
+import re
+import reprlib
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, TypeVar
 
-import numpy as np
+from bandwise.config import SplitConfig
+from bandwise.config.configfile import merge
+from bandwise.errors import CorruptionError, IncompatibleError, UsageError
+from bandwise.files.documents import read_sealed
+from bandwise.files.schema import parse
+from bandwise.store.layout import (
+    CARD_NAME,
+    FORMAT,
+    MANIFEST_NAME,
+    MAX_ROWS,
+    SAMPLES_NAME,
+    SPLITS,
+    STORE_NAME,
+    VERSION,
+    SampleGroup,
+)
+from bandwise.store.writing.duplicates import Duplicates
 
-from bandwise.bands.quantize import offsets, scales
-from bandwise.bands.transform import SubbandTransform
-from bandwise.errors import IncompatibleError
-from bandwise.files.documents import seal
-from bandwise.files.regular import sha256_file
-from bandwise.sources.samples import SampleList
-from bandwise.store.layout import CARD_NAME, ROW_GROUP, SAMPLES_NAME, SPLITS, STORE_NAME, band_file, record_header
-from bandwise.store.writing.commits import Commits
-from bandwise.store.writing.duplicates import find_duplicates
-from bandwise.store.writing.identity import Group
+_HASH = re.compile(r"[0-9a-f]{64}")
+_LARGEST_SUM = 1 << 63
 
-PIXEL_RULES = {
-    "decoder": "Pillow",
-    "box": "central square: m = min(w, h), left = (w - m) // 2, top = (h - m) // 2",
-    "resampler": "Pillow BILINEAR (widened when it shrinks) on that box; none where m is the canvas",
-}
+IdentityT = TypeVar("IdentityT", bound="Identity")
 
 
-def build_manifest(
-    out: Path,
-    identity: dict[str, Any],
-    samples: SampleList,
-    groups: list[Group],
-    commits: Commits,
-    bands: tuple[int, ...],
-) -> dict[str, Any]:
-    """Return the sealed manifest of bands that are finished in every group; README.md must have been written.
+def _require(holds: bool, key: str, value: Any) -> None:
+    if not holds:
+        raise ValueError(f"{key} is {reprlib.repr(value)}, which is impossible")
 
-    Raises:
-        CorruptionError: a record does not fit its group.
-        IncompatibleError: two records of a group disagree about its samples, so the source has changed in between.
+
+def _require_hash(key: str, *values: str) -> None:
+    for value in values:
+        _require(_HASH.fullmatch(value) is not None, key, value)
+
+
+def _parse_versioned(kind: type[IdentityT], content: dict[str, Any], path: Path) -> IdentityT:
+    version = content.get("version")
+    if content.get("format") != FORMAT or not (isinstance(version, list) and len(version) == 2):
+        raise CorruptionError(f"{path} is damaged: format {content.get('format')!r}, version {version!r}")
+    if version[0] != VERSION[0]:
+        raise IncompatibleError(f"{path} has format version {version[0]}; this bandwise reads version {VERSION[0]}")
+    return parse(kind, content, path)
+
+
+@dataclass(frozen=True, slots=True)
+class FileFacts:
+    """What is known of a file."""
+
+    bytes: int
+    sha256: str
+
+    def __post_init__(self) -> None:
+        _require(self.bytes >= 0, "bytes", self.bytes)
+        _require_hash("sha256", self.sha256)
+
+
+@dataclass(frozen=True, slots=True)
+class BandFileFacts(FileFacts):
+    """What is known of a band file; the checksums of its pages do not cover its footer."""
+
+    footer_crc32: int
+    rows: int
+
+    def __post_init__(self) -> None:
+        FileFacts.__post_init__(self)
+        _require(self.footer_crc32 >= 0, "footer_crc32", self.footer_crc32)
+        _require(0 <= self.rows < MAX_ROWS, "rows", self.rows)
+
+
+@dataclass(frozen=True, slots=True)
+class BadSample:
+    """A picture that could not be read and is in no band; only the manifest says of which split."""
+
+    id: int
+    path: str
+    reason: str
+    detail: str
+    split: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SampleFacts:
+    """The sample list: its digest, and how many images each split has."""
+
+    sha256: str
+    train: int
+    holdout: int
+    val: int
+
+
+@dataclass(frozen=True)
+class Identity:
+    """STORE.json: what the bytes of a store are a function of; the manifest repeats it.
+
+    `config` is the split as it was first written, without the bands: digests are over that form. `source` is the
+    source's fingerprint, with the name that it had then.
     """
-    for group in groups:
-        _require_agreement(out, commits.of_group(group))
-    config = identity["config"]
-    transform = SubbandTransform(config["stride"], config["transform"], config["transform_seed"])
-    side = config["canvas"] // config["stride"]
-    per_split = {split: [group for group in groups if group.split == split] for split in SPLITS}
-    facts = {group: commits.of_group(group)[0] for group in groups}
-    notes = sum((Counter(facts[group]["notes"]) for group in groups), Counter())
-    content = {
-        **{key: value for key, value in identity.items() if key != "self_sha256"},
-        "bands": list(bands),
-        "transform": {
-            "kind": transform.kind,
-            "stride": transform.stride,
-            "invertible": transform.invertible,
-            "scale": scales(transform).tolist(),
-            "offset": offsets(transform).tolist() if config["storage"] == "uint8" else [0] * transform.count,
-        },
-        "pixels": PIXEL_RULES,
-        "record": {
-            "side": side,
-            "dtype": config["storage"],
-            "header": record_header(side, identity["channels"], config["storage"]).decode("ascii"),
-            "row_group": ROW_GROUP,
-        },
-        "splits": {
-            split: {
-                "groups": len(members),
-                "samples": sum(len(group.ids) for group in members),
-                "rows": sum(facts[group]["rows"] for group in members),
-            }
-            for split, members in per_split.items()
-        },
-        "statistics": {str(band): _statistics(band, per_split["train"], commits) for band in bands},
-        "canvas_digests": {
-            split: _combine([facts[group]["canvas_digest"] for group in members])
-            for split, members in per_split.items()
-        },
-        "content_digests": {
-            str(band): {
-                split: _combine([_record_of(group, band, commits)["digests"][str(band)] for group in members])
-                for split, members in per_split.items()
-            }
-            for band in bands
-        },
-        "bad": [{**sample, "split": group.split} for group in groups for sample in facts[group]["bad"]],
-        "notes": dict(sorted(notes.items())),
-        "files": _files(out, bands, groups, commits),
-    }
-    # Records made before there were hashes have none.
-    if all("hashes" in record for record in facts.values()):
-        content["duplicates"] = _duplicates(samples, groups, facts)
-    return seal(content)
+
+    format: str
+    version: tuple[int, int]
+    config: dict[str, Any]
+    group_size: int
+    classes: tuple[str, ...]
+    channels: Literal[1, 3]
+    samples: SampleFacts
+    source: dict[str, Any]
+    versions: dict[str, str]
+
+    def __post_init__(self) -> None:
+        _require(self.group_size > 0, "group_size", self.group_size)
+        _require(self.samples.train > 0, "samples.train", self.samples.train)
+        try:
+            _require(self.split.bands == "all", "config.bands", self.split.bands)
+        except UsageError as error:
+            raise ValueError(f"impossible configuration: {error}") from error
+
+    @cached_property
+    def split(self) -> SplitConfig:
+        """The split, with all its bands."""
+        return merge(SplitConfig(), self.config)
+
+    @property
+    def band_count(self) -> int:
+        """How many bands the transform has."""
+        return self.split.stride**2
+
+    def shared(self) -> dict[str, Any]:
+        """Return the fields that STORE.json and the manifest have in common."""
+        return {field.name: getattr(self, field.name) for field in dataclasses.fields(Identity)}
+
+    @classmethod
+    def read(cls, store: Path) -> "Identity":
+        """Read STORE.json of a folder.
+
+        Raises:
+            UsageError: there is none.
+            CorruptionError: it is damaged, or does not describe a store; the message names the key.
+            IncompatibleError: the format is newer.
+        """
+        path = store / STORE_NAME
+        if not path.exists():
+            remedy = "give the folder that bandwise split wrote"
+            raise UsageError(f"{store} is not a store: it has no {STORE_NAME}; {remedy}")
+        return _parse_versioned(Identity, read_sealed(path), path)
 
 
-def file_facts(path: Path) -> dict[str, Any]:
-    """Return what the manifest says of a file that is no band file: its bytes and sha256."""
-    return {"bytes": path.stat().st_size, "sha256": sha256_file(path)}
+@dataclass(frozen=True, slots=True)
+class CommitKey:
+    """What a commit record holds of the identity, so that a record of another split is recognised."""
+
+    config_sha256: str
+    samples_sha256: str
+    versions: dict[str, str]
 
 
-def _files(out: Path, bands: tuple[int, ...], groups: list[Group], commits: Commits) -> dict[str, Any]:
-    counts = {group.split: group.count for group in groups}
-    files = {name: file_facts(out / name) for name in (STORE_NAME, SAMPLES_NAME, CARD_NAME)}
-    for name, record in commits.records():
-        if not set(record["bands"]) & set(bands):
-            continue
-        files[name] = file_facts(out / name)
-        members = {band_file(band, record["split"], record["group"], counts[record["split"]]) for band in bands}
-        files |= {member: facts for member, facts in record["files"].items() if member in members}
-    return dict(sorted(files.items()))
+@dataclass(frozen=True, slots=True)
+class Moments:
+    """Sums over the stored values of a band times `steps`, integers, by channel."""
+
+    count: int
+    sum: tuple[int, ...]
+    sum_squares: tuple[int, ...]
+    steps: int
+
+    def __post_init__(self) -> None:
+        _require(self.count >= 0 and self.steps >= 1, "count or steps", (self.count, self.steps))
+        _require(len(self.sum) == len(self.sum_squares), "sum_squares", self.sum_squares)
+        for total, squares in zip(self.sum, self.sum_squares, strict=True):
+            # No variance is negative.
+            _require(total**2 <= self.count * squares and 0 <= squares < _LARGEST_SUM, "sum_squares", squares)
 
 
-def _duplicates(samples: SampleList, groups: list[Group], facts: dict[Group, dict[str, Any]]) -> dict[str, Any]:
-    stored = np.ones(len(samples), bool)
-    stored[[sample["id"] for group in groups for sample in facts[group]["bad"]]] = False
-    ids = np.flatnonzero(stored)
-    splits = np.searchsorted([samples.range(split).stop for split in SPLITS], ids, side="right")
-    return find_duplicates(ids, [facts[group]["hashes"] for group in groups], splits, samples.labels[ids])
+@dataclass(frozen=True, slots=True)
+class CommitRecord(CommitKey):
+    """What was written of one sample group in one go, for some bands."""
+
+    split: str
+    group: int
+    ids: tuple[int, int]
+    bands: tuple[int, ...]
+    rows: int
+    bad: tuple[BadSample, ...]
+    notes: dict[str, int]
+    canvas_digest: str
+    digests: dict[int, str]
+    statistics: dict[int, Moments]
+    files: dict[str, BandFileFacts]
+    hashes: str | None = None
+    """Of the pictures, see `duplicates.pack_hashes`; records of early versions have none."""
+
+    @classmethod
+    def parse(
+        cls, content: dict[str, Any], path: Path, group: SampleGroup, bands: tuple[int, ...], channels: int
+    ) -> "CommitRecord":
+        """Check the content of a sealed file against the group and the bands that its name says.
+
+        Raises:
+            CorruptionError: it is no record of these; the message names the file and the key.
+        """
+        record = parse(cls, content, path)
+        try:
+            record._check(group, bands, channels)
+        except ValueError as error:
+            raise CorruptionError(f"{path} is not the record of its group: {error}") from error
+        return record
+
+    def _check(self, group: SampleGroup, bands: tuple[int, ...], channels: int) -> None:
+        _require(self.split == group.split, "split", self.split)
+        _require(self.group == group.index, "group", self.group)
+        _require(self.ids == (group.ids.start, group.ids.stop), "ids", self.ids)
+        _require(self.bands == bands, "bands", self.bands)
+        _require(self.rows >= 0 and self.rows + len(self.bad) == len(group.ids), "rows", self.rows)
+        _require(all(sample.id in group.ids for sample in self.bad), "bad", self.bad)
+        _require(min(self.notes.values(), default=0) >= 0, "notes", self.notes)
+        _require_hash("canvas_digest", self.canvas_digest)
+        _require(set(self.digests) == set(bands), "digests", self.digests)
+        _require_hash("digests", *self.digests.values())
+        _require(set(self.statistics) == set(bands), "statistics", self.statistics)
+        _require(all(len(part.sum) == channels for part in self.statistics.values()), "statistics", self.statistics)
+        counts = {(part.count, part.steps) for part in self.statistics.values()}
+        _require(len(counts) == 1, "statistics", self.statistics)
+        _require(set(self.files) == {group.band_file(band) for band in bands}, "files", self.files)
+        _require(all(facts.rows == self.rows for facts in self.files.values()), "files", self.files)
+        try:
+            base64.b64decode(self.hashes or "", validate=True)
+        except ValueError as error:
+            raise ValueError(f"hashes is damaged: {error}") from error
 
 
-def _record_of(group: Group, band: int, commits: Commits) -> dict[str, Any]:
-    return next(record for record in commits.of_group(group) if band in record["bands"])
+@dataclass(frozen=True, slots=True)
+class SplitFacts:
+    """Groups, images and stored rows of one split."""
+
+    groups: int
+    samples: int
+    rows: int
+
+    def __post_init__(self) -> None:
+        _require(0 <= self.samples < MAX_ROWS, "samples", self.samples)
+        _require(0 <= self.groups <= self.samples, "groups", self.groups)
+        _require(0 <= self.rows <= self.samples, "rows", self.rows)
 
 
-def _statistics(band: int, groups: list[Group], commits: Commits) -> dict[str, Any]:
-    parts = [_record_of(group, band, commits)["statistics"][str(band)] for group in groups]
-    count, steps = sum(part["count"] for part in parts), parts[0]["steps"]
-    sums = [sum(column) for column in zip(*(part["sum"] for part in parts), strict=True)]
-    squares = [sum(column) for column in zip(*(part["sum_squares"] for part in parts), strict=True)]
-    # Integers until the last step: neither the order of groups nor cancellation can change a digit.
-    spread = [count * square - total * total for total, square in zip(sums, squares, strict=True)]
-    return {
-        "count": count,
-        "mean": [total / (count * steps) if count else 0.0 for total in sums],
-        "std": [math.sqrt(value) / (count * steps) if count else 0.0 for value in spread],
-    }
+@dataclass(frozen=True, slots=True)
+class BandStatistics:
+    """Moments of the stored values of a band over the training images, by channel."""
+
+    count: int
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
 
 
-def _combine(digests: list[str]) -> str:
-    return hashlib.sha256(b"".join(bytes.fromhex(digest) for digest in digests)).hexdigest()
+@dataclass(frozen=True)
+class Manifest(Identity):
+    """MANIFEST.json: what a reader must know; `writing.derive` makes it from the other files."""
 
+    bands: tuple[int, ...]
+    transform: dict[str, Any]
+    pixels: dict[str, Any]
+    record: dict[str, Any]
+    """These three are for readers without Bandwise; we read `config` alone."""
+    splits: dict[str, SplitFacts]
+    statistics: dict[int, BandStatistics]
+    canvas_digests: dict[str, str]
+    content_digests: dict[int, dict[str, str]]
+    bad: tuple[BadSample, ...]
+    notes: dict[str, int]
+    files: dict[str, BandFileFacts | FileFacts]
+    """All files but the manifest."""
+    duplicates: Duplicates | None = None
 
-def _require_agreement(out: Path, records: list[dict[str, Any]]) -> None:
-    for record in records[1:]:
-        changed = [key for key in ("bad", "canvas_digest") if record[key] != records[0][key]]
-        if changed:
-            raise IncompatibleError(
-                f"{out}: the records of {record['split']} group {record['group']} disagree about "
-                f"{' and '.join(changed)}: the source has changed between two runs; split again into another folder"
-            )
+    def __post_init__(self) -> None:
+        Identity.__post_init__(self)
+        increasing = all(before < after for before, after in zip((-1, *self.bands), self.bands, strict=False))
+        _require(increasing and max(self.bands, default=0) < self.band_count, "bands", self.bands)
+        _require(set(self.splits) == set(SPLITS), "splits", self.splits)
+        _require({STORE_NAME, SAMPLES_NAME, CARD_NAME} <= set(self.files), "files", sorted(self.files))
+        total = sum(facts.samples for facts in self.splits.values())
+        _require(all(0 <= sample.id < total for sample in self.bad), "bad", self.bad)
+        _require(set(self.statistics) == set(self.bands), "statistics", self.statistics)
+        for part in self.statistics.values():
+            _require(len(part.mean) == len(part.std) == self.channels, "statistics", part)
+
+    @classmethod
+    def read(cls, store: Path) -> "Manifest":
+        """Read MANIFEST.json of a folder.
+
+        Raises:
+            CorruptionError: it is missing or damaged, or does not describe a store; the message names the key.
+            IncompatibleError: the format is newer.
+        """
+        path = store / MANIFEST_NAME
+        return _parse_versioned(Manifest, read_sealed(path), path)

@@ -12,9 +12,9 @@ from bandwise.files.atomic import replacing
 from bandwise.files.documents import write_document
 from bandwise.files.regular import sha256_file
 from bandwise.sources.source import Source
+from bandwise.store.origin import canvas_of, require_source
 from bandwise.store.reading.rowgroups import RowGroupReader
 from bandwise.store.reading.store import Store, open_store
-from bandwise.store.reconstruct import canvas_of, require_source
 
 _VISIBLE_STD = 32.0
 _MAX_GAIN = 8
@@ -25,12 +25,6 @@ def write_preview(store_path: Path, source: Source, folder: Path, count: int = 4
 
     Bands around zero are shown around middle grey with more contrast, by the same factor for all samples; the caption
     says which. The samples are spread evenly over the reported set, or over the training set where there is none.
-
-    Args:
-        store_path: the store.
-        source: the images it was made from.
-        folder: where to write; created where missing.
-        count: how many samples.
 
     Returns:
         For each picture its file, sample, band (None for the canvas), class name, caption and SHA-256.

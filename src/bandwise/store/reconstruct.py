@@ -7,12 +7,11 @@ from typing import Any
 import numpy as np
 
 from bandwise.bands.quantize import BandQuantizer
-from bandwise.errors import IncompatibleError, UsageError
+from bandwise.errors import UsageError
 from bandwise.progress import progress
-from bandwise.sources.decoding.decode import BadImage, load_canvas
-from bandwise.sources.samples import SampleList, freeze_samples
 from bandwise.sources.source import Source
 from bandwise.store.layout import SPLITS, format_bands
+from bandwise.store.origin import canvas_of, require_source
 from bandwise.store.reading.rowgroups import RowGroupReader
 from bandwise.store.reading.store import Store, open_store
 
@@ -22,11 +21,6 @@ _PEAK = 255.0
 
 def reconstruct_store(path: Path, source: Source, *, splits: tuple[str, ...] = SPLITS) -> dict[str, Any]:
     """Rebuild every image of a store in floating point and measure it against the image decoded again.
-
-    Args:
-        path: a store with all bands.
-        source: the images it was made from.
-        splits: which splits to measure.
 
     Returns:
         `{"psnr_db": {"min", "mean"}, "clipped_fraction", "n"}`. PSNR is 10 log10(255^2 / mean squared error) of one
@@ -69,34 +63,6 @@ def reconstruct_store(path: Path, source: Source, *, splits: tuple[str, ...] = S
         "clipped_fraction": clipped / values,
         "n": len(psnr),
     }
-
-
-def require_source(store: Store, source: Source) -> SampleList:
-    """Return the sample list of a store, after checking that `source` still gives it.
-
-    Raises:
-        IncompatibleError: it gives another one.
-    """
-    samples = freeze_samples(source, store.config, allow_empty_class=True)
-    if samples.sha256() != store.manifest["samples"]["sha256"]:
-        raise IncompatibleError(
-            f"{source.name} is not what {store.path} was made from ({store.manifest['source']}): images were added, "
-            "removed or changed in size; give the original with --data"
-        )
-    return samples
-
-
-def canvas_of(store: Store, source: Source, samples: SampleList, sample: int) -> np.ndarray:
-    """Decode one stored sample again, uint8 (canvas, canvas, channels).
-
-    Raises:
-        IncompatibleError: it cannot be decoded any more.
-    """
-    try:
-        return load_canvas(source, samples.paths[sample], store.config)[0]
-    except BadImage as error:
-        name = samples.paths[sample].decode("utf-8", "backslashreplace")
-        raise IncompatibleError(f"{name} of {source.name} could be read once and cannot be now: {error}") from error
 
 
 def _rebuild(store: Store, quantizer: BandQuantizer, record: np.ndarray) -> np.ndarray:

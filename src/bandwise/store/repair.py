@@ -1,34 +1,86 @@
-"""Computes the broken groups of a store again from the source, and only those."""
+"""Writes what is broken in a store again: documents from what remains of it, groups of samples from the source."""
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from bandwise.config import SplitConfig
 from bandwise.config.branches import parse_bands
 from bandwise.config.configfile import merge
-from bandwise.errors import CorruptionError
+from bandwise.errors import CorruptionError, IncompatibleError
 from bandwise.files.atomic import write_bytes
 from bandwise.files.documents import json_bytes, seal
 from bandwise.files.locks import folder_lock
+from bandwise.files.regular import sha256_bytes
+from bandwise.files.schema import plain
 from bandwise.sources.samples import freeze_samples
 from bandwise.sources.source import Source
-from bandwise.store.checks import recorded_files
-from bandwise.store.layout import COMMITS_NAME, MANIFEST_NAME, STORE_NAME, format_bands
-from bandwise.store.writing.commits import parse_record_name
-from bandwise.store.writing.conversion import Conversion
-from bandwise.store.writing.documents import read_manifest, read_marker
-from bandwise.store.writing.identity import require_same
+from bandwise.store.layout import (
+    CARD_NAME,
+    COMMITS_NAME,
+    MANIFEST_NAME,
+    SPLITS,
+    STORE_NAME,
+    band_folder,
+    format_bands,
+    parse_commit_file,
+)
+from bandwise.store.manifest import FileFacts, Identity, Manifest
+from bandwise.store.writing.card import build_card
+from bandwise.store.writing.conversion import Conversion, Options
+from bandwise.store.writing.derive import manifest_of_files
 from bandwise.store.writing.workers import DECODE_TIMEOUT_S
 
 
-def repair_store(path: Path, source: Source, broken: frozenset[str], *, workers: int = 1) -> None:
+def restore_documents(path: Path, broken: frozenset[str]) -> None:
+    """Write STORE.json and README.md again from MANIFEST.json, or MANIFEST.json from all the others.
+
+    Nothing is written unless it has the hash that the manifest gives; what cannot be restored stays as it is.
+
+    Args:
+        path: the store.
+        broken: all files that are damaged or missing.
+
+    Raises:
+        LockedError: another process writes to the store.
+    """
+    documents = broken & {STORE_NAME, CARD_NAME, MANIFEST_NAME}
+    if not documents or any((path / name).is_dir() for name in documents):
+        return
+    with folder_lock(path):
+        if MANIFEST_NAME not in broken:
+            _restore_from_manifest(path, documents)
+        elif broken == {MANIFEST_NAME}:
+            _restore_manifest(path)
+
+
+def _restore_from_manifest(path: Path, documents: frozenset[str]) -> None:
+    manifest = Manifest.read(path)
+    splits = {split for split in SPLITS if manifest.splits[split].groups}
+    contents = {
+        STORE_NAME: json_bytes(seal(plain(manifest.shared()))),
+        CARD_NAME: build_card(manifest, manifest.bands, splits).encode(),
+    }
+    for name in documents:
+        if sha256_bytes(contents[name]) == manifest.files[name].sha256:
+            write_bytes(path / name, contents[name])
+
+
+def _restore_manifest(path: Path) -> None:
+    try:
+        manifest = manifest_of_files(path)
+    except (CorruptionError, IncompatibleError):
+        return
+    write_bytes(path / MANIFEST_NAME, json_bytes(seal(plain(manifest))))
+
+
+def repair_store(path: Path, source: Source, broken: frozenset[str], expected_files: Mapping[str, FileFacts]) -> None:
     """Write again every file that a broken file was committed with, with the bytes it had.
 
     Args:
         path: the store; its STORE.json or its MANIFEST.json must be readable.
         source: the images it was made from.
-        broken: names of the files that are damaged or missing, as `checks.find_problems` returns them.
-        workers: processes.
+        broken: names of the files that are damaged or missing.
+        expected_files: facts of all files that are known.
 
     Raises:
         CorruptionError: neither STORE.json nor MANIFEST.json can be read.
@@ -37,52 +89,43 @@ def repair_store(path: Path, source: Source, broken: frozenset[str], *, workers:
     """
     if folders := sorted(name for name in broken if (path / name).is_dir()):
         raise CorruptionError(f"{path}: in the place of {', '.join(folders)} there is a folder; move it away")
-    identity, bands = _what_it_was(path, broken)
-    config = merge(SplitConfig(), {**identity["config"], "bands": format_bands(bands)})
+    identity, bands = _identity_and_bands(path, broken)
+    config = merge(SplitConfig(), {**identity.config, "bands": format_bands(bands)})
     samples = freeze_samples(source, config, allow_empty_class=True)
     conversion = Conversion(source, config, path, samples)
-    held = {key: identity[key] for key in conversion.identity}
-    require_same(str(path), held, conversion.identity)
+    conversion.go_on_with(identity)
+    # A picture that brings the decoder down does so again.
+    options = Options(max_bad=len(samples), decode_timeout=DECODE_TIMEOUT_S)
     with folder_lock(path):
-        if STORE_NAME in broken:
-            write_bytes(path / STORE_NAME, json_bytes(seal(held)))
-        conversion.run(
-            workers=workers,
-            max_bad=len(samples),
-            stop=lambda: False,
-            # A picture that brings the decoder down does so again.
-            decode_timeout=DECODE_TIMEOUT_S,
-            redo=_records_of(path, broken, config.stride**2),
-            expected_files=recorded_files(path),
-        )
+        conversion.repair(options, _records_to_write(path, broken, identity.band_count), expected_files)
 
 
-def _what_it_was(path: Path, broken: frozenset[str]) -> tuple[dict[str, Any], tuple[int, ...]]:
+def _identity_and_bands(path: Path, broken: frozenset[str]) -> tuple[Identity, tuple[int, ...]]:
     if MANIFEST_NAME not in broken:
-        manifest = read_manifest(path)
-        return manifest, tuple(manifest["bands"])
+        manifest = Manifest.read(path)
+        return Identity(**manifest.shared()), manifest.bands
     if STORE_NAME in broken:
         raise CorruptionError(
             f"{path}: {STORE_NAME} and {MANIFEST_NAME} are both damaged, so nothing says how it was made; "
             "delete the folder and split again"
         )
-    marker = read_marker(path)
-    count = marker["config"]["stride"] ** 2
-    parsed = (parse_record_name(record.name, count) for record in (path / COMMITS_NAME).glob("*.json"))
+    identity = Identity.read(path)
+    parsed = (parse_commit_file(name, identity.band_count) for name in _record_names(path))
     bands = {band for record in parsed if record for band in record[2]}
-    return marker, tuple(sorted(bands)) or parse_bands("all", count)
+    return identity, tuple(sorted(bands)) or parse_bands("all", identity.band_count)
 
 
-def _records_of(path: Path, broken: frozenset[str], band_count: int) -> frozenset[str]:
+def _record_names(path: Path) -> set[str]:
+    return {f"{COMMITS_NAME}/{record.name}" for record in (path / COMMITS_NAME).glob("*.json")}
+
+
+def _records_to_write(path: Path, broken: frozenset[str], band_count: int) -> frozenset[str]:
     """Return the commit records that are broken themselves, or that cover a broken file."""
     found: set[str] = set()
-    lost = {name.removeprefix(f"{COMMITS_NAME}/") for name in broken}
-    for name in lost.union(record.name for record in (path / COMMITS_NAME).glob("*.json")):
-        parsed = parse_record_name(name, band_count)
-        if parsed is None:
-            continue
-        split, group, bands = parsed
-        prefixes = tuple(f"band-{band:02d}/{split}-{group:05d}-of-" for band in bands)
-        if f"{COMMITS_NAME}/{name}" in broken or any(file.startswith(prefixes) for file in broken):
-            found.add(f"{COMMITS_NAME}/{name}")
+    for name in broken | _record_names(path):
+        if parsed := parse_commit_file(name, band_count):
+            split, group, bands = parsed
+            prefixes = tuple(f"{band_folder(band)}/{split}-{group:05d}-of-" for band in bands)
+            if name in broken or any(file.startswith(prefixes) for file in broken):
+                found.add(name)
     return frozenset(found)

@@ -7,7 +7,7 @@ import pyarrow.parquet as pq
 
 from bandwise.sources.columns import pieces
 from bandwise.sources.samples import SCHEMA, SampleList
-from bandwise.store.reading.bandfiles import naming_damage
+from bandwise.store.reading.store import naming_damage
 
 _ROW_GROUP = 1 << 20
 _BATCH = 1 << 16

@@ -15,7 +15,6 @@ from bandwise.machine import keep_freed_memory
 from bandwise.progress import say
 from bandwise.runs.documents import SUMMARY_NAME, read_summary
 from bandwise.signals import stop_requested
-from bandwise.store.compatibility import require_same_split
 from bandwise.store.layout import format_bands
 from bandwise.store.reading.store import Store, open_store
 from bandwise.training.determinism import choose_device, reproducible, seeds_of
@@ -130,6 +129,6 @@ def _finished(folder: Path, checkpoint: Checkpoint | None, description: dict[str
 
 def _open_store(path: Path, config: RunConfig, bands: tuple[int, ...]) -> Store:
     store = open_store(path, bands)
-    require_same_split(store, replace(config.split, bands=format_bands(bands)))
+    store.require_split(replace(config.split, bands=format_bands(bands)))
     check_store(store, config)
     return store

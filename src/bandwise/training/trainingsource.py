@@ -1,6 +1,5 @@
 """The images that a store was made from, opened again for training on augmented pictures."""
 
-import json
 import os
 from pathlib import Path
 
@@ -8,15 +7,14 @@ import numpy as np
 import pyarrow as pa
 
 from bandwise.config import DataConfig
-from bandwise.config.configfile import differences
 from bandwise.errors import IncompatibleError
 from bandwise.files.atomic import explain_full_disk, temporary_path
-from bandwise.files.documents import json_bytes
 from bandwise.sources.columns import Names, PickedNames, pieces
 from bandwise.sources.resolve import open_source
 from bandwise.sources.samples import SampleList, freeze_samples
 from bandwise.sources.source import Source
 from bandwise.store.layout import SAMPLES_NAME
+from bandwise.store.origin import read_otherwise
 from bandwise.store.reading.store import Store
 from bandwise.store.samplefile import read_samples
 
@@ -41,18 +39,14 @@ def open_training_source(data: DataConfig, store: Store, folder: Path) -> tuple[
         NoSpaceError: the disk is full.
     """
     source = open_source(data)
-    # The name of a folder changes where the folder moves; the sample list is compared anyway.
-    made_from, facts = (
-        {**each, "name": ""} for each in (store.manifest["source"], json.loads(json_bytes(source.fingerprint)))
-    )
-    if changed := differences(made_from, facts):
+    if changed := read_otherwise(store, source):
         raise IncompatibleError(
             f"{data.data} is not what the store {store.path} was made from:\n  "
             + "\n  ".join(changed)
             + "\nname that source with --data (augment.at image reads it), or split again"
         )
     samples = freeze_samples(source, store.config, allow_empty_class=True)
-    if samples.sha256() != store.manifest["samples"]["sha256"]:
+    if samples.sha256() != store.manifest.samples.sha256:
         stored = read_samples(store.path / SAMPLES_NAME, store.classes)
         raise IncompatibleError(
             f"{data.data} has changed since the store {store.path} was made from it: {_difference(stored, samples)}; "

@@ -1,11 +1,8 @@
 """Reading band files: every page is checked against its CRC-32, and damage is reported with the name of the file."""
 
-import contextlib
 import io
 import zlib
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -15,7 +12,7 @@ from PIL import Image
 from bandwise.errors import CorruptionError
 from bandwise.files.regular import open_regular
 from bandwise.store.layout import ROW_GROUP, inside, schema
-from bandwise.store.reading.store import Store
+from bandwise.store.reading.store import Store, naming_damage
 
 _MAGIC = b"PAR1"
 _TAIL_BYTES = 8
@@ -39,15 +36,6 @@ def footer_crc32(path: Path) -> int:
         return zlib.crc32(stream.read())
 
 
-@contextlib.contextmanager
-def naming_damage(path: Path) -> Iterator[None]:
-    """Turn what pyarrow raises on a damaged file into a `CorruptionError` that names the file."""
-    try:
-        yield
-    except (pa.ArrowException, OSError, ValueError) as error:
-        raise CorruptionError(f"{path} is damaged: {error}; run bandwise verify --repair") from error
-
-
 def open_band_file(store: Store, name: str) -> pq.ParquetFile:
     """Open one band file with page checksums on, after checking footer, schema and sizes against the manifest.
 
@@ -58,18 +46,18 @@ def open_band_file(store: Store, name: str) -> pq.ParquetFile:
     Raises:
         CorruptionError: the file is missing, altered, or not the one the manifest describes.
     """
-    facts: dict[str, Any] = store.manifest["files"][name]
+    facts = store.file_facts(name)
     path = inside(store.path, name)
     with naming_damage(path):
-        if footer_crc32(path) != facts["footer_crc32"]:
+        if footer_crc32(path) != facts.footer_crc32:
             raise ValueError("its footer is not the one that was written")
         file = pq.ParquetFile(path, page_checksum_verification=True)
         found = file.schema_arrow
         if not found.equals(schema(store.config.storage), check_metadata=True):
             raise ValueError(f"its columns are not those of a store: {found.names}")
         groups = [file.metadata.row_group(index) for index in range(file.num_row_groups)]
-        if sum(group.num_rows for group in groups) != facts["rows"]:
-            raise ValueError(f"it does not have {facts['rows']} rows")
+        if sum(group.num_rows for group in groups) != facts.rows:
+            raise ValueError(f"it does not have {facts.rows} rows")
         largest = ROW_GROUP * (
             2 * store.header_bytes + 2 * store.dtype.itemsize * int(np.prod(store.record_shape)) + _SLACK_BYTES
         )

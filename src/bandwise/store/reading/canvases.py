@@ -6,7 +6,7 @@ Both yield what `loader.BatchStream` yields, with canvases in the place of bands
 import hashlib
 import struct
 from collections.abc import Callable, Iterator
-from typing import Any, Literal, Protocol
+from typing import Literal, Protocol
 
 import numpy as np
 import torch
@@ -15,10 +15,10 @@ from bandwise.bands.quantize import BandQuantizer
 from bandwise.errors import IncompatibleError, UsageError
 from bandwise.sources.decoding.decode import decoder_versions
 from bandwise.sources.source import Source
-from bandwise.store.layout import SPLITS, band_folder, format_bands
+from bandwise.store.layout import band_folder, format_bands, plan_groups
+from bandwise.store.origin import canvas_of, require_source
 from bandwise.store.reading.loader import Batch, BatchStream
 from bandwise.store.reading.store import Store
-from bandwise.store.reconstruct import canvas_of, require_source
 
 OpenSource = Callable[[], Source]
 
@@ -62,12 +62,6 @@ class SourceCanvases:
         Raises:
             IncompatibleError: the source is another one, or lists other samples.
         """
-        given, made_from = _lasting(source.fingerprint), _lasting(store.manifest["source"])
-        if given != made_from:
-            raise IncompatibleError(
-                f"{source.name} is read as {given}, but {store.path} was made from {made_from}; give the original "
-                "with --data"
-            )
         self._samples = require_source(store, source)
         self._store, self._source, self._split, self._batch_size = store, source, split, batch_size
 
@@ -126,7 +120,7 @@ def why_not_rebuilt(store: Store) -> str | None:
     """Say why the images of a store cannot be rebuilt from the bands that are here; None where they can."""
     if not store.transform.invertible:
         return f"the {store.config.transform} transform of {store.path} has no inverse"
-    here = {band for band in store.manifest["bands"] if (store.path / band_folder(band)).is_dir()}
+    here = {band for band in store.manifest.bands if (store.path / band_folder(band)).is_dir()}
     if absent := sorted(set(range(store.transform.count)) - here):
         return f"{store.path} lacks bands {format_bands(tuple(absent))} of {store.transform.count}"
     return None
@@ -137,10 +131,9 @@ class _SplitDigest:
 
     def __init__(self, store: Store, split: str) -> None:
         self._store, self._split = store, split
-        counts = [store.manifest["splits"][name]["samples"] for name in SPLITS]
-        number = SPLITS.index(split)
-        first, last, size = sum(counts[:number]), sum(counts[: number + 1]), store.manifest["group_size"]
-        self._ends = [min(start + size, last) for start in range(first, last, size)]
+        counts = {name: facts.samples for name, facts in store.manifest.splits.items()}
+        groups = plan_groups(counts, store.manifest.group_size)
+        self._ends = [group.ids.stop for group in groups if group.split == split]
         self._total, self._group = hashlib.sha256(), hashlib.sha256()
 
     def add(self, sample: int, label: int, canvas: np.ndarray) -> None:
@@ -152,10 +145,10 @@ class _SplitDigest:
     def require_that_of_the_store(self, name: str) -> None:
         while self._ends:
             self._close_group()
-        if self._total.hexdigest() != self._store.manifest["canvas_digests"][self._split]:
+        if self._total.hexdigest() != self._store.manifest.canvas_digests[self._split]:
             raise IncompatibleError(
                 f"the {self._split} images of {name} do not give the pixels that {self._store.path} was made from: "
-                f"they were changed, or other libraries decode them ({self._store.manifest['versions']} then, "
+                f"they were changed, or other libraries decode them ({self._store.manifest.versions} then, "
                 f"{decoder_versions()} now)"
             )
 
@@ -163,11 +156,6 @@ class _SplitDigest:
         self._ends.pop(0)
         self._total.update(self._group.digest())
         self._group = hashlib.sha256()
-
-
-def _lasting(fingerprint: dict[str, Any]) -> dict[str, Any]:
-    """Leave out the name, which changes where a folder moves; the sample list and the pixels are compared anyway."""
-    return {key: value for key, value in fingerprint.items() if key != "name"}
 
 
 def _batch(ids: np.ndarray, labels: np.ndarray, canvases: list[np.ndarray]) -> Batch:

@@ -38,7 +38,7 @@ class RowGroupReader:
         self._places: list[tuple[int, int]] = []
         self.sizes: list[int] = []
         for number, name in enumerate(self._files[0]):
-            rows = store.manifest["files"][name]["rows"]
+            rows = store.file_facts(name).rows
             parts = range(-(-rows // ROW_GROUP))
             self._places += [(number, part) for part in parts]
             self.sizes += [min(ROW_GROUP, rows - part * ROW_GROUP) for part in parts]

@@ -1,8 +1,8 @@
 """A finished store, opened for reading: its manifest checked, its sizes bounded, its statistics at hand."""
 
-import math
+import contextlib
 import stat
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -13,14 +13,15 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from bandwise.bands.transform import SubbandTransform
-from bandwise.config import SplitConfig
-from bandwise.config.configfile import merge
-from bandwise.errors import BandwiseError, CorruptionError, UsageError
+from bandwise.config import SplitConfig, to_dict
+from bandwise.config.branches import parse_bands
+from bandwise.config.configfile import differences, merge
+from bandwise.errors import CorruptionError, IncompatibleError, UsageError
 from bandwise.files.documents import json_bytes
 from bandwise.files.regular import sha256_bytes, sha256_file
+from bandwise.files.schema import plain
 from bandwise.store.layout import (
     MANIFEST_NAME,
-    MAX_ROWS,
     SAMPLES_NAME,
     SPLITS,
     band_file,
@@ -28,9 +29,18 @@ from bandwise.store.layout import (
     inside,
     record_header,
 )
-from bandwise.store.writing.documents import read_manifest, read_marker
+from bandwise.store.manifest import BandFileFacts, FileFacts, Identity, Manifest
 
 _MAX_ROWS_A_BYTE = 64
+
+
+@contextlib.contextmanager
+def naming_damage(path: Path) -> Iterator[None]:
+    """Turn what pyarrow raises on a damaged file into a `CorruptionError` that names the file."""
+    try:
+        yield
+    except (pa.ArrowException, OSError, ValueError) as error:
+        raise CorruptionError(f"{path} is damaged: {error}; run bandwise verify --repair") from error
 
 
 @dataclass(frozen=True)
@@ -39,7 +49,7 @@ class Store:
 
     Attributes:
         path: the folder.
-        manifest: MANIFEST.json as it stands.
+        manifest: MANIFEST.json.
         config: the split; `bands` lists the bands that are stored.
         transform: the transform that made the bands.
         bands: the bands this object may read, in increasing order.
@@ -48,7 +58,7 @@ class Store:
     """
 
     path: Path
-    manifest: dict[str, Any]
+    manifest: Manifest
     config: SplitConfig
     transform: SubbandTransform
     bands: tuple[int, ...]
@@ -57,12 +67,12 @@ class Store:
     @property
     def classes(self) -> tuple[str, ...]:
         """Class names; the label of a sample is an index into them."""
-        return tuple(self.manifest["classes"])
+        return self.manifest.classes
 
     @property
     def channels(self) -> int:
         """1 or 3 colour channels."""
-        return self.manifest["channels"]
+        return self.manifest.channels
 
     @property
     def side(self) -> int:
@@ -86,7 +96,7 @@ class Store:
 
     def rows(self, split: str) -> int:
         """Return how many samples of a split are stored; skipped ones are not counted."""
-        return self.manifest["splits"][self._known(split)]["rows"]
+        return self.manifest.splits[self._known(split)].rows
 
     def ids(self, split: str) -> np.ndarray:
         """Return the ids of the stored samples of a split in order, int64 (rows,)."""
@@ -98,21 +108,52 @@ class Store:
 
     def mean(self, bands: Sequence[int]) -> np.ndarray:
         """Return the mean of the stored values over the training samples, float64 (len(bands), channels)."""
-        return self._moments("mean", bands)
+        return np.array([self.manifest.statistics[self._readable(band)].mean for band in bands], np.float64)
 
     def std(self, bands: Sequence[int]) -> np.ndarray:
         """Return their standard deviation, float64 (len(bands), channels); 0 where a band is constant."""
-        return self._moments("std", bands)
+        return np.array([self.manifest.statistics[self._readable(band)].std for band in bands], np.float64)
 
     def files(self, band: int, split: str) -> list[str]:
         """Return the files of one band and split in id order, relative to the store."""
-        count = self.manifest["splits"][self._known(split)]["groups"]
+        count = self.manifest.splits[self._known(split)].groups
         return [band_file(self._readable(band), split, group, count) for group in range(count)]
+
+    def file_facts(self, name: str) -> BandFileFacts:
+        """Return what the manifest says of a file that `files` named.
+
+        Raises:
+            CorruptionError: it does not list the file.
+        """
+        facts = self.manifest.files.get(name)
+        if not isinstance(facts, BandFileFacts):
+            raise CorruptionError(f"{self.path / MANIFEST_NAME} does not describe a store: it does not list {name}")
+        return facts
 
     def band_bytes(self, band: int) -> int:
         """Return the bytes of all files of one band."""
-        facts = self.manifest["files"]
-        return sum(facts[name]["bytes"] for split in SPLITS for name in self.files(band, split))
+        return sum(self.file_facts(name).bytes for split in SPLITS for name in self.files(band, split))
+
+    def require_split(self, wanted: SplitConfig) -> None:
+        """Check that this store was made by the split of a run; it may hold more bands than the run needs.
+
+        Raises:
+            IncompatibleError: a field differs or a band is missing; the message lists them.
+        """
+        have, want = to_dict(self.config), to_dict(wanted)
+        bands_wanted = set(parse_bands(want.pop("bands"), wanted.stride**2))
+        have.pop("bands")
+        changed = differences(have, want)
+        if changed:
+            raise IncompatibleError(
+                f"the store {self.path} was made by another split:\n  " + "\n  ".join(changed) + "\n"
+                "split again elsewhere"
+            )
+        missing = sorted(bands_wanted - set(self.bands))
+        if missing:
+            raise IncompatibleError(
+                f"the store {self.path} lacks the bands {missing}; add them with `bandwise split --bands`, same folder"
+            )
 
     def _known(self, split: str) -> str:
         if split not in SPLITS:
@@ -126,22 +167,18 @@ class Store:
             )
         return band
 
-    def _moments(self, which: str, bands: Sequence[int]) -> np.ndarray:
-        statistics = self.manifest["statistics"]
-        return np.array([statistics[str(self._readable(band))][which] for band in bands], dtype=np.float64)
-
     @cached_property
     def _stored_samples(self) -> dict[str, tuple[np.ndarray, np.ndarray]]:
         path = self.path / SAMPLES_NAME
-        if sha256_file(path) != self.manifest["files"][SAMPLES_NAME]["sha256"]:
+        if sha256_file(path) != self.manifest.files[SAMPLES_NAME].sha256:
             raise CorruptionError(f"{path} is not the file that the manifest describes; run bandwise verify --repair")
         table = pq.read_table(path, columns=["id", "label"], page_checksum_verification=True)
         ids, labels = table["id"].to_numpy(), table["label"].to_numpy()
         stored = np.ones(len(ids), dtype=bool)
-        stored[[sample["id"] for sample in self.manifest["bad"]]] = False
+        stored[[sample.id for sample in self.manifest.bad]] = False
         found, start = {}, 0
         for split in SPLITS:
-            stop = start + self.manifest["splits"][split]["samples"]
+            stop = start + self.manifest.splits[split].samples
             kept = np.flatnonzero(stored[start:stop]) + start
             found[split] = ids[kept], labels[kept]
             start = stop
@@ -160,107 +197,84 @@ def open_store(path: Path, bands: Sequence[int] | None = None) -> Store:
         CorruptionError: the conversion is not finished, or a file is missing, short or names something impossible.
         IncompatibleError: a newer format.
     """
-    read_marker(path)
+    Identity.read(path)
+    require_finished(path)
+    manifest = Manifest.read(path)
+    stored = manifest.bands
+    wanted = stored if bands is None else tuple(sorted(set(bands)))
+    if missing := tuple(sorted(set(wanted) - set(stored))):
+        raise UsageError(
+            f"{path} holds bands {format_bands(stored)}; bands {format_bands(missing)} are missing: "
+            f"run split with --bands {format_bands(missing)} to add them"
+        )
+    shared = {key: plain(getattr(manifest, key)) for key in ("config", "classes", "channels", "samples")}
+    shared["canvas_digests"] = manifest.canvas_digests
+    store = Store(
+        path=path,
+        manifest=manifest,
+        config=merge(manifest.split, {"bands": format_bands(stored)}),
+        transform=SubbandTransform(manifest.split.stride, manifest.split.transform, manifest.split.transform_seed),
+        bands=wanted,
+        digest=sha256_bytes(json_bytes(shared)),
+    )
+    _require_files(store)
+    return store
+
+
+def require_finished(path: Path) -> None:
+    """Check that a store has a manifest.
+
+    Raises:
+        CorruptionError: it has none.
+    """
     if not (path / MANIFEST_NAME).exists():
         raise CorruptionError(f"{path}: conversion not finished: run split again with the same options to finish it")
-    manifest = read_manifest(path)
-    try:
-        store = _interpret(path, manifest, bands)
-        _check_files(store)
-    except BandwiseError:
-        raise
-    except (
-        KeyError,
-        TypeError,
-        ValueError,
-        AttributeError,
-        IndexError,
-        OverflowError,
-        OSError,
-        pa.ArrowException,
-    ) as error:
-        raise CorruptionError(
-            f"{path / MANIFEST_NAME} does not describe a store: {type(error).__name__} {error}"
-        ) from error
-    return store
 
 
 def read_source_facts(path: Path) -> dict[str, Any]:
     """Return what identifies the source of a store (`Source.fingerprint`); the store need not be finished.
 
     Raises:
-        UsageError, CorruptionError, IncompatibleError: as `read_marker`.
+        UsageError, CorruptionError, IncompatibleError: as `Identity.read`.
     """
     try:
-        return read_marker(path)["source"]
+        return Identity.read(path).source
     except (CorruptionError, UsageError):
         if not (path / MANIFEST_NAME).exists():
             raise
-        return read_manifest(path)["source"]
+        return Manifest.read(path).source
 
 
-def _interpret(path: Path, manifest: dict[str, Any], bands: Sequence[int] | None) -> Store:
-    stored = tuple(sorted(manifest["bands"]))
-    wanted = stored if bands is None else tuple(sorted(set(bands)))
-    try:
-        config = merge(SplitConfig(), {**manifest["config"], "bands": format_bands(stored)})
-    except UsageError as error:
-        raise CorruptionError(f"{path / MANIFEST_NAME} holds an impossible configuration: {error}") from error
-    if missing := sorted(set(wanted) - set(stored)):
-        raise UsageError(
-            f"{path} holds bands {format_bands(stored)}; bands {format_bands(tuple(missing))} are missing: "
-            f"run split with --bands {format_bands(tuple(missing))} to add them"
-        )
-    shared = {key: manifest[key] for key in ("config", "classes", "channels", "samples", "canvas_digests")}
-    transform = SubbandTransform(config.stride, config.transform, config.transform_seed)
-    return Store(path, manifest, config, transform, wanted, sha256_bytes(json_bytes(shared)))
-
-
-def _check_files(store: Store) -> None:
-    manifest = store.manifest
-    _require(all(isinstance(name, str) for name in manifest["classes"]), "classes")
-    _require(manifest["channels"] in (1, 3), "channels")
-    total = 0
-    for split in SPLITS:
-        counts = manifest["splits"][split]
-        _require(
-            all(type(counts[key]) is int and 0 <= counts[key] < MAX_ROWS for key in ("groups", "samples", "rows")),
-            split,
-        )
-        _require(counts["rows"] <= counts["samples"] and counts["groups"] <= counts["samples"], split)
-        total += counts["samples"]
-    facts = manifest["files"]
-    _require(total <= _MAX_ROWS_A_BYTE * _checked_size(store.path, SAMPLES_NAME, facts[SAMPLES_NAME]), "samples")
-    _require(pq.read_metadata(store.path / SAMPLES_NAME).num_rows == total, "samples")
+def _require_files(store: Store) -> None:
+    """Check that files are there with their sizes, and believe no number of the manifest that does not fit them."""
+    total = sum(facts.samples for facts in store.manifest.splits.values())
+    size = _checked_size(store.path, SAMPLES_NAME, store.manifest.files[SAMPLES_NAME])
+    _require(store, total <= _MAX_ROWS_A_BYTE * size, "samples")
+    with naming_damage(store.path / SAMPLES_NAME):
+        rows = pq.read_metadata(store.path / SAMPLES_NAME).num_rows
+    _require(store, rows == total, "samples")
     for band in store.bands:
         for split in SPLITS:
-            rows = sum(_checked_rows(store.path, name, facts[name]) for name in store.files(band, split))
-            _require(rows == manifest["splits"][split]["rows"], f"rows of band {band}")
-        for values in (store.mean([band]), store.std([band])):
-            _require(values.shape == (1, store.channels) and math.isfinite(values.sum()), f"statistics of band {band}")
-    bad = [sample["id"] for sample in manifest["bad"]]
-    _require(all(type(sample) is int and 0 <= sample < total for sample in bad), "bad samples")
+            listed = {name: store.file_facts(name) for name in store.files(band, split)}
+            for name, facts in listed.items():
+                _require(store, facts.rows <= _MAX_ROWS_A_BYTE * _checked_size(store.path, name, facts), name)
+            rows = sum(facts.rows for facts in listed.values())
+            _require(store, rows == store.rows(split), f"rows of band {band}")
 
 
-def _checked_size(path: Path, name: str, facts: dict[str, Any]) -> int:
+def _require(store: Store, holds: bool, what: str) -> None:
+    if not holds:
+        raise CorruptionError(f"{store.path / MANIFEST_NAME} does not describe a store: impossible value for {what}")
+
+
+def _checked_size(path: Path, name: str, facts: FileFacts) -> int:
     try:
         status = inside(path, name).stat()
-    except FileNotFoundError as error:
+    except OSError as error:
         raise CorruptionError(f"{path / name} is missing; run bandwise verify --repair") from error
     if not stat.S_ISREG(status.st_mode):
         raise CorruptionError(f"{path / name} is no file, but a folder, pipe or device; run bandwise verify --repair")
     size = status.st_size
-    if size != facts["bytes"]:
-        raise CorruptionError(f"{path / name} has {size} bytes, not {facts['bytes']}; run bandwise verify --repair")
+    if size != facts.bytes:
+        raise CorruptionError(f"{path / name} has {size} bytes, not {facts.bytes}; run bandwise verify --repair")
     return size
-
-
-def _checked_rows(path: Path, name: str, facts: dict[str, Any]) -> int:
-    size, rows = _checked_size(path, name, facts), facts["rows"]
-    _require(type(rows) is int and 0 <= rows <= _MAX_ROWS_A_BYTE * size, name)
-    return rows
-
-
-def _require(holds: bool, what: str) -> None:
-    if not holds:
-        raise ValueError(f"impossible value for {what}")

@@ -10,6 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from bandwise.store.layout import schema
+from bandwise.store.manifest import BandFileFacts
 from bandwise.store.reading.bandfiles import footer_crc32
 
 _PAGE_BYTES = 1 << 20
@@ -53,20 +54,17 @@ class BandFileWriter:
         self._writer.write_table(pa.Table.from_arrays([pa.array(ids), pa.array(labels), pictures], schema=self._schema))
         self._rows += len(ids)
 
-    def close(self) -> dict[str, Any]:
-        """Write the footer and return the file's bytes, sha256, footer_crc32 and rows."""
+    def close(self) -> BandFileFacts:
+        """Write the footer, close the file and return what is known of it."""
         self._writer.close()
         self._sink.close()
-        return {
-            "bytes": self._sink.bytes,
-            "sha256": self._sink.sha256(),
-            "footer_crc32": footer_crc32(self._path),
-            "rows": self._rows,
-        }
+        return BandFileFacts(self._sink.bytes, self._sink.sha256(), footer_crc32(self._path), self._rows)
 
     def abandon(self) -> None:
-        """Close the file without a footer; nothing is written any more, whatever pyarrow still holds back."""
-        self._sink.discard()
+        """Close the file, if it is open, without a footer; whatever pyarrow still holds back is not written."""
+        if self._sink.closed:
+            return
+        self._sink.discarding = True
         with contextlib.suppress(pa.ArrowException, OSError):
             self._writer.close()
         self._sink.close()
@@ -80,12 +78,12 @@ class _HashingSink:
     def __init__(self, path: Path) -> None:
         self._file = open(path, "xb", buffering=0)  # noqa: SIM115
         self._hash = hashlib.sha256()
-        self._discarding = False
+        self.discarding = False
         self.bytes = 0
 
     def write(self, content: Any) -> int:
         view = memoryview(content)
-        if not self._discarding:
+        if not self.discarding:
             left = view
             while left:
                 left = left[self._file.write(left) :]
@@ -99,9 +97,6 @@ class _HashingSink:
     def close(self) -> None:
         self._file.close()
         self.closed = True
-
-    def discard(self) -> None:
-        self._discarding = True
 
     def sha256(self) -> str:
         return self._hash.hexdigest()

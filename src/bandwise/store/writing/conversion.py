@@ -1,6 +1,7 @@
 """A source on its way into a store: group by group, restartable at any point, the same bytes every time."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,8 @@ from bandwise.files.atomic import (
     write_bytes,
     write_text,
 )
-from bandwise.files.documents import json_bytes, seal
+from bandwise.files.documents import json_bytes, read_sealed, seal
+from bandwise.files.schema import plain
 from bandwise.progress import progress, say
 from bandwise.sources.samples import SampleList
 from bandwise.sources.source import Source
@@ -29,36 +31,46 @@ from bandwise.store.layout import (
     SAMPLES_NAME,
     SPLITS,
     STORE_NAME,
-    band_file,
     band_folder,
+    plan_groups,
 )
-from bandwise.store.manifest import build_manifest
+from bandwise.store.manifest import BadSample, FileFacts, Identity
 from bandwise.store.reading.store import open_store
 from bandwise.store.samplefile import write_samples
 from bandwise.store.writing.card import build_card
 from bandwise.store.writing.commits import Commits, Planned, scan_commits
-from bandwise.store.writing.documents import read_marker
-from bandwise.store.writing.estimate import estimate_bytes
+from bandwise.store.writing.derive import derive_manifest
 from bandwise.store.writing.group import Job, Work
-from bandwise.store.writing.identity import Group, commit_key, make_identity, plan_groups, require_same
+from bandwise.store.writing.identity import commit_key, make_identity, require_same
+from bandwise.store.writing.records import estimate_bytes
 from bandwise.store.writing.workers import run_jobs
 
 _MIN_MAX_BAD = 100
 _BAD_SHARE = 1e-4
 
 
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """How to write, which is no part of what is written; see `split.split_dataset`."""
+
+    workers: int = 1
+    max_bad: int | None = None
+    stop: Callable[[], bool] = lambda: False
+    decode_timeout: float = 0.0
+    allow_empty_class: bool = True
+
+
 class Conversion:
-    """One source on its way into one store; `run` needs the lock of the folder."""
+    """One source on its way into one store; all that writes needs the lock of the folder."""
 
     def __init__(self, source: Source, config: SplitConfig, out: Path, samples: SampleList) -> None:
         """Work out what belongs in the store; nothing is read or written yet."""
         self.out = out
         self.identity = make_identity(source, samples, config)
-        self._work = Work(out, source, config, commit_key(self.identity))
-        self._samples = samples
-        self._band_count = config.stride**2
-        self._bands = parse_bands(config.bands, self._band_count)
-        self._groups = plan_groups(samples, self.identity["group_size"])
+        self._source, self._config, self._samples = source, config, samples
+        self._bands = parse_bands(config.bands, self.identity.band_count)
+        counts = {split: len(samples.range(split)) for split in SPLITS}
+        self._groups = plan_groups(counts, self.identity.group_size)
 
     def plan(self) -> dict[str, Any]:
         """Return what a complete run would write, without looking at the folder."""
@@ -67,87 +79,77 @@ class Conversion:
             "bands": list(self._bands),
             **{split: len(self._samples.range(split)) for split in SPLITS},
             "groups": len(self._groups),
-            "estimated_bytes": self._estimate([("", group, self._bands) for group in self._groups]),
+            "estimated_bytes": self._estimate([Planned("", group, self._bands) for group in self._groups]),
             "dry_run": True,
         }
 
-    def run(
-        self,
-        *,
-        workers: int,
-        max_bad: int | None,
-        stop: Callable[[], bool],
-        decode_timeout: float = 0.0,
-        redo: frozenset[str] | None = None,
-        expected_files: dict[str, Any] | None = None,
-        allow_empty_class: bool = True,
-    ) -> int:
-        """Write what is missing and then the manifest.
+    def go_on_with(self, held: Identity) -> None:
+        """Take over the identity of a store that was begun: a source that was renamed keeps its old name there.
 
-        Args:
-            workers: processes.
-            max_bad: as in `split_dataset`.
-            stop: as in `split_dataset`.
-            decode_timeout: as in `split_dataset`.
-            redo: commit records to make again although they look valid; None where nothing is known to be broken, and
-                then a complete store is left as it is.
-            expected_files: facts by name of band files that must come out as they were.
-            allow_empty_class: accept a class none of whose training pictures can be read.
+        Raises:
+            IncompatibleError: it is another split.
+        """
+        require_same(str(self.out), held, self.identity)
+        self.identity = held
+
+    def run(self, options: Options) -> int:
+        """Write what is missing and then the manifest; a complete store is left as it is.
 
         Returns:
             The number of groups written.
-
-        Raises:
-            BandwiseError: as `split_dataset`.
         """
         self._clear_temporaries()
-        if redo is None and self._complete():
+        if self._is_complete():
             return 0
-        self._write_head()
-        commits = scan_commits(self.out, self._work.key, self._groups, self._band_count, redo or frozenset())
-        planned = commits.missing_work(self._groups, self._bands, self._band_count)
-        limit = max(_MIN_MAX_BAD, int(_BAD_SHARE * len(self._samples))) if max_bad is None else max_bad
-        self._check_bad(commits, limit)
-        require_space(self.out, self._estimate(planned))
-        jobs = [self._job(commits, *one, expected_files or {}) for one in planned]
-        self._write_groups(commits, jobs, limit, workers=workers, decode_timeout=decode_timeout, stop=stop)
-        if not allow_empty_class:
-            self._require_readable_classes(commits)
-        self._finish(commits)
-        return len(planned)
+        begun = any((self.out / COMMITS_NAME).glob("*.json")) or (self.out / MANIFEST_NAME).exists()
+        if (self.out / STORE_NAME).exists():
+            held = Identity.read(self.out)
+            if begun:
+                self.go_on_with(held)
+        return self._write(options, frozenset(), {})
+
+    def repair(self, options: Options, broken: frozenset[str], expected_files: Mapping[str, FileFacts]) -> None:
+        """Write some groups again, whatever is there of them, and then the manifest.
+
+        Args:
+            options: how.
+            broken: commit records to make again although they may look valid.
+            expected_files: facts by name of band files that must come out as they were.
+        """
+        self._clear_temporaries()
+        self._write(options, broken, expected_files)
 
     def summary(self, written: int) -> dict[str, Any]:
-        """Return what the finished store holds and how many groups this run wrote."""
+        """Return what the finished store holds and how many groups this run wrote, ready for JSON."""
         store = open_store(self.out, self._bands)
-        bad = store.manifest["bad"]
+        manifest, document = store.manifest, read_sealed(self.out / MANIFEST_NAME)
         return {
             "store": str(self.out),
-            "bands": store.manifest["bands"],
+            "bands": list(manifest.bands),
             **{split: store.rows(split) for split in SPLITS},
-            "skipped": len(bad),
-            "bad": bad,
-            "worst_class": self._worst_class([sample["id"] for sample in bad]) if bad else None,
-            "notes": store.manifest["notes"],
-            "duplicates": store.manifest.get("duplicates"),
+            "skipped": len(manifest.bad),
+            "bad": document["bad"],
+            "worst_class": self._worst_class(manifest.bad) if manifest.bad else None,
+            "notes": document["notes"],
+            "duplicates": document.get("duplicates"),
             "groups_written": written,
             "bytes": sum(store.band_bytes(band) for band in store.bands),
             "digest": store.digest,
         }
 
-    def _worst_class(self, bad: list[int]) -> tuple[str, int, int]:
+    def _worst_class(self, bad: tuple[BadSample, ...]) -> tuple[str, int, int]:
         """Return the class with the most skipped pictures, how many these are, and of how many."""
         labels = self._samples.labels
-        skipped = np.bincount(labels[bad])
+        skipped = np.bincount(labels[[sample.id for sample in bad]])
         worst = int(skipped.argmax())
         return self._samples.classes[worst], int(skipped[worst]), int(np.count_nonzero(labels == worst))
 
-    def _complete(self) -> bool:
+    def _is_complete(self) -> bool:
         try:
             store = open_store(self.out, self._bands)
         except (UsageError, CorruptionError):
             return False
-        held = {key: store.manifest[key] for key in self.identity}
-        require_same(str(self.out), held, self.identity)
+        self.go_on_with(store.manifest)
         return True
 
     def _clear_temporaries(self) -> None:
@@ -155,12 +157,24 @@ class Conversion:
             for path in remove_temporaries(folder):
                 say(f"removed {path}, left by an interrupted run")
 
+    def _write(self, options: Options, redo: frozenset[str], expected_files: Mapping[str, FileFacts]) -> int:
+        self._write_head()
+        commits = scan_commits(self.out, self.identity, self._groups, redo)
+        planned = commits.missing_work(self._groups, self._bands, self.identity.band_count)
+        limit = options.max_bad
+        if limit is None:
+            limit = max(_MIN_MAX_BAD, int(_BAD_SHARE * len(self._samples)))
+        self._check_bad(commits, limit)
+        require_space(self.out, self._estimate(planned))
+        jobs = [self._job(commits, one, expected_files) for one in planned]
+        self._write_groups(commits, jobs, limit, options)
+        if not options.allow_empty_class:
+            self._require_readable_classes(commits)
+        self._finish(commits)
+        return len(planned)
+
     def _write_head(self) -> None:
-        begun = any((self.out / COMMITS_NAME).glob("*.json")) or (self.out / MANIFEST_NAME).exists()
-        held = read_marker(self.out) if (self.out / STORE_NAME).exists() else {}
-        if begun and held:
-            require_same(str(self.out), {key: held.get(key) for key in self.identity}, self.identity)
-        write_bytes(self.out / STORE_NAME, json_bytes(seal(self.identity)))
+        write_bytes(self.out / STORE_NAME, json_bytes(seal(plain(self.identity.shared()))))
         with replacing(self.out / SAMPLES_NAME) as path:
             write_samples(self._samples, path)
         with explain_full_disk(self.out):
@@ -168,37 +182,50 @@ class Conversion:
                 (self.out / name).mkdir(exist_ok=True)
             fsync_folder(self.out)
 
-    def _write_groups(self, commits: Commits, jobs: list[Job], limit: int, **how: Any) -> None:
+    def _write_groups(self, commits: Commits, jobs: list[Job], limit: int, options: Options) -> None:
+        work = Work(self.out, self._source, self._config, commit_key(self.identity))
         todo = sum(len(job.group.ids) for job in jobs)
         total = max(todo, len(self._samples))
         with progress("split", total, "images", done=total - todo) as advance:
-            for job, record in run_jobs(self._work, jobs, advance=advance, **how):
+            for job, record in run_jobs(
+                work,
+                jobs,
+                workers=options.workers,
+                decode_timeout=options.decode_timeout,
+                advance=advance,
+                stop=options.stop,
+            ):
                 commits.add(job.group, job.record, record)
                 self._check_bad(commits, limit)
 
-    def _job(
-        self, commits: Commits, record: str, group: Group, bands: tuple[int, ...], expected_files: dict[str, Any]
-    ) -> Job:
-        ids = group.ids
-        here = slice(ids.start, ids.stop)
-        paths, labels, sizes = self._samples.paths[here], self._samples.labels[here], self._samples.sizes[here]
-        others = commits.of_group(group)
-        expected = {key: others[0][key] for key in ("bad", "canvas_digest")} if others else {}
-        names = (band_file(band, group.split, group.index, group.count) for band in bands)
-        files = {name: expected_files[name] for name in names if name in expected_files}
-        return Job(group, bands, record, tuple(paths), tuple(labels.tolist()), tuple(sizes.tolist()), expected, files)
+    def _job(self, commits: Commits, planned: Planned, expected_files: Mapping[str, FileFacts]) -> Job:
+        group = planned.group
+        here = slice(group.ids.start, group.ids.stop)
+        names = {group.band_file(band) for band in planned.bands}
+        return Job(
+            group=group,
+            bands=planned.bands,
+            record=planned.name,
+            paths=tuple(self._samples.paths[here]),
+            labels=tuple(self._samples.labels[here].tolist()),
+            sizes=tuple(self._samples.sizes[here].tolist()),
+            other=next(iter(commits.of_group(group)), None),
+            expected_files={name: facts for name, facts in expected_files.items() if name in names},
+        )
 
     def _require_readable_classes(self, commits: Commits) -> None:
         train = self._samples.range("train")
         labels = self._samples.labels[train.start : train.stop]
         readable = np.ones(len(train), dtype=bool)
-        bad = {}
-        for group in self._groups:
-            if group.split == "train":
-                bad |= {sample["id"]: sample for sample in commits.of_group(group)[0]["bad"]}
-        readable[[number - train.start for number in bad]] = False
+        bad = {
+            sample.id - train.start: sample
+            for group in self._groups
+            if group.split == "train"
+            for sample in commits.of_group(group)[0].bad
+        }
+        readable[list(bad)] = False
         for label in sorted(set(labels.tolist()) - set(labels[readable].tolist())):
-            reason = next(s["reason"] for number, s in bad.items() if labels[number - train.start] == label)
+            reason = next(sample.reason for position, sample in bad.items() if labels[position] == label)
             raise UsageError(
                 f"none of the {int((labels == label).sum())} training pictures of class "
                 f"{self._samples.classes[label]!r} can be read ({reason}); mend them, remove the class, or accept "
@@ -208,22 +235,19 @@ class Conversion:
     def _check_bad(self, commits: Commits, limit: int) -> None:
         bad = commits.bad_count()
         if bad > limit:
-            first = next(sample for _, record in commits.records() for sample in record["bad"])
+            first = next(sample for _, record in commits.records() for sample in record.bad)
             raise TooManyBadInputs(
-                f"{bad} unreadable images, {limit} are allowed; the first is {first['path']!r}: {first['reason']}, "
-                f"{first['detail']}; repair or remove them, or allow more with --max-bad (finished groups are kept)"
+                f"{bad} unreadable images, {limit} are allowed; the first is {first.path!r}: {first.reason}, "
+                f"{first.detail}; repair or remove them, or allow more with --max-bad (finished groups are kept)"
             )
 
     def _finish(self, commits: Commits) -> None:
-        bands = commits.finished_bands(self._groups, self._band_count)
-        splits = tuple(dict.fromkeys(group.split for group in self._groups))
-        write_text(self.out / CARD_NAME, build_card(self.identity, bands, splits))
-        manifest = build_manifest(self.out, self.identity, self._samples, self._groups, commits, bands)
-        write_bytes(self.out / MANIFEST_NAME, json_bytes(manifest))
+        bands = commits.finished_bands(self._groups, self.identity.band_count)
+        write_text(self.out / CARD_NAME, build_card(self.identity, bands, {group.split for group in self._groups}))
+        manifest = derive_manifest(self.out, self.identity, self._samples, self._groups, commits, bands)
+        write_bytes(self.out / MANIFEST_NAME, json_bytes(seal(plain(manifest))))
 
     def _estimate(self, planned: list[Planned]) -> int:
-        config = self._work.config
         return sum(
-            estimate_bytes(config, len(bands), self._work.source.channels, len(group.ids))
-            for _, group, bands in planned
+            estimate_bytes(self._config, len(one.bands), self._source.channels, len(one.group.ids)) for one in planned
         )

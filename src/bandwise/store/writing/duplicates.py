@@ -1,4 +1,4 @@
-"""Which pictures of a set stand there twice: by the hash of their content, kept in every commit record.
+"""Which pictures of a set are duplicates: by the hash of their content, kept in every commit record.
 
 Only reported, never removed: what a copy in the training and in the reported images means is for the user to decide.
 Copies are found byte for byte; the same photograph at another size or quality is another picture.
@@ -7,7 +7,7 @@ Copies are found byte for byte; the same photograph at another size or quality i
 import base64
 import hashlib
 from collections.abc import Sequence
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -15,6 +15,25 @@ from bandwise.errors import CorruptionError
 
 _HASH_BYTES = 8
 _SHOWN = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Duplicates:
+    """Pictures with equal bytes.
+
+    Attributes:
+        pictures: that have a copy.
+        sets: of equal ones.
+        across_splits: sets whose copies lie in several splits.
+        across_classes: sets whose copies have several labels.
+        examples: ids of the first sets.
+    """
+
+    pictures: int
+    sets: int
+    across_splits: int
+    across_classes: int
+    examples: tuple[tuple[int, ...], ...]
 
 
 def content_hash(encoded: bytes | np.ndarray) -> bytes:
@@ -31,18 +50,14 @@ def pack_hashes(hashes: Sequence[bytes]) -> str:
     return base64.b64encode(b"".join(hashes)).decode("ascii")
 
 
-def find_duplicates(ids: np.ndarray, hashes: Sequence[str], splits: np.ndarray, labels: np.ndarray) -> dict[str, Any]:
-    """Count the pictures that stand in a set more than once.
+def find_duplicates(ids: np.ndarray, hashes: Sequence[str], splits: np.ndarray, labels: np.ndarray) -> Duplicates:
+    """Count the pictures that are in a set more than once.
 
     Args:
         ids: int64 (N,), of all stored pictures, group after group.
         hashes: what `pack_hashes` returned for each group.
         splits: (N,), a number for the split of each.
         labels: (N,).
-
-    Returns:
-        `pictures` that have a copy, in `sets` of equal ones; `across_splits` and `across_classes` of these sets, whose
-        copies lie in several splits, or have several labels; the ids of the first `examples`.
 
     Raises:
         CorruptionError: `hashes` is not what `pack_hashes` returned for these pictures.
@@ -58,17 +73,17 @@ def find_duplicates(ids: np.ndarray, hashes: Sequence[str], splits: np.ndarray, 
     counts = np.diff(np.r_[first, len(found)])
     several = counts > 1
     if not several.any():
-        return {"pictures": 0, "sets": 0, "across_splits": 0, "across_classes": 0, "examples": []}
+        return Duplicates(0, 0, 0, 0, ())
     across = [
         int(np.count_nonzero(np.maximum.reduceat(of[order], first) != np.minimum.reduceat(of[order], first)))
         for of in (splits, labels)
     ]
     starts, sizes = first[several], counts[several]
     shown = np.argsort(ids[order[starts]], kind="stable")[:_SHOWN]
-    return {
-        "pictures": int(sizes.sum()),
-        "sets": len(starts),
-        "across_splits": across[0],
-        "across_classes": across[1],
-        "examples": [ids[order[starts[i] : starts[i] + min(sizes[i], _SHOWN)]].tolist() for i in shown],
-    }
+    return Duplicates(
+        pictures=int(sizes.sum()),
+        sets=len(starts),
+        across_splits=across[0],
+        across_classes=across[1],
+        examples=tuple(tuple(ids[order[starts[i] : starts[i] + min(sizes[i], _SHOWN)]].tolist()) for i in shown),
+    )

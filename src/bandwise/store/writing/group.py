@@ -3,23 +3,24 @@
 import contextlib
 import re
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 
 from bandwise.config import SplitConfig
 from bandwise.errors import BandwiseError, IncompatibleError, Preempted
 from bandwise.files.atomic import replacing
-from bandwise.files.documents import seal, write_json
+from bandwise.files.documents import write_document
+from bandwise.files.schema import plain
 from bandwise.sources.decoding.decode import BadImage, decode_canvas
 from bandwise.sources.source import Source
-from bandwise.store.layout import band_file
+from bandwise.store.layout import SampleGroup
+from bandwise.store.manifest import BadSample, CommitKey, CommitRecord, FileFacts
 from bandwise.store.writing.bandfile import BandFileWriter
 from bandwise.store.writing.duplicates import content_hash, pack_hashes
-from bandwise.store.writing.identity import Group
 from bandwise.store.writing.records import RecordBlock
 
 Stage = Literal["read", "decode", "store"]
@@ -39,13 +40,13 @@ class Work:
         out: folder of the store.
         source: where the pictures come from.
         config: the split.
-        key: `identity.commit_key`, kept in every record.
+        key: kept in every record.
     """
 
     out: Path
     source: Source
     config: SplitConfig
-    key: dict[str, Any]
+    key: CommitKey
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,23 +60,23 @@ class Job:
         paths: names of the samples inside the source, one an id.
         labels: their labels.
         sizes: their bytes as they were listed, 0 where that is not known.
-        expected: what the new record must agree with: `bad` and `canvas_digest` where other bands of the group are
-            committed already.
+        other: a record of other bands of the group; the new one must have the same pictures, bad ones too.
         expected_files: facts that files must agree with, by name, where a finished store is repaired.
+        condemned: pictures that are skipped, by id, and why.
     """
 
-    group: Group
+    group: SampleGroup
     bands: tuple[int, ...]
     record: str
     paths: tuple[bytes, ...]
     labels: tuple[int, ...]
     sizes: tuple[int, ...]
-    expected: dict[str, Any]
-    expected_files: dict[str, Any]
+    other: CommitRecord | None
+    expected_files: Mapping[str, FileFacts]
     condemned: dict[int, str] = field(default_factory=dict)
 
 
-def write_group(work: Work, job: Job, step: Callable[[int, Stage], None]) -> dict[str, Any]:
+def write_group(work: Work, job: Job, step: Callable[[int, Stage], None]) -> CommitRecord:
     """Write the files of one group and commit them; a pure function of source, configuration and library versions.
 
     Args:
@@ -84,38 +85,49 @@ def write_group(work: Work, job: Job, step: Callable[[int, Stage], None]) -> dic
         step: called with the id of a picture before it is read, decoded and stored; it may raise to stop, and then
             nothing of the group remains.
 
-    Returns:
-        The content of the commit record.
-
     Raises:
         NoSpaceError: the disk is full.
-        IncompatibleError: the pictures are not those of `job.expected`, or not as long as they were when listed.
+        IncompatibleError: the pictures are not those that other bands have, or not as long as they were when listed.
         BandwiseError: the storage of the source fails.
     """
-    group = job.group
-    names = [band_file(band, group.split, group.index, group.count) for band in job.bands]
-    with contextlib.ExitStack() as renames:
-        paths = [renames.enter_context(replacing(work.out / name)) for name in names]
-        with contextlib.ExitStack() as files:
-            writers: list[BandFileWriter] = []
-            for path in paths:
-                writers.append(BandFileWriter(path, codec=work.config.codec, storage=work.config.storage))
-                files.callback(writers[-1].abandon)
-            facts = _fill(work, job, writers, step)
-            facts["files"] = {name: writer.close() for name, writer in zip(names, writers, strict=True)}
-            files.pop_all()
-        _require_expected(work, job, facts)
-    record = seal(
-        {
-            **work.key,
-            "split": group.split,
-            "group": group.index,
-            "ids": [group.ids.start, group.ids.stop],
-            "bands": list(job.bands),
-            **facts,
-        }
-    )
-    write_json(work.out / job.record, record)
+    block = RecordBlock(work.config, job.bands, work.source.channels)
+    bad: list[BadSample] = []
+    notes: Counter[str] = Counter()
+    hashes: list[bytes] = []
+    with _band_files(work, job) as writers:
+        for sample, path, label, size in zip(job.group.ids, job.paths, job.labels, job.sizes, strict=True):
+            try:
+                with _explaining_short_memory(work, path):
+                    canvas, found, digest = _load(work, job, sample, path, size, step)
+                    block.add(sample, label, canvas)
+            except BadImage as error:
+                bad.append(_bad_sample(sample, path, error))
+                continue
+            notes.update(found)
+            hashes.append(digest)
+            if block.full:
+                _flush(block, writers)
+        if block.rows:
+            _flush(block, writers)
+        record = CommitRecord(
+            config_sha256=work.key.config_sha256,
+            samples_sha256=work.key.samples_sha256,
+            versions=work.key.versions,
+            split=job.group.split,
+            group=job.group.index,
+            ids=(job.group.ids.start, job.group.ids.stop),
+            bands=job.bands,
+            rows=len(job.paths) - len(bad),
+            bad=tuple(bad),
+            notes=dict(notes),
+            canvas_digest=block.canvas_digest(),
+            digests=block.digests(),
+            statistics=block.statistics(),
+            files={job.group.band_file(band): writers[band].close() for band in job.bands},
+            hashes=pack_hashes(hashes),
+        )
+        _require_expected(work, job, record)
+    write_document(work.out / job.record, plain(record))
     return record
 
 
@@ -124,45 +136,47 @@ def stopped(work: Work) -> Preempted:
     return Preempted(f"{work.out}: stopped; finished groups are kept, the same command continues")
 
 
-def _fill(work: Work, job: Job, writers: list[BandFileWriter], step: Callable[[int, Stage], None]) -> dict[str, Any]:
-    block = RecordBlock(work.config, job.bands, work.source.channels)
-    bad: list[dict[str, Any]] = []
-    notes: Counter[str] = Counter()
-    hashes: list[bytes] = []
-    for sample, path, label, size in zip(job.group.ids, job.paths, job.labels, job.sizes, strict=True):
-        try:
-            if reason := job.condemned.get(sample):
-                raise BadImage(reason, _CONDEMNED[reason])
-            step(sample, "read")
-            encoded = _read(work, path, size)
-            step(sample, "decode")
-            canvas, found = decode_canvas(encoded, path, work.source.channels, work.config)
-            step(sample, "store")
-            block.add(sample, label, canvas)
-        except BadImage as error:
-            name = path.decode("utf-8", "surrogateescape")
-            # Some decoders print the address of an object, which differs from run to run.
-            detail = re.sub(r" at 0x[0-9a-fA-F]+", "", error.detail)
-            bad.append({"id": sample, "path": name, "reason": error.reason, "detail": detail})
-            continue
-        except MemoryError as error:
-            raise BandwiseError(
-                f"memory was short at {_shown(path)} of {work.source.name}; nothing was recorded of it: run again, "
-                "with fewer --workers"
-            ) from error
-        notes.update(found)
-        hashes.append(content_hash(encoded))
-        if block.full:
-            _flush(block, writers)
-    if block.rows:
-        _flush(block, writers)
-    return {
-        "bad": bad,
-        "notes": dict(sorted(notes.items())),
-        "rows": len(job.paths) - len(bad),
-        "hashes": pack_hashes(hashes),
-        **block.summary(),
-    }
+@contextlib.contextmanager
+def _band_files(work: Work, job: Job) -> Iterator[dict[int, BandFileWriter]]:
+    """Open the file of each band under a temporary name; where the block closes them all, they get their names."""
+    with contextlib.ExitStack() as stack:
+        writers: dict[int, BandFileWriter] = {}
+        for band in job.bands:
+            path = stack.enter_context(replacing(work.out / job.group.band_file(band)))
+            writers[band] = BandFileWriter(path, codec=work.config.codec, storage=work.config.storage)
+            stack.callback(writers[band].abandon)
+        yield writers
+
+
+def _load(
+    work: Work, job: Job, sample: int, path: bytes, size: int, step: Callable[[int, Stage], None]
+) -> tuple[np.ndarray, tuple[str, ...], bytes]:
+    """Return canvas, notes and hash of a picture."""
+    if reason := job.condemned.get(sample):
+        raise BadImage(reason, _CONDEMNED[reason])
+    step(sample, "read")
+    encoded = _read(work, path, size)
+    step(sample, "decode")
+    canvas, notes = decode_canvas(encoded, path, work.source.channels, work.config)
+    step(sample, "store")
+    return canvas, notes, content_hash(encoded)
+
+
+@contextlib.contextmanager
+def _explaining_short_memory(work: Work, path: bytes) -> Iterator[None]:
+    try:
+        yield
+    except MemoryError as error:
+        raise BandwiseError(
+            f"memory was short at {_shown(path)} of {work.source.name}; nothing was recorded of it: run again, "
+            "with fewer --workers"
+        ) from error
+
+
+def _bad_sample(sample: int, path: bytes, error: BadImage) -> BadSample:
+    # Some decoders print the address of an object, which differs from run to run.
+    detail = re.sub(r" at 0x[0-9a-fA-F]+", "", error.detail)
+    return BadSample(sample, path.decode("utf-8", "surrogateescape"), error.reason, detail)
 
 
 def _read(work: Work, path: bytes, size: int) -> bytes | np.ndarray:
@@ -186,15 +200,17 @@ def _shown(path: bytes) -> str:
     return path.decode("utf-8", "backslashreplace")
 
 
-def _flush(block: RecordBlock, writers: list[BandFileWriter]) -> None:
+def _flush(block: RecordBlock, writers: dict[int, BandFileWriter]) -> None:
     ids, labels, records = block.take()
-    for writer, encoded in zip(writers, records, strict=True):
+    for writer, encoded in zip(writers.values(), records, strict=True):
         writer.add(ids, labels, encoded)
 
 
-def _require_expected(work: Work, job: Job, facts: dict[str, Any]) -> None:
-    changed = [key for key, value in job.expected.items() if facts[key] != value]
-    changed += [name for name, found in facts["files"].items() if job.expected_files.get(name, found) != found]
+def _require_expected(work: Work, job: Job, record: CommitRecord) -> None:
+    changed: list[str] = []
+    if job.other is not None:
+        changed += [key for key in ("bad", "canvas_digest") if getattr(record, key) != getattr(job.other, key)]
+    changed += [name for name, facts in record.files.items() if job.expected_files.get(name, facts) != facts]
     if changed:
         raise IncompatibleError(
             f"{work.out}: {job.record} came out otherwise than before ({', '.join(changed)}): "

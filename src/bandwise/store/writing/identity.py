@@ -1,6 +1,5 @@
 """What the bytes of a store are a function of: configuration, sample list, classes, source and library versions."""
 
-import dataclasses
 import json
 from typing import Any
 
@@ -11,32 +10,16 @@ from bandwise.config.configfile import differences
 from bandwise.errors import IncompatibleError
 from bandwise.files.documents import json_bytes
 from bandwise.files.regular import sha256_bytes
+from bandwise.files.schema import plain
 from bandwise.sources.decoding.decode import decoder_versions
 from bandwise.sources.samples import SampleList
 from bandwise.sources.source import Source
 from bandwise.store.layout import FORMAT, ROW_GROUP, SPLITS, VERSION
+from bandwise.store.manifest import CommitKey, Identity, SampleFacts
+from bandwise.store.origin import without_name
 
 MAX_GROUP = 8192
-IDENTITY_KEYS = ("format", "version", "config", "group_size", "classes", "channels", "samples", "source", "versions")
-"""What STORE.json holds beside its seal; the manifest repeats all of it."""
 _GROUPS_WANTED = 16
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class Group:
-    """Consecutive ids of one split, written and committed together.
-
-    Attributes:
-        split: `train`, `holdout` or `val`.
-        index: number of the group in its split.
-        count: number of groups of the split.
-        ids: the ids, of which unreadable ones will be left out.
-    """
-
-    split: str
-    index: int
-    count: int
-    ids: range
 
 
 def group_size(config: SplitConfig, total: int) -> int:
@@ -49,56 +32,54 @@ def group_size(config: SplitConfig, total: int) -> int:
     return size
 
 
-def plan_groups(samples: SampleList, size: int) -> list[Group]:
-    """Cut every split into groups of `size` ids; the last one of a split may be smaller."""
-    groups: list[Group] = []
-    for split in SPLITS:
-        ids = samples.range(split)
-        starts = range(ids.start, ids.stop, size)
-        for index, start in enumerate(starts):
-            groups.append(Group(split, index, len(starts), range(start, min(start + size, ids.stop))))
-    return groups
-
-
-def make_identity(source: Source, samples: SampleList, config: SplitConfig) -> dict[str, Any]:
-    """Return the content of STORE.json, before it is sealed.
+def make_identity(source: Source, samples: SampleList, config: SplitConfig) -> Identity:
+    """Return what STORE.json of a new store says.
 
     The list of bands is left out: bands may be added later, and folders with other bands of one split belong together.
     """
     content = to_dict(config)
     del content["bands"]
-    counts = {split: len(samples.range(split)) for split in SPLITS}
-    identity = {
-        "format": FORMAT,
-        "version": list(VERSION),
-        "config": content,
-        "group_size": group_size(config, len(samples)),
-        "classes": list(source.classes),
-        "channels": source.channels,
-        "samples": {"sha256": samples.sha256(), **counts},
-        "source": source.fingerprint,
-        "versions": {**decoder_versions(), "pyarrow": pa.__version__},
-    }
-    assert tuple(identity) == IDENTITY_KEYS
-    # As it will be read back, so that tuples and lists compare equal.
-    return json.loads(json_bytes(identity))
+    train, holdout, val = (len(samples.range(split)) for split in SPLITS)
+    return Identity(
+        format=FORMAT,
+        version=VERSION,
+        config=content,
+        group_size=group_size(config, len(samples)),
+        classes=tuple(source.classes),
+        channels=source.channels,
+        samples=SampleFacts(samples.sha256(), train, holdout, val),
+        # As it will be read back, so that tuples and lists compare equal.
+        source=json.loads(json_bytes(source.fingerprint)),
+        versions={**decoder_versions(), "pyarrow": pa.__version__},
+    )
 
 
-def commit_key(identity: dict[str, Any]) -> dict[str, Any]:
-    """Return what a commit record holds of the identity, so that a record of another split is recognised."""
-    shape = {key: identity[key] for key in ("config", "group_size", "classes", "channels", "source")}
-    return {
-        "config_sha256": sha256_bytes(json_bytes(shape)),
-        "samples_sha256": identity["samples"]["sha256"],
-        "versions": identity["versions"],
-    }
+def commit_key(identity: Identity) -> CommitKey:
+    """Return what a commit record holds of the identity."""
+    content = plain(identity)
+    shape = {key: content[key] for key in ("config", "group_size", "classes", "channels", "source")}
+    return CommitKey(sha256_bytes(json_bytes(shape)), identity.samples.sha256, identity.versions)
 
 
-def require_same(what: str, stored: dict[str, Any], wanted: dict[str, Any]) -> None:
+def require_same(what: str, stored: Identity, wanted: Identity) -> None:
     """Refuse to continue a store that was made by another configuration, source, sample list or library.
+
+    A source that has another name now, because its folder was renamed, is the same: the sample list decides.
 
     Raises:
         IncompatibleError: they differ; the message lists the fields.
+    """
+    stored_fields, wanted_fields = (plain(identity.shared()) for identity in (stored, wanted))
+    for fields in (stored_fields, wanted_fields):
+        fields["source"] = without_name(fields["source"])
+    require_equal(what, stored_fields, wanted_fields)
+
+
+def require_equal(what: str, stored: dict[str, Any], wanted: dict[str, Any]) -> None:
+    """Refuse to continue what holds other values than those asked for.
+
+    Raises:
+        IncompatibleError: some differ; the message lists them.
     """
     found = differences(stored, wanted)
     if found:

@@ -13,14 +13,18 @@ from bandwise.bands.quantize import BandQuantizer, band_sums
 from bandwise.bands.transform import SubbandTransform
 from bandwise.config import SplitConfig
 from bandwise.errors import UsageError
-from bandwise.sources.decoding.decode import BadImage
 from bandwise.store.layout import ROW_GROUP, record_header
+from bandwise.store.manifest import Moments
 
 FLOAT16_STEPS = 256
 _MAX_BLOCK_BYTES = (1 << 31) - 1
 # For publishing and small disks: method 0 would encode 1.4 to 2 times as fast and take 4 to 14 % more bytes.
 _WEBP_QUALITY = 20
 _WEBP_METHOD = 1
+# Measured on photographs (store.md of the design): bytes over raw bytes, mean of all bands, by stride, rounded up.
+_ZSTD_SHARE = {1: 1.0, 2: 0.60, 3: 0.50, 4: 0.42, 5: 0.36, 6: 0.30}
+_WEBP_SHARE = {1: 0.60, 2: 0.42, 3: 0.36, 4: 0.31, 5: 0.27, 6: 0.23}
+_FLAT_KINDS = ("identity", "random")
 
 
 class RecordBlock:
@@ -70,20 +74,14 @@ class RecordBlock:
         return self.rows == ROW_GROUP
 
     def add(self, sample: int, label: int, canvas: np.ndarray) -> None:
-        """Split one picture, uint8 (canvas, canvas, channels), and keep its bands.
-
-        Raises:
-            BadImage: a value is not finite, or is too large for half precision; nothing of the picture is kept.
-        """
+        """Split one picture, uint8 (canvas, canvas, channels), and keep its bands."""
         stored = self._picture
-        if self._config.storage == "float16":
-            stored[...] = self._quantizer.split_float16(canvas)
-            if not np.isfinite(stored).all():
-                raise BadImage("nonfinite", "its transform gives values that half precision cannot hold")
         prefix = struct.pack("<qi", sample, label)
         self._canvas_digest.update(prefix)
         self._canvas_digest.update(np.ascontiguousarray(canvas).data)
         if self._config.storage == "float16":
+            # Half precision holds every coefficient of bytes: at most 255 times the stride.
+            stored[...] = self._quantizer.split_float16(canvas)
             steps = np.rint(stored.astype(np.float64) * FLOAT16_STEPS).astype(np.int64)
             self._add_sums(steps.sum(axis=(1, 2)), (steps * steps).sum(axis=(1, 2)), steps.shape[1] * steps.shape[2])
         else:
@@ -105,23 +103,24 @@ class RecordBlock:
         encode = self._webp if self._config.codec == "webp" else self._raw
         return self._ids[:rows], self._labels[:rows], [encode(block[:rows]) for block in self._block]
 
-    def summary(self) -> dict[str, Any]:
-        """Return digests and integer sums over all pictures added so far, for the commit record.
+    def canvas_digest(self) -> str:
+        """Return the digest over all pictures added so far."""
+        return self._canvas_digest.hexdigest()
+
+    def digests(self) -> dict[int, str]:
+        """Return the digest of each band over all pictures added so far."""
+        return {band: digest.hexdigest() for band, digest in zip(self.bands, self._digests, strict=True)}
+
+    def statistics(self) -> dict[int, Moments]:
+        """Return the integer sums of each band over all pictures added so far.
 
         A float16 value enters the sums rounded to 1/256, so that they are integers too and the order cannot matter.
         """
+        steps = FLOAT16_STEPS if self._config.storage == "float16" else 1
+        sums, squares = self._sums.tolist()
         return {
-            "canvas_digest": self._canvas_digest.hexdigest(),
-            "digests": {str(band): digest.hexdigest() for band, digest in zip(self.bands, self._digests, strict=True)},
-            "statistics": {
-                str(band): {
-                    "count": self._values,
-                    "sum": self._sums[0, position].tolist(),
-                    "sum_squares": self._sums[1, position].tolist(),
-                    "steps": FLOAT16_STEPS if self._config.storage == "float16" else 1,
-                }
-                for position, band in enumerate(self.bands)
-            },
+            band: Moments(self._values, tuple(sums[position]), tuple(squares[position]), steps)
+            for position, band in enumerate(self.bands)
         }
 
     def _add_sums(self, total: np.ndarray, squares: np.ndarray, count: int) -> None:
@@ -146,3 +145,17 @@ class RecordBlock:
             picture.save(encoded, "WEBP", lossless=True, quality=_WEBP_QUALITY, method=_WEBP_METHOD, exact=True)
             records.append(encoded.getvalue())
         return pa.array(records, pa.binary())
+
+
+def estimate_bytes(config: SplitConfig, bands: int, channels: int, images: int) -> int:
+    """Return about how many bytes `bands` bands of `images` images take on disk.
+
+    The shares hold for photographs and transforms that gather the energy; `identity` and `random` bands are all as
+    large as small pictures. float16 values hardly compress.
+    """
+    pixels = images * bands * channels * (config.canvas // config.stride) ** 2
+    if config.storage == "float16":
+        return 2 * pixels
+    shares = _WEBP_SHARE if config.codec == "webp" else _ZSTD_SHARE
+    stride = 1 if config.transform in _FLAT_KINDS else min(config.stride, max(shares))
+    return int(pixels * shares[stride])

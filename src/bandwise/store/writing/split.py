@@ -1,5 +1,6 @@
-"""The entry point of splitting: checks the request, takes the lock and runs the conversion."""
+"""The entry point of splitting: checks the request and the folder, takes the lock and runs the conversion."""
 
+import re
 import time
 from collections import Counter
 from collections.abc import Callable
@@ -9,14 +10,15 @@ from typing import Any
 from bandwise.config import SplitConfig
 from bandwise.errors import UsageError
 from bandwise.files.atomic import require_writable
-from bandwise.files.locks import folder_lock
+from bandwise.files.locks import LOCK_NAME, folder_lock
 from bandwise.progress import say
 from bandwise.sources.samples import freeze_samples
 from bandwise.sources.source import Source
-from bandwise.store.writing.conversion import Conversion
-from bandwise.store.writing.place import require_own_place
+from bandwise.store.layout import STORE_NAME
+from bandwise.store.writing.conversion import Conversion, Options
 
 _LONGEST_S = 86_400
+_OWN_LEFTOVER = re.compile(r"\.tmp-(clock|probe|STORE\.json)\.\d+\.[0-9a-f]{8}")
 
 
 def split_dataset(
@@ -66,25 +68,26 @@ def split_dataset(
     require_own_place(source, out)
     samples = freeze_samples(source, config, allow_empty_class)
     conversion = Conversion(source, config, out, samples)
+    options = Options(
+        workers=workers,
+        max_bad=max_bad,
+        stop=stop or (lambda: False),
+        decode_timeout=decode_timeout,
+        allow_empty_class=allow_empty_class,
+    )
     if dry_run:
         return conversion.plan()
     require_writable(out)
     with folder_lock(out):
-        written = conversion.run(
-            workers=workers,
-            max_bad=max_bad,
-            stop=stop or (lambda: False),
-            decode_timeout=decode_timeout,
-            allow_empty_class=allow_empty_class,
-        )
+        written = conversion.run(options)
     summary = conversion.summary(written)
     if written:
-        _tell(summary)
+        _report(summary)
     return {**summary, "wall_s": round(time.monotonic() - started, 3)}
 
 
-def _tell(summary: dict[str, Any]) -> None:
-    """Say what a user should know of the pictures, whatever command split them."""
+def _report(summary: dict[str, Any]) -> None:
+    """Warn of skipped and of duplicate pictures, whatever command split them."""
     if bad := summary["bad"]:
         reasons = Counter(sample["reason"] for sample in bad).most_common()
         listed = ", ".join(f"{count} {reason}" for reason, count in reasons)
@@ -93,10 +96,49 @@ def _tell(summary: dict[str, Any]) -> None:
             f"WARNING: {len(bad)} pictures were skipped, in every band: {listed}; most in class {name!r} ({count} of "
             f"{of}); the manifest names them"
         )
-    twice = summary["duplicates"]
-    if twice and twice["pictures"]:
+    duplicates = summary["duplicates"]
+    if duplicates and duplicates["pictures"]:
+        pictures, sets = duplicates["pictures"], duplicates["sets"]
         say(
-            f"WARNING: {twice['pictures']} pictures stand there more than once, in {twice['sets']} sets of equal "
-            f"files; {twice['across_splits']} sets lie across train, holdout and val, {twice['across_classes']} across "
-            f"classes; the first have the ids {twice['examples'][0]}. All are kept"
+            f"WARNING: {pictures} pictures stand there more than once, in {sets} sets of equal files; "
+            f"{duplicates['across_splits']} sets lie across train, holdout and val, {duplicates['across_classes']} "
+            f"across classes; the first have the ids {duplicates['examples'][0]}. All are kept"
+        )
+
+
+def require_own_place(source: Source, out: Path) -> None:
+    """Check that `out` may become, or is, the folder of a store.
+
+    Raises:
+        UsageError: `out` is a file, overlaps the folder of the source, or holds files that are not ours.
+    """
+    require_apart(source, out)
+    if not out.exists():
+        return
+    if not out.is_dir():
+        raise UsageError(f"{out} is not a folder; choose another output folder")
+    foreign = sorted(
+        path.name for path in out.iterdir() if path.name != LOCK_NAME and not _OWN_LEFTOVER.fullmatch(path.name)
+    )
+    # Asked for after the listing: the store that another process begins in between is one, whatever was listed of it.
+    if (out / STORE_NAME).is_file():
+        return
+    if foreign:
+        shown = ", ".join(foreign[:5]) + (", ..." if len(foreign) > 5 else "")
+        raise UsageError(f"{out} is not empty and not a store (it holds {shown}); choose another output folder")
+
+
+def require_apart(source: Source, out: Path) -> None:
+    """Check that `out` neither lies in the folder of the source nor holds it.
+
+    Raises:
+        UsageError: they overlap.
+    """
+    root = source.root
+    if root is None:
+        return
+    here, there = out.resolve(), root.resolve()
+    if here.is_relative_to(there) or there.is_relative_to(here):
+        raise UsageError(
+            f"the output {out} and the images in {root} overlap; choose an output folder outside the source"
         )

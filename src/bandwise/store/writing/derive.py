@@ -1,0 +1,197 @@
+"""MANIFEST.json, derived from STORE.json, the sample list and the commit records alone."""
+
+import hashlib
+import math
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from bandwise.bands.quantize import offsets, scales
+from bandwise.bands.transform import SubbandTransform
+from bandwise.config import SplitConfig
+from bandwise.errors import CorruptionError, IncompatibleError
+from bandwise.files.regular import sha256_file
+from bandwise.sources.samples import SampleList
+from bandwise.store.layout import (
+    CARD_NAME,
+    ROW_GROUP,
+    SAMPLES_NAME,
+    SPLITS,
+    STORE_NAME,
+    SampleGroup,
+    plan_groups,
+    record_header,
+)
+from bandwise.store.manifest import (
+    BandFileFacts,
+    BandStatistics,
+    CommitRecord,
+    FileFacts,
+    Identity,
+    Manifest,
+    Moments,
+    SampleFacts,
+    SplitFacts,
+)
+from bandwise.store.samplefile import read_samples
+from bandwise.store.writing.commits import Commits, scan_commits
+from bandwise.store.writing.duplicates import Duplicates, find_duplicates
+
+_PIXEL_RULES = {
+    "decoder": "Pillow",
+    "box": "central square: m = min(w, h), left = (w - m) // 2, top = (h - m) // 2",
+    "resampler": "Pillow BILINEAR (widened when it shrinks) on that box; none where m is the canvas",
+}
+
+
+def manifest_of_files(path: Path, bands: tuple[int, ...] | None = None) -> Manifest:
+    """Derive the manifest of a store from its files.
+
+    Args:
+        path: the store.
+        bands: those that it shall list; None is every band that is finished.
+
+    Raises:
+        CorruptionError: a file that it needs is damaged, or a group has no record of one of the bands.
+        IncompatibleError: a record is that of another split, or two of them disagree.
+    """
+    identity = Identity.read(path)
+    samples = read_samples(path / SAMPLES_NAME, identity.classes)
+    counts = {split: len(samples.range(split)) for split in SPLITS}
+    if SampleFacts(samples.sha256(), **counts) != identity.samples:
+        raise CorruptionError(f"{SAMPLES_NAME} is another sample list than {STORE_NAME} names")
+    groups = plan_groups(counts, identity.group_size)
+    commits = scan_commits(path, identity, groups)
+    finished = commits.finished_bands(groups, identity.band_count)
+    return derive_manifest(path, identity, samples, groups, commits, finished if bands is None else bands)
+
+
+def derive_manifest(
+    out: Path,
+    identity: Identity,
+    samples: SampleList,
+    groups: Sequence[SampleGroup],
+    commits: Commits,
+    bands: tuple[int, ...],
+) -> Manifest:
+    """Return the manifest of bands that are finished in every group; README.md must have been written.
+
+    Raises:
+        CorruptionError: a group has no record of one of the bands.
+        IncompatibleError: two records of a group disagree about its samples, so the source has changed in between.
+    """
+    for group in groups:
+        _require_agreement(out, commits.of_group(group))
+    first = {group: commits.of_group(group)[0] for group in groups}
+    of_split = {split: [group for group in groups if group.split == split] for split in SPLITS}
+    return Manifest(
+        **identity.shared(),
+        bands=bands,
+        transform=_transform(identity.split),
+        pixels=_PIXEL_RULES,
+        record=_record(identity.split, identity.channels),
+        splits={
+            split: SplitFacts(
+                groups=len(members),
+                samples=sum(len(group.ids) for group in members),
+                rows=sum(first[group].rows for group in members),
+            )
+            for split, members in of_split.items()
+        },
+        statistics={
+            band: _statistics([commits.of_band(group, band).statistics[band] for group in of_split["train"]])
+            for band in bands
+        },
+        canvas_digests={
+            split: _combined(first[group].canvas_digest for group in members) for split, members in of_split.items()
+        },
+        content_digests={
+            band: {
+                split: _combined(commits.of_band(group, band).digests[band] for group in members)
+                for split, members in of_split.items()
+            }
+            for band in bands
+        },
+        bad=tuple(replace(sample, split=group.split) for group in groups for sample in first[group].bad),
+        notes=dict(sum((Counter(first[group].notes) for group in groups), Counter())),
+        files=_files(out, bands, groups, commits),
+        duplicates=_duplicates(samples, [first[group] for group in groups]),
+    )
+
+
+def _transform(config: SplitConfig) -> dict[str, Any]:
+    transform = SubbandTransform(config.stride, config.transform, config.transform_seed)
+    return {
+        "kind": transform.kind,
+        "stride": transform.stride,
+        "invertible": transform.invertible,
+        "scale": scales(transform).tolist(),
+        "offset": offsets(transform).tolist() if config.storage == "uint8" else [0] * transform.count,
+    }
+
+
+def _record(config: SplitConfig, channels: int) -> dict[str, Any]:
+    side = config.canvas // config.stride
+    return {
+        "side": side,
+        "dtype": config.storage,
+        "header": record_header(side, channels, config.storage).decode("ascii"),
+        "row_group": ROW_GROUP,
+    }
+
+
+def _files(
+    out: Path, bands: tuple[int, ...], groups: Sequence[SampleGroup], commits: Commits
+) -> dict[str, BandFileFacts | FileFacts]:
+    names = [STORE_NAME, SAMPLES_NAME, CARD_NAME]
+    names += [name for name, record in commits.records() if set(record.bands) & set(bands)]
+    files: dict[str, BandFileFacts | FileFacts] = {
+        name: FileFacts((out / name).stat().st_size, sha256_file(out / name)) for name in names
+    }
+    for group in groups:
+        for band in bands:
+            name = group.band_file(band)
+            files[name] = commits.of_band(group, band).files[name]
+    return files
+
+
+def _statistics(parts: list[Moments]) -> BandStatistics:
+    count, steps = sum(part.count for part in parts), parts[0].steps
+    sums = [sum(column) for column in zip(*(part.sum for part in parts), strict=True)]
+    squares = [sum(column) for column in zip(*(part.sum_squares for part in parts), strict=True)]
+    # Integers until the last step: neither the order of groups nor cancellation can change a digit.
+    spread = [count * square - total * total for total, square in zip(sums, squares, strict=True)]
+    return BandStatistics(
+        count=count,
+        mean=tuple(total / (count * steps) if count else 0.0 for total in sums),
+        std=tuple(math.sqrt(value) / (count * steps) if count else 0.0 for value in spread),
+    )
+
+
+def _duplicates(samples: SampleList, records: list[CommitRecord]) -> Duplicates | None:
+    hashes = [record.hashes for record in records if record.hashes is not None]
+    if len(hashes) < len(records):
+        return None
+    stored = np.ones(len(samples), bool)
+    stored[[sample.id for record in records for sample in record.bad]] = False
+    ids = np.flatnonzero(stored)
+    splits = np.searchsorted([samples.range(split).stop for split in SPLITS], ids, side="right")
+    return find_duplicates(ids, hashes, splits, samples.labels[ids])
+
+
+def _combined(digests: Iterable[str]) -> str:
+    return hashlib.sha256(b"".join(bytes.fromhex(digest) for digest in digests)).hexdigest()
+
+
+def _require_agreement(out: Path, records: list[CommitRecord]) -> None:
+    for record in records[1:]:
+        changed = [key for key in ("bad", "canvas_digest") if getattr(record, key) != getattr(records[0], key)]
+        if changed:
+            raise IncompatibleError(
+                f"{out}: the records of {record.split} group {record.group} disagree about "
+                f"{' and '.join(changed)}: the source has changed between two runs; split again into another folder"
+            )
