@@ -58,21 +58,11 @@ def test_what_is_not_there():
 
 
 @pytest.mark.parametrize("compressed", [False, True])
-def test_every_cut_and_many_changed_bytes_raise_value_errors_only(compressed):
+def test_a_file_that_is_cut_off(compressed):
     content = meta_mat(compressed=compressed)
     for length in range(128, len(content), 97):
         with pytest.raises(ValueError, match=r"damaged|no array|does not fit|values for"):
             read_synsets(content[:length])
-    random = np.random.default_rng(0)
-    refused = 0
-    for _ in range(300):
-        changed = bytearray(content)
-        changed[int(random.integers(128, len(content)))] = int(random.integers(256))
-        try:
-            read_synsets(bytes(changed))
-        except ValueError:
-            refused += 1
-    assert refused > 20
 
 
 def test_a_bomb_is_not_inflated(monkeypatch):

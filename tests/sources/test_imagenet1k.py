@@ -24,11 +24,6 @@ DEVKIT = "ILSVRC2012_devkit_t12.tar.gz"
 
 
 @pytest.fixture(scope="module")
-def folders(tmp_path_factory):
-    return imagenet.make_folders(tmp_path_factory.mktemp("folders") / "set")
-
-
-@pytest.fixture(scope="module")
 def pristine(tmp_path_factory, folders):
     return imagenet.make_imagenet1k(folders, tmp_path_factory.mktemp("archives") / "archives")
 
@@ -37,12 +32,6 @@ def pristine(tmp_path_factory, folders):
 def archives(tmp_path, pristine):
     """Return a copy of the archives that a test may damage."""
     return shutil.copytree(pristine, tmp_path / "archives")
-
-
-@pytest.fixture(autouse=True)
-def home(tmp_path, monkeypatch):
-    monkeypatch.setenv("BANDWISE_HOME", str(tmp_path / "home"))
-    return tmp_path / "home"
 
 
 def test_the_pictures_are_those_of_the_image_folder(pristine, folders, tmp_path):

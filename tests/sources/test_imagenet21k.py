@@ -16,12 +16,6 @@ from bandwise.sources.resolve import open_source
 SMALL = {"min_images": 10, "val_images": 2}
 
 
-@pytest.fixture(autouse=True)
-def home(tmp_path, monkeypatch):
-    monkeypatch.setenv("BANDWISE_HOME", str(tmp_path / "home"))
-    return tmp_path / "home"
-
-
 def pictures(label, count):
     """Return members of a class tar; every name has its own bytes, and they lie out of order."""
     names = [f"{IDS[label]}_{7919 * index % 10007}.JPEG" for index in range(count)]

@@ -10,12 +10,6 @@ from bandwise.errors import UsageError
 from bandwise.sources.archives.index import IndexBuilder, indexed, load_index
 
 
-@pytest.fixture(autouse=True)
-def home(tmp_path, monkeypatch):
-    monkeypatch.setenv("BANDWISE_HOME", str(tmp_path / "home"))
-    return tmp_path / "home"
-
-
 @pytest.fixture
 def archive(tmp_path):
     path = tmp_path / "archive"

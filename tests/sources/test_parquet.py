@@ -24,16 +24,6 @@ IMAGE = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
 PLAIN = {"compression": "none", "use_dictionary": False}
 
 
-@pytest.fixture(autouse=True)
-def home(tmp_path, monkeypatch):
-    monkeypatch.setenv("BANDWISE_HOME", str(tmp_path / "home"))
-
-
-@pytest.fixture(scope="module")
-def folders(tmp_path_factory):
-    return imagenet.make_folders(tmp_path_factory.mktemp("folders") / "set")
-
-
 def named(names=IDS):
     """Return the metadata by which the hub knows class names."""
     features = {"image": {"_type": "Image"}, "label": {"names": list(names), "_type": "ClassLabel"}}

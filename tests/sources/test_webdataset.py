@@ -15,17 +15,6 @@ from bandwise.sources.folders.folder import open_folder
 from bandwise.sources.resolve import open_source
 
 
-@pytest.fixture(autouse=True)
-def home(tmp_path, monkeypatch):
-    monkeypatch.setenv("BANDWISE_HOME", str(tmp_path / "home"))
-    return tmp_path / "home"
-
-
-@pytest.fixture(scope="module")
-def folders(tmp_path_factory):
-    return imagenet.make_folders(tmp_path_factory.mktemp("folders") / "set")
-
-
 def members_of(folders, split, form):
     members = {}
     for number, path in enumerate(sorted((folders / split).glob("*/*"))):
