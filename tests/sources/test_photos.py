@@ -67,6 +67,21 @@ def test_photos_that_are_not_as_expected(tmp_path, monkeypatch, extra, words):
         unpack_rows(tmp_path, monkeypatch, ROWS + extra, {"train": 2, "val": 1, "test": 1})
 
 
+def test_coarse_photos_are_the_same_photos_under_other_labels(tmp_path):
+    for split in ("train", "test"):
+        for fine in photos.COARSE:
+            (tmp_path / split / fine).mkdir(parents=True)
+            (tmp_path / split / fine / "0000.jpg").write_bytes(f"{split} {fine}".encode())
+    fine, coarse = photos.open_photos(tmp_path), photos.open_coarse(tmp_path)
+    assert (len(fine.classes), coarse.classes) == (14, ("Apple", "Melon", "Orange", "Pear", "Satsumas"))
+    for one, other in zip(fine.entries(), coarse.entries(), strict=True):
+        assert photos.COARSE[fine.classes[one.label]] == coarse.classes[other.label]
+        assert (one.path, one.size, one.split) == (other.path, other.size, other.split)
+        assert fine.read(one.path) == coarse.read(other.path)
+    assert coarse.fingerprint == {"kind": "folder", "name": "photos-coarse", "reported": "test"}
+    assert coarse.root == fine.root == tmp_path, "nothing may be written there"
+
+
 def test_photos_table_of_another_size(tmp_path):
     size = wheel(tmp_path, ROWS)
     with pytest.raises(WrongContentError, match=f"images2.parquet has {size} bytes, not 44425230"):

@@ -148,7 +148,7 @@ def _single_places(region: Region, chunk: Any, rows: int, column: Any) -> tuple[
         raise NotPlain
     start = chunk.data_page_offset
     found = plain_values(region, start, start + chunk.total_compressed_size, rows, column.max_definition_level)
-    # An empty value cannot be told from "read the group", and one too large to keep a size of is no picture.
+    # An empty value would mean "read the group", and one too large to keep a size of is no picture.
     if found[1].min(initial=1) < 1 or found[1].max(initial=0) > MAX_PICTURE_BYTES:
         raise NotPlain
     return found

@@ -184,7 +184,7 @@ def _pax_size(pax: dict[bytes, bytes], short: int) -> int:
         return short
     text = pax[b"size"]
     size = int(text) if text.isdigit() and len(text) < 20 else -1
-    # The short field holds at most 8 GiB; a larger size stands in the extended header alone.
+    # The short field holds at most 8 GiB; a larger size is in the extended header alone.
     if size < 0 or (size != short and size < 8 << 30):
         raise _BadMember(f"its two sizes, {short} and {text[:20]!r}, contradict each other")
     return size

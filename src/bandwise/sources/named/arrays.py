@@ -41,7 +41,7 @@ class CifarSource:
 
     @property
     def fingerprint(self) -> dict[str, Any]:
-        """The name says it all: every file of a named set was checked when it was fetched."""
+        """The name suffices: every file of a named set was checked when it was fetched."""
         return {"kind": "cifar", "name": self.name}
 
     def entries(self) -> list[Entry]:
@@ -75,7 +75,7 @@ class IdxSource:
 
     @property
     def fingerprint(self) -> dict[str, Any]:
-        """The name says it all: every file of a named set was checked when it was fetched."""
+        """The name suffices: every file of a named set was checked when it was fetched."""
         return {"kind": "idx", "name": self.name}
 
     def entries(self) -> list[Entry]:
