@@ -4,8 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from bandwise.commands.evaluate import results_text
-from bandwise.commands.outcome import Outcome, percent
+from bandwise.commands.outcome import Outcome, percent, results_text
 from bandwise.commands.parsing import parse
 from bandwise.launch.pipeline import run_together
 from bandwise.machine import usable_cores

@@ -12,7 +12,6 @@ from bandwise.config import RunConfig
 from bandwise.config.configfile import merge, read_config_file
 from bandwise.errors import UsageError
 from bandwise.recipes.catalog import find_recipe
-from bandwise.recipes.sets import find_set
 from bandwise.runs.run import open_run
 
 Arguments = TypeVar("Arguments")
@@ -89,6 +88,8 @@ def base_config(recipe: str | None, argv: Sequence[str], *, resume_from: Path | 
         config = RunConfig()
     name = value_of("--recipe-set", argv)
     if name:
+        from bandwise.recipes.sets import find_set
+
         config = find_set(name).apply(config)
     file = value_of("--config", argv)
     return config if file is None else merge(config, read_config_file(Path(file)))

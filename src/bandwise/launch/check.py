@@ -15,7 +15,7 @@ from bandwise.files.arrays import read_arrays
 from bandwise.files.documents import read_document, read_rows
 from bandwise.files.regular import sha256_file
 from bandwise.fusion.saved import read_fusion
-from bandwise.launch.starts import foreign_starts
+from bandwise.launch.fuse import foreign_starts
 from bandwise.runs.documents import RESULTS_FORMAT, SUMMARY_NAME, Summary, read_summary
 from bandwise.runs.run import RUN_NAME, Run, open_run, read_logits
 from bandwise.store.reading.store import Store, open_store

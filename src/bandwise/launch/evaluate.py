@@ -18,8 +18,7 @@ from bandwise.fusion.rules import RULES, fit
 from bandwise.fusion.saved import HEAD_RULE, describe, describe_head, read_fusion
 from bandwise.launch.answers import Answers
 from bandwise.launch.cost import activation_bytes, branch_cost, total_cost
-from bandwise.launch.fuse import fuse_run, train_head
-from bandwise.launch.starts import require_own_starts
+from bandwise.launch.fuse import fuse_run, require_own_starts, train_head
 from bandwise.runs import documents
 from bandwise.runs.documents import BranchResult, BranchScore, DataRecord, Reference, Results, Scores
 from bandwise.runs.provenance import environment

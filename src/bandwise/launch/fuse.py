@@ -1,14 +1,17 @@
 """Fit the fusion of a run: on the holdout logits of its branches, or a head on their features."""
 
+from collections.abc import Sequence
+
 import torch
 
-from bandwise.errors import UsageError
+from bandwise.checkpoints.folder import weights_digest
+from bandwise.errors import IncompatibleError, UsageError
 from bandwise.fusion.combination import Fusion
 from bandwise.fusion.head import TrainedHead, fit_head
 from bandwise.fusion.rules import fit
 from bandwise.fusion.saved import HEAD_RULE, save_fusion
 from bandwise.launch.answers import Answers
-from bandwise.launch.starts import require_own_starts
+from bandwise.runs.documents import SUMMARY_NAME, read_summary
 from bandwise.runs.run import Run
 from bandwise.store.reading.store import open_store
 from bandwise.training.determinism import reproducible, seed_for
@@ -56,13 +59,47 @@ def trained_branches(run: Run, use: tuple[int, ...] | None) -> tuple[int, ...]:
     unknown = sorted(set(chosen) - set(every))
     if unknown:
         raise UsageError(f"branches {unknown} do not exist; {run.path} has 0 to {len(every) - 1}")
-    missing = [branch for branch in chosen if not (run.branch_folder(branch) / "summary.json").exists()]
+    missing = [branch for branch in chosen if not (run.branch_folder(branch) / SUMMARY_NAME).exists()]
     if missing:
         raise UsageError(
             f"branches {missing} of {run.path} are not trained; run `bandwise train --out {run.path}`, "
             "or name the ones to fuse with --use"
         )
     return chosen
+
+
+def foreign_starts(run: Run, branches: Sequence[int]) -> dict[int, str]:
+    """Return what is wrong with the start of finished branches, by their number; empty where it is not known.
+
+    Raises:
+        CorruptionError: a summary or a record of weights is damaged.
+    """
+    found = {}
+    for branch in branches:
+        source, folder = run.config.source_of(branch), run.branch_folder(branch)
+        if source is None or not (folder / SUMMARY_NAME).exists():
+            continue
+        # A node may have sent its logits without its weights.
+        has = weights_digest(run.branch_folder(source))
+        initial = read_summary(folder).initial_checkpoint
+        started = None if initial is None else initial.sha256
+        if has is not None and started != has:
+            found[branch] = (
+                f"{folder} started from weights of SHA-256 {str(started)[:16]}..., and branch {source} has "
+                f"{has[:16]}...; they do not belong together: put the right folder there, or remove one and train it "
+                "again"
+            )
+    return found
+
+
+def require_own_starts(run: Run, branches: Sequence[int]) -> None:
+    """Refuse branches that have started from other weights than those of the branch they name.
+
+    Raises:
+        IncompatibleError: some have; all are listed.
+    """
+    if found := foreign_starts(run, branches):
+        raise IncompatibleError("\n".join(found.values()))
 
 
 def train_head(answers: Answers, branches: tuple[int, ...]) -> TrainedHead:
