@@ -1,5 +1,6 @@
 """The folder of a store, looked at while another process begins in it."""
 
+import dataclasses
 from pathlib import Path
 
 import pytest
@@ -43,3 +44,9 @@ def test_somebody_elses_file_that_comes_at_the_same_moment_is_one(tmp_path, monk
 def test_what_a_kill_has_left_of_ours_is_no_stranger(tmp_path, name):
     (tmp_path / f".tmp-{name}.17.0123abcd").touch()
     require_own_place(SOURCE, tmp_path)
+
+
+def test_nothing_is_written_into_a_source_of_any_kind(tmp_path):
+    """Every source says where it reads from, not only a folder of pictures."""
+    with pytest.raises(UsageError, match="overlap"):
+        require_own_place(dataclasses.replace(SOURCE, root=tmp_path / "set"), tmp_path / "set" / "store")

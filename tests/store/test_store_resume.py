@@ -15,6 +15,8 @@ from bandwise.errors import CorruptionError, IncompatibleError, LockedError, Pre
 from bandwise.files.locks import folder_lock
 from bandwise.sources.folders.folder import open_folder
 from bandwise.store.reading.store import open_store
+from bandwise.store.reconstruct import reconstruct_store
+from bandwise.store.verify import verify_store
 from bandwise.store.writing.split import split_dataset
 
 
@@ -97,6 +99,30 @@ def test_a_finished_store_is_left_alone(whole):
     assert {path: path.stat().st_mtime_ns for path in whole.rglob("*") if path != whole} == {
         path: stamp for path, stamp in stamps.items() if path != whole
     }
+
+
+def test_a_source_that_was_renamed_is_the_same(tmp_path):
+    """The sample list decides: a finished store is left, bands are added and a stopped split goes on, all as before."""
+    folder, config = make_folder(tmp_path / "photos", train=4, val=2, side=16), SplitConfig(canvas=8, holdout=0)
+    split_dataset(open_folder(folder), config, tmp_path / "whole")
+    split_dataset(open_folder(folder), dataclasses.replace(config, bands="0"), tmp_path / "part")
+    split_dataset(open_folder(folder), config, tmp_path / "begun")
+    (tmp_path / "begun" / "MANIFEST.json").unlink()
+    (tmp_path / "begun" / "commits" / "train-00000.json").unlink()
+    source = open_folder(folder.rename(tmp_path / "pictures"))
+    assert source.name == "pictures"
+    whole = tree(tmp_path / "whole")
+    assert split_dataset(source, config, tmp_path / "whole")["groups_written"] == 0
+    assert split_dataset(source, config, tmp_path / "begun")["groups_written"] == 1
+    split_dataset(source, dataclasses.replace(config, bands="1-3"), tmp_path / "part")
+    assert tree(tmp_path / "whole") == tree(tmp_path / "begun") == whole
+    part = tree(tmp_path / "part")
+    same = {name for name in whole if not name.startswith(("commits/", "MANIFEST"))}
+    assert {name: part[name] for name in same} == {name: whole[name] for name in same}
+    (tmp_path / "begun" / "band-01" / "val-00000-of-00001.parquet").unlink()
+    verify_store(tmp_path / "begun", repair=True, source=source)
+    assert tree(tmp_path / "begun") == whole
+    assert reconstruct_store(tmp_path / "whole", source)["n"] > 0
 
 
 def test_foreign_folders_are_not_touched(tmp_path):

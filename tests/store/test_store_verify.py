@@ -1,6 +1,7 @@
 """A store that is not as it was written is noticed, the file is named, and a repair brings the same bytes back."""
 
 import dataclasses
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
@@ -9,7 +10,8 @@ import pytest
 from tests.store.arrays import CONFIG, SOURCE
 from tests.store.trees import tree
 
-from bandwise.errors import BandwiseError, CorruptionError, IncompatibleError, UsageError
+from bandwise.errors import CorruptionError, IncompatibleError, Preempted, UsageError
+from bandwise.store import verify
 from bandwise.store.reading import bandfiles as reading
 from bandwise.store.reading.bandfiles import decode_records, open_band_file, read_row_group
 from bandwise.store.reading.store import open_store, read_source_facts
@@ -184,24 +186,47 @@ def test_an_unfinished_store_is_told_apart(store):
     assert read_source_facts(store) == {"kind": "random"}
 
 
-def test_bands_that_another_run_has_begun_are_no_foreign_files(tmp_path):
+def test_what_a_run_that_adds_bands_has_left_is_no_foreign_file(tmp_path, whole):
+    """Killed after the files of a group have their names and before its record has: they are ours all the same."""
     out = tmp_path / "store"
     split_dataset(SOURCE, dataclasses.replace(CONFIG, bands="0"), out)
     stopped = iter([False] * 290)
-    with pytest.raises(BandwiseError, match="stopped"):
+    with pytest.raises(Preempted):
         split_dataset(SOURCE, dataclasses.replace(CONFIG, bands="1-2"), out, stop=lambda: next(stopped, True))
-    report = verify_store(out)
-    assert report["bands"] == [0]
-    assert (
-        report["unfinished"]
-        == [
-            "band-01/train-00000-of-00002.parquet",
-            "band-01/train-00001-of-00002.parquet",
-            "band-02/train-00000-of-00002.parquet",
-            "band-02/train-00001-of-00002.parquet",
-            "commits/train-00000.bands-1-2.json",
-            "commits/train-00001.bands-1-2.json",
-        ][:: 1 if len(report["unfinished"]) == 6 else 2]
-        or report["unfinished"]
-    )
-    assert open_store(out).bands == (0,)
+    record = out / "commits" / "train-00000.bands-1-2.json"
+    assert record.exists()
+    for left in ("record and files", "files"):
+        report = verify_store(out)
+        assert report["bands"] == [0]
+        assert "band-02/train-00000-of-00002.parquet" in report["unfinished"], left
+        assert (record.relative_to(out).as_posix() in report["unfinished"]) == record.exists()
+        record.unlink(missing_ok=True)
+    (out / "band-02" / "train-00002-of-00002.parquet").write_bytes(b"")
+    with pytest.raises(CorruptionError, match=r"band-02/train-00002-of-00002\.parquet: not part of the store"):
+        verify_store(out)
+
+
+def test_a_repair_reads_a_sound_file_once(store, whole, monkeypatch):
+    read: Counter[str] = Counter()
+    real = verify.sha256_file
+
+    def counted(file: Path) -> str:
+        read[file.relative_to(store).as_posix()] += 1
+        return real(file)
+
+    flip(store / SHARD, 5000)
+    monkeypatch.setattr(verify, "sha256_file", counted)
+    assert verify_store(store, repair=True, source=SOURCE)["repaired"] == [SHARD]
+    assert tree(store) == tree(whole)
+    group = {SHARD, OTHER, SHARD.replace("02/", "00/"), SHARD.replace("02/", "01/"), "commits/train-00000.json"}
+    # A split writes these again, whatever it finds.
+    documents = {"STORE.json", "samples.parquet", "README.md"}
+    assert {name for name, times in read.items() if times > 1} <= group | documents
+    assert read["band-00/val-00000-of-00001.parquet"] == 1
+
+
+def test_a_file_that_changes_between_two_looks_is_read_again(store):
+    sound = verify.SoundFiles()
+    assert verify.find_problems(store, sound) == {}
+    flip(store / SHARD, 5000)
+    assert list(verify.find_problems(store, sound)) == [SHARD]
