@@ -9,7 +9,7 @@ from tests.training.tiny import CONFIG, CrashError, crash_at, outcome, with_trai
 
 from bandwise.checkpoints.folder import steps
 from bandwise.files.documents import read_rows
-from bandwise.training import learner, loop
+from bandwise.training import journal, learner, loop
 from bandwise.training.journal import Journal, Position
 from bandwise.training.optim import Schedule
 from bandwise.training.trainer import train_branch
@@ -31,7 +31,7 @@ def test_resumed_at_every_step(store_path, tmp_path, undisturbed, step):
     assert outcome(tmp_path) == undisturbed[1]
 
 
-@pytest.mark.parametrize("step", [1, 3, 5, 6, 7, 11])
+@pytest.mark.parametrize("step", [1, 5, 7])
 def test_steps_after_the_last_checkpoint_are_trained_again(store_path, tmp_path, undisturbed, step):
     crash(CONFIG, store_path, tmp_path, step)
     train_branch(CONFIG, store_path, tmp_path, 1)
@@ -166,8 +166,6 @@ def test_metrics_hold_no_time_and_timings_are_elsewhere(store_path, tmp_path):
 
 
 def test_wall_time_is_the_sum_over_all_calls(store_path, tmp_path, monkeypatch):
-    from bandwise.training import journal
-
     now = [0.0]
     monkeypatch.setattr(journal.time, "monotonic", lambda: now[0])
 
@@ -186,8 +184,6 @@ def test_wall_time_is_the_sum_over_all_calls(store_path, tmp_path, monkeypatch):
 
 
 def test_processor_time_is_the_sum_over_all_calls(store_path, tmp_path, monkeypatch):
-    from bandwise.training import journal
-
     now = [100.0]
     monkeypatch.setattr(journal.time, "process_time", lambda: now[0])
 
@@ -203,9 +199,9 @@ def test_processor_time_is_the_sum_over_all_calls(store_path, tmp_path, monkeypa
 
 
 def test_a_processor_time_of_which_a_part_is_not_known_is_not_told(tmp_path):
-    journal = Journal(tmp_path, {}, torch.device("cpu"), keep=2)
-    journal.resume({"session": {"wall_s": 100.0, "peak_bytes": 1}, "position": {"step": 3}})
-    session = journal.session()
+    resumed = Journal(tmp_path, {}, torch.device("cpu"), keep=2)
+    resumed.resume({"session": {"wall_s": 100.0, "peak_bytes": 1}, "position": {"step": 3}})
+    session = resumed.session()
     assert session["cpu_s"] is None
     assert session["wall_s"] >= 100
 
