@@ -16,6 +16,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import torch
 from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 from matplotlib.patches import FancyArrowPatch, FancyBboxPatch
 from PIL import Image
 
@@ -72,7 +73,7 @@ def draw(run: Path, sample: int, into: Path) -> None:
     Image.open(drawn).convert("RGB").quantize(128).save(into, optimize=True)
 
 
-def _picture(figure: plt.Figure, pixels: np.ndarray, left: float, bottom: float, width: float) -> None:
+def _picture(figure: Figure, pixels: np.ndarray, left: float, bottom: float, width: float) -> None:
     tall = width * figure.get_figwidth() / figure.get_figheight()
     axes = figure.add_axes((left, bottom, width, tall))
     axes.imshow(pixels, interpolation="nearest")

@@ -68,7 +68,7 @@ def _list() -> str:
 
 
 def _brief(recipe: Recipe) -> str:
-    """Return the accuracy alone; what stands behind it is shown with the recipe itself."""
+    """Return the accuracy alone; seeds and images are shown with the recipe itself."""
     return "" if recipe.expected == NOT_MEASURED else f" [{re.split(r',| [(]', recipe.expected)[0]}]"
 
 

@@ -21,7 +21,7 @@ In the `...-warm` systems and `best` the other branches start from the final wei
 long as without, so the multiply-adds are the same, but two trainings follow one another, and one file is sent.
 
 The `resnet18-` and `resnet34-` recipes are for an accelerator: another network, 30 epochs in place of 6, and bfloat16;
-nothing else differs, so the systems stand in the same groups of equal cost. A CPU would take hours for one seed.
+nothing else differs, so the systems belong to the same groups of equal cost. A CPU would take hours for one seed.
 """
 
 from dataclasses import replace

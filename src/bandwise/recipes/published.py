@@ -1,4 +1,4 @@
-"""What was published for one row, as it stands there, and what it claims to save."""
+"""What was published for one row, as it was printed, and what it claims to save."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -11,7 +11,7 @@ class Reference:
     accuracy: float
     """Percent, top-1."""
     source: str
-    """The paper, and how it was tested where that is said."""
+    """The paper, and how it was tested where that is known."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +27,7 @@ class Claim:
 
     @property
     def ratio(self) -> float:
-        """How many times less (memory, storage) or more (batch) a branch is said to need or take."""
+        """How many times less (memory, storage) or more (batch) a branch needs or takes by the claim."""
         return max(self.before, self.after) / min(self.before, self.after)
 
     @property
@@ -63,9 +63,9 @@ class PublishedFigures:
     hours: float | None = None
     """The same as a number, of one branch as far as can be told."""
     gpus: int | None = None
-    """GPUs of one branch; None where that is not said."""
+    """GPUs of one branch; None where that is not known."""
     crops: Literal[1, 10] | None = None
-    """Crops of the accuracy, by the logs or the text; None where neither says it."""
+    """Crops of the accuracy, by the logs or the text; None where neither gives them."""
     claims: tuple[Claim, ...] = ()
     evidence: str = "nothing"
     """What logs and notes of the published work are there for the accuracy."""

@@ -19,7 +19,7 @@ class Recipe:
     cost: str = NOT_MEASURED
     """How long it took and on what; the catalog takes it from recorded results where there are some."""
     expected: str = NOT_MEASURED
-    """The result it gave, with the number of seeds and images; likewise."""
+    """The result it gave, with the number of seeds and images; from recorded results, too."""
     published: PublishedFigures | None = None
     """What was published for this row; None where nothing was."""
     unconfirmed: tuple[str, ...] = ()

@@ -11,8 +11,7 @@ from typing import Any
 
 from bandwise.config import AugmentConfig, RunConfig, TrainingConfig
 from bandwise.errors import UsageError
-
-_TRAIN_CROP_OF_224 = {"rsb-a3": 160, "torchvision": 176}
+from bandwise.recipes.recipe import changed
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,39 +27,39 @@ class RecipeSet:
     change: Callable[[RunConfig], RunConfig]
     """The set itself, without what depends on the kind of network."""
 
+    train_crop: int = 0
+    """Side of the training crops in pixels where the test crop has 224; 0: they are not smaller than that."""
+
     def apply(self, config: RunConfig) -> RunConfig:
         """Return the configuration of the same row trained by this set, under a name that says so."""
-        changed = self.change(config)
-        crop = _TRAIN_CROP_OF_224.get(self.name, 0)
-        if crop and not has_fixed_input(config):
-            changed = replace(changed, training=replace(changed.training, train_crop=scaled_crop(crop, config)))
-        if not has_residual_blocks(config):
-            changed = replace(changed, network=replace(changed.network, drop_path=0.0))
+        new = self.change(config)
+        if is_plain(config):
+            new = changed(new, network={"drop_path": 0.0})
+        elif self.train_crop:
+            new = changed(new, training={"train_crop": scaled_crop(self.train_crop, config)})
         # The published recipe of a row is the row itself.
-        own = replace(changed, name=config.name)
-        return own if own == config else replace(changed, name=f"{config.name}-{self.name}")
+        own = replace(new, name=config.name)
+        return own if own == config else replace(new, name=f"{config.name}-{self.name}")
 
     def notes_for(self, config: RunConfig) -> tuple[str, ...]:
         """Return the notes that hold for one row."""
         notes = list(self.notes)
-        if self.name in _TRAIN_CROP_OF_224 and has_fixed_input(config):
+        if self.train_crop and is_plain(config):
             notes.append(
                 f"{config.network.model} has linear layers sized to one input, so it trains at its crop of "
                 f"{config.training.crop} px and not at a smaller one."
             )
-        if self.change(config).network.drop_path and not has_residual_blocks(config):
+        if self.change(config).network.drop_path and is_plain(config):
             notes.append(f"{config.network.model} has no residual blocks, so there is no stochastic depth.")
         return tuple(notes)
 
 
-def has_fixed_input(config: RunConfig) -> bool:
-    """Whether the network takes only images of the size that it is built for."""
+def is_plain(config: RunConfig) -> bool:
+    """Whether the network takes only images of one size, and has no residual blocks for stochastic depth to leave out.
+
+    Of a network of timm both are left to timm.
+    """
     return config.network.model.startswith(("alexnet", "vgg", "fc"))
-
-
-def has_residual_blocks(config: RunConfig) -> bool:
-    """Whether stochastic depth means anything to the network; of a network of timm it is left to timm."""
-    return not config.network.model.startswith(("alexnet", "vgg", "fc"))
 
 
 def scaled_crop(crop_of_224: int, config: RunConfig) -> int:
@@ -72,7 +71,8 @@ def scaled_crop(crop_of_224: int, config: RunConfig) -> int:
     return max(1, round(crop_of_224 * config.training.crop / 224 / stride)) * stride
 
 
-_OF_THE_MACHINE = (
+# Settings of the row and of the machine, which a set leaves as they are.
+_KEPT = (
     "crop",
     "precision",
     "device",
@@ -109,13 +109,13 @@ def rsb_a2(config: RunConfig) -> RunConfig:
 
 
 def rsb_a3(config: RunConfig) -> RunConfig:
-    """Return procedure A3; its training crop is set by `RecipeSet.apply`."""
+    """Return procedure A3."""
     values = {"epochs": 100, "lr": 8e-3, "warmup_lr": 8e-7}
     return _rsb(config, values, {"aa": "rand-m6-mstd0.5-inc1", "aug_repeats": 0}, drop_path=0.0)
 
 
 def torchvision(config: RunConfig) -> RunConfig:
-    """Return torchvision's new recipe; its training crop is set by `RecipeSet.apply`."""
+    """Return torchvision's new recipe."""
     # torchvision's train.py turns its decay per image-weighted step into one per update by this formula.
     decay = 1 - min(1.0, (1 - 0.99998) * _TORCHVISION_BATCH * _TORCHVISION_EMA_STEPS / _TORCHVISION_EPOCHS)
     values = {
@@ -162,7 +162,7 @@ def _rsb(config: RunConfig, training: dict[str, Any], augment: dict[str, Any], *
 
 
 def _change(config: RunConfig, training: dict[str, Any], augment: dict[str, Any], *, drop_path: float) -> RunConfig:
-    kept = {key: getattr(config.training, key) for key in _OF_THE_MACHINE}
+    kept = {key: getattr(config.training, key) for key in _KEPT}
     return replace(
         config,
         training=TrainingConfig(**kept, **training),
@@ -227,6 +227,7 @@ RECIPE_SETS: dict[str, RecipeSet] = {
             (_RSB_PAPER, _RSB_CONFIGS, _RSB_SIZE),
             _RSB_NOTES,
             rsb_a3,
+            train_crop=160,
         ),
         RecipeSet(
             "torchvision",
@@ -245,6 +246,7 @@ RECIPE_SETS: dict[str, RecipeSet] = {
                 "Only norms were left out of weight decay; here biases are left out too.",
             ),
             torchvision,
+            train_crop=176,
         ),
     )
 }

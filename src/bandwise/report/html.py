@@ -15,7 +15,7 @@ from bandwise.report.view import read_view
 def render_report(runs: Sequence[Path], out: Path) -> Path:
     """Write a report that compares runs: `out`, and the same as Markdown beside it.
 
-    The first run is the one reported; the others are its controls. What a run lacks is said on the page; where a file
+    The first run is the one reported; the others are its controls. What a run lacks is named on the page; where a file
     is damaged there is no page, since it would look like that of a run that has not come so far.
 
     Args:

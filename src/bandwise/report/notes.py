@@ -1,4 +1,4 @@
-"""What a reader should hold against the numbers, and the configuration and environment that they rest on."""
+"""Caveats of the numbers, and the configuration and environment that they were made with."""
 
 import json
 import math

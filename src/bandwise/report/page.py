@@ -118,7 +118,7 @@ def _section(section: Section) -> list[str]:
     content += [to_markdown(table).rstrip("\n") for table in section.tables]
     for fold in section.folds:
         content += _fold(fold)
-    # A section of pictures alone has nothing to say here.
+    # A section that holds only pictures is left out.
     return [f"## {escape_markdown(section.title)}", *content] if content else []
 
 

@@ -56,7 +56,7 @@ _BAR_COLOURS = {"result": ACCENT, "control": NEUTRAL, "branch": SOFT}
 def accuracy_chart(bars: Sequence[Bar], chance: float) -> Figure:
     """Draw accuracies with one binomial standard error to each side; many branches become points over their number."""
     caption = "Top-1 accuracy on the reported images; whiskers are one binomial standard error, the line is chance."
-    said = ", ".join(f"{bar.label} {percent(bar.top1)}" for bar in bars[:12]) + (" and more" if len(bars) > 12 else "")
+    text = ", ".join(f"{bar.label} {percent(bar.top1)}" for bar in bars[:12]) + (" and more" if len(bars) > 12 else "")
     with mpl.rc_context(settings()):
         branches = [bar for bar in bars if bar.kind == "branch"]
         if len(branches) > _MANY:
@@ -67,7 +67,7 @@ def accuracy_chart(bars: Sequence[Bar], chance: float) -> Figure:
             figure, axes = canvas(_WIDTH, max(2.9, 0.55 + 0.29 * len(bars)))
             _bars(axes, bars)
             axes.axvline(100 * chance, color=INK, linewidth=0.8, linestyle=(0, (2, 2)))
-        return finish(figure, alt=f"Accuracies: {said}; chance {percent(chance)}.", caption=caption)
+        return finish(figure, alt=f"Accuracies: {text}; chance {percent(chance)}.", caption=caption)
 
 
 def price_chart(points: Sequence[Priced]) -> Figure:
@@ -92,10 +92,10 @@ def price_chart(points: Sequence[Priced]) -> Figure:
         axes.set_xlabel("million multiply-adds of one image, log scale")
         axes.set_ylabel("top-1 (%)")
         axes.legend(fontsize=8, loc="lower right")
-        said = ", ".join(f"{p.label} {percent(p.top1)} for {p.macs / 1e6:.3g} million" for p in points[:12])
+        text = ", ".join(f"{p.label} {percent(p.top1)} for {p.macs / 1e6:.3g} million" for p in points[:12])
         return finish(
             figure,
-            alt=f"Accuracy against multiply-adds: {said}.",
+            alt=f"Accuracy against multiply-adds: {text}.",
             caption="What the accuracy costs at inference: up and to the left is better.",
         )
 
@@ -179,11 +179,11 @@ def weights_chart(rules: Sequence[str], weights: NDArray[np.float64], branches: 
         axes.grid(visible=False, axis="y")
         if len(branches) <= 16:
             figure.legend(loc="outside upper left", ncols=4, fontsize=8, handlelength=1.0)
-        said = "; ".join(
+        text = "; ".join(
             f"{rule}: " + ", ".join(f"{name} {percent(w, 0)}" for name, w in zip(branches[:16], row, strict=False))
             for rule, row in zip(rules, weights, strict=True)
         )
-        return finish(figure, alt=f"Fusion weights. {said}.", caption="How each rule weighs the branches.")
+        return finish(figure, alt=f"Fusion weights. {text}.", caption="How each rule weighs the branches.")
 
 
 def disagreement_chart(shares: NDArray[np.float64], branches: Sequence[str]) -> Figure:

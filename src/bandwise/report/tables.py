@@ -1,6 +1,7 @@
 """The tables of a report: accuracies, fusion, cost, data and settings.
 
-A new score gets its column in `_SCORES` and `_scores`.
+A new score is computed in `evaluation.metrics`, kept in `runs.documents.Scores`, and gets its column here, in `_SCORES`
+and `_scores`.
 """
 
 import json
