@@ -18,7 +18,7 @@ from bandwise.launch.cost import branch_cost
 from bandwise.launch.engines import train_branches
 from bandwise.launch.fuse import fuse_run
 from bandwise.runs.run import Run, create_run
-from bandwise.serving.cascade import CascadedEnsemble
+from bandwise.serving.cascaded import CascadedEnsemble
 from bandwise.serving.ensemble import SpectralEnsemble
 from bandwise.sources.decoding.decode import BadImage, decode_canvas
 from bandwise.sources.resolve import open_source

@@ -2,13 +2,20 @@
 
 import math
 
+import numpy as np
 import pytest
 import torch
 from torchmetrics.functional.classification import multiclass_calibration_error
 
-from bandwise.errors import UsageError
+from bandwise.errors import CorruptionError, UsageError
 from bandwise.evaluation import metrics
-from bandwise.evaluation.metrics import classification_metrics, pairwise_disagreement, per_class_accuracy
+from bandwise.evaluation.metrics import (
+    classification_metrics,
+    pack_right,
+    pairwise_disagreement,
+    per_class_accuracy,
+    unpack_right,
+)
 
 SIZES = [1, 2, 3, 7, 16, 100, 255, 256, 257]
 
@@ -169,3 +176,18 @@ def test_refusals():
     for bad in (logits, logits[None, :0]):
         with pytest.raises(UsageError, match="disagreement needs logits"):
             pairwise_disagreement(bad)
+
+
+@pytest.mark.parametrize("count", [1, 7, 8, 9, 10_000])
+def test_bits_survive_the_text(count):
+    right = np.random.default_rng(count).random(count) < 0.7
+    assert np.array_equal(unpack_right(pack_right(right), count), right)
+
+
+def test_bits_of_other_images_are_refused():
+    text = pack_right(np.ones(16, bool))
+    for count in (8, 15, 17):
+        with pytest.raises(CorruptionError, match="those of 16 images"):
+            unpack_right(text, count)
+    with pytest.raises(CorruptionError, match="are damaged"):
+        unpack_right(text + "!", 16)

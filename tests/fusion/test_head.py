@@ -9,9 +9,10 @@ import pytest
 import torch
 from torch import nn
 
-from bandwise.errors import CorruptionError, IncompatibleError, UsageError
+from bandwise.errors import CorruptionError, IncompatibleError, LockedError, UsageError
 from bandwise.files import atomic
-from bandwise.files.arrays import read_arrays, read_arrays_meta, write_arrays
+from bandwise.files.arrays import write_arrays
+from bandwise.files.locks import folder_lock
 from bandwise.fusion import head as fitting
 from bandwise.fusion.answers import BranchFeatures, join_features, read_features
 from bandwise.fusion.head import BRANCH_DROPOUT, FusionHead, TrainedHead, fit_head, hide_branches
@@ -185,6 +186,16 @@ def test_a_head_of_another_fusion_is_refused(trained, tmp_path):
         read_fusion(tmp_path / "fusion.json")
 
 
+def test_two_at_once_cannot_leave_the_weights_of_one_and_the_description_of_the_other(trained, tmp_path):
+    save_fusion(tmp_path / "fusion.json", trained)
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    other = fit_head(imagine("train", 60), imagine("holdout", 30), classes=CLASSES, seed=0)
+    with folder_lock(tmp_path), pytest.raises(LockedError, match="is being written by process"):
+        save_fusion(tmp_path / "fusion.json", other)
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
+    assert read_fusion(tmp_path / "fusion.json").branches == trained.branches
+
+
 def write(path, branch: int, **changes):
     data = imagine("train", 30)
     meta = {"branch": str(branch), "split": "train", "views": "1", "store": "s", "weights": "w", "classes": "c"}
@@ -218,15 +229,6 @@ def test_feature_files_must_belong_together(tmp_path):
     atomic.write_bytes(tmp_path / "c", b"no tensors")
     with pytest.raises(CorruptionError, match="is damaged"):
         load_features([tmp_path / "c"])
-
-
-def test_array_files_say_what_they_belong_to(tmp_path):
-    write_arrays(tmp_path / "a", {"x": np.arange(3)}, {"of": "me"})
-    arrays, meta = read_arrays(tmp_path / "a", {"x"})
-    assert arrays["x"].tolist() == [0, 1, 2]
-    assert meta == read_arrays_meta(tmp_path / "a") == {"of": "me"}
-    with pytest.raises(CorruptionError, match=r"holds \['x'\]; expected \['y'\]"):
-        read_arrays(tmp_path / "a", {"y"})
 
 
 def test_features_are_what_the_classifier_is_given():

@@ -17,7 +17,7 @@ from bandwise.fusion.combination import Fusion
 from bandwise.fusion.rules import fit
 from bandwise.fusion.saved import read_fusion
 from bandwise.runs.run import open_run
-from bandwise.serving.cascade import CascadedEnsemble
+from bandwise.serving.cascaded import CascadedEnsemble
 from bandwise.serving.ensemble import SpectralEnsemble
 
 SKILLS = (0.4, 2.0, 1.0, 0.0)

@@ -17,9 +17,8 @@ from bandwise.models.penultimate import logits_and_features
 from bandwise.models.zoo import create_branch
 from bandwise.runs.run import open_run
 from bandwise.serving import modes
-from bandwise.serving.ensemble import SpectralEnsemble
+from bandwise.serving.ensemble import SpectralEnsemble, stored_bands
 from bandwise.serving.modes import MODES, StackedNetworks, one_after_the_other, side_by_side
-from bandwise.serving.storedbands import stored_bands
 
 BOUND = 1e-4
 """Of the largest logit: how far stacked results may be from single ones."""

@@ -13,8 +13,7 @@ from PIL import Image
 from bandwise.errors import UsageError
 from bandwise.runs.run import open_run, read_logits
 from bandwise.serving import predict
-from bandwise.serving.predict import ClassScore, Prediction, predict_paths
-from bandwise.serving.table import safe_cell, write_csv
+from bandwise.serving.predict import ClassScore, Prediction, predict_paths, safe_cell, write_csv
 from bandwise.sources.decoding.decode import load_canvas
 from bandwise.sources.folders.folder import open_folder
 

@@ -163,6 +163,34 @@ def test_an_empty_split_is_refused(tmp_path):
         write_answers(config, store, tmp_path / "branch", 0, logits=tmp_path / "a", split="holdout")
 
 
+@pytest.mark.parametrize("crops", [1, 10])
+def test_the_logits_of_the_crops_are_averaged(store_path, trained, tmp_path, crops):
+    write_answers(CONFIG, store_path, trained, 1, logits=tmp_path / "a", split="val", crops=crops)
+    network, store = load_branch(trained).network, open_store(store_path)
+    (batch,) = BatchStream(store, (1,), "val", 9).batches()
+    with torch.no_grad():
+        each = torch.stack([network(view) for view in BandViews(store, (1,), 10, crops, CPU)(batch.images)])
+    assert len(each) == crops
+    found = read_logits(tmp_path / "a")
+    assert found.meta["crops"] == str(crops)
+    np.testing.assert_allclose(found.logits, each.mean(0).numpy(), atol=1e-5)
+
+
+def test_logits_and_features_of_one_pass_are_those_of_two(store_path, trained, tmp_path, monkeypatch):
+    both, apart = tmp_path / "both", tmp_path / "apart"
+    passes = []
+    batches = BatchStream.batches
+    monkeypatch.setattr(BatchStream, "batches", lambda self: passes.append(self) or batches(self))
+    options = {"split": "holdout", "mirrored": True}
+    write_answers(CONFIG, store_path, trained, 1, logits=both / "logits", features=both / "features", **options)
+    assert len(passes) == 1
+    write_answers(CONFIG, store_path, trained, 1, logits=apart / "logits", split="holdout")
+    write_answers(CONFIG, store_path, trained, 1, features=apart / "features", **options)
+    assert len(passes) == 3
+    for name in ("logits", "features"):
+        assert (both / name).read_bytes() == (apart / name).read_bytes()
+
+
 def reseal(path: Path) -> None:
     """Make COMMIT.json fit altered files: what a stranger could send."""
     files = {}

@@ -13,11 +13,10 @@ from bandwise.commands.outcome import Outcome, percent
 from bandwise.commands.parsing import parse
 from bandwise.errors import TooManyBadInputs, UsageError
 from bandwise.machine import keep_freed_memory
-from bandwise.serving.cascade import CascadedEnsemble
+from bandwise.serving.cascaded import CascadedEnsemble
 from bandwise.serving.ensemble import SpectralEnsemble
 from bandwise.serving.modes import Mode
-from bandwise.serving.predict import Classifier, Prediction, predict_paths, printable
-from bandwise.serving.table import write_csv
+from bandwise.serving.predict import Classifier, Prediction, predict_paths, printable, write_csv
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -19,11 +19,7 @@ Use = Callable[[nn.Module, Tensor], tuple[Tensor, ...]]
 
 
 def check_mode(mode: str) -> None:
-    """Refuse a word that is no mode.
-
-    Raises:
-        UsageError: it is none.
-    """
+    """Refuse an unknown mode, with UsageError."""
     if mode not in MODES:
         raise UsageError(f"mode is {mode!r}; it must be one of {', '.join(MODES)}")
 

@@ -1,8 +1,11 @@
-"""Classify files: one row for every input, whatever is wrong with it."""
+"""Classify files: one row for every input, whatever is wrong with it; and the rows as a table for a spreadsheet."""
 
+import csv
+import io
 import os
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, BinaryIO, Literal, Protocol, cast
 
 import numpy as np
@@ -11,9 +14,12 @@ from torch import Tensor
 
 from bandwise.config import SplitConfig
 from bandwise.errors import IncompatibleError, UsageError
+from bandwise.files.atomic import write_text
 from bandwise.serving.inputs import Input, list_inputs
 from bandwise.sources.decoding.decode import BadImage, decode, to_canvas
 from bandwise.sources.reading import read_file
+
+_FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
 
 
 class Classifier(Protocol):
@@ -84,7 +90,7 @@ def predict_paths(
     top: int = 5,
     stdin: BinaryIO | None = None,
 ) -> Iterator[Prediction]:
-    """Classify pictures in the order of `listing.list_inputs`, decoded and resized as for training.
+    """Classify pictures in the order of `inputs.list_inputs`, decoded and resized as for training.
 
     The list is made at once, the pictures are read batch by batch.
 
@@ -165,3 +171,32 @@ def _classify(ensemble: Classifier, canvases: list[np.ndarray], top: int) -> lis
         tuple(ClassScore(ensemble.classes[index], value) for value, index in zip(values, indices, strict=True))
         for values, indices in zip(best.values.tolist(), best.indices.tolist(), strict=True)
     ]
+
+
+def write_csv(path: Path, rows: Iterable[Prediction], *, top: int = 5) -> None:
+    """Write predictions atomically as UTF-8 CSV: path, status, reason, detail, then `top` pairs of class, probability.
+
+    A text that a spreadsheet would take for a formula gets an apostrophe in front; a line break in a path becomes
+    `\\n` in letters. For paths to the last byte use JSON.
+    """
+    stream = io.StringIO()
+    writer = csv.writer(stream, lineterminator="\n")
+    pairs = [f"{name}_{place}" for place in range(1, top + 1) for name in ("class", "probability")]
+    writer.writerow(["path", "status", "reason", "detail", *pairs])
+    for row in rows:
+        cells = [safe_cell(text) for text in (row.path, row.status, row.reason, row.detail)]
+        for score in row.classes[:top]:
+            cells += [safe_cell(score.name), f"{score.probability:.6f}"]
+        writer.writerow(cells)
+    write_text(path, stream.getvalue())
+
+
+def safe_cell(text: str) -> str:
+    """Return a text as one line that is no formula in any spreadsheet.
+
+    Source: OWASP, CSV Injection.
+    """
+    text = printable(text)
+    if text.lstrip(" ").startswith(_FORMULA_STARTS):
+        text = "'" + text
+    return text.replace("\r", "\\r").replace("\n", "\\n")

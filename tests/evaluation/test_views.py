@@ -8,10 +8,11 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from tests.training.tiny import CONFIG, make_store, with_training
+from tests.training.tiny import CONFIG, make_store, tiny_network, with_training
 
 from bandwise.bands.quantize import reference_split
 from bandwise.bands.transform import SubbandTransform
+from bandwise.checkpoints import branch as branch_module
 from bandwise.config import AugmentConfig, RunConfig
 from bandwise.errors import IncompatibleError, UsageError
 from bandwise.evaluation.views import BandViews, CanvasViews, CropsFrom, open_views
@@ -32,6 +33,11 @@ ALL_TRANSFORMS = ("dct1d", "dct2d", "hadamard", "identity", "random", "refft")
 def config_of(transform: str, storage: str = "uint8", **changes) -> RunConfig:
     split = replace(CONFIG.split, transform=transform, storage=storage)
     return replace(CONFIG, split=split, augment=AugmentConfig(hflip=0.0), **changes)
+
+
+@pytest.fixture(autouse=True)
+def small_network(monkeypatch):
+    monkeypatch.setattr(branch_module, "create_branch", tiny_network)
 
 
 @pytest.fixture(scope="module")
@@ -201,3 +207,55 @@ def test_another_source_is_refused(tmp_path):
     (path.parent / "pictures" / "val").rename(path.parent / "pictures" / "test")
     with pytest.raises(IncompatibleError, match=r"is read as .*'test'.* but .* was made from .*'val'"):
         SourceCanvases(open_store(path), source_of(path), "val", 4)
+
+
+def test_a_lone_dct1d_band_is_refused_with_all_reasons(tmp_path):
+    """A node that holds one band and no pictures has nothing to mirror."""
+    split = replace(CONFIG.split, transform="dct1d", bands="1")
+    config = replace(CONFIG, split=split, augment=AugmentConfig(hflip=0.0), branches="1")
+    store, folder, out = make_store(tmp_path, config), tmp_path / "branch", tmp_path / "a"
+    train_branch(config, store, folder, 0)
+    alone = r"bands \[1\] under dct1d is no function of these bands alone"
+    every = alone + r".*lacks bands 0,2-3 of 4.*source cannot be read: none was given\. Use one crop, or evaluate where"
+    with pytest.raises(UsageError, match=every):
+        write_answers(config, store, folder, 0, logits=out, split="val", crops=10)
+    for origin, why in (("bands", alone + ".*--crops-from"), ("store", "lacks bands"), ("source", "none was given")):
+        wanted = CropsFrom(origin)
+        with pytest.raises(UsageError, match=why):
+            write_answers(config, store, folder, 0, logits=out, split="val", crops=10, crops_from=wanted)
+    assert not out.exists()
+
+
+def test_a_branch_on_all_bands_mirrors_them_by_itself(tmp_path):
+    config = replace(
+        CONFIG, split=replace(CONFIG.split, transform="dct1d"), augment=AugmentConfig(hflip=0.0), branches="0,1,2,3"
+    )
+    store = make_store(tmp_path, config)
+    train_branch(config, store, tmp_path / "branch", 0)
+    write_answers(config, store, tmp_path / "branch", 0, logits=tmp_path / "b", split="val", crops=10)
+    found = read_logits(tmp_path / "b")
+    assert found.logits.shape == (9, 3)
+    assert found.meta["views"] == "bands"
+
+
+def test_other_numbers_of_crops_are_refused(store_of):
+    with pytest.raises(UsageError, match="crops is 5; it must be 1 or 10"):
+        BandViews(open_store(store_of(CONFIG)), (1,), 10, 5, CPU)
+
+
+def test_a_mirrored_centre_is_the_centre_and_its_mirror_among_ten(store_of):
+    store = open_store(store_of(CONFIG))
+    (batch,) = BatchStream(store, (1,), "val", 9).batches()
+    two = list(BandViews(store, (1,), 10, 1, CPU, mirrored=True)(batch.images))
+    ten = list(BandViews(store, (1,), 10, 10, CPU)(batch.images))
+    assert len(two) == 2
+    assert torch.equal(two[0], ten[4])
+    assert torch.equal(two[1], ten[9])
+    assert not torch.equal(two[0], two[1])
+
+
+def test_a_mirrored_centre_of_a_lone_dct1d_band_is_refused(tmp_path):
+    config = replace(CONFIG, split=replace(CONFIG.split, transform="dct1d", bands="1"))
+    store = open_store(make_store(tmp_path, config))
+    with pytest.raises(UsageError, match="is no function of these bands alone"):
+        BandViews(store, (1,), 10, 1, CPU, mirrored=True)
