@@ -183,7 +183,7 @@ def test_a_checkpoint_that_a_training_deletes_meanwhile_is_no_damage(tmp_path, m
     assert names(tmp_path) == ["step-000000003", "step-000000004"]
 
 
-def test_damage_of_the_one_that_it_leaves_is_told(tmp_path, monkeypatch):
+def test_damage_of_the_one_that_it_leaves_is_reported(tmp_path, monkeypatch):
     """Negative control: looking again is not looking away."""
     save(tmp_path, 2)
     training_meanwhile(monkeypatch, tmp_path, lambda: flip_bit(tmp_path / "step-000000004" / "state.json", 99))

@@ -69,7 +69,7 @@ def test_damaged_files_are_refused(tmp_path, content, message):
         from_file(path)
 
 
-def test_a_name_that_stands_twice_is_refused_though_the_library_takes_it(tmp_path):
+def test_a_duplicate_name_is_refused_though_the_library_takes_it(tmp_path):
     entry = {"dtype": "F32", "shape": [1], "data_offsets": [0, 4]}
     path = tmp_path / "a.safetensors"
     path.write_bytes(raw_file(f'{{"a":{json.dumps(entry)},"a":{json.dumps(entry)}}}', b"\0" * 4))

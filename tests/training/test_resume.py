@@ -198,7 +198,7 @@ def test_processor_time_is_the_sum_over_all_calls(store_path, tmp_path, monkeypa
     assert train_branch(EVERY_STEP, store_path, tmp_path, 1, on_step=three_seconds)["cpu_s"] == 3 * STEPS - 3
 
 
-def test_a_processor_time_of_which_a_part_is_not_known_is_not_told(tmp_path):
+def test_a_processor_time_that_is_known_in_part_is_not_reported(tmp_path):
     resumed = Journal(tmp_path, {}, torch.device("cpu"), keep=2)
     resumed.resume({"session": {"wall_s": 100.0, "peak_bytes": 1}, "position": {"step": 3}})
     session = resumed.session()

@@ -1,7 +1,7 @@
 """Random numbers without state: a draw is a hash of (seed, epoch, purpose, counter), so it depends on nothing else.
 
 The hash is the output function of SplitMix64 (Steele, Lea and Flood, "Fast splittable pseudorandom number generators",
-2014): a stream is one state, and element `i` of a stream is had without the ones before it. The integers involved are
+2014): a stream is one state, and element `i` of a stream needs none of the ones before it. The integers involved are
 exact, so machines and library versions agree on every bit.
 """
 

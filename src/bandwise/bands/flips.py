@@ -29,7 +29,7 @@ def flip_matrix(transform: SubbandTransform, axis: Axis) -> NDArray[np.float64]:
         axis: `horizontal` exchanges left and right, `vertical` top and bottom.
 
     Raises:
-        ValueError: the transform has no inverse (`refft`), or `axis` is another word.
+        ValueError: the transform has no inverse (`refft`), or there is no such `axis`.
     """
     if not transform.invertible:
         raise ValueError(
@@ -48,7 +48,7 @@ def flip_group(transform: SubbandTransform, bands: Sequence[int], axis: Axis) ->
         float64 (nb, nb), or None.
 
     Raises:
-        ValueError: a band does not exist or stands twice, or `axis` is another word.
+        ValueError: a band does not exist or occurs twice, or there is no such `axis`.
     """
     filters = transform.matrix[list(check_bands(transform, bands))]
     wanted = filters @ _flipped_phases(transform, axis)

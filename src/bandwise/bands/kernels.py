@@ -17,7 +17,7 @@ def compiled_kernels(kernel: Kernel, folder: Literal["bands", "augment"] = "band
     """Return the module `compiled` of a folder, or None where the portable code shall run.
 
     Raises:
-        ValueError: another word, or `compiled` where numba is missing or does not work.
+        ValueError: no such kernel, or `compiled` where numba is missing or does not work.
     """
     if kernel not in ("auto", "portable", "compiled"):
         raise ValueError(f"kernel is {kernel!r}; choose auto, portable or compiled")

@@ -40,7 +40,7 @@ class BandSplit(nn.Module):
             storage: how the store rounds: to bytes, or, as `BandQuantizer.split_float16`, to half precision.
 
         Raises:
-            ValueError: a band does not exist or stands twice, or there is none.
+            ValueError: a band does not exist or occurs twice, or there is none.
         """
         super().__init__()
         self.transform, self.bands, self.quantized = transform, check_bands(transform, bands), quantized

@@ -67,7 +67,7 @@ class BandQuantizer:
         """Prepare for some bands, all by default, in the order given.
 
         Raises:
-            ValueError: a band does not exist or stands twice, or there is none, or the kernel cannot be had.
+            ValueError: a band does not exist or occurs twice, or there is none, or the kernel is not available.
         """
         self.transform = transform
         self.bands = check_bands(transform, bands)
@@ -200,7 +200,7 @@ def check_bands(transform: SubbandTransform, bands: Sequence[int] | None) -> tup
     """Return the bands as a tuple, all of them for None.
 
     Raises:
-        ValueError: a band does not exist or stands twice, or there is none.
+        ValueError: a band does not exist or occurs twice, or there is none.
     """
     chosen = tuple(range(transform.count)) if bands is None else tuple(bands)
     if not chosen or len(set(chosen)) != len(chosen) or not all(0 <= band < transform.count for band in chosen):

@@ -67,7 +67,7 @@ class SubbandTransform:
 
     @property
     def invertible(self) -> bool:
-        """Whether the image can be had back from all bands."""
+        """Whether the image can be rebuilt from all bands."""
         return self.kind != "refft" or self.stride == 1
 
     def has_mean(self, band: int) -> bool:

@@ -52,7 +52,7 @@ class Pictures(Dataset[np.ndarray]):
         self._augment = PictureAugment(augment, crop)
 
     def __getitems__(self, draws: Sequence[Draw]) -> np.ndarray | BandwiseError | MemoryError:
-        """Return the pixels of some images, uint8 (N, crop, crop, C), or why one of them cannot be had.
+        """Return the pixels of some images, uint8 (N, crop, crop, C), or why one of them cannot be used.
 
         An error that is raised in a worker process would arrive with another text.
         """
