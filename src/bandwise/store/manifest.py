@@ -145,13 +145,7 @@ class Identity:
 
     @classmethod
     def read(cls, store: Path) -> "Identity":
-        """Read STORE.json of a folder.
-
-        Raises:
-            UsageError: there is none.
-            CorruptionError: it is damaged, or does not describe a store; the message names the key.
-            IncompatibleError: the format is newer.
-        """
+        """Read STORE.json of a folder."""
         path = store / STORE_NAME
         if not path.exists():
             remedy = "give the folder that bandwise split wrote"
@@ -207,11 +201,7 @@ class CommitRecord(CommitKey):
     def parse(
         cls, content: dict[str, Any], path: Path, group: SampleGroup, bands: tuple[int, ...], channels: int
     ) -> "CommitRecord":
-        """Check the content of a sealed file against the group and the bands that its name says.
-
-        Raises:
-            CorruptionError: it is no record of these; the message names the file and the key.
-        """
+        """Check the content of a sealed file against the group and the bands that its name says."""
         record = parse(cls, content, path)
         try:
             record._check(group, bands, channels)
@@ -298,11 +288,6 @@ class Manifest(Identity):
 
     @classmethod
     def read(cls, store: Path) -> "Manifest":
-        """Read MANIFEST.json of a folder.
-
-        Raises:
-            CorruptionError: it is missing or damaged, or does not describe a store; the message names the key.
-            IncompatibleError: the format is newer.
-        """
+        """Read MANIFEST.json of a folder."""
         path = store / MANIFEST_NAME
         return _parse_versioned(Manifest, read_sealed(path), path)

@@ -28,11 +28,6 @@ def write_preview(store_path: Path, source: Source, folder: Path, count: int = 4
 
     Returns:
         For each picture its file, sample, band (None for the canvas), class name, caption and SHA-256.
-
-    Raises:
-        UsageError: `count` is below 1.
-        IncompatibleError: the source is not the one the store was made from.
-        CorruptionError: a file of the store is damaged.
     """
     if count < 1:
         raise UsageError(f"count is {count}; it must be at least 1")

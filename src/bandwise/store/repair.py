@@ -36,10 +36,6 @@ def restore_documents(path: Path, broken: frozenset[str]) -> None:
 
     Nothing is written unless it has the hash that the manifest gives; what cannot be restored stays as it is.
 
-    Args:
-        path: the store.
-        broken: all files that are damaged or missing.
-
     Raises:
         LockedError: another process writes to the store.
     """
@@ -75,12 +71,6 @@ def _restore_manifest(path: Path) -> None:
 
 def repair_store(path: Path, source: Source, broken: frozenset[str], expected_files: Mapping[str, FileFacts]) -> None:
     """Write again every file that a broken file was committed with, with the bytes it had.
-
-    Args:
-        path: the store; its STORE.json or its MANIFEST.json must be readable.
-        source: the images it was made from.
-        broken: names of the files that are damaged or missing.
-        expected_files: facts of all files that are known.
 
     Raises:
         CorruptionError: neither STORE.json nor MANIFEST.json can be read.

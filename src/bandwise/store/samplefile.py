@@ -14,13 +14,7 @@ _BATCH = 1 << 16
 
 
 def write_samples(samples: SampleList, path: Path, *, row_group: int = _ROW_GROUP) -> None:
-    """Write a sample list; the bytes are those that one table of it would give.
-
-    Args:
-        samples: what to write.
-        path: the file.
-        row_group: rows in each row group but the last.
-    """
+    """Write a sample list; the bytes are those that one table of it would give."""
     with pq.ParquetWriter(
         path, SCHEMA, compression="zstd", use_dictionary=False, write_statistics=False, write_page_checksum=True
     ) as writer:
@@ -30,10 +24,6 @@ def write_samples(samples: SampleList, path: Path, *, row_group: int = _ROW_GROU
 
 def read_samples(path: Path, classes: Sequence[str]) -> SampleList:
     """Read what `write_samples` wrote, with the checksum of every page.
-
-    Args:
-        path: the file.
-        classes: names of the classes, which it does not hold.
 
     Raises:
         CorruptionError: the file is missing or damaged, or is no sample list.

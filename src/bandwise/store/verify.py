@@ -41,11 +41,7 @@ class SoundFiles:
         self._stamps: dict[tuple[Path, str], tuple[int, ...]] = {}
 
     def check(self, file: Path, facts: FileFacts) -> None:
-        """Compare a file with what is known of it.
-
-        Raises:
-            CorruptionError: it is missing, or another one.
-        """
+        """Compare a file with what is known of it."""
         if not file.exists():
             raise CorruptionError("missing")
         if not file.is_file():

@@ -20,11 +20,7 @@ _SLACK_BYTES = 256
 
 
 def footer_crc32(path: Path) -> int:
-    """Return the CRC-32 of a Parquet file's footer with its length and magic, which page checksums do not cover.
-
-    Raises:
-        CorruptionError: the file has no footer.
-    """
+    """Return the CRC-32 of a Parquet file's footer with its length and magic, which page checksums do not cover."""
     with open_regular(path) as stream:
         size = stream.seek(0, io.SEEK_END)
         stream.seek(max(0, size - _TAIL_BYTES))
@@ -38,10 +34,6 @@ def footer_crc32(path: Path) -> int:
 
 def open_band_file(store: Store, name: str) -> pq.ParquetFile:
     """Open one band file with page checksums on, after checking footer, schema and sizes against the manifest.
-
-    Args:
-        store: the store.
-        name: a name that `Store.files` returned.
 
     Raises:
         CorruptionError: the file is missing, altered, or not the one the manifest describes.
@@ -69,11 +61,7 @@ def open_band_file(store: Store, name: str) -> pq.ParquetFile:
 def read_row_group(
     store: Store, name: str, file: pq.ParquetFile, group: int
 ) -> tuple[np.ndarray, np.ndarray, pa.BinaryArray]:
-    """Return ids int64 (rows,), labels int32 (rows,) and the encoded records of one row group.
-
-    Raises:
-        CorruptionError: a page does not match its checksum.
-    """
+    """Return ids int64 (rows,), labels int32 (rows,) and the encoded records of one row group."""
     with naming_damage(store.path / name):
         table = file.read_row_group(group, use_threads=False).combine_chunks()
         records = table["image"].chunk(0).field("bytes")
@@ -81,11 +69,7 @@ def read_row_group(
 
 
 def decode_records(store: Store, name: str, records: pa.BinaryArray) -> np.ndarray:
-    """Return the pixels of encoded records, (rows, side, side, channels); for zstd a view, without a copy.
-
-    Raises:
-        CorruptionError: a record has another size or is no picture.
-    """
+    """Return the pixels of encoded records, (rows, side, side, channels); for zstd a view, without a copy."""
     with naming_damage(store.path / name):
         if records.null_count:
             raise ValueError("a record is empty")

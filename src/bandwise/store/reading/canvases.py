@@ -24,11 +24,7 @@ OpenSource = Callable[[], Source]
 
 
 def no_source() -> Source:
-    """Stand for a source where none is known.
-
-    Raises:
-        UsageError: always.
-    """
+    """Stand for a source where none is known."""
     raise UsageError("none was given")
 
 
@@ -52,12 +48,6 @@ class SourceCanvases:
 
     def __init__(self, store: Store, source: Source, split: str, batch_size: int) -> None:
         """Prepare one split; no image is read yet.
-
-        Args:
-            store: opened with any bands.
-            source: the images it was made from.
-            split: train, holdout or val.
-            batch_size: images a batch.
 
         Raises:
             IncompatibleError: the source is another one, or lists other samples.
@@ -93,11 +83,6 @@ class StoreCanvases:
 
     def __init__(self, store: Store, split: str, batch_size: int) -> None:
         """Prepare one split.
-
-        Args:
-            store: opened with all bands.
-            split: train, holdout or val.
-            batch_size: images a batch.
 
         Raises:
             UsageError: a band is missing, or the transform has no inverse.

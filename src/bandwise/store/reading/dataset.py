@@ -69,12 +69,7 @@ class BandDataset(Dataset[tuple[Tensor, int, int]]):
         return self._reader.rows
 
     def __getitem__(self, index: int) -> tuple[Tensor, int, int]:
-        """Return one sample in memory of its own; a negative index counts from the end.
-
-        Raises:
-            IndexError: there is no such sample.
-            CorruptionError: the record is damaged.
-        """
+        """Return one sample in memory of its own; a negative index counts from the end."""
         position = index + len(self) if index < 0 else index
         if not 0 <= position < len(self):
             raise IndexError(f"index is {index}; the split has {len(self)} samples")

@@ -61,14 +61,7 @@ def stored_windows(groups: Sequence[int]) -> Iterator[Window]:
 
 
 def epoch_order(groups: Sequence[int], *, seed: int, epoch: int, window: int = WINDOW) -> NDArray[np.int64]:
-    """Return the positions of one epoch in order, int64 (sum of groups,); each position occurs once.
-
-    Args:
-        groups: rows in each row group, in stored order.
-        seed: 0 to 2^64 - 1.
-        epoch: at least 0.
-        window: most row groups that are mixed together, at least 1.
-    """
+    """Return the positions of one epoch in order, int64 (sum of groups,); each position occurs once."""
     order = np.empty(sum(groups), np.int64)
     filled = 0
     for each in shuffled_windows(groups, seed=seed, epoch=epoch, window=window):

@@ -28,11 +28,7 @@ class RowGroupReader:
     """
 
     def __init__(self, store: Store, bands: Sequence[int], split: str) -> None:
-        """Prepare; no file is opened yet.
-
-        Raises:
-            UsageError: the store has no such band or split.
-        """
+        """Prepare; no file is opened yet."""
         self._store, self._files = store, [store.files(band, split) for band in bands]
         self._ids, self._labels = store.ids(split), store.labels(split)
         self._places: list[tuple[int, int]] = []

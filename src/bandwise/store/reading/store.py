@@ -222,21 +222,13 @@ def open_store(path: Path, bands: Sequence[int] | None = None) -> Store:
 
 
 def require_finished(path: Path) -> None:
-    """Check that a store has a manifest.
-
-    Raises:
-        CorruptionError: it has none.
-    """
+    """Check that a store has a manifest."""
     if not (path / MANIFEST_NAME).exists():
         raise CorruptionError(f"{path}: conversion not finished: run split again with the same options to finish it")
 
 
 def read_source_facts(path: Path) -> dict[str, Any]:
-    """Return what identifies the source of a store (`Source.fingerprint`); the store need not be finished.
-
-    Raises:
-        UsageError, CorruptionError, IncompatibleError: as `Identity.read`.
-    """
+    """Return what identifies the source of a store (`Source.fingerprint`); the store need not be finished."""
     try:
         return Identity.read(path).source
     except (CorruptionError, UsageError):

@@ -42,13 +42,7 @@ class BandFileWriter:
             raise
 
     def add(self, ids: np.ndarray, labels: np.ndarray, records: pa.BinaryArray) -> None:
-        """Append one row group.
-
-        Args:
-            ids: int64 (rows,).
-            labels: int32 (rows,).
-            records: the encoded pictures.
-        """
+        """Append one row group."""
         image = self._schema.field("image").type
         pictures = pa.StructArray.from_arrays([records, pa.nulls(len(ids), pa.string())], fields=list(image))
         self._writer.write_table(pa.Table.from_arrays([pa.array(ids), pa.array(labels), pictures], schema=self._schema))

@@ -42,11 +42,7 @@ class Commits:
         return list(self.valid.get(group, {}).values())
 
     def of_band(self, group: SampleGroup, band: int) -> CommitRecord:
-        """Return the record that covers one band of a group.
-
-        Raises:
-            CorruptionError: there is none.
-        """
+        """Return the record that covers one band of a group."""
         for record in self.of_group(group):
             if band in record.bands:
                 return record

@@ -84,11 +84,7 @@ class Conversion:
         }
 
     def go_on_with(self, held: Identity) -> None:
-        """Take over the identity of a store that was begun: a source that was renamed keeps its old name there.
-
-        Raises:
-            IncompatibleError: it is another split.
-        """
+        """Take over the identity of a store that was begun: a source that was renamed keeps its old name there."""
         require_same(str(self.out), held, self.identity)
         self.identity = held
 

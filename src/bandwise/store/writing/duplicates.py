@@ -58,9 +58,6 @@ def find_duplicates(ids: np.ndarray, hashes: Sequence[str], splits: np.ndarray, 
         hashes: what `pack_hashes` returned for each group.
         splits: (N,), a number for the split of each.
         labels: (N,).
-
-    Raises:
-        CorruptionError: `hashes` is not what `pack_hashes` returned for these pictures.
     """
     try:
         found = np.frombuffer(b"".join(base64.b64decode(part) for part in hashes), "<u8")

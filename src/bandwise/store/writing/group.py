@@ -84,11 +84,6 @@ def write_group(work: Work, job: Job, step: Callable[[int, Stage], None]) -> Com
         job: which group and bands.
         step: called with the id of a picture before it is read, decoded and stored; it may raise to stop, and then
             nothing of the group remains.
-
-    Raises:
-        NoSpaceError: the disk is full.
-        IncompatibleError: the pictures are not those that other bands have, or not as long as they were when listed.
-        BandwiseError: the storage of the source fails.
     """
     block = RecordBlock(work.config, job.bands, work.source.channels)
     bad: list[BadSample] = []

@@ -76,11 +76,7 @@ def require_same(what: str, stored: Identity, wanted: Identity) -> None:
 
 
 def require_equal(what: str, stored: dict[str, Any], wanted: dict[str, Any]) -> None:
-    """Refuse to continue what holds other values than those asked for.
-
-    Raises:
-        IncompatibleError: some differ; the message lists them.
-    """
+    """Refuse to continue what holds other values than those asked for."""
     found = differences(stored, wanted)
     if found:
         raise IncompatibleError(

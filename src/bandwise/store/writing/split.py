@@ -107,11 +107,7 @@ def _report(summary: dict[str, Any]) -> None:
 
 
 def require_own_place(source: Source, out: Path) -> None:
-    """Check that `out` may become, or is, the folder of a store.
-
-    Raises:
-        UsageError: `out` is a file, overlaps the folder of the source, or holds files that are not ours.
-    """
+    """Check that `out` may become, or is, the folder of a store."""
     require_apart(source, out)
     if not out.exists():
         return
@@ -129,11 +125,7 @@ def require_own_place(source: Source, out: Path) -> None:
 
 
 def require_apart(source: Source, out: Path) -> None:
-    """Check that `out` neither lies in the folder of the source nor holds it.
-
-    Raises:
-        UsageError: they overlap.
-    """
+    """Check that `out` neither lies in the folder of the source nor holds it."""
     root = source.root
     if root is None:
         return

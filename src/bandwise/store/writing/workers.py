@@ -67,14 +67,8 @@ def run_jobs(
 ) -> Iterator[Result]:
     """Write groups, and yield each with its commit record as soon as it is committed, in whatever order they finish.
 
-    Args:
-        work: what all jobs share.
-        jobs: what to write.
-        workers: number of processes.
-        decode_timeout: seconds that the decoding of one picture may take; 0 sets no limit, and then one worker works in
-            this process, which a decoder that crashes takes down.
-        advance: called with how many pictures were just finished.
-        stop: asked often; once it says true, unfinished groups are dropped.
+    `decode_timeout` is in seconds for the decoding of one picture. 0 sets no limit, and then one worker works in this
+    process, which a decoder that crashes takes down. `advance` is called with how many pictures were just finished.
 
     Raises:
         Preempted: `stop` said true.
