@@ -30,6 +30,8 @@ _PATTERNS = (
     (r"\b(pid|process) \d+\b", r"\1 NUMBER"),
     (r"\b[0-9a-f]{40}\b\+?", "COMMIT"),
 )
+# Which device a training takes, and why, is a matter of the machine.
+_DEVICE = re.compile(r"^(WARNING: )?training on (the CPU|\S+).*\n", re.MULTILINE)
 _CHOICES = re.compile(r"Expected one of \(([^)]*)\)")
 _UNFINISHED = re.compile(r"^.*: (\d+)/(\d+) \S+, RATE\n", re.MULTILINE)
 
@@ -105,6 +107,7 @@ def plain_text(text: str, places: dict[str, str]) -> str:
     """Return text without times, process numbers, commits and the places in `places`, the longest first."""
     for place in sorted(places, key=len, reverse=True):
         text = text.replace(place, places[place])
+    text = _DEVICE.sub("", text)
     for pattern, with_what in _PATTERNS:
         text = re.sub(pattern, with_what, text)
     if _CHOICES.search(text):
