@@ -43,6 +43,8 @@ _SAMPLE, _SINCE, _DONE = range(3)
 _AT_NONE = (-1.0, 0.0, 0.0)
 
 Result = tuple[Job, CommitRecord]
+_Advance = Callable[[int], None]
+_Stop = Callable[[], bool]
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -62,8 +64,8 @@ def run_jobs(
     *,
     workers: int,
     decode_timeout: float,
-    advance: Callable[[int], None],
-    stop: Callable[[], bool],
+    advance: _Advance,
+    stop: _Stop,
 ) -> Iterator[Result]:
     """Write groups, and yield each with its commit record as soon as it is committed, in whatever order they finish.
 
@@ -80,9 +82,7 @@ def run_jobs(
         yield from _Supervisor(work, jobs, decode_timeout, advance, stop).run(min(workers, len(jobs)))
 
 
-def _run_here(
-    work: Work, jobs: Sequence[Job], advance: Callable[[int], None], stop: Callable[[], bool]
-) -> Iterator[Result]:
+def _run_here(work: Work, jobs: Sequence[Job], advance: _Advance, stop: _Stop) -> Iterator[Result]:
     def step(sample: int, stage: Stage) -> None:
         if stage == "read":
             if stop():
@@ -151,14 +151,7 @@ class _Worker:
 class _Supervisor:
     """Hands out jobs to processes, replaces those that are lost, and finds the picture that was to blame."""
 
-    def __init__(
-        self,
-        work: Work,
-        jobs: Sequence[Job],
-        decode_timeout: float,
-        advance: Callable[[int], None],
-        stop: Callable[[], bool],
-    ) -> None:
+    def __init__(self, work: Work, jobs: Sequence[Job], decode_timeout: float, advance: _Advance, stop: _Stop) -> None:
         self._work, self._decode_timeout, self._advance, self._stop = work, decode_timeout, advance, stop
         self._waiting = deque(jobs)
         self._halted = multiprocessing.get_context("spawn").Event()
