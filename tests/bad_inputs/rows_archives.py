@@ -13,7 +13,6 @@ from tests.bad_inputs.traps import Canary
 from tests.sources import imagenet
 from tests.sources.imagenet import IDS, tar_of
 
-from bandwise.sources import resolve
 from bandwise.sources.archives import devkit, imagenet21k
 from bandwise.sources.named import fetch
 
@@ -99,7 +98,7 @@ def bomb(bench: Bench) -> Sequence[str | Path]:
 def many_unreadable(*flags: str):
     def prepare(bench: Bench) -> Sequence[str | Path]:
         opened = functools.partial(imagenet21k.open_imagenet21k, min_images=10, val_images=2)
-        bench.patch.setattr(resolve, "open_imagenet21k", opened)
+        bench.patch.setattr(imagenet21k, "open_imagenet21k", opened)
         inner = {}
         for label, broken in ((0, 104), (1, 3)):
             sound = {f"{IDS[label]}_{number}.JPEG": imagenet.jpeg(label, number) for number in range(12)}

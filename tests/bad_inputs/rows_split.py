@@ -1,5 +1,6 @@
 """Rows S23 and S31 to S40: changing sources, disks, locks, and decoders that go down."""
 
+import dataclasses
 import errno
 import fcntl
 import json
@@ -18,7 +19,7 @@ from bandwise.bands.quantize import BandQuantizer
 from bandwise.commands import split as command
 from bandwise.files.locks import folder_lock
 from bandwise.sources import reading
-from bandwise.sources.folders.folder import FolderSource
+from bandwise.sources.folders.folder import FolderSource, open_folder
 from bandwise.store.writing import bandfile
 
 
@@ -169,7 +170,9 @@ def trapped(source: type[FolderSource], *flags: str):
     def prepare(bench: Bench) -> Sequence[str | Path]:
         bench.folder()
         bench.put("train/a/trap.png", png(0, 60))
-        bench.patch.setattr(command, "open_source", lambda config: source(bench.pictures))
+        found = open_folder(bench.pictures)
+        facts = {field.name: getattr(found, field.name) for field in dataclasses.fields(found)}
+        bench.patch.setattr(command, "open_source", lambda config: source(**facts))
         return bench.split(*flags, "--json", guard=True)
 
     return prepare

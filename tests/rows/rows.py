@@ -13,7 +13,7 @@ from bandwise.cli import main
 from bandwise.config.branches import parse_bands
 from bandwise.recipes.imagenet import RECIPES
 from bandwise.recipes.recipe import Recipe
-from bandwise.sources import resolve
+from bandwise.sources.archives import imagenet21k
 from bandwise.sources.archives.imagenet21k import open_imagenet21k
 
 ROWS = {name: build() for name, build in RECIPES.items()}
@@ -80,7 +80,7 @@ def run_row(name: str, root: Path, monkeypatch: pytest.MonkeyPatch, capsys: pyte
     monkeypatch.setenv("BANDWISE_HOME", str(root / "home"))
     if recipe.config.data.source == "imagenet21k":
         data, reported = make_imagenet21k(root), CLASSES
-        monkeypatch.setattr(resolve, "open_imagenet21k", WITHOUT_FILTER)
+        monkeypatch.setattr(imagenet21k, "open_imagenet21k", WITHOUT_FILTER)
     else:
         data, reported = make_imagenet1k(root), REPORTED
     bands = some_bands(recipe)

@@ -10,7 +10,7 @@ from tests.sources import imagenet
 from tests.sources.imagenet import IDS, class_tars, devkit, ground_truth, meta_mat, tar_of
 
 from bandwise.cli import main
-from bandwise.sources import resolve
+from bandwise.sources.archives import imagenet21k
 
 TRAIN, VAL, DEVKIT = "ILSVRC2012_img_train.tar", "ILSVRC2012_img_val.tar", "ILSVRC2012_devkit_t12.tar.gz"
 
@@ -94,5 +94,5 @@ def test_imagenet21k(folder, monkeypatch, capsys):
     assert "none of 8 classes has 500 pictures" in run(folder, capsys, row, data)
     other = run(folder, capsys, row, data, "--source", "imagenet1k")
     assert "is no folder; give the folder that holds ILSVRC2012_img_train.tar" in other
-    monkeypatch.setattr(resolve, "open_imagenet21k", WITHOUT_FILTER)
+    monkeypatch.setattr(imagenet21k, "open_imagenet21k", WITHOUT_FILTER)
     assert "is not winter21: it keeps 8 classes" in run(folder, capsys, row, data, "--expect", "winter21")
