@@ -1,6 +1,7 @@
 """A branch must not depend on what else the process has done, nor leave a trace in it."""
 
 import random
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -9,7 +10,7 @@ from tests.training.tiny import CONFIG, CrashError, crash_at, make_store, outcom
 
 from bandwise.checkpoints.folder import read_checkpoint, steps
 from bandwise.config import RunConfig
-from bandwise.training import loop
+from bandwise.training.feed import Feed
 from bandwise.training.learner import Learner
 from bandwise.training.trainer import train_branch
 
@@ -53,11 +54,11 @@ def first_state(config: RunConfig, store_path, folder, branch: int):
     weights = {}
     ids: list[int] = []
     crops = []
-    real_inputs, real_init = loop.BranchLoop._inputs, Learner.__init__
+    real_inputs, real_init = Feed.inputs, Learner.__init__
 
-    def spy_inputs(self, batch):
+    def spy_inputs(self, batch, epoch):
         ids.extend(batch.ids.tolist())
-        images, targets = real_inputs(self, batch)
+        images, targets = real_inputs(self, batch, epoch)
         # A copy: the next batch may be written over this one.
         crops.append((batch.ids.tolist(), images.clone()))
         return images, targets
@@ -67,7 +68,7 @@ def first_state(config: RunConfig, store_path, folder, branch: int):
         weights.update({name: value.clone() for name, value in self.network.state_dict().items()})
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(loop.BranchLoop, "_inputs", spy_inputs)
+        patch.setattr(Feed, "inputs", spy_inputs)
         patch.setattr(Learner, "__init__", spy_init)
         with pytest.raises(CrashError):
             train_branch(config, store_path, folder, branch, on_step=crash_at(6))
@@ -77,8 +78,6 @@ def first_state(config: RunConfig, store_path, folder, branch: int):
 @pytest.fixture
 def twins() -> RunConfig:
     """Two branches on the same band, which differ in nothing but their number."""
-    from dataclasses import replace
-
     return replace(
         CONFIG,
         branches="1;1",
@@ -105,8 +104,6 @@ def test_branches_on_the_same_bands_differ_in_weights_and_order_but_not_in_augme
 
 
 def test_another_run_seed_changes_everything(store_path, tmp_path, twins):
-    from dataclasses import replace
-
     other = replace(twins, training=replace(twins.training, seed=1))
     first = first_state(twins, store_path, tmp_path / "0", 0)
     second = first_state(other, store_path, tmp_path / "1", 0)
@@ -117,8 +114,6 @@ def test_another_run_seed_changes_everything(store_path, tmp_path, twins):
 
 def test_a_store_with_this_branchs_band_alone_gives_the_same_branch(tmp_path, undisturbed):
     """What a machine of its own would have: its own band, and nothing of the others."""
-    from dataclasses import replace
-
     alone = replace(CONFIG, split=replace(CONFIG.split, bands="1"), branches="1")
     path = make_store(tmp_path, alone)
     assert not (path / "band-00").exists()
