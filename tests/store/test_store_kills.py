@@ -44,20 +44,6 @@ os.replace = replace
 split_dataset(RandomSource(train=300, val=6), SplitConfig(canvas=8, group_size=256, holdout=0.1), out)
 """
 
-# A mistake on purpose: the process number goes into every commit record.
-WITH_PID = """
-import os, sys
-from pathlib import Path
-from bandwise.config import SplitConfig
-from bandwise.store.writing import group as groups
-from bandwise.store.writing.split import split_dataset
-from tests.store.arrays import RandomSource
-
-write = groups.write_document
-groups.write_document = lambda path, content: write(path, {**content, "pid": os.getpid()})
-split_dataset(RandomSource(train=6, val=3), SplitConfig(canvas=8, holdout=0), Path(sys.argv[1]))
-"""
-
 SLOWLY = """
 import sys, time
 from pathlib import Path
@@ -123,17 +109,6 @@ def test_a_killed_split_ends_with_the_same_bytes(tmp_path, whole, when, name, co
 
 def stamp(path: Path) -> int:
     return path.stat().st_mtime_ns
-
-
-def test_the_comparison_notices_a_process_number_in_a_record(tmp_path):
-    for name in ("a", "b"):
-        assert run_python(WITH_PID, tmp_path / name).returncode == 0
-    one, other = tree(tmp_path / "a"), tree(tmp_path / "b")
-    assert {name for name in one if one[name] != other[name]} == {
-        "MANIFEST.json",
-        "commits/train-00000.json",
-        "commits/val-00000.json",
-    }
 
 
 def test_workers_die_with_a_killed_parent(tmp_path, whole):

@@ -72,13 +72,6 @@ def test_the_sample_list_needs_the_images(store, whole, damage):
     assert tree(store) == tree(whole)
 
 
-def test_the_marker_and_the_manifest_together_are_too_much(store):
-    flipped(store / "STORE.json")
-    flipped(store / "MANIFEST.json")
-    with pytest.raises(CorruptionError, match="both damaged, so nothing says how it was made"):
-        verify_store(store, repair=True, source=SOURCE)
-
-
 def test_several_damages_at_once(store, whole):
     for name in ("STORE.json", "README.md", "samples.parquet", "commits/train-00001.json"):
         flipped(store / name)
