@@ -4,14 +4,17 @@ import os
 import random
 import shutil
 import socket
+from collections import Counter
 from pathlib import Path
 
 import pytest
 from tests.store.trees import tree
 
+from bandwise.checkpoints.folder import Checkpoint, read_checkpoint
 from bandwise.errors import CorruptionError
 from bandwise.files import documents as sealing
 from bandwise.files.documents import SEAL
+from bandwise.files.regular import sha256_file
 from bandwise.launch import check
 from bandwise.launch.check import check_run
 from bandwise.launch.engines import train_branches
@@ -179,6 +182,32 @@ def test_what_can_be_computed_again_comes_back(run, finished, pictures, name):
             before.pop(f"{free}/{tail}", None)
             after.pop(f"{free}/{tail}", None)
     assert after == before
+
+
+def test_a_repair_reads_the_store_and_the_checkpoints_once(run, pictures, monkeypatch):
+    """Of the store only what was written again, or is not sound, is hashed once more."""
+    hashed, read = Counter[str](), Counter[str]()
+
+    def hashing(path: Path) -> str:
+        hashed[path.relative_to(run).as_posix()] += 1
+        return sha256_file(path)
+
+    def reading(path: Path) -> Checkpoint:
+        read[path.relative_to(run).as_posix()] += 1
+        return read_checkpoint(path)
+
+    monkeypatch.setattr("bandwise.store.verify.sha256_file", hashing)
+    monkeypatch.setattr("bandwise.launch.check.read_checkpoint", reading)
+    damaged_band = "store/band-03/train-00000-of-00001.parquet"
+    flip(run / damaged_band, 60)
+    verify_run(run, repair=True, source=open_folder(pictures))
+    assert sorted(read.values()) == [1, 1, 1, 1]
+    others = {name: count for name, count in hashed.items() if name != damaged_band}
+    untouched = [count for name, count in others.items() if "/train-" not in name and "/band-" in name]
+    assert len(untouched) >= 4, hashed
+    assert set(untouched) == {1}
+    assert max(others.values()) == 2
+    assert hashed[damaged_band] <= 4
 
 
 def test_a_damaged_checkpoint_is_set_aside_and_training_brings_it_back(run):
