@@ -26,17 +26,14 @@ def encoded(picture, format_name, **options):
 
 
 def pixels(content, **rule):
-    """Decode by our rule, as an array."""
     return np.asarray(decode(content, **{**ONE_RULE, **rule})[0])
 
 
 def notes(content, **rule):
-    """Return the notes of our rule."""
     return decode(content, **{**ONE_RULE, **rule})[1]
 
 
 def png_header(width, height):
-    """Return a PNG of which only the header is there."""
     body = b"IHDR" + struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
     end = struct.pack(">I", 0) + b"IEND" + struct.pack(">I", zlib.crc32(b"IEND"))
     data = b"IDAT" + zlib.compress(b"")
@@ -280,7 +277,6 @@ def test_placeholder_size_is_noted():
 
 
 def padding(count):
-    """Return a PNG comment of so many letters."""
     info = PngImagePlugin.PngInfo()
     info.add_text("c", "x" * count)
     return info

@@ -17,21 +17,9 @@ from bandwise.sources.archives.imagenet1k import PUBLISHED, open_imagenet1k
 from bandwise.sources.archives.tar import TarSource
 from bandwise.sources.folders.folder import FolderSource, open_folder
 from bandwise.sources.resolve import open_source
-from bandwise.store.writing.split import split_dataset
 
 TRAIN, VAL = "ILSVRC2012_img_train.tar", "ILSVRC2012_img_val.tar"
 DEVKIT = "ILSVRC2012_devkit_t12.tar.gz"
-
-
-@pytest.fixture(scope="module")
-def pristine(tmp_path_factory, folders):
-    return imagenet.make_imagenet1k(folders, tmp_path_factory.mktemp("archives") / "archives")
-
-
-@pytest.fixture
-def archives(tmp_path, pristine):
-    """Return a copy of the archives that a test may damage."""
-    return shutil.copytree(pristine, tmp_path / "archives")
 
 
 def test_the_pictures_are_those_of_the_image_folder(pristine, folders, tmp_path):
@@ -150,129 +138,6 @@ def test_an_unpacked_devkit(archives):
     (archives / DEVKIT).unlink()
     source = open_imagenet1k(archives)
     assert (source.classes, list(source.entries())) == (expected.classes, list(expected.entries()))
-
-
-def damage_inner(folders, name, content):
-    members = imagenet.class_tars(folders)
-    if content is None:
-        del members[name]
-    else:
-        members[name] = content
-    return tar_of(members)
-
-
-def set_truth(archives, truth):
-    (archives / DEVKIT).write_bytes(imagenet.devkit(truth, imagenet.meta_mat()))
-
-
-CASES = {
-    "S25-missing": (
-        lambda a, f: (a / TRAIN).write_bytes(damage_inner(f, f"{IDS[2]}.tar", None)),
-        r"img_train.tar has 7 classes and .*devkit.* has 8; the archive lacks n01484850.tar",
-    ),
-    "S25-truncated-inner": (
-        lambda a, f: (a / TRAIN).write_bytes(
-            damage_inner(f, f"{IDS[1]}.tar", imagenet.class_tars(f)[f"{IDS[1]}.tar"][:1200])
-        ),
-        r"n01443537.tar at byte \d+ of .*train.tar is cut off: 'n01443537_1.JPEG' should have \d+ bytes from byte \d+",
-    ),
-    "S25-truncated-outer": (
-        lambda a, f: (a / TRAIN).write_bytes((a / TRAIN).read_bytes()[:-30000]),
-        r"img_train.tar is cut off: 'n03126707.tar' should have \d+ bytes from byte \d+, but it ends at byte \d+",
-    ),
-    "S25-no-tar": (
-        lambda a, f: (a / TRAIN).write_bytes(b"<html>login</html>" * 100),
-        r"img_train.tar: the member at byte 0: the checksum of its header is wrong: damaged, or no tar at all",
-    ),
-    "S25-no-class-tars": (
-        lambda a, f: (a / TRAIN).write_bytes((a / VAL).read_bytes()),
-        r"holds no class tars such as n01440764.tar; it holds 'ILSVRC2012_val_00000001.JPEG'",
-    ),
-    "S25-twice": (
-        lambda a, f: (a / TRAIN).write_bytes(
-            tar_of({**imagenet.class_tars(f), f"again/{IDS[0]}.tar": imagenet.class_tars(f)[f"{IDS[0]}.tar"]})
-        ),
-        "holds 1 class tars twice: n01440764",
-    ),
-    "S4-more-classes": (
-        lambda a, f: (a / TRAIN).write_bytes(damage_inner(f, "n99999999.tar", tar_of({"n99999999_1.JPEG": b"x"}))),
-        r"has 9 classes and .* has 8; the archive has, besides, n99999999.tar",
-    ),
-    "truth-short": (
-        lambda a, f: set_truth(a, imagenet.ground_truth(f)[:-2]),
-        r"img_val.tar holds 16 pictures, but .*devkit_t12.tar.gz has labels for 15",
-    ),
-    "truth-unknown-class": (
-        lambda a, f: set_truth(a, "9" + imagenet.ground_truth(f)[1:]),
-        r"ground_truth.txt, line 1: there is no class 9; data/meta.mat has 1 to 8",
-    ),
-    "truth-no-number": (
-        lambda a, f: set_truth(a, imagenet.ground_truth(f).replace("\n", "\n\n", 1)),
-        r"ground_truth.txt, line 2: '' is not an id",
-    ),
-    "val-gap": (
-        lambda a, f: (a / VAL).write_bytes(
-            tar_of({n.replace("00003", "00099"): c for n, c in imagenet.files_below(f / "val").items()})
-        ),
-        "img_val.tar holds 16 pictures, but not number 3",
-    ),
-    "val-other-names": (
-        lambda a, f: (a / VAL).write_bytes(tar_of({"cat.JPEG": b"x"})),
-        r"img_val.tar holds b'cat.JPEG'; expected names such as ILSVRC2012_val_00000001.JPEG",
-    ),
-    "no-val": (lambda a, f: (a / VAL).unlink(), "has ILSVRC2012_img_train.tar but not ILSVRC2012_img_val.tar"),
-    "no-labels": (
-        lambda a, f: (a / DEVKIT).unlink(),
-        "has no labels of the validation pictures; put ILSVRC2012_devkit",
-    ),
-    "devkit-cut": (
-        lambda a, f: (a / DEVKIT).write_bytes((a / DEVKIT).read_bytes()[:-20]),
-        "devkit_t12.tar.gz: damaged gzip file",
-    ),
-    "devkit-without-meta": (
-        lambda a, f: (a / DEVKIT).write_bytes(__import__("gzip").compress(tar_of({"x": b"y"}))),
-        "devkit_t12.tar.gz lacks data/ILSVRC2012_validation_ground_truth.txt and data/meta.mat",
-    ),
-    "meta-damaged": (
-        lambda a, f: (a / DEVKIT).write_bytes(imagenet.devkit(imagenet.ground_truth(f), b"no matlab" * 40)),
-        "data/meta.mat: it is no MATLAB file of level 5",
-    ),
-    "meta-twice": (
-        lambda a, f: (a / DEVKIT).write_bytes(
-            imagenet.devkit(imagenet.ground_truth(f), imagenet.meta_mat(ids={**NUMBERS, IDS[0]: NUMBERS[IDS[1]]}))
-        ),
-        r"data/meta.mat: .* is no WordNet id, or stands twice",
-    ),
-    "S26-parent": (
-        lambda a, f: (a / TRAIN).write_bytes(damage_inner(f, f"{IDS[0]}.tar", tar_of({"../../etc/x.JPEG": b"x"}))),
-        r"n01440764.tar at byte \d+ of .*: the member '../../etc/x.JPEG' at byte \d+: names with a leading / or",
-    ),
-    "S26-twice": (
-        lambda a, f: (a / TRAIN).write_bytes(
-            damage_inner(f, f"{IDS[0]}.tar", tar_of({"a/x.JPEG": b"x", "b/x.JPEG": b"y"}))
-        ),
-        "holds 1 names twice: 'x.JPEG'",
-    ),
-}
-
-
-@pytest.mark.parametrize("case", CASES)
-def test_damage_is_one_clear_error_and_nothing_is_written(case, archives, folders, home, tmp_path):
-    open_imagenet1k(archives)
-    shutil.rmtree(home)
-    damage, words = CASES[case]
-    damage(archives, folders)
-    with pytest.raises(UsageError, match=words):
-        split_dataset(open_imagenet1k(archives), imagenet.CONFIG, tmp_path / "store")
-    assert not (tmp_path / "store").exists()
-    assert not home.exists()
-
-
-def test_an_empty_class_is_refused_as_in_a_folder(archives, folders, tmp_path):
-    (archives / TRAIN).write_bytes(damage_inner(folders, f"{IDS[0]}.tar", tar_of({})))
-    source = open_imagenet1k(archives)
-    with pytest.raises(UsageError, match="1 of 8 classes have no images in train: 'n01440764 tench'"):
-        split_dataset(source, imagenet.CONFIG, tmp_path / "store")
 
 
 def test_expected_counts(archives, folders, home, monkeypatch, capsys):

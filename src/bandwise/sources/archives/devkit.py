@@ -168,7 +168,7 @@ def _mat_elements(content: bytes) -> Iterator[tuple[int, bytes]]:
         if end > len(content) or (start == position + 4 and size > 4):
             raise ValueError(f"an element of {size} bytes does not fit into the file")
         yield kind, content[start:end]
-        position = end if kind == _MAT_COMPRESSED else end + -end % 8
+        position = end if kind == _MAT_COMPRESSED else end + -(end - position) % 8
 
 
 def _inflated(data: bytes) -> bytes:
