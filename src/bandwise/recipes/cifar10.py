@@ -152,29 +152,9 @@ _ROWS: dict[str, tuple[str, dict[str, Any]]] = {
 
 _LARGE_NAMES = {"resnet18": "ResNet-18", "resnet34": "ResNet-34"}
 _LARGE_ROWS = {
-    "resnet18": (
-        "baseline",
-        "ensemble4",
-        "lowres",
-        "lowres4",
-        "sub4",
-        "context4",
-        "best",
-        "sub4-warm",
-        "lowres4-warm",
-        "joint4",
-        "baseline-noflip",
-        "sub4-noflip",
-        "sub4-dct1d",
-        "polyphase4",
-        "random4",
-        "sub16",
-        "baseline-image",
-        "sub4-image",
-        "baseline-stock",
-        "sub4-stock",
-    ),
-    "resnet34": ("baseline", "lowres4", "sub4", "context4", "best", "sub4-warm"),
+    "resnet18": "baseline ensemble4 lowres lowres4 sub4 context4 best sub4-warm lowres4-warm joint4 baseline-noflip "
+    "sub4-noflip sub4-dct1d polyphase4 random4 sub16 baseline-image sub4-image baseline-stock sub4-stock",
+    "resnet34": "baseline lowres4 sub4 context4 best sub4-warm",
 }
 
 
@@ -208,5 +188,5 @@ def _large(row: str, model: str) -> Recipe:
 
 
 RECIPES = {f"cifar10-{row}": partial(_recipe, row) for row in _ROWS} | {
-    f"cifar10-{model}-{row}": partial(_large, row, model) for model, rows in _LARGE_ROWS.items() for row in rows
+    f"cifar10-{model}-{row}": partial(_large, row, model) for model, rows in _LARGE_ROWS.items() for row in rows.split()
 }
