@@ -38,13 +38,6 @@ def test_steps_after_the_last_checkpoint_are_trained_again(store_path, tmp_path,
     assert outcome(tmp_path) == undisturbed[4]
 
 
-def test_many_interruptions(store_path, tmp_path, undisturbed):
-    for step in (2, 3, 5, 6, 7, 9, 12):
-        crash(EVERY_STEP, store_path, tmp_path, step)
-    train_branch(EVERY_STEP, store_path, tmp_path, 1)
-    assert outcome(tmp_path) == undisturbed[1]
-
-
 @pytest.mark.parametrize("epoch", [1, 2])
 def test_interrupted_in_the_evaluation_of_an_epoch(store_path, tmp_path, undisturbed, monkeypatch, epoch):
     real, calls = loop.predict_split, []

@@ -150,28 +150,6 @@ def test_a_second_trainer_is_refused(store_path, tmp_path):
         train_branch(CONFIG, store_path, tmp_path, 1)
 
 
-def test_a_damaged_newest_checkpoint_costs_only_time(store_path, tmp_path, undisturbed, capsys):
-    train_branch(CONFIG, store_path, tmp_path, 1)
-    weights = steps(tmp_path)[0] / "model.safetensors"
-    content = bytearray(weights.read_bytes())
-    content[-5] ^= 8
-    weights.write_bytes(content)
-    train_branch(CONFIG, store_path, tmp_path, 1)
-    assert "WARNING" in (text := capsys.readouterr().err)
-    assert "model.safetensors is altered" in text
-    assert (tmp_path / "damaged-step-000000012").is_dir()
-    assert outcome(tmp_path) == undisturbed[4]
-
-
-def test_damaged_checkpoints_never_start_a_training_again(store_path, tmp_path):
-    with pytest.raises(CrashError):
-        train_branch(CONFIG, store_path, tmp_path, 1, on_step=crash_at(9))
-    for path in steps(tmp_path):
-        (path / "optim.safetensors").write_bytes(b"")
-    with pytest.raises(CorruptionError, match="none is valid"):
-        train_branch(CONFIG, store_path, tmp_path, 1)
-
-
 def test_a_summary_without_checkpoints_is_refused(store_path, tmp_path):
     (tmp_path / "summary.json").write_text("{}")
     with pytest.raises(CorruptionError, match=r"summary\.json but no checkpoint"):
