@@ -20,6 +20,7 @@ FROZEN: dict[str, Any] = {
     "trained_at": "0" * 40,
 }
 """Keys of JSON whose values are left out (with `masked`), or replaced by these (with `frozen`)."""
+_SOME_NUMBER = 17
 FROZEN_INSIDE = ("versions", "hardware")
 """Keys of JSON objects of which every value is left out."""
 
@@ -65,7 +66,7 @@ def masked(value: Any) -> Any:
 
 def frozen(value: Any) -> Any:
     """Return plain data with a constant in the place of every volatile value, of the same type."""
-    return replaced(value, lambda key, item: FROZEN.get(key, f"some {key}"))
+    return replaced(value, lambda key, item: FROZEN.get(key, _SOME_NUMBER if type(item) is int else f"some {key}"))
 
 
 def canonical(content: Any) -> bytes:
