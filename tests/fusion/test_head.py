@@ -106,7 +106,7 @@ def test_the_head_is_a_plain_network_on_standardised_features(trained):
 def test_training_is_the_plain_loop(monkeypatch):
     """Against a loop written out here, without dropout, hidden branches or early stopping."""
     monkeypatch.setattr(fitting, "hide_branches", lambda batch, sizes, generator: batch)
-    monkeypatch.setattr(fitting, "MOST_EPOCHS", 2)
+    monkeypatch.setattr(fitting, "MAX_EPOCHS", 2)
     monkeypatch.setattr("bandwise.fusion.head.DROPOUT", 0.0)
     train, holdout = imagine("train", 300), imagine("holdout", 100)
     found = fit_head(train, holdout, classes=CLASSES, seed=9)

@@ -10,15 +10,7 @@ CropBox = tuple[int, int, bool]
 
 
 def center_box(side: int, crop: int) -> tuple[int, int]:
-    """Return top and left of the central crop; where the margin is odd the smaller half is above and to the left.
-
-    Args:
-        side: side of the square image in pixels of a band.
-        crop: side of the crop in pixels of a band.
-
-    Raises:
-        UsageError: the crop is below 1 px or larger than the image.
-    """
+    """Return top and left of the central crop; where the margin is odd the smaller half is above and to the left."""
     if not 1 <= crop <= side:
         raise UsageError(f"a crop of {crop} px does not fit a band of {side} px; choose 1 to {side} (crop / stride)")
     margin = (side - crop) // 2
@@ -31,13 +23,6 @@ def ten_crop_boxes(side: int, crop: int) -> tuple[CropBox, ...]:
     Box `i + 5` is the mirror of the pixels of box `i`. That differs from crops of the mirrored image only in the
     centre, by one pixel, and only where `side - crop` is odd.
 
-    Args:
-        side: side of the square image in pixels of a band.
-        crop: side of the crop in pixels of a band.
-
-    Raises:
-        UsageError: as `center_box`.
-
     Source: Krizhevsky et al., ImageNet Classification with Deep Convolutional Neural Networks (2012), section 4.1.
     """
     center = center_box(side, crop)
@@ -47,16 +32,7 @@ def ten_crop_boxes(side: int, crop: int) -> tuple[CropBox, ...]:
 
 
 def evaluation_boxes(side: int, crop: int, crops: int) -> tuple[CropBox, ...]:
-    """Return the crops that an image is evaluated on.
-
-    Args:
-        side: side of the square image in pixels of a band.
-        crop: side of the crop in pixels of a band.
-        crops: 1 for the centre, 10 for `ten_crop_boxes`.
-
-    Raises:
-        UsageError: another number of crops, or as `center_box`.
-    """
+    """Return the crops that an image is evaluated on: 1 is the centre, 10 are those of `ten_crop_boxes`."""
     if crops not in (1, 10):
         raise UsageError(f"crops is {crops}; it must be 1 or 10")
     return ((*center_box(side, crop), False),) if crops == 1 else ten_crop_boxes(side, crop)

@@ -60,9 +60,6 @@ def classification_metrics(logits: Tensor, labels: Tensor) -> Metrics:
         logits; where logits are equal the choice among them is PyTorch's. `nll`: mean negative log-likelihood in
         nats. `ece`: expected calibration error of the largest probability in 15 equal bins, as a fraction.
 
-    Raises:
-        UsageError: shapes that do not agree, no sample, a label out of range, or a logit that is not finite.
-
     Source: Guo et al., On Calibration of Modern Neural Networks (2017), equation 3, for the calibration error.
     """
     _check(logits, labels)
@@ -95,18 +92,7 @@ def classification_metrics(logits: Tensor, labels: Tensor) -> Metrics:
 
 
 def per_class_accuracy(logits: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
-    """Return the share of each class's samples that are predicted right, and how many samples it has.
-
-    Args:
-        logits: (N, K) as in `classification_metrics`.
-        labels: (N,) integers from 0 to K - 1.
-
-    Returns:
-        (K,) float64, NaN for a class without samples, and (K,) int64.
-
-    Raises:
-        UsageError: as `classification_metrics`.
-    """
+    """Return the share of each class's samples that are predicted right, (K,), NaN for none, and their number, (K,)."""
     _check(logits, labels)
     classes = logits.shape[1]
     labels = labels.long()
@@ -116,17 +102,7 @@ def per_class_accuracy(logits: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def pairwise_disagreement(logits: Tensor) -> Tensor:
-    """Return how often each two branches predict different classes.
-
-    Args:
-        logits: (n, N, K) of n branches on the same samples, N >= 1.
-
-    Returns:
-        (n, n) float64, symmetric, zeros on the diagonal, fractions of N.
-
-    Raises:
-        UsageError: not three dimensions, or no sample.
-    """
+    """Return how often each two of n branches, (n, N, K), predict different classes: (n, n), fractions of N."""
     if logits.ndim != 3 or 0 in logits.shape:
         raise UsageError(
             f"disagreement needs logits (branches, samples, classes), none of them 0; got {tuple(logits.shape)}"

@@ -170,8 +170,7 @@ def read_features(path: Path) -> FeaturesFile:
     """Read the features of one branch.
 
     Raises:
-        CorruptionError: the file is missing, damaged, has other arrays, repeats an id, or holds a feature that is not
-            finite.
+        CorruptionError: the file is missing, damaged, repeats an id, or holds a feature that is not finite.
     """
     arrays, meta = read_arrays(path, ("features", "ids", "labels"))
     if set(meta) != set(_FEATURES_META) or not (meta["branch"].isdecimal() and meta["views"].isdecimal()):
@@ -187,13 +186,7 @@ def read_features(path: Path) -> FeaturesFile:
 
 
 def join_features(files: Sequence[tuple[Path, FeaturesFile]]) -> BranchFeatures:
-    """Join the features of one or more branches, in the order given.
-
-    Raises:
-        UsageError: there is no file, or no sample in them.
-        IncompatibleError: two files have another split, store, class list, sample, label or number of views, or are the
-            same branch.
-    """
+    """Join the features of one or more branches, in the order given; refusals are those of `load_branches`."""
     if not files:
         raise UsageError("no features to fuse: name at least one branch")
     first_path, first = files[0]

@@ -63,13 +63,9 @@ def fit_cascade(fusion: Fusion, holdout: BranchLogits, target: float, costs: Seq
 
     Args:
         fusion: of all branches; those without weight are left out.
-        holdout: their holdout logits; branches that the fusion does not have are ignored.
+        holdout: logits of these branches, and perhaps of others.
         target: share of the accuracy, above 0 and at most 1.
         costs: of each branch of `fusion`, for example multiply-adds; equal when None.
-
-    Raises:
-        UsageError: `target` is outside its range, or the logits are not of the holdout.
-        IncompatibleError: a branch of the fusion is not among the logits.
     """
     if not 0 < target <= 1:
         raise UsageError(f"cascade is {target!r}; it must be above 0 and at most 1: the share of the accuracy to keep")
@@ -101,9 +97,6 @@ def cascade_curve(
         data: logits of any split.
         costs: of each branch in the order of the cascade; equal when None.
         thresholds: the points; quantiles of the confidences in `data` when None.
-
-    Raises:
-        IncompatibleError: a branch of the cascade is not among the logits.
     """
     confidence, right = _by_stage(cascade.stages, data)
     if thresholds is None:
@@ -121,7 +114,6 @@ def fitted_cascade(run: Run, target: float) -> Cascade:
 
     Raises:
         UsageError: nothing is fused, the fusion is a head, there are no holdout logits, or `target` is out of range.
-        CorruptionError, IncompatibleError: a file is damaged, or the files do not belong together.
     """
     fusion = _fusion_of_logits(run)
     return fit_cascade(fusion, _load(run, fusion, "holdout"), target)
@@ -137,9 +129,6 @@ def cascade_report(run: Run, target: float, costs: tuple[float, ...] | None = No
         run: with logits in its folder.
         target: as in `fit_cascade`.
         costs: of every branch of the run, for example multiply-adds; equal when None.
-
-    Raises:
-        UsageError, CorruptionError, IncompatibleError: as `fitted_cascade`.
     """
     fusion = _fusion_of_logits(run)
     holdout = _load(run, fusion, "holdout")

@@ -37,11 +37,6 @@ class Fusion:
     """Ratio of the geometric rule, None for others."""
 
     def __post_init__(self) -> None:
-        """Check that the numbers describe a fusion.
-
-        Raises:
-            UsageError: a number is not finite, negative, of the wrong count, or the weights do not add up to 1.
-        """
         _require(bool(self.branches), "branches", self.branches, "at least one branch")
         _require(len(set(self.branches)) == len(self.branches), "branches", self.branches, "without repetition")
         _require(min(self.branches) >= 0, "branches", self.branches, "numbers from 0")
@@ -56,11 +51,7 @@ class Fusion:
         _require(self.p is None or 0 < self.p <= 1, "p", self.p, "above 0 and at most 1")
 
     def apply(self, logits: ArrayLike) -> FloatArray:
-        """Fuse logits (n, N, K), in the order of `branches`, to (N, K) float64.
-
-        Raises:
-            UsageError: there are not as many branches as weights.
-        """
+        """Fuse logits (n, N, K), in the order of `branches`, to (N, K) float64."""
         stacked = np.asarray(logits, dtype=np.float64)
         if stacked.ndim != 3 or len(stacked) != len(self.weights):
             raise UsageError(
@@ -93,14 +84,10 @@ class Fusion:
 
     @classmethod
     def parse(cls, content: Any, what: object) -> "Fusion":
-        """Read what `to_dict` wrote, and check it.
-
-        Args:
-            content: what `json.loads` returned.
-            what: where it comes from, for messages.
+        """Check what was read from the file `what`.
 
         Raises:
-            CorruptionError: a key is missing or unknown, a value has the wrong type or is not possible.
+            CorruptionError: a key is missing or unknown, a value has the wrong type or is not possible; names the key.
         """
         names = {field.name for field in dataclasses.fields(cls)}
         if not isinstance(content, dict) or set(content) != names:
@@ -126,11 +113,7 @@ class LeftOut:
 
 
 def leave_one_out(fusion: Fusion, data: BranchLogits) -> list[LeftOut]:
-    """Leave out each branch in turn, with the weights of the others divided by their sum.
-
-    Raises:
-        IncompatibleError: `data` holds other branches than the fusion, or in another order.
-    """
+    """Leave out each branch in turn, with the weights of the others divided by their sum."""
     if data.branches != fusion.branches:
         raise IncompatibleError(
             f"the logits are of the branches {list(data.branches)}, the fusion of {list(fusion.branches)}; "

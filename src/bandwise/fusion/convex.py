@@ -32,8 +32,8 @@ MAX_TEMPERATURE = 1e3
 """Where logits say nothing about the labels, the best temperature is infinite; this one is as good."""
 
 _ELEMENTS_A_BLOCK = 1 << 21
-_MOST_ITERATIONS = 200
-_MOST_HALVINGS = 60
+_MAX_ITERATIONS = 200
+_MAX_HALVINGS = 60
 _SUFFICIENT_DECREASE = 1e-4
 _TOLERANCE = 1e-9
 
@@ -114,7 +114,7 @@ def minimise(problem: Problem) -> Minimum:
     point = np.full(problem.count, 1.0 / problem.count)
     value = problem.value(point)
     residual = float("inf")
-    for _ in range(_MOST_ITERATIONS):
+    for _ in range(_MAX_ITERATIONS):
         gradient, hessian = problem.derivatives(point)
         violation = np.where(point > 0, np.abs(gradient), np.maximum(-gradient, 0.0))
         residual = float(violation.max()) / problem.spread**0.5
@@ -143,7 +143,7 @@ def _search(
 ) -> tuple[FloatArray, float] | None:
     """Halve the step until the projected point is better; None where rounding leaves nothing to gain."""
     step = 1.0
-    for _ in range(_MOST_HALVINGS):
+    for _ in range(_MAX_HALVINGS):
         candidate = np.maximum(point + step * direction, 0.0)
         expected = float(gradient @ (point - candidate))
         if expected > 0:

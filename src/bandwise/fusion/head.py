@@ -31,7 +31,7 @@ BRANCH_DROPOUT = 0.15
 BATCH = 256
 LEARNING_RATE = 1e-3
 WEIGHT_DECAY = 1e-2
-MOST_EPOCHS = 60
+MAX_EPOCHS = 60
 PATIENCE = 6
 """Epochs without a better NLL on the holdout after which training ends; the best weights are kept."""
 
@@ -46,13 +46,7 @@ class FusionHead(nn.Module):
     scale: Tensor
 
     def __init__(self, sizes: Sequence[int], classes: int, *, hidden: int = HIDDEN) -> None:
-        """Draw the weights from torch's global generator.
-
-        Args:
-            sizes: features of every branch.
-            classes: number of logits.
-            hidden: units of the hidden layer.
-        """
+        """Draw the weights from torch's global generator; `sizes` are the features of every branch."""
         super().__init__()
         self.sizes = tuple(sizes)
         total = sum(self.sizes)
@@ -103,11 +97,7 @@ class TrainedHead:
     """SHA-256 of the weights of every branch."""
 
     def apply(self, data: BranchFeatures, *, without: int | None = None) -> FloatArray:
-        """Return the fused logits (N, K) of the first view, in float64; `without` is a branch that has not arrived.
-
-        Raises:
-            IncompatibleError: the features are of other branches, or of other weights.
-        """
+        """Return the fused logits (N, K) of the first view, in float64; `without` is a branch that has not arrived."""
         if data.branches != self.branches or data.weights != self.weights:
             raise IncompatibleError(
                 f"the features are of the branches {list(data.branches)}, the head of {list(self.branches)}, or of "
@@ -146,10 +136,6 @@ def fit_head(train: BranchFeatures, holdout: BranchFeatures, *, classes: int, se
         holdout: features of the holdout; only the first view is used.
         classes: number of logits.
         seed: 0 to 2^63 - 1.
-
-    Raises:
-        UsageError: the features are not those of the two splits, or there is no holdout to stop on.
-        IncompatibleError: the two splits are of other branches or weights.
     """
     if train.split != "train" or holdout.split != "holdout":
         raise UsageError(
@@ -205,7 +191,7 @@ def _train(head: FusionHead, inputs: Tensor, labels: Tensor, stop: Tensor, stop_
     generator = torch.Generator().manual_seed(seed)
     optimizer = torch.optim.AdamW(head.parameters(), lr=LEARNING_RATE, weight_decay=WEIGHT_DECAY)
     best, best_epoch, kept = float("inf"), 0, copy.deepcopy(head.state_dict())
-    for epoch in range(1, MOST_EPOCHS + 1):
+    for epoch in range(1, MAX_EPOCHS + 1):
         head.train()
         order = torch.randperm(len(inputs), generator=generator)
         for rows in order.split(BATCH):

@@ -37,10 +37,7 @@ def fit(rule: str, data: BranchLogits, *, p: float = 0.3) -> Fusion:
     Args:
         rule: one of `RULES`.
         data: holdout logits of the branches to fuse.
-        p: ratio of the geometric rule; others ignore it.
-
-    Raises:
-        UsageError: the rule is unknown, `p` is not in (0, 1], or `data` is not the holdout.
+        p: ratio of the geometric rule, above 0 and at most 1; others ignore it.
     """
     if rule not in RULES:
         raise UsageError(f"fusion rule {rule!r} is unknown; choose one of {', '.join(RULES)}")
@@ -119,11 +116,6 @@ def greedy_counts(logits: FloatArray, labels: IntArray, rounds: int = GREEDY_ROU
 
     Candidates are judged at the temperature that suits the mean of all branches. At temperature 1, over-confident
     branches would be preferred in crowds only because their mean is less confident (measured in docs/fusion.md).
-
-    Args:
-        logits: (n, N, K).
-        labels: (N,).
-        rounds: how many branches to draw, at least 1.
 
     Returns:
         (n,) how often each branch was drawn, up to the round with the least NLL. Ties go to the first branch and round.

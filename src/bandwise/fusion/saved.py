@@ -77,7 +77,6 @@ def save_fusion(path: Path, fusion: Fusion | TrainedHead) -> None:
     """Write `fusion.json`; a head's weights are written first, beside it.
 
     Raises:
-        NoSpaceError: the disk is full.
         LockedError: another process is writing a head here.
     """
     if isinstance(fusion, Fusion):

@@ -103,11 +103,7 @@ def require_own_starts(run: Run, branches: Sequence[int]) -> None:
 
 
 def train_head(answers: Answers, branches: tuple[int, ...]) -> TrainedHead:
-    """Train the head of a run on the CPU; the same features and seed give the same bits.
-
-    Raises:
-        UsageError: there is no holdout to stop on, or a branch has no features.
-    """
+    """Train the head of a run on the CPU; the same features and seed give the same bits."""
     run = answers.run
     store = open_store(run.store_path)
     if not store.rows("holdout"):

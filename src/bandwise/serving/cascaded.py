@@ -16,15 +16,7 @@ class CascadedEnsemble(nn.Module):
     """An ensemble whose branches see only the pictures that the branches before them were not sure of."""
 
     def __init__(self, ensemble: SpectralEnsemble, cascade: Cascade) -> None:
-        """Join them.
-
-        Args:
-            ensemble: in the mode `sequential`, with the branches of the cascade.
-            cascade: order, temperatures and threshold.
-
-        Raises:
-            UsageError: another mode, a head, or other branches.
-        """
+        """Join a cascade and an ensemble of its branches, which runs them in turn and has no head."""
         super().__init__()
         held = ensemble.fusion.branches
         if ensemble.mode != "sequential" or not isinstance(ensemble.fusion, Fusion):
@@ -42,15 +34,11 @@ class CascadedEnsemble(nn.Module):
 
     @classmethod
     def from_run(cls, run_path: Path | str, target: float) -> "CascadedEnsemble":
-        """Load the classifier of a run; the cascade is fitted on the holdout logits that lie in the run.
+        """Load the classifier of a run; the cascade is fitted on the holdout logits in the run folder.
 
         Args:
             run_path: the run folder.
             target: share of the holdout accuracy of all branches to keep, above 0 and at most 1.
-
-        Raises:
-            UsageError, CorruptionError, IncompatibleError: as `SpectralEnsemble.from_run`; or there is a head, or no
-                holdout logits.
         """
         run = open_run(Path(run_path))
         return cls(SpectralEnsemble.from_run(run.path), fitted_cascade(run, target))
@@ -61,14 +49,7 @@ class CascadedEnsemble(nn.Module):
         return self.ensemble.device
 
     def forward(self, images: Tensor) -> Tensor:
-        """Return the logits of the stage at which each picture stopped, float32 (B, K), at its temperature.
-
-        Args:
-            images: as in `SpectralEnsemble.branch_logits`.
-
-        Raises:
-            ValueError: another shape.
-        """
+        """Return the logits of the stage at which each picture stopped, float32 (B, K), at its temperature."""
         return self.logits_and_branches(images)[0]
 
     def logits_and_branches(self, images: Tensor) -> tuple[Tensor, Tensor]:

@@ -50,7 +50,7 @@ class SpectralEnsemble(nn.Module):
 
         Raises:
             IncompatibleError: the branches differ in split, samples, classes or crop.
-            UsageError: not as many branches as the fusion has, no such mode, or `stacked` for different networks.
+            UsageError: another number of branches, an unknown mode, or `stacked` for different networks.
         """
         super().__init__()
         check_mode(mode)
@@ -89,10 +89,6 @@ class SpectralEnsemble(nn.Module):
     def from_run(cls, run_path: Path | str, mode: Mode = "sequential") -> "SpectralEnsemble":
         """Load the fused classifier of a run; neither its store nor its data are needed, nor branches of weight 0.
 
-        Args:
-            run_path: the run folder.
-            mode: how the branches run, see `SpectralEnsemble`.
-
         Raises:
             UsageError: there is no run, nothing is fused, a branch is not trained to its end, or the mode is not
                 possible.
@@ -124,9 +120,6 @@ class SpectralEnsemble(nn.Module):
 
         Args:
             images: (B, C, canvas, canvas), uint8, or floating with whole grey levels 0 to 255.
-
-        Raises:
-            ValueError: another shape.
         """
         return torch.stack([logits for (logits,) in self._run(self.inputs(images), _logits)])
 
@@ -172,14 +165,7 @@ class SpectralEnsemble(nn.Module):
         return standardise(own.permute(0, 2, 3, 1), gain, bias)
 
     def forward(self, images: Tensor) -> Tensor:
-        """Return the fused logits, float32 (B, K); their softmax is the calibrated probability of each class.
-
-        Args:
-            images: as in `branch_logits`.
-
-        Raises:
-            ValueError: another shape.
-        """
+        """Return the fused logits, float32 (B, K); their softmax is the calibrated probability of each class."""
         if self.head is None:
             logits = self.branch_logits(images)
             # The product that einsum("n,nbk->bk") makes, at half its price: for a single picture that counts.

@@ -37,10 +37,6 @@ def list_inputs(inputs: Iterable[str | bytes | os.PathLike[str]], stdin: BinaryI
     followed. `-` stands for the paths on the standard input: one a line, with either line end and with or without a
     byte-order mark, or separated by NUL if there is one.
 
-    Args:
-        inputs: paths.
-        stdin: where `-` reads; the process's standard input when None.
-
     Raises:
         UsageError: nothing to classify is among them, or `-` is named twice.
     """

@@ -67,11 +67,7 @@ class StackedNetworks(nn.Module):
     """
 
     def __init__(self, networks: Sequence[nn.Module]) -> None:
-        """Copy the weights of some networks into common tensors.
-
-        Raises:
-            UsageError: the networks differ in architecture.
-        """
+        """Copy the weights of networks of one architecture into common tensors."""
         super().__init__()
         first = _architecture(networks[0])
         for place, network in enumerate(networks[1:], 1):
@@ -89,11 +85,7 @@ class StackedNetworks(nn.Module):
         self._skeleton = [copy.deepcopy(networks[0]).to("meta")]
 
     def run(self, inputs: Iterable[Tensor], use: Use) -> tuple[tuple[Tensor, ...], ...]:
-        """Run all networks; the images of all have one shape.
-
-        Raises:
-            UsageError: a layer of the network cannot be stacked.
-        """
+        """Run all networks; the images of all have one shape."""
         using = _Using(self._skeleton[0], use)
         state = {f"network.{name}": self.get_buffer(f"stacked_{place}") for place, name in enumerate(self._names)}
         # Colours outermost: vmap has no rule for pooling of the other layout and falls back to a slow loop.
