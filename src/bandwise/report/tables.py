@@ -1,7 +1,7 @@
 """The tables of a report: accuracies, fusion, cost, data and settings.
 
-A new score is computed in `evaluation.metrics`, kept in `runs.documents.Scores`, and gets its column here, in `_SCORES`
-and `_scores`.
+A new score is computed and listed in `evaluation.metrics`, in `SCORES`, and kept in `runs.documents.Scores`; its column
+here follows.
 """
 
 import json
@@ -11,7 +11,7 @@ from typing import Any
 import torch
 
 from bandwise.config import to_dict
-from bandwise.evaluation.metrics import classification_metrics, per_class_accuracy
+from bandwise.evaluation.metrics import SCORES, classification_metrics, per_class_accuracy
 from bandwise.report.page import Table
 from bandwise.report.units import amount, percent, percent_with_error, points, ratio, seconds
 from bandwise.report.verdict import why_not_comparable
@@ -19,12 +19,13 @@ from bandwise.report.view import EvaluatedRun, RunView, branch_name, describe
 from bandwise.runs.documents import Cost, Results, ScoredWeights, Scores, WeightsRecord
 
 _NONE = "–"
-_SCORES = ("top-1", "top-5", "NLL (nats)", "ECE")
+_SCORES = tuple(score.name + (" (nats)" if score.kind == "nats" else "") for score in SCORES)
 
 
 def _scores(scores: Scores, results: Results) -> tuple[str, ...]:
-    top1 = percent_with_error(scores.top1, results.n_eval)
-    return top1, percent(scores.top5), f"{scores.nll:.3f}", percent(scores.ece)
+    values = [(score, getattr(scores, score.key)) for score in SCORES]
+    cells = [f"{value:.3f}" if score.kind == "nats" else percent(value) for score, value in values]
+    return percent_with_error(scores.top1, results.n_eval), *cells[1:]
 
 
 def headline_table(first: EvaluatedRun, controls: Sequence[RunView]) -> Table:
@@ -112,7 +113,7 @@ def rules_table(run: EvaluatedRun) -> Table:
         head=("rule", *_SCORES, "temperature", "fitted on"),
         rows=tuple(rows),
         strong=frozenset(place for place, rule in enumerate(run.rules) if rule == used),
-        text_columns=frozenset({0, 6}),
+        text_columns=frozenset({0, 2 + len(_SCORES)}),
         note="The rule in bold is the result, whichever is best here. Holdout images are training images that no "
         "branch was trained on.",
     )
