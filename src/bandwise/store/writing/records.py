@@ -13,6 +13,7 @@ from bandwise.bands.quantize import BandQuantizer, band_sums
 from bandwise.bands.transform import SubbandTransform
 from bandwise.config import SplitConfig
 from bandwise.errors import UsageError
+from bandwise.sources.decoding.decode import BadImage
 from bandwise.store.layout import ROW_GROUP, record_header
 from bandwise.store.manifest import Moments
 
@@ -74,14 +75,21 @@ class RecordBlock:
         return self.rows == ROW_GROUP
 
     def add(self, sample: int, label: int, canvas: np.ndarray) -> None:
-        """Split one picture, uint8 (canvas, canvas, channels), and keep its bands."""
+        """Split one picture, uint8 (canvas, canvas, channels), and keep its bands.
+
+        Raises:
+            BadImage: a value is not finite; nothing of the picture is kept.
+        """
         stored = self._picture
+        if self._config.storage == "float16":
+            # Half precision holds every coefficient of bytes, at most 255 times the stride: the last guard of a store.
+            stored[...] = self._quantizer.split_float16(canvas)
+            if not np.isfinite(stored).all():
+                raise BadImage("nonfinite", "its transform gives values that half precision cannot hold")
         prefix = struct.pack("<qi", sample, label)
         self._canvas_digest.update(prefix)
         self._canvas_digest.update(np.ascontiguousarray(canvas).data)
         if self._config.storage == "float16":
-            # Half precision holds every coefficient of bytes: at most 255 times the stride.
-            stored[...] = self._quantizer.split_float16(canvas)
             steps = np.rint(stored.astype(np.float64) * FLOAT16_STEPS).astype(np.int64)
             self._add_sums(steps.sum(axis=(1, 2)), (steps * steps).sum(axis=(1, 2)), steps.shape[1] * steps.shape[2])
         else:
