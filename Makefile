@@ -33,17 +33,19 @@ dev: $(VENV)/extra-dev
 demo: install
 	$(BIN)/bandwise demo --out runs/demo
 
+# Every module and every promise once, in at most three minutes on two cores; tests/tiers.py says what is left out.
 test: $(VENV)/extra-test
-	$(BIN)/pytest -n 2 --dist loadscope
+	$(BIN)/pytest -n 2 --dist loadscope --durations=10
 
+# Everything, as CI.
 test-all: $(VENV)/extra-test
-	$(BIN)/pytest -n 2 --dist loadscope
+	$(BIN)/pytest -n 2 --dist loadscope --durations=10 -m "not rows"
 
 recipes: $(VENV)/extra-test
 	$(BIN)/pytest tests/rows -n 2 --dist load -m "rows or not rows"
 
 faults: $(VENV)/extra-test
-	BANDWISE_FAULTS=full nice $(BIN)/pytest tests/faults -n 2 --dist worksteal -p no:cacheprovider
+	BANDWISE_FAULTS=full nice $(BIN)/pytest tests/faults -n 2 --dist worksteal -p no:cacheprovider -m "not rows"
 
 lint: $(VENV)/extra-lint
 	$(BIN)/ruff format --check src benchmarks tools tests docs

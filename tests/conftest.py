@@ -9,6 +9,7 @@ os.environ.setdefault("HF_HUB_OFFLINE", "1")
 import pytest
 import torch
 from hypothesis import settings
+from tests import tiers
 
 from bandwise.compat import ensure_torchvision
 
@@ -25,3 +26,12 @@ def one_thread():
     torch.set_num_threads(1)
     yield
     torch.use_deterministic_algorithms(False)
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Mark what `make test` leaves out; tests that are named on the command line run."""
+    if not any("::" in argument for argument in config.args):
+        beyond = tiers.left_out([item.nodeid for item in items])
+        for item in items:
+            if item.nodeid in beyond:
+                item.add_marker("full")

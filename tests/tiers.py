@@ -1,0 +1,61 @@
+"""What `make test` leaves out of everything: further parameters of a test, and tests that take many seconds.
+
+Everything stays in `make test-all`, which CI runs. The rule is about test functions, so a new test is in `make test`
+until it is named here: of each function the first parameter set, the last and some between run, `MOST_PARAMETERS` at
+most; `PARAMETERS` says another number for a function or a file. Tests that are named on the command line
+(`pytest FILE::NAME`) are never left out.
+"""
+
+from collections.abc import Iterable, Sequence
+
+MOST_PARAMETERS = 6
+
+ALL = 1_000_000
+"""Each parameter set is a case of its own, and cheap."""
+
+PARAMETERS: dict[str, int] = {
+    # A row of the catalogue of bad inputs each.
+    "tests/bad_inputs/test_config_rows.py": ALL,
+    "tests/bad_inputs/test_evaluate_rows.py": ALL,
+    "tests/bad_inputs/test_split_rows.py": ALL,
+    "tests/bad_inputs/test_train_rows.py": ALL,
+    # A folder, or a way to load code, each.
+    "tests/test_architecture.py": ALL,
+    "tests/test_safe_loading.py": ALL,
+    # A published row from archives to ten crops takes many seconds.
+    "tests/rows/": 1,
+    # What is tested at every stride and transform.
+    "tests/bands/": 4,
+}
+
+PROMISES_ONLY_IN_FULL: set[str] = set()
+"""Tests of docs/promises.md that take too long for `make test`."""
+
+
+def _parameters(function: str) -> int:
+    """Return how many parameter sets of `FILE::NAME` run; a name counts before its file, and that before its folder."""
+    file = function.partition("::")[0]
+    for key in (function, file, file[: file.rindex("/") + 1]):
+        if key in PARAMETERS:
+            return PARAMETERS[key]
+    return MOST_PARAMETERS
+
+
+def spread(count: int, wanted: int) -> set[int]:
+    """Return `wanted` of the numbers below `count`, evenly spread, the first and the last among them."""
+    if wanted >= count:
+        return set(range(count))
+    return {round(number * (count - 1) / max(wanted - 1, 1)) for number in range(wanted)}
+
+
+def left_out(nodes: Sequence[str]) -> set[str]:
+    """Return the ids of the tests that only `make test-all` runs."""
+    functions: dict[str, list[str]] = {}
+    for node in nodes:
+        functions.setdefault(node.partition("[")[0], []).append(node)
+    return {node for function, cases in functions.items() for node in _beyond(cases, _parameters(function))}
+
+
+def _beyond(cases: Sequence[str], wanted: int) -> Iterable[str]:
+    kept = spread(len(cases), wanted)
+    return (case for index, case in enumerate(cases) if index not in kept)
