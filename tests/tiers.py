@@ -22,6 +22,8 @@ PARAMETERS: dict[str, int] = {
     # A folder, or a way to load code, each.
     "tests/test_architecture.py": ALL,
     "tests/test_safe_loading.py": ALL,
+    # The cases are recorded together, before the first is compared.
+    "tests/golden/test_golden.py": ALL,
     # A published row from archives to ten crops takes many seconds.
     "tests/rows/": 1,
     # What is tested at every stride and transform.

@@ -33,7 +33,7 @@ def api_names(work: Work) -> None:
     work.data("defaults", dataclasses.asdict(bandwise.RunConfig()))
 
 
-@case("api/transforms", quick=True)
+@case("api/transforms", quick=True, floats=True)
 def api_transforms(work: Work) -> None:
     """Every kind of transform at every stride: its matrix, bands, images again, and the stored values."""
     import torch
@@ -116,7 +116,7 @@ def api_networks(work: Work) -> None:
 
 
 def _served_case(run: str) -> None:
-    @case(f"served/{run}", f"runs/{run}", quick=run == "average")
+    @case(f"served/{run}", f"runs/{run}", quick=run == "average", floats=True)
     def serve(work: Work) -> None:
         import torch
 

@@ -110,7 +110,7 @@ def write_config(name: str, changes: dict[str, Any]) -> str:
 def _training_case(name: str, store: str, changes: dict[str, Any], flags: tuple[str, ...]) -> None:
     needs = f"stores/{store}" if store else "inputs"
 
-    @case(f"runs/{name}", needs, quick=name in QUICK)
+    @case(f"runs/{name}", needs, quick=name in QUICK, floats=True)
     def train(work: Work) -> None:
         where = ("--store", f"stores/{store}") if store else ()
         config = write_config(name, changes)

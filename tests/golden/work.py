@@ -27,7 +27,9 @@ ENVIRONMENT = {
     "COLUMNS": "100",
     "LC_ALL": "C.UTF-8",
     "NO_COLOR": "1",
+    "TERM": "dumb",
 }
+_USERS_OWN = ("BANDWISE_TRACEBACK", "FORCE_COLOR", "LINES", "LANGUAGE", "RANK", "WORLD_SIZE", "LOCAL_RANK")
 
 MODES = ("sequential", "concurrent", "stacked")
 """How the branches of a served run may be run."""
@@ -41,17 +43,22 @@ class Case:
     run: Callable[["Work"], None]
     needs: tuple[str, ...] = ()
     quick: bool = False
+    """Whether it is compared in every test run."""
+    floats: bool = False
+    """Whether it holds floating-point results, whose last bits another processor may give otherwise."""
 
 
 CASES: dict[str, Case] = {}
 
 
-def case(name: str, *needs: str, quick: bool = False) -> Callable[[Callable[["Work"], None]], Callable[["Work"], None]]:
+def case(
+    name: str, *needs: str, quick: bool = False, floats: bool = False
+) -> Callable[[Callable[["Work"], None]], Callable[["Work"], None]]:
     """Register a function as a case; those it needs are run before it."""
 
     def register(run: Callable[["Work"], None]) -> Callable[["Work"], None]:
         assert name not in CASES, name
-        CASES[name] = Case(name, run, needs, quick)
+        CASES[name] = Case(name, run, needs, quick, floats)
         return run
 
     return register
@@ -77,7 +84,8 @@ def working_in(folder: Path) -> Iterator[None]:
     folder.mkdir(parents=True, exist_ok=True)
     here, before = Path.cwd(), dict(os.environ)
     os.environ.update(ENVIRONMENT, BANDWISE_HOME=str(folder.parent / "home"))
-    os.environ.pop("BANDWISE_TRACEBACK", None)
+    for name in (*_USERS_OWN, *(name for name in before if name.startswith(("SLURM_", "TTY_")))):
+        os.environ.pop(name, None)
     os.chdir(folder)
     try:
         with warnings.catch_warnings():
