@@ -10,7 +10,7 @@ from tests.bad_inputs.test_split_rows import ROWS
 
 BROKEN = {
     "S7": ("PIL.ImageFile.LOAD_TRUNCATED_IMAGES", True),
-    "S8": ("bandwise.sources.decoding.jpeg.missing_part", lambda encoded: ""),
+    "S8": ("bandwise.sources.decoding.decode.missing_part", lambda encoded: ""),
     "S18": ("bandwise.sources.decoding.decode._require_size", lambda width, height, most: None),
     "S21": ("bandwise.sources.folders.scan.Scan._is_new", lambda self, folder: True),
     "S22": ("os.access", lambda path, mode: True),

@@ -15,7 +15,7 @@ from PIL import Image
 from bandwise import cli
 from bandwise.bands.transform import SubbandTransform
 from bandwise.errors import UsageError
-from bandwise.sources.decoding import jpeg
+from bandwise.sources.decoding import sniff
 
 KEYS = {"name", "unit", "ours", "peers", "ratio", "ratio_of", "reach", "holds", "spread", "note"}
 
@@ -68,7 +68,7 @@ def test_imagenet_sized_pictures_have_imagenets_size(pictures):
     sizes = [Image.open(io.BytesIO(each.content)).size for each in made]
     assert sorted(set(sizes)) == [(375, 500), (500, 375)]
     assert sizes.count((375, 500)) == 2
-    assert not any(jpeg.missing_part(each.content) for each in made)
+    assert not any(sniff.missing_part(each.content) for each in made)
     assert made == imagenet_sized(photographs(os.fspath(pictures), 10))
 
 

@@ -4,8 +4,8 @@ import stat
 
 import pytest
 
-from bandwise.sources.named import download
-from bandwise.sources.named.download import DownloadError
+from bandwise.sources.named import fetch as download
+from bandwise.sources.named.fetch import DownloadError
 
 
 def program(folder, name, script):
@@ -46,7 +46,7 @@ def test_a_program_that_is_missing_or_hangs(tmp_path, monkeypatch):
     with pytest.raises(DownloadError, match="npm is not installed"):
         download.from_npm("set@1", tmp_path / "out", None)
     program(tmp_path, "npm", "while :; do :; done")
-    monkeypatch.setattr("bandwise.sources.named.download._PROGRAM_S", 0.2)
+    monkeypatch.setattr("bandwise.sources.named.fetch._PROGRAM_S", 0.2)
     with pytest.raises(DownloadError, match=r"npm took more than 0.2 seconds"):
         download.from_npm("set@1", tmp_path / "out", None)
 

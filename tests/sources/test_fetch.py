@@ -14,8 +14,7 @@ import pytest
 
 from bandwise.errors import CorruptionError, NoSpaceError, UsageError
 from bandwise.files.locks import folder_lock
-from bandwise.sources.named.download import DownloadError
-from bandwise.sources.named.fetch import MARKER, Origin, RemoteFile, fetch_set, hand_folder, is_complete
+from bandwise.sources.named.fetch import MARKER, DownloadError, Origin, RemoteFile, fetch_set, hand_folder, is_complete
 from bandwise.sources.named.unpack import WrongContentError
 
 CONTENT = b"what the set is made of"

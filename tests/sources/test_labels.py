@@ -3,15 +3,15 @@
 import pytest
 
 from bandwise.errors import UsageError
-from bandwise.sources.archives import labels as labelfiles
-from bandwise.sources.archives.labels import (
+from bandwise.sources import reading
+from bandwise.sources.archives.devkit import (
     class_names,
-    decode_text,
     parse_ground_truth,
     parse_synset_labels,
     parse_val_solution,
     parse_words,
 )
+from bandwise.sources.reading import decode_text, read_text
 
 ROWS = "ILSVRC2012_val_00000002,n01440764 1 2 3 4\nILSVRC2012_val_00000001,n01443537 1 2 3 4\n"
 
@@ -67,10 +67,10 @@ def test_s30_what_is_refused(parse, text, words):
 
 def test_files(tmp_path, monkeypatch):
     (tmp_path / "a.txt").write_bytes(b"\xef\xbb\xbfn1")
-    assert labelfiles.read_text(tmp_path / "a.txt") == "n1"
+    assert read_text(tmp_path / "a.txt") == "n1"
     (tmp_path / "a.txt").write_bytes(b"ab\xff")
     with pytest.raises(UsageError, match=r"a.txt is no UTF-8 text: invalid start byte at byte 2"):
-        labelfiles.read_text(tmp_path / "a.txt")
-    monkeypatch.setattr(labelfiles, "MAX_TEXT_BYTES", 2)
+        read_text(tmp_path / "a.txt")
+    monkeypatch.setattr(reading, "MAX_TEXT_BYTES", 2)
     with pytest.raises(UsageError, match=r"a.txt has 3 bytes; a text of labels has at most 2"):
-        labelfiles.read_text(tmp_path / "a.txt")
+        read_text(tmp_path / "a.txt")

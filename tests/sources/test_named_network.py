@@ -12,8 +12,8 @@ from PIL import Image
 
 from bandwise.config import SplitConfig
 from bandwise.sources.decoding.decode import load_canvas
+from bandwise.sources.named import arrays
 from bandwise.sources.named import catalog as named
-from bandwise.sources.named import cifar10, idx
 from bandwise.sources.samples import freeze_samples
 
 pytestmark = [pytest.mark.network, pytest.mark.timeout(900)]
@@ -99,7 +99,7 @@ def test_coarse_photos_are_the_same_photos(home):
 
 def test_cifar10(home):
     source = named.open_named("cifar10")
-    for part, expected in cifar10.MD5.items():
+    for part, expected in arrays.CIFAR_MD5.items():
         content = (home / f"data/cifar10/{part}.bin").read_bytes()
         assert hashlib.md5(content, usedforsecurity=False).hexdigest() == expected
     entries = source.entries()
@@ -112,8 +112,8 @@ def test_cifar10(home):
 @pytest.mark.parametrize(
     ("name", "md5", "counts"),
     [
-        ("mnist", idx.MNIST_MD5, [5923, 6742, 5958, 6131, 5842, 5421, 5918, 6265, 5851, 5949]),
-        ("fashion-mnist", idx.FASHION_MD5, [6000] * 10),
+        ("mnist", arrays.MNIST_MD5, [5923, 6742, 5958, 6131, 5842, 5421, 5918, 6265, 5851, 5949]),
+        ("fashion-mnist", arrays.FASHION_MD5, [6000] * 10),
     ],
 )
 def test_idx_sets(home, name, md5, counts):

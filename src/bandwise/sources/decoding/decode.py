@@ -26,8 +26,7 @@ from PIL import (
 )
 
 from bandwise.config import SplitConfig
-from bandwise.sources.decoding import jpeg
-from bandwise.sources.decoding.sniff import name_disagrees, starts_like, what_it_is
+from bandwise.sources.decoding.sniff import missing_part, name_disagrees, starts_like, trailing_bytes, what_it_is
 from bandwise.sources.source import Source
 
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF")
@@ -106,7 +105,7 @@ def decode(
         with _damage_refused():
             picture.load()
             several = bool(getattr(picture, "is_animated", False))
-        if is_jpeg and (problem := jpeg.missing_part(encoded)):
+        if is_jpeg and (problem := missing_part(encoded)):
             raise BadImage("suspicious", f"decodes, but {problem}: part of the file was probably never written")
         orientation = _orientation(picture)
         with _damage_refused():
@@ -120,7 +119,7 @@ def decode(
         "the extension names another format": name_disagrees(name, encoded),
         "as long as a 'photo unavailable' placeholder": len(encoded) == PLACEHOLDER_BYTES,
         "first of several frames": several,
-        "bytes after the end of the picture": is_jpeg and not several and jpeg.trailing_bytes(encoded) > 0,
+        "bytes after the end of the picture": is_jpeg and not several and trailing_bytes(encoded) > 0,
         "damaged metadata": orientation is None or bool(warned),
         "16 bits reduced to 8": deep,
         "CMYK": eight_bits.mode == "CMYK",

@@ -1,6 +1,9 @@
 """A folder of class folders: `ROOT/train/CLASS/*.jpg` beside `ROOT/val/CLASS/*.jpg` or `ROOT/test/CLASS/*.jpg`."""
 
 import os
+import unicodedata
+from collections import defaultdict
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -11,7 +14,6 @@ from bandwise.errors import UsageError
 from bandwise.progress import say
 from bandwise.sources.columns import TableBuilder
 from bandwise.sources.decoding.sniff import SUPPORTED_EXTENSIONS
-from bandwise.sources.folders.classes import class_name, require_distinct, require_same
 from bandwise.sources.folders.scan import Scan, examples
 from bandwise.sources.reading import read_file
 from bandwise.sources.source import Listing
@@ -106,6 +108,37 @@ def open_folder(
     )
 
 
+def require_distinct(where: str, names: Iterable[str]) -> None:
+    """Refuse names that some file systems or people cannot tell apart: equal but for case or Unicode form."""
+    alike: dict[str, list[str]] = defaultdict(list)
+    for name in names:
+        alike[_folded(name)].append(name)
+    for same in alike.values():
+        if len(same) > 1:
+            raise UsageError(
+                f"{where} has class folders that differ only in case or Unicode form: "
+                f"{', '.join(ascii(name) for name in sorted(same))}; merge or rename them"
+            )
+
+
+def require_same(where: str, train: Iterable[str], reported_folder: str, reported: Iterable[str]) -> None:
+    """Check that the training and the reported images have the same classes."""
+    only_train, only_reported = set(train) - set(reported), set(reported) - set(train)
+    if not only_train and not only_reported:
+        return
+    folded = {_folded(name): name for name in only_train}
+    for name in sorted(only_reported):
+        if twin := folded.get(_folded(name)):
+            raise UsageError(
+                f"{where}: class {twin!a} of train/ is spelled {name!a} in {reported_folder}/ "
+                "(case or Unicode form); rename one"
+            )
+    raise UsageError(
+        f"{where}: the classes of train/ and {reported_folder}/ differ; "
+        f"only in train/: {_listed(only_train)}; only in {reported_folder}/: {_listed(only_reported)}"
+    )
+
+
 def _existing(root: Path) -> Path:
     try:
         resolved = root.expanduser().resolve(strict=True)
@@ -147,7 +180,8 @@ def _class_names(root: Path, folder: bytes, follow_symlinks: bool) -> list[str]:
 
 
 def _class_of(folder: bytes) -> str:
-    return class_name(folder.rpartition(b"/")[2])
+    """Return the name of a class folder as text; bytes that are no UTF-8 become escapes such as `\\xe9`."""
+    return folder.rpartition(b"/")[2].decode("utf-8", "backslashreplace")
 
 
 def _folders(root: Path, folder: bytes, follow_symlinks: bool) -> list[bytes]:
@@ -158,3 +192,12 @@ def _folders(root: Path, folder: bytes, follow_symlinks: bool) -> list[bytes]:
         where = root / os.fsdecode(folder) if folder else root
         raise UsageError(f"{where} holds no class folders; {_LAYOUT}")
     return folders
+
+
+def _folded(name: str) -> str:
+    return unicodedata.normalize("NFC", unicodedata.normalize("NFC", name).casefold())
+
+
+def _listed(names: set[str]) -> str:
+    shown = ", ".join(repr(name) for name in sorted(names)[:10])
+    return (shown or "none") + (", ..." if len(names) > 10 else "")

