@@ -15,7 +15,7 @@ from tests.augment.exact import (
     stored_values,
 )
 
-from bandwise.augment.erase import erasing_boxes
+from bandwise.augment.mixing import erasing_boxes
 from bandwise.bands.transform import SubbandTransform
 
 

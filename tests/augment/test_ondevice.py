@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from bandwise.augment.ondevice import to_device
+from bandwise.augment.standardise import to_device
 
 
 def test_on_a_cpu_values_stay_where_they_are():

@@ -17,8 +17,7 @@ from bandwise.fusion import head as fitting
 from bandwise.fusion.answers import BranchFeatures, join_features, read_features
 from bandwise.fusion.head import BRANCH_DROPOUT, FusionHead, TrainedHead, fit_head, hide_branches
 from bandwise.fusion.saved import HEAD_NAME, read_fusion, save_fusion
-from bandwise.models.penultimate import as_stored, logits_and_features
-from bandwise.models.zoo import create_branch
+from bandwise.models.zoo import as_stored, create_branch, logits_and_features
 
 CLASSES = 4
 SIZES = (6, 3, 5)

@@ -9,8 +9,7 @@ from torch.nn import functional
 
 from bandwise.errors import UsageError
 from bandwise.models import zoo
-from bandwise.models.mlp import FullyConnected
-from bandwise.models.plain import PlainNetwork
+from bandwise.models.plain import FullyConnected, PlainNetwork
 from bandwise.models.resnet import ResNet
 from bandwise.models.zoo import create_branch
 

@@ -13,8 +13,7 @@ from bandwise.bands.transform import SubbandTransform
 from bandwise.checkpoints.branch import load_branch
 from bandwise.errors import UsageError
 from bandwise.fusion.combination import Fusion
-from bandwise.models.penultimate import logits_and_features
-from bandwise.models.zoo import create_branch
+from bandwise.models.zoo import create_branch, logits_and_features
 from bandwise.runs.run import open_run
 from bandwise.serving import modes
 from bandwise.serving.ensemble import SpectralEnsemble, stored_bands

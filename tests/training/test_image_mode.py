@@ -20,8 +20,8 @@ from bandwise.store.reading.store import open_store
 from bandwise.store.writing.split import split_dataset
 from bandwise.training.determinism import seed_for
 from bandwise.training.feed import COPY_SHIFT, BandFeed, ImageFeed, open_feed
+from bandwise.training.pictures import open_training_source
 from bandwise.training.trainer import train_branch
-from bandwise.training.trainingsource import open_training_source
 
 CPU = torch.device("cpu")
 PLAIN = {"random_crop": False, "aa": "", "mixup": 0.0, "cutmix": 0.0, "reprob": 0.0}
@@ -259,7 +259,7 @@ def test_another_source_is_refused(root, tmp_path):
         return SimpleNamespace(fingerprint={"kind": "mnist", "files": "abc"}, name="mnist")
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("bandwise.training.trainingsource.open_source", named)
+        patch.setattr("bandwise.training.pictures.open_source", named)
         with pytest.raises(IncompatibleError, match=r"mnist is not what the store (.|\n)*kind: 'folder' -> 'mnist'"):
             open_training_source(config.data, open_store(root / "store"), tmp_path)
 

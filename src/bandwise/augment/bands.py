@@ -10,10 +10,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from bandwise.augment.draws import Purpose, uniform
-from bandwise.augment.erase import erase
 from bandwise.augment.geometry import Cuts, GroupFlips, combine_bands, crop_and_mirror
-from bandwise.augment.ondevice import to_device
-from bandwise.augment.standardise import BandStandardiser
+from bandwise.augment.mixing import erase
+from bandwise.augment.standardise import BandStandardiser, to_device
 from bandwise.bands.kernels import Kernel, compiled_kernels
 from bandwise.config import AugmentConfig
 from bandwise.errors import UsageError

@@ -8,7 +8,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from bandwise.augment.ondevice import to_device
+from bandwise.augment.standardise import to_device
 from bandwise.bands.flips import Axis, flip_group, flip_matrix
 from bandwise.bands.transform import SubbandTransform
 from bandwise.errors import UsageError

@@ -7,9 +7,19 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from bandwise.augment.ondevice import to_device
 from bandwise.bands.quantize import ZERO_LEVEL, offsets
 from bandwise.bands.transform import SubbandTransform
+
+
+def to_device(values: Tensor, device: torch.device) -> Tensor:
+    """Move values without waiting for what the device still has to do.
+
+    A copy from ordinary memory would wait until everything queued before it is done; one from pinned memory is queued.
+    The memory is used again only after the copy.
+    """
+    if device.type != "cuda" or values.is_cuda:
+        return values.to(device)
+    return values.pin_memory().to(device, non_blocking=True)
 
 
 def standardise(values: Tensor, gain: Tensor, bias: Tensor) -> Tensor:

@@ -12,8 +12,7 @@ import torch
 from torch import Tensor
 
 from bandwise.augment.bands import BandCutter
-from bandwise.augment.ondevice import to_device
-from bandwise.augment.standardise import BandStandardiser
+from bandwise.augment.standardise import BandStandardiser, to_device
 from bandwise.bands.flips import flip_group
 from bandwise.bands.module import BandSplit
 from bandwise.errors import UsageError

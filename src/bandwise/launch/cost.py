@@ -10,8 +10,7 @@ from torch import nn
 from bandwise.checkpoints.branch import build_network
 from bandwise.config import RunConfig, SplitConfig, TrainingConfig
 from bandwise.errors import UsageError
-from bandwise.models.cost import saved_activation_bytes
-from bandwise.models.zoo import counts, macs
+from bandwise.models.cost import counts, macs, saved_activation_bytes
 from bandwise.runs.documents import SUMMARY_NAME, BranchResult, Cost, read_summary
 from bandwise.runs.run import Run
 from bandwise.store.reading.store import Store

@@ -10,7 +10,7 @@ from typing import Literal
 from torch import Tensor, nn
 from torch.nn import functional
 
-from bandwise.models.initialise import initialise
+from bandwise.models.plain import initialise
 
 StemName = Literal["stock", "dense"]
 

@@ -23,7 +23,7 @@ from bandwise.evaluation.crops import center_box
 from bandwise.fusion.combination import Fusion
 from bandwise.fusion.head import TrainedHead
 from bandwise.fusion.saved import read_fusion
-from bandwise.models.penultimate import as_stored, logits_and_features
+from bandwise.models.zoo import as_stored, logits_and_features
 from bandwise.runs.run import Run, open_run
 from bandwise.serving.modes import Mode, StackedNetworks, Use, check_mode, one_after_the_other, side_by_side
 

@@ -13,8 +13,7 @@ from torch import Tensor
 from bandwise.augment.bands import BandAugment, BandCutter
 from bandwise.augment.draws import Purpose, hashes, uniform
 from bandwise.augment.mixing import mix
-from bandwise.augment.ondevice import to_device
-from bandwise.augment.standardise import BandStandardiser
+from bandwise.augment.standardise import BandStandardiser, to_device
 from bandwise.bands.module import BandSplit
 from bandwise.config import AugmentConfig, RunConfig
 from bandwise.sources.columns import Names
@@ -23,8 +22,7 @@ from bandwise.store.reading.loader import Batch, BatchStream
 from bandwise.store.reading.order import shuffled_windows
 from bandwise.store.reading.rowgroups import RowGroupReader
 from bandwise.store.reading.store import Store
-from bandwise.training.pictures import Draw, PictureLoader, Pictures
-from bandwise.training.trainingsource import open_training_source
+from bandwise.training.pictures import Draw, PictureLoader, Pictures, open_training_source
 
 COPY_SHIFT = 32
 """The copy of an image under `aug_repeats` stands above its id, which is below 2^31: copy 0 has the plain id."""

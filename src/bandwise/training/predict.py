@@ -16,7 +16,7 @@ from bandwise.files.arrays import write_arrays
 from bandwise.files.documents import json_bytes
 from bandwise.files.regular import sha256_bytes
 from bandwise.machine import keep_freed_memory
-from bandwise.models.penultimate import as_stored, logits_and_features
+from bandwise.models.zoo import as_stored, logits_and_features
 from bandwise.runs.run import LogitsFile, write_logits
 from bandwise.store.reading.canvases import Canvases
 from bandwise.store.reading.loader import BatchStream
