@@ -37,8 +37,7 @@ class Arguments:
 def main(argv: Sequence[str]) -> Outcome:
     """Measure."""
     arguments = parse(Arguments, argv, "bench")
-    from benchmarks.catalog import BENCHES
-    from benchmarks.isolated import run_isolated
+    from benchmarks.catalog import BENCHES, run_isolated
 
     if arguments.name == "list":
         width = max(map(len, BENCHES))
@@ -62,8 +61,7 @@ def main(argv: Sequence[str]) -> Outcome:
 def _table(arguments: Arguments) -> Outcome:
     from tools.blocks import update_between_marks
 
-    from benchmarks.documents import read_documents
-    from benchmarks.table import MARKS, benchmarks_markdown
+    from benchmarks.documents import MARKS, benchmarks_markdown, read_documents
 
     text = benchmarks_markdown(read_documents(arguments.record or Path("benchmarks")), brief=arguments.brief)
     for path in arguments.into:
@@ -72,7 +70,7 @@ def _table(arguments: Arguments) -> Outcome:
 
 
 def _lines(document: dict[str, Any]) -> str:
-    from benchmarks.table import line_of
+    from benchmarks.documents import line_of
 
     return "\n".join(line_of(figure) for figure in document["figures"])
 

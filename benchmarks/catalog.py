@@ -1,14 +1,17 @@
-"""The benchmarks by name, each imported when it is run."""
+"""The benchmarks by name, each imported when it is run, in a fresh process where wanted."""
 
 import importlib
+import multiprocessing
 import tempfile
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from bandwise.errors import UsageError
-from benchmarks.figures import Figure
-from benchmarks.options import Options
-from benchmarks.threads import one_thread
+from bandwise.store.writing.workers import one_thread_each
+from benchmarks.figures import Figure, Options
 
 BENCHES = {
     "transform": "pictures into bands: the integer kernels against the FFT form",
@@ -44,3 +47,22 @@ def run_bench(name: str, *, data: str = "photos", smallest: bool = False) -> dic
     with tempfile.TemporaryDirectory(prefix="bandwise-bench-") as scratch, one_thread():
         figures: list[Figure] = module.measure(Options(data, smallest, Path(scratch)))
     return document(name, data, smallest, figures)
+
+
+def run_isolated(name: str, *, data: str = "photos", smallest: bool = False) -> dict[str, Any]:
+    """Run one benchmark in a process of its own; arguments, result and errors are those of `run_bench`."""
+    with one_thread_each(), ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
+        return pool.submit(run_bench, name, data=data, smallest=smallest).result()
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Let torch use one thread; numpy's are set by the environment before numpy is imported, see `run_isolated`."""
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)

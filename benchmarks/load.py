@@ -1,26 +1,26 @@
 """`python -m benchmarks load`: batches of 256 for training, augmented and normalised, in CPU microseconds a record."""
 
 import dataclasses
+import statistics
 from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 
 from bandwise.augment.bands import BandAugment, BandCutter
 from bandwise.augment.standardise import BandStandardiser
 from bandwise.config import AugmentConfig, SplitConfig
 from bandwise.sources.folders.folder import FolderSource
 from bandwise.store.reading.loader import BatchStream, Cache, read_all
+from bandwise.store.reading.order import epoch_order
 from bandwise.store.reading.store import Store, open_store
 from bandwise.store.writing.split import split_dataset
-from benchmarks import shuffling
-from benchmarks.figures import Figure, Reach
+from benchmarks.figures import Figure, Options, Reach, Spread
 from benchmarks.loadpeers import image_folder, memory_map, tar_loop, webdataset_loop, write_tar
-from benchmarks.options import Options
+from benchmarks.measuring import compare, race
 from benchmarks.pictures import as_folder, imagenet_sized, photographs
-from benchmarks.timing import compare, race
 
 _BATCH = 256
 _CANVAS, _CROP = 256, 224
@@ -38,7 +38,7 @@ def measure(options: Options) -> list[Figure]:
     figures: list[Figure] = []
     for stride in (4,) if options.smallest else (4, 2):
         figures += _one_size(source, jpegs, stride, options)
-    return [*figures, shuffling.figure(options)]
+    return [*figures, shuffling_figure(options)]
 
 
 def _one_size(source: FolderSource, jpegs: FolderSource, stride: int, options: Options) -> list[Figure]:
@@ -132,3 +132,70 @@ def _together(store: Store, batch: int) -> Callable[[], object]:
             use(each.images, each.ids.numpy())
 
     return run
+
+
+_ROWS, _TEST, _CLASSES, _FEATURES = 16_384, 4_096, 10, 64
+_GROUP, _WINDOW, _SHUFFLED_BATCH, _EPOCHS, _SEEDS = 256, 2, 64, 3, 8
+_NOISE = 2.5
+_HIDDEN, _RATE = 64, 0.2
+_SHUFFLED_REACH = Reach("<=", 2.0)
+
+
+def shuffling_figure(options: Options) -> Figure:
+    """Say whether a network learns as well from rows shuffled inside a window as from a full shuffle.
+
+    The figure is the accuracy of one hidden layer on noisy made-up classes, the ratio the gap over its spread. Order
+    can matter in it: 64 row groups, windows of only two of them (16 is the default).
+    """
+    seeds = options.amount(_SEEDS, 2)
+    rows = options.amount(_ROWS, 1024)
+    found = {
+        name: [100 * _accuracy(seed, rows, window, stored_by_class) for seed in range(seeds)]
+        for name, window, stored_by_class in (
+            ("window", _WINDOW, False),
+            ("full shuffle", rows, False),
+            ("window over a set sorted by class", _WINDOW, True),
+        )
+    }
+    gaps = [a - b for a, b in zip(found["window"], found["full shuffle"], strict=True)]
+    error = statistics.stdev(gaps) / len(gaps) ** 0.5
+    return Figure(
+        "load/shuffling",
+        "% accuracy",
+        ours=statistics.mean(found["window"]),
+        peers={name: statistics.mean(values) for name, values in found.items() if name != "window"},
+        ratio=abs(statistics.mean(gaps)) / max(error, 1e-9),
+        ratio_of="gap / its standard error",
+        reach=_SHUFFLED_REACH,
+        spread={"ours": Spread.of(found["window"]), "full shuffle": Spread.of(found["full shuffle"])},
+        note="shuffling: a made-up set of 64 row groups, windows of 2; a split shuffles its source before it stores "
+        "it, and the last peer shows what happens without that",
+    )
+
+
+def _accuracy(seed: int, rows: int, window: int, stored_by_class: bool) -> float:
+    """Train once and return the accuracy on rows that were not trained on."""
+    images, labels = _samples(seed, rows + _TEST)
+    if stored_by_class:
+        order = labels[:rows].argsort(stable=True)
+        images[:rows], labels[:rows] = images[:rows][order], labels[:rows][order]
+    torch.manual_seed(seed)
+    network = nn.Sequential(nn.Linear(_FEATURES, _HIDDEN), nn.ReLU(), nn.Linear(_HIDDEN, _CLASSES))
+    optimiser = torch.optim.SGD(network.parameters(), lr=_RATE, momentum=0.9)
+    groups = [_GROUP] * (rows // _GROUP)
+    for epoch in range(_EPOCHS):
+        positions = torch.from_numpy(epoch_order(groups, seed=seed, epoch=epoch, window=window))
+        for batch in positions.split(_SHUFFLED_BATCH):
+            optimiser.zero_grad()
+            nn.functional.cross_entropy(network(images[batch]), labels[batch]).backward()
+            optimiser.step()
+    with torch.no_grad():
+        return (network(images[rows:]).argmax(1) == labels[rows:]).float().mean().item()
+
+
+def _samples(seed: int, count: int) -> tuple[Tensor, Tensor]:
+    random = np.random.default_rng(seed)
+    centres = random.normal(0, 1, (_CLASSES, _FEATURES))
+    labels = random.integers(0, _CLASSES, count)
+    images = centres[labels] + random.normal(0, _NOISE, (count, _FEATURES))
+    return torch.from_numpy(images.astype(np.float32)), torch.from_numpy(labels)

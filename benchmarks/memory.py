@@ -3,11 +3,16 @@
 The formula is checked on a CPU with small networks, whose tensors can be counted, on an accelerator with large ones.
 """
 
+import weakref
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
 
 from bandwise.checkpoints.branch import build_network
 from bandwise.config import RunConfig
@@ -15,10 +20,57 @@ from bandwise.launch.cost import activation_bytes, branch_cost
 from bandwise.launch.plan import StepMemory, step_memory
 from bandwise.recipes.catalog import find_recipe
 from bandwise.training.optim import create_optimizer
-from benchmarks.acceleratormemory import accelerator_figures
-from benchmarks.figures import Figure, Reach
-from benchmarks.livebytes import peak_live_bytes
-from benchmarks.options import Options
+from benchmarks.accelerator import memory_figures
+from benchmarks.figures import Figure, Options, Reach
+
+
+def peak_live_bytes(work: Callable[[], object]) -> int:
+    """Run some code and return the peak of the bytes that it made and still held.
+
+    Tensors that existed before do not count. Code in other threads is not seen.
+    """
+    with _Ledger() as ledger:
+        work()
+    return ledger.peak
+
+
+class _Ledger(TorchDispatchMode):
+    """Sees every operator, also those of the backward pass."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.peak = 0
+        self._alive: dict[int, int] = {}
+        self._total = 0
+
+    def __torch_dispatch__(
+        self, func: Any, types: Sequence[Any], args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        result = func(*args, **(kwargs or {}))
+        given = {_storage(each) for each in tree_leaves((args, kwargs)) if isinstance(each, Tensor)}
+        for each in tree_leaves(result):
+            # Views and results in place share memory with an argument, and are no new memory.
+            if isinstance(each, Tensor) and _storage(each) not in given:
+                self._enter(each)
+        return result
+
+    def _enter(self, tensor: Tensor) -> None:
+        storage = tensor.untyped_storage()
+        key, size = storage._cdata, storage.nbytes()
+        if key in self._alive:
+            return
+        self._alive[key] = size
+        self._total += size
+        self.peak = max(self.peak, self._total)
+        weakref.finalize(storage, self._leave, key)
+
+    def _leave(self, key: int) -> None:
+        self._total -= self._alive.pop(key)
+
+
+def _storage(tensor: Tensor) -> int:
+    return tensor.untyped_storage()._cdata
+
 
 BASELINE, LEAN = "resnet34", "resnet34-sub4-lean"
 _OTHERS = ("resnet34-sub4", "resnet34-sub16")
@@ -47,7 +99,7 @@ def measure(options: Options) -> list[Figure]:
         figures += _by_formula(name, None, None)
     for small in _SMALL[:1] if options.smallest else _SMALL:
         figures += _on_cpu(small)
-    return figures + accelerator_figures((BASELINE, *_OTHERS, LEAN, "resnet50"), formula, BATCH, BUDGET_BYTES, CLASSES)
+    return figures + memory_figures((BASELINE, *_OTHERS, LEAN, "resnet50"), formula, BATCH, BUDGET_BYTES, CLASSES)
 
 
 def formula(config: RunConfig, classes: int = CLASSES) -> StepMemory:

@@ -6,8 +6,7 @@ import shutil
 from bandwise.config import SplitConfig
 from bandwise.store.reading.store import Store, open_store
 from bandwise.store.writing.split import split_dataset
-from benchmarks.figures import Figure, Reach
-from benchmarks.options import Options
+from benchmarks.figures import Figure, Options, Reach
 from benchmarks.pictures import as_folder, photographs
 
 SIZES = ((2, 256), (4, 256), (6, 336), (6, 384))

@@ -9,18 +9,21 @@ import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
+import torch
+from PIL import Image
+
 from bandwise.config import SplitConfig
 from bandwise.machine import usable_cores
 from bandwise.sources.decoding.decode import load_canvas
 from bandwise.sources.folders.folder import FolderSource
 from bandwise.store.layout import COMMITS_NAME
 from bandwise.store.writing.split import split_dataset
-from benchmarks.figures import Figure, Reach, Spread
-from benchmarks.options import Options
-from benchmarks.pictures import Photograph, as_folder, imagenet_sized, photographs
+from benchmarks.figures import Figure, Options, Reach, Spread
+from benchmarks.measuring import compare, race
+from benchmarks.pictures import Photograph, as_folder, canvases, imagenet_sized, photographs
 from benchmarks.stages import stage_milliseconds
-from benchmarks.timing import compare, race
-from benchmarks.upstream import write_band_images
+from benchmarks.transform import fft_form
 
 SIZES = ((2, 256), (4, 256), (6, 384))
 _REACH = {
@@ -213,3 +216,16 @@ def _pace(store: Path) -> float:
     times = sorted(record.stat().st_mtime_ns for record in (store / COMMITS_NAME).glob("train-*.json"))
     assert len(times) % 2 == 0
     return _GROUP * (len(times) - 2) / (times[-1] - times[1]) * 1e9
+
+
+def write_band_images(pictures: Sequence[Photograph], stride: int, canvas: int, root: Path) -> None:
+    """Decode, resize, turn into a tensor, transform by FFT and write PNG files, picture by picture."""
+    folders = [root / f"band-{band:02d}" for band in range(stride * stride)]
+    for folder in folders:
+        folder.mkdir(parents=True, exist_ok=True)
+    for place, picture in enumerate(pictures):
+        pixels = canvases([picture], canvas)[0]
+        tensor = torch.from_numpy(pixels.transpose(2, 0, 1).copy())
+        bands = fft_form(tensor[None], stride)
+        for folder, band in zip(folders, bands[:, 0], strict=True):
+            Image.fromarray(np.ascontiguousarray(band.permute(1, 2, 0).numpy())).save(folder / f"{place:05d}.png")

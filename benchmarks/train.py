@@ -22,10 +22,9 @@ from bandwise.store.writing.split import split_dataset
 from bandwise.training.feed import open_feed
 from bandwise.training.learner import Learner
 from bandwise.training.trainer import train_branch
-from benchmarks.acceleratortrain import accelerator_figures
-from benchmarks.figures import Figure, Reach, Spread
-from benchmarks.options import Options
-from benchmarks.timing import Race
+from benchmarks.accelerator import train_figures
+from benchmarks.figures import Figure, Options, Reach, Spread
+from benchmarks.measuring import Race
 from benchmarks.trainpeers import Step, bare_loop, memory_of, timm_loop, timm_loop_on_tensors
 
 _OURS, _BARE, _TIMM, _TENSORS, _WHOLE = "ours", "bare loop", "timm", "timm's steps alone", "whole image"
@@ -79,7 +78,7 @@ def measure(options: Options) -> list[Figure]:
     # All branches have one network and one size, so four times the time of one of them.
     four = Race({_OURS: [4 * each for each in found.seconds[_OURS]], _WHOLE: found.seconds[_WHOLE]})
     figures.append(_rates(four, "train/all four branches over whole image", _WHOLE, (_WHOLE,), None, against))
-    return figures + accelerator_figures()
+    return figures + train_figures()
 
 
 def _rates(found: Race, name: str, peer: str, peers: tuple[str, ...], reach: Reach | None, note: str) -> Figure:

@@ -4,10 +4,9 @@ import itertools
 from pathlib import Path
 
 import pytest
-from benchmarks.documents import read_documents, record
+from benchmarks.documents import MARKS, benchmarks_markdown, read_documents, record
 from benchmarks.figures import Figure, Reach, Spread
-from benchmarks.table import MARKS, benchmarks_markdown
-from benchmarks.timing import Race, compare, race
+from benchmarks.measuring import Race, compare, race
 
 from bandwise.errors import CorruptionError, UsageError
 

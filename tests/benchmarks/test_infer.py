@@ -4,8 +4,8 @@ import os
 
 import pytest
 import torch
-from benchmarks import infer, infercascade
-from benchmarks.options import Options
+from benchmarks import infer
+from benchmarks.figures import Options
 from tests.pictures import make_folder
 
 
@@ -54,7 +54,7 @@ def test_a_point_of_the_curve_is_told_against_all_branches_that_are_fused():
         "chosen": {"val": {"accuracy": 0.72, "cost": 0.6, "stopped": [0.8, 0.2]}},
         "curves": {"val": [{"accuracy": 0.5}, {"accuracy": 0.75}]},
     }
-    accuracy, work = infercascade._kept_and_saved(report, "val", 0.97, 20e6)
+    accuracy, work = infer._kept_and_saved(report, "val", 0.97, 20e6)
     assert (accuracy.ours, accuracy.peers["all branches"]) == (72, 75)
     assert accuracy.ratio == pytest.approx(0.96)
     assert (work.ours, work.peers["all branches"]) == (6, 10)

@@ -3,9 +3,9 @@
 import pytest
 import torch
 from benchmarks import memory
-from benchmarks.acceleratormemory import largest
-from benchmarks.livebytes import peak_live_bytes
-from benchmarks.options import Options
+from benchmarks.accelerator import largest
+from benchmarks.figures import Options
+from benchmarks.memory import peak_live_bytes
 
 
 @pytest.fixture(scope="module")

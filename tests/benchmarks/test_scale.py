@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 from benchmarks import scale
-from benchmarks.ownprocess import in_own_process
-from benchmarks.synthetic import SyntheticSource, write_index
+from benchmarks.measuring import in_own_process
+from benchmarks.scale import SyntheticSource, write_index
 
 from bandwise.store.reading.store import open_store
 

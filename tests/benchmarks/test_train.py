@@ -5,9 +5,8 @@ from pathlib import Path
 import pytest
 import torch
 from benchmarks import train, trainpeers
-from benchmarks.figures import Spread
-from benchmarks.options import Options
-from benchmarks.timing import Race
+from benchmarks.figures import Options, Spread
+from benchmarks.measuring import Race
 from benchmarks.trainpeers import memory_of
 
 from bandwise.config import RunConfig
