@@ -18,7 +18,7 @@ from bandwise.sources.archives.imagenet21k import open_imagenet21k
 
 ROWS = {name: build() for name, build in RECIPES.items()}
 
-# What `make test-all` runs, and with how many branches: every network with every stem, every input size and every stride.
+# What `make test-all` runs, and with how many branches: every network with every stem, every input size, every stride.
 # The other rows differ from these in the size of their input alone; `make recipes` runs them all.
 IN_CI = {
     "alexnet": 1,
