@@ -23,6 +23,8 @@ FROZEN: dict[str, Any] = {
 _SOME_NUMBER = 17
 FROZEN_INSIDE = ("versions", "hardware")
 """Keys of JSON objects of which every value is left out."""
+FROZEN_ALSO_NONE = ("commit", "trained_at")
+"""Those of them that are None where the source lies in no checkout; others are None for a reason."""
 
 _PATTERNS = (
     (r"(\d+/\d+ \S+), \d+ \S+/s, \d+ s left", r"\1, RATE"),
@@ -43,7 +45,7 @@ def sha256(content: bytes) -> str:
 
 
 def replaced(value: Any, change: Callable[[str, Any], Any]) -> Any:
-    """Return a copy of plain data in which the values of volatile keys are changed; None stays."""
+    """Return a copy of plain data in which the values of volatile keys are changed; None stays as a rule."""
     if isinstance(value, list):
         return [replaced(item, change) for item in value]
     if not isinstance(value, dict):
@@ -52,7 +54,7 @@ def replaced(value: Any, change: Callable[[str, Any], Any]) -> Any:
     for key, item in value.items():
         if key in FROZEN_INSIDE and isinstance(item, dict):
             result[key] = {name: change(key, inside) for name, inside in item.items()}
-        elif key in FROZEN and item is not None:
+        elif key in FROZEN and (item is not None or key in FROZEN_ALSO_NONE):
             result[key] = change(key, item)
         else:
             result[key] = replaced(item, change)

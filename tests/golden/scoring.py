@@ -48,11 +48,11 @@ def verify_runs(work: Work) -> None:
     last = "branch-01/step-000000008"
     damage = {
         "weights": lambda root: flip(f"{root}/{last}/model.safetensors", 0.6),
-        "state": lambda root: flip(f"{root}/{last}/state.json", 0.1),
+        "state": lambda root: flip(f"{root}/{last}/state.json", b'"branch"'),
         "logits": lambda root: flip(f"{root}/logits/val/branch-02.safetensors", 0.9),
         "fusion": lambda root: flip(f"{root}/fusion.json", 0.5),
-        "results": lambda root: flip(f"{root}/results.json", 0.5),
-        "summary": lambda root: flip(f"{root}/branch-00/summary.json", 0.5),
+        "results": lambda root: flip(f"{root}/results.json", b'"n_eval"'),
+        "summary": lambda root: flip(f"{root}/branch-00/summary.json", b'"epochs"'),
         "metrics": lambda root: flip(f"{root}/branch-03/metrics.jsonl", 0.5),
         "lost-logits": lambda root: Path(f"{root}/logits/holdout/branch-00.safetensors").unlink(),
         "foreign": lambda root: Path(f"{root}/notes.txt").write_text("mine"),

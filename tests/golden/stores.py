@@ -218,10 +218,10 @@ def reconstruct(work: Work) -> None:
     work.cli("reconstruct", "stores/dct2d-s2", "--data", "flat")
 
 
-def flip(path: str, at: float) -> None:
-    """Change one bit of a file, at a share of its length."""
+def flip(path: str, at: float | bytes) -> None:
+    """Change one bit of a file: at a share of its length, or, where that is not always the same, in certain words."""
     raw = bytearray(Path(path).read_bytes())
-    raw[int(at * (len(raw) - 1))] ^= 1
+    raw[raw.index(at) + 2 if isinstance(at, bytes) else int(at * (len(raw) - 1))] ^= 1
     Path(path).write_bytes(raw)
 
 
