@@ -26,12 +26,19 @@ PARAMETERS: dict[str, int] = {
     "tests/golden/test_golden.py": ALL,
     # A published row from archives to ten crops takes many seconds.
     "tests/rows/": 1,
+    # Each takes five to thirty seconds of CPU; what they hold is held by others of their file at a smaller size.
+    "tests/benchmarks/test_benches_run.py::test_smallest": 1,
+    "tests/benchmarks/test_scale.py::test_memory_is_what_the_function_took": 0,
+    "tests/launch/test_initial_branch.py::test_several_at_once_wait_for_the_source_and_have_the_same_bits": 0,
+    "tests/sources/test_named_network.py::test_cifar10": 0,
     # What is tested at every stride and transform.
     "tests/bands/": 4,
 }
 
-PROMISES_ONLY_IN_FULL: set[str] = set()
-"""Tests of docs/promises.md that take too long for `make test`."""
+PROMISES_ONLY_IN_FULL = {
+    "tests/launch/test_initial_branch.py::test_several_at_once_wait_for_the_source_and_have_the_same_bits",
+}
+"""Tests of docs/promises.md that take too long for `make test`; each promise has others in it."""
 
 
 def _parameters(function: str) -> int:
