@@ -2,7 +2,6 @@
 
 import io
 import struct
-import warnings
 import zlib
 
 import numpy as np
@@ -206,15 +205,6 @@ def test_s14_damaged_metadata_is_one_note():
     assert np.array_equal(pixels(exif), pixels(JPEG))
     assert notes(exif) == ("damaged metadata",)
     assert np.array_equal(pixels(profile), pixels(JPEG))
-
-
-def test_no_warning_gets_out():
-    exif = encoded(SMOOTH, "JPEG", exif=b"Exif\0\0II*\0\x08\0\0\0\xff\xff" + b"\x12\x01" * 9)
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always")
-        for _ in range(3):
-            decode(exif, **ONE_RULE)
-    assert caught == []
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))

@@ -1,4 +1,4 @@
-"""The reader of the devkit's MATLAB file against what scipy writes and reads, and damaged files."""
+"""The MATLAB file of the devkit against what scipy writes and reads; texts of labels and words, with bad lines (S30)."""
 
 import io
 import struct
@@ -9,7 +9,17 @@ import pytest
 import scipy.io
 from tests.sources.imagenet import NUMBERS, WORDS, meta_mat
 
-from bandwise.sources.archives.devkit import read_synsets
+from bandwise.errors import UsageError
+from bandwise.sources import reading
+from bandwise.sources.archives.devkit import (
+    class_names,
+    parse_ground_truth,
+    parse_synset_labels,
+    parse_val_solution,
+    parse_words,
+    read_synsets,
+)
+from bandwise.sources.reading import decode_text, read_text
 
 FIELDS = ("ILSVRC2012_ID", "WNID", "words", "num_children")
 
@@ -71,3 +81,66 @@ def test_a_bomb_is_not_inflated(monkeypatch):
     content = b"MATLAB".ljust(124) + struct.pack("<H", 0x0100) + b"IM" + struct.pack("<II", 15, len(bomb)) + bomb
     with pytest.raises(ValueError, match="a variable has more than 65536 bytes"):
         read_synsets(content)
+
+
+ROWS = "ILSVRC2012_val_00000002,n01440764 1 2 3 4\nILSVRC2012_val_00000001,n01443537 1 2 3 4\n"
+
+
+def test_ground_truth():
+    assert parse_ground_truth("490\n361\r\n8\n\n", "x") == [490, 361, 8]
+    assert parse_synset_labels("n01440764\nn01443537", "x") == ["n01440764", "n01443537"]
+
+
+def test_a_byte_order_mark_and_windows_line_ends_do_not_matter():
+    assert parse_ground_truth(decode_text(b"\xef\xbb\xbf1\r\n2\r\n", "x"), "x") == [1, 2]
+
+
+def test_val_solution():
+    assert parse_val_solution("ImageId,PredictionString\n" + ROWS, "x") == ["n01443537", "n01440764"]
+    assert parse_val_solution(ROWS, "x") == ["n01443537", "n01440764"]
+
+
+def test_words():
+    text = "n01440764 tench, Tinca tinca\nn01443537\tgoldfish\n"
+    assert parse_words(text, "x") == {"n01440764": "tench, Tinca tinca", "n01443537": "goldfish"}
+    names = class_names(["n02012849", "n01440764"], {"n01440764": "tench, Tinca tinca"})
+    assert names == ("n01440764 tench", "n02012849")
+
+
+@pytest.mark.parametrize(
+    ("parse", "text", "words"),
+    [
+        (parse_ground_truth, "1\n\n3\n", "x, line 2: '' is not an id"),
+        (parse_ground_truth, "1\ntwo\n", "x, line 2: 'two' is not an id"),
+        (parse_ground_truth, "1\n-2\n", "x, line 2: '-2' is not an id"),
+        (parse_ground_truth, "\u0661\n", "x, line 1: '\u0661' is not an id"),
+        (parse_ground_truth, "1" * 5000, "x, line 1: '1{60}' is not an id"),
+        (parse_synset_labels, "n01440764\nn0144\n", "x, line 2: 'n0144' is not a WordNet id"),
+        (parse_val_solution, ROWS + "cat.jpg,n01440764\n", "x, line 3: 'cat.jpg,n01440764' is not a picture and its"),
+        (
+            parse_val_solution,
+            ROWS + "ILSVRC2012_val_00000003,tench\n",
+            "x, line 3: .* is not a picture and its WordNet",
+        ),
+        (parse_val_solution, ROWS + ROWS, "x, line 3: ILSVRC2012_val_00000002 stands there for the second time"),
+        (parse_val_solution, ROWS.replace("2,", "5,"), "x has 2 pictures, but not number 2"),
+        (parse_words, "n01440764 a\nn01440764 b\n", "x, line 2: n01440764 stands there for the second time"),
+        (parse_words, "n01440764a\n", "x, line 1: 'n01440764a' is not a WordNet id and its words"),
+        (parse_words, "n01440764\n", "x, line 1: 'n01440764' is not a WordNet id and its words"),
+        (parse_words, "tench n01440764\n", "x, line 1: 'tench n01440764' is not a WordNet id and its words"),
+    ],
+)
+def test_s30_what_is_refused(parse, text, words):
+    with pytest.raises(UsageError, match=words):
+        parse(text, "x")
+
+
+def test_files(tmp_path, monkeypatch):
+    (tmp_path / "a.txt").write_bytes(b"\xef\xbb\xbfn1")
+    assert read_text(tmp_path / "a.txt") == "n1"
+    (tmp_path / "a.txt").write_bytes(b"ab\xff")
+    with pytest.raises(UsageError, match=r"a.txt is no UTF-8 text: invalid start byte at byte 2"):
+        read_text(tmp_path / "a.txt")
+    monkeypatch.setattr(reading, "MAX_TEXT_BYTES", 2)
+    with pytest.raises(UsageError, match=r"a.txt has 3 bytes; a text of labels has at most 2"):
+        read_text(tmp_path / "a.txt")

@@ -211,14 +211,6 @@ def test_s21_a_fifo_does_not_block(tree):
         source.read(b"train/a/1.png")
 
 
-def test_a_file_that_is_gone(tree):
-    root = tree("train/a/1.png")
-    source = open_folder(root)
-    shutil.rmtree(root / "train/a")
-    with pytest.raises(IncompatibleError, match="was listed but is gone: the source has changed"):
-        source.read(b"train/a/1.png")
-
-
 @pytest.fixture
 def place():
     with unprivileged() as folder:

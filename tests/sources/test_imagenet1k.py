@@ -69,20 +69,6 @@ def test_a_source_is_small_and_picklable(pristine, folders, monkeypatch):
     assert copy.entries()[:9].names == source.entries()[:9].names
 
 
-def test_a_second_look_needs_no_listing(pristine, monkeypatch):
-    first = open_imagenet1k(pristine)
-    monkeypatch.setattr("bandwise.sources.archives.imagenet1k._build", lambda *_: pytest.fail("listed again"))
-    assert open_imagenet1k(pristine).index == first.index
-
-
-def test_a_changed_archive_is_listed_again(archives, folders):
-    before = open_imagenet1k(archives)
-    shutil.copy(archives / TRAIN, archives / "copy.tar")
-    (archives / TRAIN).unlink()
-    (archives / "copy.tar").rename(archives / TRAIN)
-    assert open_imagenet1k(archives).index != before.index
-
-
 def test_an_archive_that_changes_under_us(archives):
     source = open_imagenet1k(archives)
     path = source.entries()[0].path

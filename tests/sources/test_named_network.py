@@ -80,23 +80,6 @@ def test_every_photo_decodes_without_a_note(home):
         assert notes == ()
 
 
-def test_coarse_photos_are_the_same_photos(home):
-    fine = named.open_named("photos")
-    with no_network():
-        coarse = named.open_named("photos-coarse")
-    assert coarse.classes == ("Apple", "Melon", "Orange", "Pear", "Satsumas")
-    assert coarse.fingerprint["name"] == "photos-coarse"
-    pairs = {
-        (fine.classes[a.label], coarse.classes[b.label])
-        for a, b in zip(fine.entries(), coarse.entries(), strict=True)
-        if a.path == b.path
-    }
-    assert len(pairs) == 14
-    assert ("Royal-Gala", "Apple") in pairs
-    path = fine.entries()[5].path
-    assert coarse.read(path) == fine.read(path)
-
-
 def test_cifar10(home):
     source = named.open_named("cifar10")
     for part, expected in arrays.CIFAR_MD5.items():

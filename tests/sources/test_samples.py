@@ -1,4 +1,4 @@
-"""The frozen sample list: which images are held out, in which order, and the way to disk and back."""
+"""The frozen sample list: which images are held out, in which order, by which draw, and the way to disk and back."""
 
 import dataclasses
 import hashlib
@@ -14,7 +14,7 @@ import pytest
 from bandwise.config import SplitConfig
 from bandwise.errors import CorruptionError, UsageError
 from bandwise.sources.columns import PIECE, Names, PickedNames, pieces
-from bandwise.sources.samples import SCHEMA, SampleList, freeze_samples
+from bandwise.sources.samples import SCHEMA, SampleList, draw_order, freeze_samples, smallest_of_each
 from bandwise.sources.source import Entry, Listing
 
 
@@ -84,17 +84,6 @@ def test_ids_run_through_train_holdout_and_val():
         assert (entries[path].label, entries[path].size) == (label, size)
 
 
-def test_holdout_and_val_are_sorted_and_train_is_shuffled():
-    frozen = freeze_samples(source(), SplitConfig())
-    for split in ("holdout", "val"):
-        names = [frozen.paths[id_] for id_ in frozen.range(split)]
-        assert names == sorted(names)
-    train = [frozen.paths[id_] for id_ in frozen.range("train")]
-    assert train != sorted(train)
-    runs = 1 + int(np.count_nonzero(np.diff(frozen.labels[: len(train)])))
-    assert runs > 40, "classes lie mixed"
-
-
 def test_the_list_does_not_depend_on_the_order_of_a_directory():
     config = SplitConfig()
     listed = list(source().listed)
@@ -102,13 +91,6 @@ def test_the_list_does_not_depend_on_the_order_of_a_directory():
     for seed in range(5):
         random.Random(seed).shuffle(listed)
         assert freeze_samples(Listed(tuple(listed)), config).sha256() == expected
-
-
-def test_the_seed_changes_the_holdout():
-    lists = [freeze_samples(source(), SplitConfig(split_seed=seed)) for seed in (0, 0, 1)]
-    held = [{each.paths[id_] for id_ in each.range("holdout")} for each in lists]
-    assert held[0] == held[1]
-    assert len(held[0] & held[2]) < 12
 
 
 @pytest.mark.parametrize("seed", [0, 12])
@@ -125,6 +107,8 @@ def test_the_draw_is_the_documented_hash(seed):
     assert [frozen.paths[id_] for id_ in frozen.range("holdout")] == sorted(held)
     expected = sorted(set(train) - held, key=lambda path: draw("order", path))
     assert [frozen.paths[id_] for id_ in frozen.range("train")] == expected
+    reported = [entry.path for entry in source((9, 9, 9)).entries() if entry.split == "val"]
+    assert [frozen.paths[id_] for id_ in frozen.range("val")] == sorted(reported)
 
 
 def test_s2_empty_class():
@@ -206,21 +190,6 @@ def test_a_list_of_several_pieces():
     assert again.sha256() == samples.sha256()
 
 
-def test_every_field_is_in_the_digest():
-    frozen = freeze_samples(source(), SplitConfig())
-    digests = {frozen.sha256()}
-    changed = [
-        {"paths": Names.of([b"other", *frozen.paths[1:]])},
-        {"paths": Names.of([frozen.paths[0] + frozen.paths[1][:1], frozen.paths[1][1:], *frozen.paths[2:]])},
-        {"labels": (frozen.labels + 1) % 3},
-        {"sizes": frozen.sizes + 1},
-        {"counts": (135, 25, 15)},
-        {"classes": ("a", "b", "d")},
-    ]
-    digests |= {dataclasses.replace(frozen, **change).sha256() for change in changed}
-    assert len(digests) == 1 + len(changed)
-
-
 @pytest.mark.parametrize(
     ("column", "value", "words"),
     [
@@ -252,3 +221,48 @@ def test_columns_and_lists_freeze_to_the_same_list():
     first, second = (freeze_samples(dataclasses.replace(listed, columns=columns), SplitConfig()) for columns in (0, 1))
     assert first.sha256() == second.sha256()
     assert first.table().equals(second.table())
+
+
+SAME_START = [b"6327", b"23736"]
+
+
+@pytest.mark.parametrize("bucket", [1, 100, 1 << 19])
+def test_draw_order_is_that_of_whole_digests(bucket, monkeypatch):
+    monkeypatch.setattr("bandwise.sources.samples._BUCKET", bucket)
+    words = [f"train/{number}".encode() for number in range(2000)]
+    random.Random(0).shuffle(words)
+    expected = sorted(words, key=lambda name: hashlib.sha256(b"5 order " + name).digest())
+    names = Names.of(words)
+    assert list(names.take(draw_order(names, 5, "order"))) == expected
+    order = draw_order(PickedNames(names, np.arange(2000)[::-1]), 5, "order")
+    assert [words[::-1][place] for place in order] == expected
+
+
+def test_names_that_agree_in_all_bytes_kept_are_ordered_by_the_rest():
+    """Found by trying: the digests of these two begin with the same four bytes, and the fifth decides."""
+    first, second = SAME_START
+    digests = [hashlib.sha256(b"0 order " + name).digest() for name in SAME_START]
+    assert digests[0][:4] == digests[1][:4]
+    assert digests[0] < digests[1]
+    for names in (SAME_START, SAME_START[::-1], [second, b"x", first]):
+        found = [names[place] for place in draw_order(Names.of(names), 0, "order")]
+        assert found.index(first) < found.index(second)
+
+
+@pytest.mark.parametrize("count", [0, 1])
+def test_an_order_of_few_names(count):
+    assert draw_order(Names.of([b"a"] * count), 0, "order").tolist() == [0] * count
+
+
+def test_smallest_of_each_counts_on_from_one_piece_to_the_next():
+    count, rng = PIECE * 2 + 5, np.random.default_rng(0)
+    order, labels = rng.permutation(count).astype(np.int32), rng.integers(0, 50, count).astype(np.int32)
+    wanted = rng.integers(0, 15_000, 50)
+    place = np.empty(count, np.int64)
+    place[order] = np.arange(count)
+    expected = np.zeros(count, bool)
+    for label in range(50):
+        members = np.flatnonzero(labels == label)
+        expected[members[np.argsort(place[members])[: wanted[label]]]] = True
+    assert wanted.max() > np.bincount(labels).max()
+    assert np.array_equal(smallest_of_each(order, labels, wanted), expected)

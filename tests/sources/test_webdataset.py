@@ -111,23 +111,6 @@ def test_what_is_refused(members, words, tmp_path, home):
     assert not home.exists()
 
 
-def test_a_cut_shard(folders, tmp_path, home):
-    root = make(folders, tmp_path / "set")
-    (root / "train-000001.tar").write_bytes((root / "train-000001.tar").read_bytes()[:5000])
-    with pytest.raises(UsageError, match=r"train-000001.tar is cut off: .*fetch it again"):
-        open_webdataset(root)
-    assert not home.exists()
-
-
-def test_s4_classes_differ(folders, tmp_path):
-    root = make(folders, tmp_path / "a", "words")
-    (root / "val-000000.tar").write_bytes(
-        tar_of({"x.jpg": b"x", "x.cls": b"n01440764", "y.jpg": b"y", "y.cls": b"cow"})
-    )
-    with pytest.raises(UsageError, match=r"only in train/: 'n01443537', .*; only in reported/: 'cow'"):
-        open_webdataset(root)
-
-
 def test_split_of(tmp_path):
     expected = {
         "train-000000.tar": "train",

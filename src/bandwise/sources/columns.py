@@ -122,9 +122,6 @@ class Names(Sequence[bytes]):
 
     __hash__ = None  # type: ignore[assignment]
 
-    def __repr__(self) -> str:
-        return f"Names({len(self)})"
-
     def take(self, positions: np.ndarray) -> "Names":
         """Return the names at these positions, in this order."""
         return Names(self.array.take(pa.array(positions)))
@@ -198,9 +195,6 @@ class PickedNames(Sequence[bytes]):
     def __iter__(self) -> Iterator[bytes]:
         for here in pieces(len(self), _NAMES_AT_ONCE):
             yield from self[here].packed()
-
-    def __repr__(self) -> str:
-        return f"PickedNames({len(self)})"
 
     def packed(self) -> Names:
         """Return these names in memory of their own, one after another."""

@@ -40,11 +40,7 @@ class Region:
 def read_retrying(read: Callable[[], T], *, sleep: Callable[[float], None] = time.sleep) -> T:
     """Call `read`, and again after 0.1, 0.5 and 2 seconds where a network file system fails in a way that may pass.
 
-    Only EIO, ESTALE, ETIMEDOUT and ECONNRESET are retried. A storage outage is never recorded as bad images, so the
-    last error is raised, not turned into one.
-
-    Raises:
-        OSError: any other error at once, or the last transient one.
+    A storage outage is never recorded as bad images, so the last error is raised, not turned into one.
     """
     for delay_s in DELAYS_S:
         try:
@@ -85,13 +81,7 @@ def decode_text(content: bytes, where: str) -> str:
 
 @contextlib.contextmanager
 def open_archive(path: Path) -> Iterator[Region]:
-    """Yield a whole archive for reading from anywhere in it.
-
-    A link to a file is followed, since archives often lie on another disk.
-
-    Raises:
-        UsageError: the file is missing, is no regular file, or may not be read.
-    """
+    """Yield a whole archive for reading from anywhere in it; a link is followed: it may lie on another disk."""
     try:
         # O_NONBLOCK: opening a FIFO would otherwise wait for a writer for ever.
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)

@@ -30,10 +30,16 @@ def open_source(config: DataConfig) -> Source:
         raise UsageError(
             f"--expect {config.expect} is about --source {' or '.join(kinds)}; {config.data!r} is read as {kind}"
         )
-    if kind in _EXPECTABLE:
-        _require_there(config, path, kind)
-    if kind in ("named", *_EXPECTABLE):
-        _require_own_reported(config, "test" if kind == "named" else "val")
+    if kind in _EXPECTABLE and not path.exists():
+        raise UsageError(
+            f"--data {config.data!r} does not exist. {_how_to_get(kind)}; for Parquet or WebDataset shards, add "
+            "--source parquet or --source webdataset"
+        )
+    own, what = ("test", "test images") if kind == "named" else ("val", "validation images")
+    if kind in ("named", *_EXPECTABLE) and config.reported not in ("auto", own):
+        raise UsageError(
+            f"--reported {config.reported}: the set {config.data!r} reports on its {what}; leave --reported out"
+        )
     if kind == "named":
         return open_named(config.data)
     if kind == "folder":
@@ -83,14 +89,6 @@ def _look(config: DataConfig, path: Path) -> str:
     return "folder"
 
 
-def _require_there(config: DataConfig, path: Path, kind: str) -> None:
-    if not path.exists():
-        raise UsageError(
-            f"--data {config.data!r} does not exist. {_how_to_get(kind)}; for Parquet or WebDataset shards, add "
-            "--source parquet or --source webdataset"
-        )
-
-
 def _how_to_get(kind: str) -> str:
     """Nobody may pass these archives on, so they cannot be fetched by name as the small sets are."""
     from bandwise.sources.archives import imagenet1k, imagenet21k
@@ -105,11 +103,3 @@ def _how_to_get(kind: str) -> str:
         f"ImageNet-21K is not fetched: register with ImageNet, download {' or '.join(imagenet21k.OUTER_ARCHIVES)} and "
         "give that file, or the folder that holds it, with --data. Nothing has to be unpacked"
     )
-
-
-def _require_own_reported(config: DataConfig, own: str) -> None:
-    if config.reported not in ("auto", own):
-        what = "test images" if own == "test" else "validation images"
-        raise UsageError(
-            f"--reported {config.reported}: the set {config.data!r} reports on its {what}; leave --reported out"
-        )

@@ -1,8 +1,8 @@
-"""The frozen, ordered list of images with ids and labels."""
+"""The frozen, ordered list of images with ids and labels; its draws depend on a seed, a purpose and names alone."""
 
 import hashlib
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import get_args
 
@@ -13,6 +13,7 @@ import pyarrow.compute as pc
 from bandwise.config import SplitConfig
 from bandwise.errors import CorruptionError, UsageError
 from bandwise.sources.columns import (
+    MAX_ROWS,
     ColumnBuilder,
     Names,
     NamesBuilder,
@@ -23,10 +24,12 @@ from bandwise.sources.columns import (
     pieces,
     true_positions,
 )
-from bandwise.sources.hashdraw import draw_order, smallest_of_each
 from bandwise.sources.source import Listing, Source, Split
 
 SPLITS: tuple[Split, ...] = get_args(Split)
+
+_HASHED_AT_ONCE = 1 << 14
+_BUCKET = 1 << 19
 
 SCHEMA = pa.schema(
     [
@@ -167,11 +170,7 @@ def _drawn_holdout(listing: Listing, train: np.ndarray, classes: int, config: Sp
 
 
 def _checked(batch: pa.RecordBatch, first: int, classes: int, split: int) -> np.ndarray:
-    """Check some rows of a table, the next of which has the id `first` and a split from `split` on.
-
-    Returns:
-        Numbers of their splits, int32.
-    """
+    """Return the splits, int32, of some rows: their ids must go on from `first`, their splits from `split`."""
     if not batch.schema.equals(SCHEMA) or any(column.null_count for column in batch.columns):
         raise CorruptionError(f"the sample list has columns {batch.schema.names}, or gaps; {SCHEMA.names} are needed")
     if not np.array_equal(batch.column("id").to_numpy(), np.arange(first, first + len(batch))):
@@ -194,3 +193,65 @@ def _require_every_class(source: Source, split: str, labels: np.ndarray) -> None
             f"{source.name}: {len(empty)} of {len(source.classes)} classes have no images in {split}: {shown}; "
             "add images, remove the folders, or allow it with --allow-empty-class"
         )
+
+
+def draw_order(names: Names | PickedNames, seed: int, purpose: str) -> np.ndarray:
+    """Return the positions that sort names by `SHA-256("SEED PURPOSE " + name)`, int32 `(N,)`.
+
+    Anybody can repeat it without our code, and no random-number library has a part in it. The purpose keeps draws for
+    different ends apart. Takes about 10 bytes a name: four bytes of each digest are kept, and names that agree in those
+    are hashed again.
+    """
+    assert len(names) < MAX_ROWS, len(names)
+    prefix = f"{seed} {purpose} ".encode()
+    keys = np.empty(len(names), np.uint32)
+    for here in pieces(len(names), _HASHED_AT_ONCE):
+        digests = b"".join([_digest(prefix, name) for name in names[here]])
+        keys[here] = np.frombuffer(digests, ">u4")[::8]
+    order = np.empty(len(names), np.int32)
+    filled = 0
+    for members in _buckets(keys):
+        by_key = np.argsort(keys[members])
+        found = members[by_key]
+        for first, last in _equal_runs(keys[found]):
+            found[first:last] = sorted(found[first:last].tolist(), key=lambda index: _digest(prefix, names[index]))
+        order[filled : filled + len(found)] = found
+        filled += len(found)
+    return order
+
+
+def smallest_of_each(order: np.ndarray, labels: np.ndarray, counts: np.ndarray) -> np.ndarray:
+    """Say which of N items are among the first `counts` of their class, bool `(N,)`; `order` has their positions."""
+    chosen = np.zeros(len(order), bool)
+    wanted = counts.copy()
+    for piece in pieces(len(order)):
+        here = order[piece]
+        classes = labels[here]
+        by_class = np.argsort(classes, kind="stable")
+        sizes = np.bincount(classes, minlength=len(wanted))
+        rank = np.arange(len(here)) - np.repeat(np.cumsum(sizes) - sizes, sizes)
+        chosen[here[by_class[rank < np.repeat(wanted, sizes)]]] = True
+        wanted -= np.minimum(wanted, sizes)
+        if not wanted.any():
+            break
+    return chosen
+
+
+def _digest(prefix: bytes, name: bytes) -> bytes:
+    return hashlib.sha256(prefix + name).digest()
+
+
+def _buckets(keys: np.ndarray) -> Iterator[np.ndarray]:
+    """Yield positions whose keys share their upper bits, smaller keys first; digests spread evenly over them."""
+    bits = min(8, (len(keys) // _BUCKET).bit_length())
+    upper = (keys >> np.uint32(32 - bits)).astype(np.uint8) if bits else np.zeros(len(keys), np.uint8)
+    for value in range(1 << bits):
+        yield np.flatnonzero(upper == value)
+
+
+def _equal_runs(ordered: np.ndarray) -> Iterator[tuple[int, int]]:
+    """Yield where runs of at least two equal numbers begin and end."""
+    same = np.concatenate([[False], ordered[1:] == ordered[:-1], [False]])
+    edges = np.flatnonzero(same[1:] != same[:-1])
+    for first, last in edges.reshape(-1, 2).tolist():
+        yield first, last + 1

@@ -25,7 +25,7 @@ _CLASS_TAR = re.compile(rb"(?:.*/)?(n[0-9]{8})\.tar")
 
 @dataclass(frozen=True, slots=True)
 class ClassTar:
-    """One class tar: its class, the file that it lies in or is, and where it begins and ends there."""
+    """A class, the file that its tar lies in or is, and where it begins and ends there."""
 
     wordnet_id: str
     path: Path
@@ -35,13 +35,7 @@ class ClassTar:
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Pictures:
-    """The pictures of one tar, sorted by name.
-
-    Attributes:
-        names: N names without folders.
-        offsets: int64 `(N,)`.
-        sizes: int32 `(N,)`.
-    """
+    """The pictures of one tar, sorted by their names without folders: offsets int64 `(N,)`, sizes int32 `(N,)`."""
 
     names: Names
     offsets: np.ndarray

@@ -39,14 +39,7 @@ _MAT_CHAR_CLASS, _MAT_NUMBER_CLASSES = 4, range(6, 16)
 
 @dataclass(frozen=True, slots=True)
 class Labels:
-    """The labels of the validation pictures.
-
-    Attributes:
-        truth: WordNet id of picture 1, 2, ...
-        wordnet_ids: all classes, where the file says so; else those of the pictures.
-        words: by WordNet id, where they are known.
-        where: the file, for messages.
-    """
+    """The WordNet id of validation picture 1, 2, ...; all classes; words by WordNet id; and the file, for messages."""
 
     truth: list[str]
     wordnet_ids: frozenset[str]
@@ -158,8 +151,7 @@ def parse_synset_labels(text: str, where: str) -> list[str]:
 def parse_val_solution(text: str, where: str) -> list[str]:
     """Read Kaggle's `LOC_val_solution.csv`: `ImageId,PredictionString` with the WordNet id first in the second column.
 
-    Returns:
-        One WordNet id a picture, in the order of the picture numbers; none may be missing or repeated.
+    The pictures may come in any order; none may be missing or repeated.
     """
     found: dict[int, str] = {}
     for number, line in _lines(text):
@@ -212,10 +204,8 @@ def read_synsets(content: bytes) -> list[dict[str, str | float | None]]:
     """Read `meta.mat`: id, WordNet id, words and number of children of every node; None where a field is empty.
 
     This is as much of "MAT-File Format" (MathWorks), level 5 on a little-endian machine, as the devkit needs: one
-    variable, an array of structures of text and numbers. Every length is checked against what is there.
-
-    Raises:
-        ValueError: the file is no level-5 file, is damaged, or has no such variable or fields.
+    variable, an array of structures of text and numbers. Every length is checked against what is there; a `ValueError`
+    says what is not as it should be.
     """
     if len(content) < 128 or content[126:128] != b"IM":
         raise ValueError("it is no MATLAB file of level 5")

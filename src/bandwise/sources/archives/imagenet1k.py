@@ -33,12 +33,8 @@ _FINGERPRINT = {"kind": "imagenet1k", "name": "imagenet1k", "reported": "val"}
 def open_imagenet1k(root: Path, *, expect: Literal["any", "ilsvrc2012"] = "any") -> Source:
     """Open a folder that holds the archives, or class folders `train/n01440764` and `val/n01440764`.
 
-    Args:
-        root: the folder.
-        expect: `ilsvrc2012` refuses anything but 1,000 classes, 1,281,167 training and 50,000 validation pictures.
-
-    Raises:
-        UsageError: files are missing, damaged or contradict each other; nothing was written then.
+    `expect` refuses anything but 1,000 classes, 1,281,167 training and 50,000 validation pictures. A `UsageError` says
+    which files are missing, damaged or contradict each other; nothing was written then.
     """
     root = root.expanduser().resolve()
     if not root.is_dir():

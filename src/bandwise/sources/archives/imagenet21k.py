@@ -4,7 +4,7 @@ Classes with fewer than 500 pictures are dropped, and 50 pictures of each other 
 the smallest `SHA-256("SEED val CLASS/NAME")`.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, NamedTuple
@@ -19,7 +19,7 @@ from bandwise.sources.archives.devkit import class_names, find_words
 from bandwise.sources.archives.index import IndexBuilder, indexed, load_index
 from bandwise.sources.archives.tar import TarSource
 from bandwise.sources.columns import Names
-from bandwise.sources.hashdraw import draw_order
+from bandwise.sources.samples import draw_order
 
 Expected21k = Literal["any", "fall11", "winter21"]
 
@@ -63,7 +63,6 @@ class Audit:
 
     @classmethod
     def of(cls, counts: Sequence[int], min_images: int, val_images: int) -> "Audit":
-        """Count from the images of every class."""
         kept = [count for count in counts if count >= min_images]
         return cls(Count(len(counts), sum(counts)), Count(len(kept), sum(kept)), val_images)
 
@@ -115,17 +114,11 @@ def open_imagenet21k(
     val_images: int = VAL_IMAGES,
     seed: int = 0,
 ) -> TarSource:
-    """Open the archive.
+    """Open the tar of class tars, a folder that holds it under its own name, or a folder of class tars.
 
-    Args:
-        path: the tar of class tars, a folder that holds it under its own name, or a folder of class tars.
-        expect: refuse anything but this variant.
-        min_images: a class with fewer pictures is dropped.
-        val_images: pictures of a class that go to the validation set.
-        seed: which ones.
-
-    Raises:
-        UsageError: the archive is missing, damaged, or another variant than expected; nothing was written then.
+    A class with fewer than `min_images` pictures is dropped, and `val_images` of each other one, drawn by `seed`, are
+    the validation set. A `UsageError` says that the archive is missing, damaged, or another variant than expected;
+    nothing was written then.
     """
     assert 0 < val_images < min_images, (val_images, min_images)
     path = path.expanduser().resolve()
@@ -138,11 +131,15 @@ def open_imagenet21k(
         builder, counts, kept = IndexBuilder(), list[int](), list[str]()
         for tar, found in scan_class_tars(find_class_tars(archive)):
             counts.append(len(found.names))
-            if len(found.names) >= min_images:
-                place = {"label": len(kept), "file": number_of[tar.path]}
-                val = _drawn_for_val(tar.wordnet_id, found, val_images, seed)
-                _add_class(builder, tar.wordnet_id, found, val, place)
-                kept.append(tar.wordnet_id)
+            if len(found.names) < min_images:
+                continue
+            place = {"label": len(kept), "file": number_of[tar.path]}
+            val = _drawn_for_val(tar.wordnet_id, found, val_images, seed)
+            for split, chosen in (("train", ~val), ("val", val)):
+                folder = f"{split}/{tar.wordnet_id}/".encode()
+                names = [folder + name for name in found.names.take(np.flatnonzero(chosen))]
+                builder.add(names, offset=found.offsets[chosen], size=found.sizes[chosen], val=split == "val", **place)
+            kept.append(tar.wordnet_id)
         if not kept:
             raise UsageError(f"{archive}: none of {len(counts)} classes has {min_images} pictures")
         audit = Audit.of(counts, min_images, val_images)
@@ -180,12 +177,3 @@ def _drawn_for_val(wordnet_id: str, found: Pictures, val_images: int, seed: int)
     drawn = np.zeros(len(order), bool)
     drawn[order[:val_images]] = True
     return drawn
-
-
-def _add_class(
-    builder: IndexBuilder, wordnet_id: str, found: Pictures, val: np.ndarray, place: Mapping[str, int]
-) -> None:
-    for split, chosen in (("train", ~val), ("val", val)):
-        folder = f"{split}/{wordnet_id}/".encode()
-        names = [folder + name for name in found.names.take(np.flatnonzero(chosen))]
-        builder.add(names, offset=found.offsets[chosen], size=found.sizes[chosen], val=split == "val", **place)

@@ -74,14 +74,7 @@ class PictureIndex:
 class ArchiveSource:
     """A source whose pictures lie in archives. It holds names of files, no open files, so it is small to send.
 
-    Attributes:
-        root: the file or folder that was given.
-        name: a short name.
-        files: the archives, by the number that the index uses.
-        classes: class names.
-        index: file of the `PictureIndex`.
-        fingerprint: what identifies the source.
-        channels: three, so grey pictures become RGB.
+    `files` are in the order of the numbers in `index`, the file of the `PictureIndex`.
     """
 
     root: Path
@@ -123,16 +116,9 @@ class IndexBuilder(TableBuilder):
 def indexed(key: Mapping[str, Any], files: Sequence[Path], build: Callable[[], pa.RecordBatch]) -> Path:
     """Return the file of an index; it is built where these archives have no sound one yet under this key.
 
-    Indexes of earlier states of the same archives, and those that nobody has opened for 90 days, are then deleted.
-
-    Args:
-        key: what the index depends on besides the archives.
-        files: the archives; name, size, time of change and inode of each tell whether it is still the same.
-        build: makes the columns, with `IndexBuilder`.
-
-    Raises:
-        UsageError: the index cannot be written; or what `build` raises, and then nothing is written.
-        NoSpaceError: the disk is full.
+    Name, size, time of change and inode tell whether an archive is still the same; the key is what the index depends on
+    besides. Where `build` fails nothing is written. Indexes of earlier states of the same archives, and those that
+    nobody has opened for 90 days, are then deleted.
     """
     names = [str(path.absolute()) for path in files]
     states = [(status.st_size, status.st_mtime_ns, status.st_ino) for status in map(_stat, files)]

@@ -17,7 +17,8 @@ from bandwise.progress import say
 from bandwise.sources.archives.classtars import MAX_PICTURE_BYTES
 from bandwise.sources.archives.index import ArchiveSource, indexed, load_index
 from bandwise.sources.archives.parquetpages import NotPlain, plain_values
-from bandwise.sources.archives.shards import Reported, ShardContent, Shards, find_shards, index_shards
+from bandwise.sources.archives.shards import ShardContent, Shards, find_shards, index_shards
+from bandwise.sources.folders.folder import Reported
 from bandwise.sources.reading import Region, open_archive, read_file, read_retrying
 
 _COLUMN = "image.bytes"
@@ -34,12 +35,7 @@ class ParquetSource(ArchiveSource):
     __slots__ = ()
 
     def read(self, path: bytes) -> bytes:
-        """Return the bytes of one picture; empty where the shard has none.
-
-        Raises:
-            IncompatibleError: the shard has changed.
-            UsageError, OSError: as `reading.read_file`.
-        """
+        """Return the bytes of one picture; empty where the shard has none."""
         file, offset, size, position = self.find(path)
         if size == _WHOLE_GROUP:
             return _group(file, offset)[position].as_py() or b""

@@ -26,15 +26,8 @@ def plain_values(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return where the values of one column chunk begin, and their sizes, int64 `(rows,)` each.
 
-    Args:
-        region: the file.
-        start: first byte of the chunk.
-        stop: byte behind it.
-        rows: how many values it has.
-        max_definition: definition level of a value that is there.
-
-    Raises:
-        NotPlain: a page is not plain, a value is missing, or the file is damaged.
+    `max_definition` is the definition level of a value that is there. `NotPlain` is raised where a page is not plain, a
+    value is missing, or the file is damaged.
     """
     try:
         return _plain_values(region, start, stop, rows, max_definition)

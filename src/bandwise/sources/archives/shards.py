@@ -17,9 +17,7 @@ from bandwise.errors import UsageError
 from bandwise.progress import progress, say
 from bandwise.sources.archives.index import IndexBuilder
 from bandwise.sources.columns import Names
-from bandwise.sources.folders.folder import require_distinct, require_same
-
-Reported = Literal["auto", "val", "test"]
+from bandwise.sources.folders.folder import Reported, require_distinct, require_same
 
 _NAME = re.compile(r"(?:.*?[-_.])?(train|validation|valid|val|test)(?:[-_.].*)?")
 _NUMBERED = re.compile(r"(.*?)-?([0-9]+)-of-([0-9]+)")
@@ -28,14 +26,7 @@ _SPLITS = {"train": "train", "validation": "val", "valid": "val", "val": "val", 
 
 @dataclass(frozen=True, slots=True)
 class Shards:
-    """The files of a set.
-
-    Attributes:
-        root: the folder that was given.
-        train: files of training images, sorted by name.
-        reported: files of the reported set; empty where there is none.
-        reported_split: `val`, `test` or None.
-    """
+    """The files of a set, sorted by name; `reported` is empty where no set to report on is there."""
 
     root: Path
     train: tuple[Path, ...]
@@ -88,12 +79,7 @@ def split_of(path: Path) -> str | None:
 
 
 def find_shards(root: Path, suffix: Literal[".parquet", ".tar"], reported: Reported) -> Shards:
-    """List the shards in a folder, or in its subfolder `data` as repositories of the Hugging Face hub have it.
-
-    Raises:
-        UsageError: there are none to train on; a numbered one is missing; `val` and `test` both exist and `reported` is
-            auto, or there is none of `reported`.
-    """
+    """List the shards in a folder, or in its subfolder `data` as repositories of the Hugging Face hub have it."""
     root = root.expanduser().resolve()
     if not root.is_dir():
         raise UsageError(f"{root} is no folder; give the folder that holds train-*{suffix} and validation-*{suffix}")
@@ -135,12 +121,7 @@ class LabelReader:
         return np.array(codes, np.int32)
 
     def finish(self, codes: np.ndarray, val: np.ndarray) -> tuple[tuple[str, ...], np.ndarray]:
-        """Return the class names and the label of each image, int32 `(N,)`.
-
-        Args:
-            codes: int32 `(N,)`, all that `codes` returned.
-            val: bool `(N,)`, true for the reported set.
-        """
+        """Return the class names and the labels, int32 `(N,)`, of all codes; `val` is true for the reported set."""
         if self._words:
             return self._finish_words(codes, val)
         if self._names is None:

@@ -39,12 +39,7 @@ class TarSource(ArchiveSource):
     __slots__ = ()
 
     def read(self, path: bytes) -> bytes:
-        """Return the bytes of one picture.
-
-        Raises:
-            IncompatibleError: the header before it is not what it was: the archive has changed.
-            UsageError, OSError: as `reading.read_file`.
-        """
+        """Return the bytes of one picture, if the header before it is what it was."""
         file, offset, size, _ = self.find(path)
         content = read_file(os.fsencode(file), offset=offset - _BLOCK, count=_BLOCK + size)
         try:
@@ -57,15 +52,7 @@ class TarSource(ArchiveSource):
 
 
 def members(region: Region, passed_over: Counter[str] | None = None) -> Iterator[Member]:
-    """Yield the regular files of a tar in their order.
-
-    Args:
-        region: the tar.
-        passed_over: counts the other members by their kind.
-
-    Raises:
-        UsageError: it is no tar, is damaged or cut off, or holds what is refused; the message has the place.
-    """
+    """Yield the regular files of a tar in their order, and count the other members by their kind in `passed_over`."""
     _refuse_compressed(region)
     counts = Counter[str]() if passed_over is None else passed_over
     position = region.start
@@ -90,8 +77,7 @@ class _BadMember(Exception):
 def _next_member(region: Region, position: int) -> tuple[int, tarfile.TarInfo | None]:
     """Read the headers at `position`: those that give a long name or a size, and that of the member itself.
 
-    Returns:
-        Where the data of the member begin, and its header with the right name and size; or where the end is, and None.
+    Return where its data begin, and its header with the right name and size; or where the end is, and None.
     """
     long_name: bytes | None = None
     pax: dict[bytes, bytes] = {}

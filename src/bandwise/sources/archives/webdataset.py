@@ -17,9 +17,10 @@ import pyarrow as pa
 from bandwise.errors import UsageError
 from bandwise.sources.archives.classtars import require_picture_size, say_passed_over
 from bandwise.sources.archives.index import indexed, load_index
-from bandwise.sources.archives.shards import Reported, ShardContent, Shards, find_shards, index_shards
+from bandwise.sources.archives.shards import ShardContent, Shards, find_shards, index_shards
 from bandwise.sources.archives.tar import Member, TarSource, members
 from bandwise.sources.decoding.sniff import PICTURE_EXTENSIONS
+from bandwise.sources.folders.folder import Reported
 from bandwise.sources.folders.scan import examples
 from bandwise.sources.reading import Region, decode_text, open_archive, read_text
 

@@ -156,14 +156,7 @@ def load_canvas(source: Source, path: bytes, config: SplitConfig) -> tuple[np.nd
 def decode_canvas(
     encoded: bytes | np.ndarray, path: bytes, channels: Literal[1, 3], config: SplitConfig
 ) -> tuple[np.ndarray, tuple[str, ...]]:
-    """Decode and resize the image `path` that has been read.
-
-    Returns:
-        uint8 `(canvas, canvas, C)`, and the notes of `decode`.
-
-    Raises:
-        BadImage: the picture cannot be used.
-    """
+    """Decode and resize the image `path` that has been read: uint8 `(canvas, canvas, C)`, and the notes of `decode`."""
     picture, notes = decode(
         encoded,
         channels=channels,

@@ -30,15 +30,9 @@ class FolderSource:
     """Pictures in class folders, as `open_folder` found them; the pictures themselves are listed by `entries`.
 
     Attributes:
-        root: the folder.
-        name: a short name.
-        classes: class names.
         labels: the label of each class folder, by its name.
         train_folder: folder of the training images below the root; empty where the root holds the class folders.
         reported_folder: folder of the reported images, or None.
-        follow_symlinks: whether links may lead out of the root.
-        fingerprint: names of the folder and of the reported set; not where the folder lies.
-        channels: three, so grey pictures become RGB.
     """
 
     root: Path

@@ -49,13 +49,9 @@ class DownloadError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class RemoteFile:
-    """One file to get.
+    """One file to get; a person who puts it in place gives it this name.
 
-    Attributes:
-        name: what it is called here, and when a person puts it in place.
-        address: what the downloader is given.
-        downloader: a `from_...` function.
-        known_hash: `algorithm:hexadecimal`, or None where the content is checked after unpacking instead.
+    The hash is `algorithm:hexadecimal`, or None where the content is checked after unpacking instead.
     """
 
     name: str
@@ -66,13 +62,10 @@ class RemoteFile:
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """Where a set is fetched from, and how it is unpacked.
+    """Where a set is fetched from: its name in messages, all the files that it needs, and how they are unpacked.
 
-    Attributes:
-        title: its name in messages.
-        files: all the files that it needs.
-        unpack: writes the set from the folder of those files into an empty folder, and checks what it writes; raises
-            `WrongContentError` where that is wrong.
+    `unpack` writes the set from the folder of those files into an empty folder, and raises `WrongContentError` where
+    that is not as it should be.
     """
 
     title: str
@@ -85,11 +78,6 @@ def fetch_set(home: Path, name: str, origins: tuple[Origin, ...], needed_bytes: 
 
     The folder appears only when complete. A set that is there is trusted by its marker and not read again. Where
     another process is fetching the same set, this one waits for it.
-
-    Raises:
-        UsageError: all origins failed, each named with its reason; or `home` cannot be written.
-        CorruptionError: the folder exists without its marker.
-        NoSpaceError: the disk is or would be full.
     """
     target = home / "data" / name
     if is_complete(target, name):
@@ -106,7 +94,9 @@ def fetch_set(home: Path, name: str, origins: tuple[Origin, ...], needed_bytes: 
             with folder_lock(work):
                 # Another process may have finished between the look at the set and the lock.
                 if not is_complete(target, name):
-                    _clean(target, work)
+                    remove_temporaries(work)
+                    for left_by_a_kill in target.parent.glob(f"{TEMPORARY_PREFIX}{name}.*"):
+                        shutil.rmtree(left_by_a_kill)
                     require_space(home, needed_bytes)
                     _try_origins(home, name, origins, work, target)
         except LockedError as error:
@@ -134,13 +124,6 @@ def is_complete(folder: Path, name: str) -> bool:
 def hand_folder(home: Path) -> Path:
     """Return the folder in which files that a person downloaded are looked for."""
     return home / "downloads"
-
-
-def _clean(target: Path, work: Path) -> None:
-    """Remove what a killed fetch of the same set left."""
-    remove_temporaries(work)
-    for stale in target.parent.glob(f"{TEMPORARY_PREFIX}{target.name}.*"):
-        shutil.rmtree(stale)
 
 
 def _try_origins(home: Path, name: str, origins: tuple[Origin, ...], work: Path, target: Path) -> None:

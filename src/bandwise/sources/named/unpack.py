@@ -21,12 +21,7 @@ class WrongContentError(Exception):
 def tar_members(archive: str | Path | IO[bytes], wanted: dict[str, int]) -> Iterator[tuple[str, bytes]]:
     """Yield the regular files of a compressed tar that are wanted, as they come.
 
-    Args:
-        archive: a file, or a stream.
-        wanted: name inside the archive (without a leading `./`) to the most bytes that it may have.
-
-    Raises:
-        WrongContentError: one is missing, is no regular file, or is larger than that; or the archive is damaged.
+    `wanted` has the name inside the archive (without a leading `./`) and the most bytes of each.
     """
     left = dict(wanted)
     try:
