@@ -1,4 +1,4 @@
-"""The MATLAB file of the devkit against what scipy writes and reads; texts of labels and words, with bad lines (S30)."""
+"""The MATLAB file of the devkit against what scipy writes and reads; label and word files, with bad lines (S30)."""
 
 import io
 import struct

