@@ -30,10 +30,15 @@ PARAMETERS: dict[str, int] = {
     "tests/benchmarks/test_benches_run.py::test_smallest": 1,
     "tests/benchmarks/test_scale.py::test_memory_is_what_the_function_took": 0,
     "tests/launch/test_initial_branch.py::test_several_at_once_wait_for_the_source_and_have_the_same_bits": 0,
+    "tests/launch/test_modules.py": 0,
+    "tests/launch/test_train_command.py::test_other_threads_are_accepted_and_said": 1,
     "tests/sources/test_named_network.py::test_cifar10": 0,
     # What is tested at every stride and transform.
     "tests/bands/": 4,
 }
+
+FILES_ONLY_IN_FULL = {"tests/launch/test_modules.py"}
+"""Files of which nothing is in `make test`: this one traces a whole run."""
 
 PROMISES_ONLY_IN_FULL = {
     "tests/launch/test_initial_branch.py::test_several_at_once_wait_for_the_source_and_have_the_same_bits",
