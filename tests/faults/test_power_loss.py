@@ -31,7 +31,7 @@ def watched_split(out: Path, monkeypatch: pytest.MonkeyPatch) -> Watch:
 
     def reporting(work: Any, job: Any, step: Any) -> Any:
         record = real(work, job, step)
-        for name in (job.record, *record["files"]):
+        for name in (job.record, *record.files):
             watch.promise(name)
         return record
 
