@@ -203,8 +203,8 @@ def errors_untranslated() -> None:
 
 def pickles_welcome() -> None:
     """Read weights with pickle, as many loaders do."""
-    _put(checkpoint_folder, "from_file", lambda path: pickle.loads(path.read_bytes()))
-    _put(checkpoint_folder, "_check_files", lambda path: None)
+    _put(checkpoint_folder, "from_bytes", lambda content, path: pickle.loads(content))
+    _put(checkpoint_folder, "_read_file", lambda file, facts: file.read_bytes())
 
 
 def apply(name: str | None, put: Callable[[Any, str, Any], None] | None = None) -> None:

@@ -16,11 +16,11 @@ from typing import Any
 
 from torch import Tensor
 
-from bandwise.checkpoints.tensors import NotFiniteError, from_file, listed, not_finite, to_bytes
+from bandwise.checkpoints.tensors import NotFiniteError, from_bytes, listed, not_finite, to_bytes
 from bandwise.errors import CorruptionError, IncompatibleError
 from bandwise.files.atomic import commit_folder, fsync_folder
-from bandwise.files.documents import json_bytes, read_json
-from bandwise.files.regular import file_size, read_bytes, sha256_bytes, sha256_file
+from bandwise.files.documents import json_bytes, parse_json, read_json
+from bandwise.files.regular import file_size, read_bytes, sha256_bytes
 from bandwise.progress import say
 
 COMMIT_NAME = "COMMIT.json"
@@ -36,6 +36,7 @@ _FILES = (MODEL_NAME, OPTIM_NAME, STATE_NAME)
 _NAME = re.compile(r"step-(\d{9})")
 _DAMAGED = "damaged-"
 _TRASH = ".trash-"
+_MAX_COMMIT_BYTES = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +102,9 @@ def save_checkpoint(
         (temporary / COMMIT_NAME).write_bytes(json_bytes({"format": FORMAT, "files": facts}))
 
     commit_folder(path, write)
-    _check_files(path)
+    files = _read_commit(path)
+    for name in _FILES:
+        _read_file(path / name, files[name])
     for old in steps(folder)[keep:]:
         _discard(old)
     return path
@@ -114,19 +117,19 @@ def steps(folder: Path) -> list[Path]:
 
 
 def read_checkpoint(path: Path) -> Checkpoint:
-    """Read one checkpoint: sizes and hashes first, then the content.
+    """Read one checkpoint, each of its files once: the bytes that are hashed are the ones that are used.
 
     Raises:
         CorruptionError: a file is missing, altered, damaged or holds weights that are not finite.
         IncompatibleError: a newer version wrote it.
     """
-    _check_files(path)
-    state = read_json(path / STATE_NAME)
+    files = _read_commit(path)
+    state = parse_json(_read_file(path / STATE_NAME, files[STATE_NAME]), path / STATE_NAME)
     if not isinstance(state, dict) or type(state.get("version")) is not int:
         raise CorruptionError(f"{path / STATE_NAME} is not the state of a branch")
     if state["version"] != VERSION:
         raise IncompatibleError(f"{path} has format version {state['version']}; this program reads {VERSION}")
-    model, optim = from_file(path / MODEL_NAME), from_file(path / OPTIM_NAME)
+    model, optim = (from_bytes(_read_file(path / name, files[name]), path / name) for name in (MODEL_NAME, OPTIM_NAME))
     average = {name: tensor for name, tensor in optim.items() if name.startswith(AVERAGE_PREFIX)}
     if bad := not_finite({**model, **average}):
         raise CorruptionError(f"{path} holds weights that are not finite: {listed(bad)}")
@@ -199,7 +202,7 @@ def weights_digest(folder: Path) -> str | None:
     found = steps(folder)
     if not found:
         return None
-    commit = read_json(found[0] / COMMIT_NAME, max_bytes=1 << 20)
+    commit = read_json(found[0] / COMMIT_NAME, max_bytes=_MAX_COMMIT_BYTES)
     try:
         return str(commit["files"][MODEL_NAME]["sha256"])
     except (KeyError, TypeError) as error:
@@ -212,24 +215,33 @@ def remove_trash(folder: Path) -> None:
         shutil.rmtree(path, ignore_errors=True)
 
 
-def _check_files(path: Path) -> None:
+def _read_commit(path: Path) -> dict[str, Any]:
+    """Return what the commit record of a checkpoint says of each file."""
     commit_path = path / COMMIT_NAME
-    commit = read_json(commit_path, max_bytes=1 << 20)
+    content = read_bytes(commit_path, max_bytes=_MAX_COMMIT_BYTES)
+    commit = parse_json(content, commit_path)
     if not isinstance(commit, dict) or commit.keys() != {"format", "files"} or commit["format"] != FORMAT:
         raise CorruptionError(f"{commit_path} is damaged: it is not the record of a checkpoint")
-    if read_bytes(commit_path) != json_bytes(commit):
+    if content != json_bytes(commit):
         raise CorruptionError(f"{commit_path} is damaged: it is not as it was written")
     files = commit["files"]
     if not isinstance(files, dict) or sorted(files) != sorted(_FILES):
         raise CorruptionError(f"{commit_path} is damaged: it does not list {', '.join(_FILES)}")
-    for name in _FILES:
-        file, facts = path / name, files[name]
+    for name, facts in files.items():
         if not isinstance(facts, dict) or facts.keys() != {"bytes", "sha256"}:
             raise CorruptionError(f"{commit_path} is damaged: no size and hash of {name}")
-        if (size := file_size(file)) != facts["bytes"]:
-            raise CorruptionError(f"{file} has {size} bytes, not the {facts['bytes']!r} that {COMMIT_NAME} says")
-        if sha256_file(file) != facts["sha256"]:
-            raise CorruptionError(f"{file} is altered: its SHA-256 is not the one in {COMMIT_NAME}")
+    return files
+
+
+def _read_file(file: Path, facts: dict[str, Any]) -> bytes:
+    """Return the bytes of a file, if they are the ones that the commit record names."""
+    # First, so that a file that has grown beyond all measure is not read.
+    if (size := file_size(file)) != facts["bytes"]:
+        raise CorruptionError(f"{file} has {size} bytes, not the {facts['bytes']!r} that {COMMIT_NAME} says")
+    content = read_bytes(file)
+    if sha256_bytes(content) != facts["sha256"]:
+        raise CorruptionError(f"{file} is altered: its SHA-256 is not the one in {COMMIT_NAME}")
+    return content
 
 
 def set_aside(path: Path) -> Path:

@@ -13,7 +13,8 @@ from safetensors.torch import load, save
 from torch import Tensor, nn
 
 from bandwise.errors import BandwiseError, CorruptionError, IncompatibleError
-from bandwise.files.arrays import read_tensor_file
+from bandwise.files.arrays import tensor_header
+from bandwise.files.regular import read_bytes
 
 _NAMED_IN_ERRORS = 10
 _SCALARS = (bool, int, float, str, type(None))
@@ -37,12 +38,21 @@ def to_bytes(tensors: Mapping[str, Tensor]) -> bytes:
 
 
 def from_file(path: Path) -> dict[str, Tensor]:
-    """Read a safetensors file of ours into memory.
+    """Read a safetensors file into memory.
 
     Raises:
         CorruptionError: the file is missing, damaged, or names a tensor twice.
     """
-    content, _ = read_tensor_file(path)
+    return from_bytes(read_bytes(path), path)
+
+
+def from_bytes(content: bytes, path: Path) -> dict[str, Tensor]:
+    """Undo `to_bytes`; `path` says in messages where the bytes come from.
+
+    Raises:
+        CorruptionError: they are damaged, or name a tensor twice.
+    """
+    tensor_header(content, path)
     try:
         return load(content)
     except (SafetensorError, ValueError, RecursionError) as error:

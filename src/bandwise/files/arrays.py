@@ -45,8 +45,8 @@ def read_arrays(path: Path, names: Collection[str] | None = None) -> tuple[dict[
     from safetensors import SafetensorError
     from safetensors.numpy import load
 
-    content, header = read_tensor_file(path)
-    meta = _meta(path, header)
+    content = read_bytes(path)
+    meta = _meta(path, tensor_header(content, path))
     try:
         arrays = load(content)
     except (SafetensorError, ValueError, KeyError, RecursionError) as error:
@@ -65,24 +65,23 @@ def read_arrays_meta(path: Path) -> dict[str, str]:
     Raises:
         CorruptionError: the file is missing, or its header is damaged.
     """
-    meta = _meta(path, read_tensor_file(path)[1])
+    meta = _meta(path, tensor_header(read_bytes(path), path))
     return {key: value for key, value in meta.items() if key != _HASH_KEY}
 
 
-def read_tensor_file(path: Path) -> tuple[bytes, Any]:
-    """Read a safetensors file: all of it, and its header, which has a possible length and names nothing twice.
+def tensor_header(content: bytes, path: Path) -> Any:
+    """Return the header of a safetensors file, which has a possible length and names nothing twice.
 
     The library keeps the last of two tensors of one name, so a file could say different things to two readers.
 
     Raises:
-        CorruptionError: the file is missing, no regular file, or its header is damaged.
+        CorruptionError: the header is damaged.
     """
-    content = read_bytes(path)
     length = int.from_bytes(content[:_LENGTH_BYTES], "little")
     if length > min(len(content) - _LENGTH_BYTES, _MAX_HEADER_BYTES):
         raise CorruptionError(f"{path} is damaged: its header claims {length} bytes of {len(content)}")
     header = content[_LENGTH_BYTES : _LENGTH_BYTES + length]
-    return content, parse_json(header, path, repeated="a name stands twice in its header")
+    return parse_json(header, path, repeated="a name stands twice in its header")
 
 
 def _hash(arrays: Mapping[str, NDArray[Any]], meta: Mapping[str, str]) -> str:
