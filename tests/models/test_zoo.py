@@ -109,8 +109,3 @@ def test_refusals():
     refuse("in_channels of resnet8 is 0; it must be at least 1", in_channels=0)
     refuse("input_size of resnet8 is 0; it must be at least 1", input_size=0)
     refuse("fc8 cannot take 3x56x56 = 9408 values", "fc8", input_size=56)
-
-
-def test_refusals_are_value_errors():
-    with pytest.raises(ValueError, match="there is no network"):
-        create_branch("nothing", num_classes=2, in_channels=3, input_size=32)

@@ -31,16 +31,6 @@ def test_a_full_disk_is_survived_when_space_comes_back(store_path, tmp_path, und
     assert outcome(tmp_path) == undisturbed[1]
 
 
-def test_a_disk_that_stays_full_stops_the_training(store_path, tmp_path, undisturbed, monkeypatch):
-    with monkeypatch.context() as patch:
-        full_disk(patch, lambda step: step > 4)
-        with pytest.raises(NoSpaceError, match="no space left"):
-            train_branch(with_training(checkpoint_steps=1), store_path, tmp_path, 1)
-    assert [path.name for path in steps(tmp_path)] == ["step-000000004", "step-000000003"]
-    train_branch(with_training(checkpoint_steps=1), store_path, tmp_path, 1)
-    assert outcome(tmp_path) == undisturbed[1]
-
-
 def test_the_last_checkpoint_is_not_forgone(store_path, tmp_path, monkeypatch):
     full_disk(monkeypatch, lambda step: step == 12)
     with pytest.raises(NoSpaceError, match="no space left"):

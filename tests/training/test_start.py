@@ -148,11 +148,3 @@ def test_resuming_takes_the_same_content_wherever_it_lies_and_no_other(store_pat
     train_branch(starting_from(tmp_path / "b.safetensors"), store_path, folder, 1)
     assert outcome(folder)["tensors"] == outcome(tmp_path / "whole")["tensors"]
     assert outcome(folder)["tensors"] != outcome(tmp_path / "first")["tensors"]
-
-
-def test_a_branch_from_scratch_is_not_continued_from_weights(store_path, tmp_path):
-    with pytest.raises(CrashError):
-        train_branch(CONFIG, store_path, tmp_path, 1, on_step=crash_at(5))
-    save_file(network().state_dict(), tmp_path / "a.safetensors")
-    with pytest.raises(IncompatibleError, match="was started from scratch, and would now be from weights"):
-        train_branch(starting_from(tmp_path / "a.safetensors"), store_path, tmp_path, 1)

@@ -35,8 +35,7 @@ class BandCutter:
 
         Args:
             bands: the bands and their statistics.
-            side: side of a stored record in band pixels.
-            crop_side: side of what the network sees, in band pixels.
+            side, crop_side: sides of a stored record and of what the network sees, in band pixels.
             inexact_flip: mirror also where the result is not the band of the mirrored picture.
             kernel: which code cuts bytes on a CPU; the values are equal.
             reuse: whether a result may be overwritten by the next call. Fresh memory for every batch costs more than
@@ -133,12 +132,7 @@ class BandAugment:
     """
 
     def __init__(self, config: AugmentConfig, cutter: BandCutter, seed: int) -> None:
-        """Prepare for one branch.
-
-        Args:
-            config: which operations, how often.
-            cutter: of the branch.
-            seed: 0 to 2^64 - 1; the same for all branches of a run.
+        """Prepare for one branch; `seed` is the same for all branches of a run.
 
         Raises:
             UsageError: a flip is asked for that the bands cannot do exactly.

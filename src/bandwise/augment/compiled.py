@@ -21,7 +21,6 @@ def cut_and_standardise(
 
     Args:
         records: (B, H, W * channels).
-        channels: of a pixel.
         top, left: (B,), first row and column of the squares, in pixels.
         horizontal, vertical: (B,), which squares are mirrored.
         gain, bias: (B, channels).

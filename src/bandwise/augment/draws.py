@@ -35,16 +35,9 @@ class Purpose(enum.IntEnum):
 
 
 def hashes(seed: int, epoch: int, purpose: Purpose, counters: NDArray[np.int64]) -> NDArray[np.uint64]:
-    """Return one 64-bit hash for each counter.
+    """Return one hash, uint64 (N,), for each counter (for example a sample id), which depends on no other counter.
 
-    Args:
-        seed: 0 to 2^64 - 1.
-        epoch: at least 0.
-        purpose: which stream.
-        counters: int64 (N,), for example sample ids; the hash of one does not depend on the others.
-
-    Returns:
-        uint64 (N,).
+    The seed is 0 to 2^64 - 1.
     """
     state = np.zeros(1, np.uint64)
     for part in (seed, epoch, int(purpose)):

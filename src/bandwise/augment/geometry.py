@@ -96,10 +96,7 @@ class GroupFlips:
 def crop_and_mirror(images: Tensor, cuts: Cuts, side: int) -> Tensor:
     """Cut a square of `side` out of every sample and mirror those that are marked: one gather of whole rows.
 
-    Args:
-        images: (B, channels, H, W), any type, on any device; fastest where the channels lie innermost in memory.
-        cuts: where.
-        side: rows and columns of a square.
+    Images are (B, channels, H, W) of any type, on any device; fastest where the channels lie innermost in memory.
 
     Returns:
         A new tensor (B, side, side, channels) of the same type.
@@ -125,13 +122,7 @@ def crop_and_mirror(images: Tensor, cuts: Cuts, side: int) -> Tensor:
 
 
 def combine_bands(values: Tensor, matrix: NDArray[np.float64], offset: NDArray[np.float64]) -> Tensor:
-    """Apply a matrix to the bands of each pixel: `matrix . (values - offset) + offset`.
-
-    Args:
-        values: floating (B, h, w, nb * C), band-major.
-        matrix: float64 (nb, nb).
-        offset: float64 (nb,).
-    """
+    """Apply a matrix to the bands of each pixel, `matrix . (values - offset) + offset`; values (B, h, w, nb * C)."""
     centre, mixing = (
         to_device(torch.from_numpy(each).to(values.dtype), values.device) for each in (offset[:, None], matrix)
     )

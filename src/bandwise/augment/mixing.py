@@ -62,8 +62,7 @@ def mix(
         num_classes: K.
         config: the alphas of mixup and cutmix.
         ids: int64 (B,), best on the CPU.
-        seed: seed of the augmentation.
-        epoch: at least 0.
+        seed, epoch: of the draws.
         smoothing: label smoothing.
 
     Returns:
@@ -97,12 +96,7 @@ def mix(
 def cutmix_box(weight: float, height: int, width: int, down: float, across: float) -> tuple[int, int, int, int]:
     """Return (top, left, height, width) of a box with about `1 - weight` of the area, cut off at the edges.
 
-    Args:
-        weight: share of the picture that stays.
-        height: rows of the picture, in band pixels.
-        width: columns of the picture.
-        down: centre of the box in [0, 1), from top to bottom.
-        across: centre of the box in [0, 1), from left to right.
+    Its centre is `down` from the top and `across` from the left, shares of the picture in [0, 1).
     """
     share = (1 - weight) ** 0.5
     edges = []
@@ -134,16 +128,7 @@ def erasing_boxes(ids: NDArray[np.int64], side: int, *, seed: int, epoch: int) -
 def erase(
     images: Tensor, ids: NDArray[np.int64], grey: NDArray[np.float64], *, share: float, seed: int, epoch: int
 ) -> None:
-    """Paint a box of some samples in place.
-
-    Args:
-        images: floating (B, channels, side, side).
-        ids: int64 (B,).
-        grey: float64 (channels,), the value to paint.
-        share: probability that a sample has a box.
-        seed: 0 to 2^64 - 1.
-        epoch: at least 0.
-    """
+    """Paint `grey`, float64 (channels,), into a box of a share of the images (B, channels, side, side), in place."""
     chosen = np.flatnonzero(uniform(seed, epoch, Purpose.ERASE, ids) < share)
     if not len(chosen):
         return

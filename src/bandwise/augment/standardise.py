@@ -54,13 +54,9 @@ class BandStandardiser:
         mean: NDArray[np.float64],
         std: NDArray[np.float64],
     ) -> None:
-        """Prepare for one branch.
+        """Prepare for the bands of a branch, in the order of its channels.
 
-        Args:
-            transform: the transform of the store.
-            bands: the bands of the branch, in the order of the channels.
-            mean: float64 (nb, C), means of the stored values.
-            std: float64 (nb, C), their standard deviations; a band with 0 is only centred.
+        `mean` and `std`, (nb, C), are those of the stored values; a band with a deviation of 0 is only centred.
         """
         assert mean.shape == std.shape == (len(bands), mean.shape[1]), (mean.shape, std.shape, len(bands))
         self.transform, self.bands, self.channels = transform, tuple(bands), len(bands) * mean.shape[1]
@@ -97,12 +93,7 @@ class BandStandardiser:
         return gain.reshape(len(signs), -1), bias.reshape(len(signs), -1)
 
     def __call__(self, values: Tensor, signs: NDArray[np.float64], dtype: torch.dtype) -> Tensor:
-        """Standardise a batch.
-
-        Args:
-            values: (B, side, side, nb * C), uint8 or floating; the channels are innermost, band-major.
-            signs: float64 (B, nb), as in `gain_and_bias`.
-            dtype: the type that the values were stored in, which decides the offset.
+        """Standardise a batch (B, side, side, nb * C), uint8 or floating; other arguments as in `gain_and_bias`.
 
         Returns:
             A new tensor (B, nb * C, side, side) in channels_last memory, float64 for float64 and else float32.

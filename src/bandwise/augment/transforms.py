@@ -61,16 +61,9 @@ class PictureAugment:
             self._colours.append(ColorJitter(*[config.color_jitter] * 3))
 
     def __call__(self, picture: Image.Image, state: int, *, horizontal: bool, vertical: bool) -> Image.Image:
-        """Augment one picture.
+        """Return a picture of the same mode (L or RGB), `crop` pixels a side; it has that where `random_crop` is off.
 
-        Args:
-            picture: mode L or RGB; already `crop` pixels a side where `random_crop` is off.
-            state: 0 to 2^64 - 1, from which everything but the flips is drawn.
-            horizontal: whether to exchange left and right.
-            vertical: whether to exchange top and bottom.
-
-        Returns:
-            A picture of the same mode, `crop` pixels a side.
+        Everything but the flips is drawn from `state`, 0 to 2^64 - 1.
         """
         mode = picture.mode
         with seeded(state):

@@ -19,7 +19,7 @@ from torch import Tensor
 from bandwise.checkpoints.tensors import NotFiniteError, from_bytes, listed, not_finite, to_bytes
 from bandwise.errors import CorruptionError, IncompatibleError
 from bandwise.files.atomic import commit_folder, fsync_folder
-from bandwise.files.documents import json_bytes, parse_json, read_json
+from bandwise.files.documents import json_bytes, parse_json
 from bandwise.files.regular import file_size, read_bytes, sha256_bytes
 from bandwise.progress import say
 
@@ -71,16 +71,12 @@ def save_checkpoint(
         state: everything else, as plain JSON types.
         keep: how many to keep, this one included.
 
-    Returns:
-        The folder of the checkpoint.
-
     Raises:
         NotFiniteError: a weight or its moving average is NaN or infinite; nothing was written.
         NoSpaceError: the disk is full; the older checkpoints are intact.
         CorruptionError: the disk gave back other bytes than were written.
     """
-    average = {name: tensor for name, tensor in optim.items() if name.startswith(AVERAGE_PREFIX)}
-    if bad := not_finite({**model, **average}):
+    if bad := _not_finite_weights(model, optim):
         raise NotFiniteError(
             f"the weights after step {step} are not finite ({listed(bad)}) and were not saved; the checkpoints in "
             f"{folder} are untouched; start again in another folder with a lower --lr, with --clip-grad or with warm-up"
@@ -130,8 +126,7 @@ def read_checkpoint(path: Path) -> Checkpoint:
     if state["version"] != VERSION:
         raise IncompatibleError(f"{path} has format version {state['version']}; this program reads {VERSION}")
     model, optim = (from_bytes(_read_file(path / name, files[name]), path / name) for name in (MODEL_NAME, OPTIM_NAME))
-    average = {name: tensor for name, tensor in optim.items() if name.startswith(AVERAGE_PREFIX)}
-    if bad := not_finite({**model, **average}):
+    if bad := _not_finite_weights(model, optim):
         raise CorruptionError(f"{path} holds weights that are not finite: {listed(bad)}")
     return Checkpoint(path=path, state=state, model=model, optim=optim)
 
@@ -202,11 +197,7 @@ def weights_digest(folder: Path) -> str | None:
     found = steps(folder)
     if not found:
         return None
-    commit = read_json(found[0] / COMMIT_NAME, max_bytes=_MAX_COMMIT_BYTES)
-    try:
-        return str(commit["files"][MODEL_NAME]["sha256"])
-    except (KeyError, TypeError) as error:
-        raise CorruptionError(f"{found[0] / COMMIT_NAME} is damaged: no hash of {MODEL_NAME}") from error
+    return str(_read_commit(found[0])[MODEL_NAME]["sha256"])
 
 
 def remove_trash(folder: Path) -> None:
@@ -242,6 +233,11 @@ def _read_file(file: Path, facts: dict[str, Any]) -> bytes:
     if sha256_bytes(content) != facts["sha256"]:
         raise CorruptionError(f"{file} is altered: its SHA-256 is not the one in {COMMIT_NAME}")
     return content
+
+
+def _not_finite_weights(model: Mapping[str, Tensor], optim: Mapping[str, Tensor]) -> list[str]:
+    average = {name: tensor for name, tensor in optim.items() if name.startswith(AVERAGE_PREFIX)}
+    return not_finite({**model, **average})
 
 
 def set_aside(path: Path) -> Path:

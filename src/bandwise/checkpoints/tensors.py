@@ -38,11 +38,7 @@ def to_bytes(tensors: Mapping[str, Tensor]) -> bytes:
 
 
 def from_file(path: Path) -> dict[str, Tensor]:
-    """Read a safetensors file into memory.
-
-    Raises:
-        CorruptionError: the file is missing, damaged, or names a tensor twice.
-    """
+    """Read a safetensors file into memory; one that is missing or damaged is refused, as by `from_bytes`."""
     return from_bytes(read_bytes(path), path)
 
 
@@ -65,12 +61,7 @@ def not_finite(tensors: Mapping[str, Tensor]) -> list[str]:
 
 
 def require_fit(module: nn.Module, tensors: Mapping[str, Tensor], source: Path) -> None:
-    """Check that tensors are exactly the weights of a network, which may be on the meta device.
-
-    Args:
-        module: the network.
-        tensors: by the names of `module.state_dict()`.
-        source: the file they came from, for messages.
+    """Check that tensors from a file are exactly the weights of a network, which may be on the meta device.
 
     Raises:
         IncompatibleError: a tensor is missing, extra, or of another shape or type; the first ten are named.
@@ -89,12 +80,7 @@ def require_fit(module: nn.Module, tensors: Mapping[str, Tensor], source: Path) 
 
 
 def load_weights(module: nn.Module, tensors: Mapping[str, Tensor], source: Path) -> None:
-    """Copy tensors into a network, all of them and nothing else; arguments as in `require_fit`.
-
-    Raises:
-        IncompatibleError: as `require_fit`.
-        CorruptionError: a tensor holds NaN or infinity.
-    """
+    """Copy tensors from a file into a network: all of them, nothing else (`require_fit`), and all finite."""
     require_fit(module, tensors, source)
     if bad := not_finite(tensors):
         raise CorruptionError(f"{source} holds values that are not finite: {listed(bad)}")

@@ -1,7 +1,7 @@
 """What a network costs: parameters, multiply-accumulates and the activations that training keeps."""
 
 import copy
-from typing import Any, TypedDict
+from typing import TypedDict
 
 import torch
 from torch import Tensor, nn
@@ -44,11 +44,8 @@ def macs(model: nn.Module, shape: tuple[int, ...]) -> int:
     Counted: convolutions, linear layers, matrix products and attention, each output value times its inner length;
     padding counts as if it were data, as the kernels compute it. Not counted: biases, normalisation, activations,
     pools, additions. The figure is half of what `torch.utils.flop_counter` gives. Nothing is computed: a copy of the
-    network runs on the meta device.
-
-    Args:
-        model: a network; it is not changed.
-        shape: (batch, channels, height, width); a batch of 1 gives the figure of an image.
+    network runs on the meta device. `shape` is (batch, channels, height, width); a batch of 1 gives the figure of an
+    image.
     """
     network = _without_norms(_on_meta(model).eval())
     with torch.no_grad(), FlopCounterMode(display=False) as counter:
@@ -64,10 +61,8 @@ def saved_activation_bytes(model: nn.Module, shape: tuple[int, ...]) -> int:
     Every storage that autograd saves counts once, as PyTorch saves it; parameters and buffers do not count, the input
     images do. Workspace, gradients and the allocator's rounding come on top. A copy runs on the meta device.
 
-    Args:
-        model: a network; it is not changed.
-        shape: (batch, channels, height, width) of the images of the step, batch at least 2. Divide by the batch for
-            the bytes of an image: the statistics that batch normalisation saves are shared and hardly count.
+    `shape` is (batch, channels, height, width) of the images of the step, batch at least 2. Divide by the batch for the
+    bytes of an image: the statistics that batch normalisation saves are shared and hardly count.
     """
     network = _on_meta(model).train()
     # Alive tensors keep their storages distinct; a freed storage could hand its identity to the next one.
@@ -77,7 +72,7 @@ def saved_activation_bytes(model: nn.Module, shape: tuple[int, ...]) -> int:
         saved.append(tensor)
         return tensor
 
-    with torch.autograd.graph.saved_tensors_hooks(keep, _unchanged):
+    with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
         output = network(torch.empty(shape, device="meta"))
     own = {_storage(tensor) for tensor in (*network.parameters(), *network.buffers())}
     sizes = {_storage(tensor): tensor.untyped_storage().nbytes() for tensor in saved}
@@ -100,7 +95,3 @@ def _without_norms(network: nn.Module) -> nn.Module:
 
 def _storage(tensor: Tensor) -> int:
     return tensor.untyped_storage()._cdata
-
-
-def _unchanged(tensor: Any) -> Any:
-    return tensor

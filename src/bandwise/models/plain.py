@@ -50,11 +50,7 @@ class PlainNetwork(nn.Module):
     The linear layers are sized to the map of one input size. An image of another size (a training crop smaller than
     the test crop) has its map averaged to that size; at the size that the network was built for nothing is averaged.
 
-    Args:
-        body: convolutions, pools and what stands between them; (B, C, H, W) to (B, width, side, side).
-        hidden: linear layers; (B, width * side * side) to (B, features).
-        classifier: (B, features) to (B, classes).
-        side: side of the map in pixels at the input size that the network is built for.
+    The map of `body` has `side` pixels a side at the input size that the network is built for.
     """
 
     def __init__(self, body: nn.Sequential, hidden: nn.Sequential, classifier: nn.Linear, side: int) -> None:
@@ -118,13 +114,7 @@ class FullyConnected(nn.Module):
     """`layers - 1` hidden layers (linear, batch normalisation, ReLU) and a classifier.
 
     At 28x28x1 and 10 classes with buffers: 7.11 MiB for 4 layers and 16.55 MiB for 8. With 8 layers, 1.06 MiB at
-    14x14 and 0.07 MiB at 7x7.
-
-    Args:
-        layers: linear layers in all, the classifier included; at least 2.
-        num_classes: number of logits.
-        in_channels: channels of an image.
-        input_size: side of an image in pixels. The network takes no other size.
+    14x14 and 0.07 MiB at 7x7. It takes images of `input_size` pixels a side, and of no other size.
 
     Raises:
         UsageError: an image has more than 8,192 values; each hidden layer would have the square of that in weights.

@@ -88,7 +88,7 @@ def create_branch(
             f"{model} has no choice of stem; leave it at stock (given: {stem}), or use one of {', '.join(_WITH_STEM)}"
         )
     if model.startswith(TIMM_PREFIX):
-        return create_timm_model(model.removeprefix(TIMM_PREFIX), **sizes, drop_path=drop_path)
+        return _create_timm_model(model.removeprefix(TIMM_PREFIX), **sizes, drop_path=drop_path)
     if model not in _WITHOUT_STEM:
         near = difflib.get_close_matches(model, names(), n=1)
         hint = f"did you mean {near[0]}? " if near else ""
@@ -101,23 +101,13 @@ def create_branch(
     return _WITHOUT_STEM[model](**sizes)
 
 
-def create_timm_model(
+def _create_timm_model(
     name: str, *, num_classes: int, in_channels: int, input_size: int, drop_path: float = 0.0
 ) -> nn.Module:
-    """Build a model of timm without pretrained weights, and check that it takes the size.
+    """Build a model of timm without pretrained weights, as `create_branch`, and check that it takes the size.
 
     A model that has an `img_size` (transformers) is built for `input_size`. The check is one blank image through the
     model, on the device that it was built on (nothing is computed on the meta device).
-
-    Args:
-        name: timm's name, for example `convnext_atto`.
-        num_classes: number of logits.
-        in_channels: channels of an image.
-        input_size: side of an image in pixels.
-        drop_path: probability of skipping a block in training, as timm's `drop_path_rate`.
-
-    Returns:
-        The model in training mode.
 
     Raises:
         UsageError: timm has no such model, it needs weights from elsewhere, it does not take the channels or the
@@ -178,14 +168,7 @@ def _create(name: str, *, img_size: int, **options: Any) -> nn.Module:
 
 
 def logits_and_features(network: nn.Module, images: Tensor) -> tuple[Tensor, Tensor]:
-    """Run a network once and return its logits (B, K) and what its classifier, the last linear layer, was given.
-
-    Args:
-        network: in the mode and on the device wanted.
-        images: (B, C, h, w).
-
-    Returns:
-        logits (B, K), features (B, D).
+    """Return the logits (B, K) of images and the features (B, D): what the last linear layer was given for them.
 
     Raises:
         UsageError: the logits are not what the last linear layer makes of one vector an image.

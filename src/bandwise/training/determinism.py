@@ -18,11 +18,7 @@ _CUDA_STATE = "random.cuda"
 
 
 def choose_device(name: str) -> torch.device:
-    """Turn `auto`, `cpu` or `cuda` into a device; auto takes CUDA where there is one.
-
-    Raises:
-        UsageError: CUDA is asked for and not there.
-    """
+    """Turn `auto`, `cpu` or `cuda` into a device; auto takes CUDA where there is one, `cuda` insists on it."""
     present = torch.cuda.is_available()
     if name == "cuda" and not present:
         raise UsageError("device is 'cuda', but torch sees no CUDA device here; use --device cpu or auto")
@@ -48,13 +44,8 @@ def explain_device(name: str) -> str:
 def seed_for(run_seed: int, branch: int | None, purpose: str, epoch: int = 0) -> int:
     """Derive the seed of one use of randomness, 0 to 2^63 - 1: the first 63 bits of the SHA-256 of its coordinates.
 
-    Sums such as `seed + branch + epoch` collide; a hash of all coordinates does not.
-
-    Args:
-        run_seed: the seed of the run.
-        branch: the branch, or None for what all branches share.
-        purpose: what is drawn, for example "init", "order", "dropout" or "augment".
-        epoch: the pass over the data, for what is drawn anew in each.
+    Sums such as `seed + branch + epoch` collide; a hash of all coordinates does not. `branch` is None for what all
+    branches share; `purpose` is for example "init" or "order".
     """
     coordinates = json.dumps(["bandwise", run_seed, branch, purpose, epoch])
     return int.from_bytes(hashlib.sha256(coordinates.encode("ascii")).digest()[:8], "big") >> 1

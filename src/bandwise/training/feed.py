@@ -42,16 +42,7 @@ class Feed(ABC):
         augment: AugmentConfig,
         side: int,
     ) -> None:
-        """Prepare what is left to do with the stored values of a batch.
-
-        Args:
-            config: the run.
-            store: the store, or the one that was made from the images.
-            bands: the bands of the branch.
-            seeds: `order`, of the branch, and `augment`, of all branches.
-            device: where the batches go.
-            augment: what is drawn for stored values.
-            side: side of what is stored, in band pixels.
+        """Prepare what is left to do with stored values of `side` band pixels: the draws of `augment`.
 
         Raises:
             UsageError: a flip is asked for that the bands cannot do exactly, or the crop is larger than what is stored.
@@ -152,15 +143,10 @@ class ImageFeed(Feed):
         source: Source,
         names: Names,
     ) -> None:
-        """Prepare the split `train` of the store that was made from `source`, see `Feed`.
-
-        Args:
-            config, store, bands, seeds, device: as in `Feed`.
-            source: where the images come from.
-            names: their names there, by id.
+        """Prepare the split `train` of the store that was made from `source`, whose images have `names`, by id.
 
         Raises:
-            UsageError: `augment.aa` is no policy.
+            UsageError: as `Feed`, or `augment.aa` is no policy.
         """
         training, augment = config.training, config.augment
         crop = training.train_crop or training.crop
@@ -232,12 +218,7 @@ class ImageFeed(Feed):
 def open_feed(
     config: RunConfig, store: Store, folder: Path, bands: tuple[int, ...], seeds: dict[str, int], device: torch.device
 ) -> Feed:
-    """Open the training images where `augment.at` says.
-
-    Raises:
-        UsageError: the augmentation is not possible, or there is no such source.
-        IncompatibleError: the source is not the one that the store was made from.
-    """
+    """Open the training images where `augment.at` says; raises as `Feed` and `open_training_source`."""
     if config.augment.at == "band":
         return BandFeed(config, store, bands, seeds, device)
     return ImageFeed(config, store, bands, seeds, device, *open_training_source(config.data, store, folder))

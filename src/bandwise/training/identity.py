@@ -22,11 +22,7 @@ _FREE_NETWORK = ("initial_checkpoint",)
 
 
 def bands_of(config: RunConfig, branch: int) -> tuple[int, ...]:
-    """Return the bands of one branch.
-
-    Raises:
-        UsageError: there is no such branch.
-    """
+    """Return the bands of one branch; refuse one that does not exist."""
     groups = config.groups()
     if not 0 <= branch < len(groups):
         raise UsageError(f"branch is {branch}; this run has the branches 0 to {len(groups) - 1}")
@@ -71,13 +67,9 @@ def fingerprint(description: dict[str, Any]) -> str:
 
 
 def require_same_branch(saved: dict[str, Any], now: dict[str, Any], where: str) -> None:
-    """Refuse to continue a branch under another configuration.
+    """Refuse to continue a branch under another configuration; the fields that differ are listed.
 
     The fields of `runs.FREE_TRAINING` and the place of the initial weights may change; nothing else may.
-
-    Raises:
-        IncompatibleError: the message lists the fields that differ.
-        CorruptionError: `saved` does not describe a branch.
     """
     try:
         before = _binding(saved)
@@ -92,11 +84,7 @@ def require_same_branch(saved: dict[str, Any], now: dict[str, Any], where: str) 
 
 
 def require_same_store(saved: dict[str, Any], now: dict[str, Any], where: str) -> None:
-    """Refuse a store whose samples, classes or pixels are not those that the branch was trained on.
-
-    Raises:
-        IncompatibleError: the digests differ.
-    """
+    """Refuse a store whose samples, classes or pixels are not those that the branch was trained on."""
     if saved["digest"] != now["digest"]:
         raise IncompatibleError(
             f"{where} was trained on the store {saved['digest'][:16]}..., this one is {now['digest'][:16]}...: other "
@@ -115,12 +103,7 @@ def _binding(description: dict[str, Any]) -> dict[str, Any]:
 
 
 def check_store(store: Store, config: RunConfig) -> None:
-    """Refuse a store that cannot be trained on with this configuration.
-
-    Raises:
-        UsageError: fewer than two classes, or fewer training samples than one batch needs.
-        CorruptionError: a label is outside the classes.
-    """
+    """Refuse a store with too few classes or training samples, or with labels outside the classes."""
     classes, rows, batch = len(store.classes), store.rows("train"), config.training.batch_size
     if classes < 2:
         raise UsageError(f"{store.path} has {classes} class; a classifier needs at least 2: add another class folder")

@@ -72,14 +72,7 @@ class Journal:
     """Writes the files of one branch but its summary; some full disks on the way are forgiven."""
 
     def __init__(self, folder: Path, fixed: dict[str, Any], device: torch.device, keep: int) -> None:
-        """Start the clock of this call.
-
-        Args:
-            folder: the branch folder.
-            fixed: goes into every checkpoint unchanged.
-            device: whose memory is watched.
-            keep: how many checkpoints stay.
-        """
+        """Start the clock of this call; `fixed` goes into every checkpoint unchanged, `keep` of which stay."""
         self._folder, self._fixed, self._device, self._keep = folder, fixed, device, keep
         self._started, self._cpu_started = time.monotonic(), time.process_time()
         self._earlier: dict[str, Any] = {"wall_s": 0.0, "cpu_s": 0.0, "peak_bytes": 0}
@@ -95,11 +88,7 @@ class Journal:
         self.saved_step = state["position"]["step"]
 
     def save(self, position: Position, learner: Learner, *, tolerant: bool) -> None:
-        """Write a checkpoint.
-
-        Raises:
-            NoSpaceError: the disk is full, and that is not tolerated or happened three times in a row.
-        """
+        """Write a checkpoint; a full disk is an error where it is not tolerated or comes three times in a row."""
         weights, others, rest = learner.tensors()
         state = {**self._fixed, **rest, "position": asdict(position), "session": self.session()}
         with self._full_disk_forgiven(tolerant):
@@ -111,10 +100,7 @@ class Journal:
         """Write `metrics.jsonl`, one line for each finished epoch; it holds no time and no name of a machine.
 
         The whole file is replaced, from rows that every checkpoint carries. So after a crash it has neither half a row
-        nor a row of an epoch that is trained again.
-
-        Raises:
-            NoSpaceError: as `save`.
+        nor a row of an epoch that is trained again. A full disk is treated as in `save`.
         """
         with self._full_disk_forgiven(tolerant):
             write_rows(self._folder / METRICS_NAME, history)

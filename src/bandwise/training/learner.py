@@ -37,12 +37,7 @@ class Learner:
         device: torch.device,
         load: Callable[[nn.Module], None] | None = None,
     ) -> None:
-        """Build everything from the seeds of the branch; `load` puts other weights to start from into the network.
-
-        Raises:
-            UsageError: the configuration names a network, optimiser or precision that cannot be used.
-            IncompatibleError, CorruptionError: as `load`.
-        """
+        """Build everything from the seeds of the branch; `load` puts other weights to start from into the network."""
         training = config.training
         if training.precision == "16-mixed" and device.type == "cpu":
             raise UsageError("precision is '16-mixed', which needs CUDA; on a CPU use 32-true or bf16-mixed")
@@ -92,11 +87,8 @@ class Learner:
         """Return the mean loss of a batch in nats: the mean over images of the cross-entropy.
 
         With `bce_loss` it is the mean over images and classes of the binary cross-entropy of each class (timm's
-        `BinaryCrossEntropy` without `sum_classes`), to 0 or 1 where `bce_target_thresh` is given.
-
-        Args:
-            images: float32 (B, len(bands) * C, h, w), standardised.
-            targets: int64 (B,) labels, which are smoothed here, or float (B, K) distributions, which are not.
+        `BinaryCrossEntropy` without `sum_classes`), to 0 or 1 where `bce_target_thresh` is given. Targets are int64
+        (B,) labels, which are smoothed here, or float (B, K) distributions, which are not.
         """
         if self._binary is not None:
             return self._binary(self._module(images), targets)
@@ -104,21 +96,13 @@ class Learner:
         return functional.cross_entropy(self._module(images), targets, label_smoothing=smoothing)
 
     def learn(self, images: Tensor, targets: Tensor, step: int) -> float:
-        """Take one optimiser step on the mean loss of a batch, unless that loss is not finite.
+        """Take optimiser step number `step`, from 1, on the mean loss of a batch, unless it is not finite; return it.
 
         The batch passes in `grad_accum_steps` equal parts, whose gradients add up to those of the whole; only batch
         statistics are of a part each. A loss that is not finite changes neither weights nor running statistics.
 
         On CUDA the loss is read while the device works on the gradients, so the only wait is for the forward pass, and
         the device never idles: whether to step is known exactly, whatever the optimiser.
-
-        Args:
-            images: as in `loss`; B is a multiple of `grad_accum_steps`.
-            targets: as in `loss`.
-            step: number of this step, from 1.
-
-        Returns:
-            The loss.
         """
         self._stepper.zero_grad(set_to_none=True)
         copy_all(self._statistics, self._statistics_before)
@@ -163,12 +147,7 @@ class Learner:
         return self.network.state_dict(), others, rest
 
     def restore(self, checkpoint: Checkpoint) -> None:
-        """Continue from a checkpoint of the same configuration.
-
-        Raises:
-            IncompatibleError: the weights do not fit the network.
-            CorruptionError: the optimiser state does not fit the optimiser.
-        """
+        """Continue from a checkpoint of the same configuration; refuse one whose weights or state do not fit."""
         load_weights(self.network, checkpoint.model, checkpoint.path)
         if self.average is not None:
             load_weights(self.average.module, average_weights(checkpoint), checkpoint.path)
@@ -206,12 +185,7 @@ class _ReadBack:
 
 
 def check_network(network: nn.Module, config: RunConfig, in_channels: int) -> None:
-    """Refuse a network that cannot be trained on the parts and crops of this configuration.
-
-    Args:
-        network: in training mode, which it keeps.
-        config: the run.
-        in_channels: channels of an image of the branch.
+    """Refuse a network, in training mode, that cannot be trained on the parts and crops of this configuration.
 
     Raises:
         UsageError: batches of one image for a network that normalises over the batch, or crops of training of another

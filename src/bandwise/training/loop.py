@@ -48,11 +48,8 @@ class BranchLoop:
         """Build the network and the data stream of the branch.
 
         Args:
-            config: the run.
-            store: opened with the bands of the branch.
-            folder: the branch folder.
-            fixed: what goes into every checkpoint unchanged, see `trainer`.
-            device: where to train.
+            config, store, folder, device: as in `trainer`; the store is opened with the bands of the branch.
+            fixed: what goes into every checkpoint unchanged.
             received: returns the signal that asks to stop, or None.
             load: puts the weights to start from into a new network; None for those drawn.
 
@@ -84,23 +81,14 @@ class BranchLoop:
         """Metrics at the end of the last epoch."""
 
     def resume(self, checkpoint: Checkpoint) -> None:
-        """Continue from a checkpoint of the same branch, configuration and store.
-
-        Raises:
-            IncompatibleError: the weights do not fit.
-            CorruptionError: the optimiser state does not fit.
-        """
+        """Continue from a checkpoint of the same branch, configuration and store; raises as `Learner.restore`."""
         self._learner.restore(checkpoint)
         self._position = Position(**checkpoint.state["position"])
         self._journal.resume(checkpoint.state)
         say(f"{self._name}: continuing after step {self._position.step} of {self._total_steps}")
 
     def run(self, on_step: Callable[[int], None]) -> dict[str, Any]:
-        """Train to the end, write `summary.json` and return it.
-
-        Raises:
-            DivergedError, NoSpaceError, Preempted: as `trainer.train_branch`.
-        """
+        """Train to the end, write `summary.json` and return it; raises as `trainer.train_branch`."""
         self._journal.publish(self._position.history, tolerant=False)
         batch = self._training.batch_size
         with progress(self._name, self._total_steps * batch, "images", done=self._position.step * batch) as advance:

@@ -49,11 +49,7 @@ def create_optimizer(model: nn.Module, config: TrainingConfig) -> torch.optim.Op
 
 
 def restore_optimizer(optimizer: torch.optim.Optimizer, state: dict[str, Any]) -> None:
-    """Load a saved state, from any device, as this optimiser would have made it on its own.
-
-    Args:
-        optimizer: as it was built, on the device of its parameters.
-        state: what `state_dict` of such an optimiser returned; it is changed.
+    """Load a saved state, from any device, as this optimiser would have made it; `state` is changed.
 
     Raises:
         KeyError, TypeError, ValueError, RuntimeError: as the optimiser, where the state does not fit.
@@ -82,13 +78,7 @@ class Schedule:
     """The learning rate of every step: warm-up and decay by timm, counted in optimiser steps."""
 
     def __init__(self, optimizer: torch.optim.Optimizer, config: TrainingConfig, steps_per_epoch: int) -> None:
-        """Set the learning rate of the first step.
-
-        Args:
-            optimizer: its parameter groups are changed in place.
-            config: epochs, schedule and warm-up.
-            steps_per_epoch: optimiser steps in one epoch, at least 1.
-        """
+        """Set the learning rate of the first step in the parameter groups of the optimiser."""
         # timm's "none" would drop the warm-up as well, so a constant rate is a step schedule that never drops.
         constant = config.sched == "none"
         scheduler, _ = create_scheduler_v2(

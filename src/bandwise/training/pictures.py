@@ -36,15 +36,7 @@ def open_training_source(data: DataConfig, store: Store, folder: Path) -> tuple[
     """Open the source of a store, and find the names of its training images.
 
     Listing the images takes as much memory as the split did, for a moment; the names then lie in a file without a name
-    in `folder`, which is mapped.
-
-    Args:
-        data: where the images are.
-        store: what was made from them.
-        folder: the branch folder, or any other that can be written to.
-
-    Returns:
-        The source, and the names of the training images, by id.
+    in `folder`, which is mapped. They are in the order of the ids.
 
     Raises:
         UsageError: there is no such source.
@@ -126,13 +118,7 @@ class Pictures(Dataset[np.ndarray]):
     """Reads and augments images by their draws; goes to worker processes, and depends on nothing there."""
 
     def __init__(self, source: Source, split: SplitConfig, augment: AugmentConfig, crop: int) -> None:
-        """Prepare the transforms.
-
-        Args:
-            source: where the images are.
-            split: how the store of them was made.
-            augment: which transforms.
-            crop: side of a training crop in pixels, a multiple of the stride, at most the canvas.
+        """Prepare for training crops of `crop` pixels a side: a multiple of the stride, at most the canvas of `split`.
 
         Raises:
             UsageError: `augment.aa` is no policy.
@@ -156,12 +142,7 @@ class Pictures(Dataset[np.ndarray]):
         return pixels
 
     def _read(self, draw: Draw) -> Image.Image:
-        """Read and augment one image.
-
-        Raises:
-            IncompatibleError: it could be read when the store was made, and cannot now.
-            BandwiseError: the storage or a transform fails. The message names the image.
-        """
+        """Read and augment one image; errors name it."""
         shown = repr(draw.path.decode("utf-8", "backslashreplace"))
         try:
             picture = self._decode(draw.path)

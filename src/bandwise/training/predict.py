@@ -47,10 +47,7 @@ def write_answers(
     """Ask a trained branch about every stored sample of a split, in one pass, and write its answers atomically.
 
     Args:
-        config: the run; must be the one that the branch was trained with.
-        store_path: the store, which holds at least the bands of the branch.
-        folder: the branch folder.
-        branch: number of the branch in `config.branches`.
+        config, store_path, folder, branch: as the branch was trained with, see `trainer.train_branch`.
         split: `train`, `holdout` or `val`.
         logits: file to write, for `runs.read_logits`; float32 (N, K), in the order of the ids.
         features: file to write, for `fusion.answers.read_features`; float16 (views, N, D) of the centre crop.
@@ -124,13 +121,9 @@ def predict_split(
     *,
     check: Callable[[], None] = lambda: None,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Predict all samples of a stream in float32; none is padded, dropped or seen twice.
+    """Predict all samples of a stream in evaluation mode; none is padded, dropped or seen twice.
 
-    Args:
-        network: on the device of `views`; put in evaluation mode meanwhile.
-        stream: a split that has samples.
-        views: the crops whose logits are averaged.
-        check: called after each batch; may raise to stop.
+    The logits of all views are averaged. `check` is called after each batch, and may raise to stop.
 
     Returns:
         ids int64 (N,), labels int64 (N,) and logits float32 (N, K), in the order of the ids.

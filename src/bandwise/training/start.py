@@ -36,12 +36,7 @@ class Start:
         return {"name": self.path.name, "sha256": self.sha256}
 
     def load(self, network: nn.Module, *, num_classes: int, bands: tuple[int, ...], channels: int) -> None:
-        """Copy the weights into a new network on the CPU; everything must fit but what the subclass adapts.
-
-        Raises:
-            IncompatibleError: the weights do not fit the network; the names are listed.
-            CorruptionError: they are damaged, or hold values that are not finite.
-        """
+        """Copy the weights into a new network on the CPU; all must fit, as in `load_weights`, but what is adapted."""
         raise NotImplementedError
 
 
@@ -106,10 +101,8 @@ def starting_point(config: RunConfig, branch: int, folder: Path | None, store: S
     """Return what a branch starts from; None for a start from scratch.
 
     Args:
-        config: the run.
-        branch: number of the branch in `config.branches`.
+        config, branch, store: what is trained.
         folder: of the branch to start from, where `config.initial_branch` names another one.
-        store: what the branch is trained on.
         resumed: the branch has its weights already; another branch is then not checked, and may be gone (None).
 
     Raises:
@@ -132,11 +125,7 @@ def starting_point(config: RunConfig, branch: int, folder: Path | None, store: S
 
 
 def find_initial(config: NetworkConfig) -> StartFromFile | None:
-    """Return the file to start from; None for a start from scratch.
-
-    Raises:
-        UsageError: there is no such file.
-    """
+    """Return the file to start from, which must be there; None for a start from scratch."""
     if not config.initial_checkpoint:
         return None
     path = Path(config.initial_checkpoint).expanduser()
