@@ -1,11 +1,12 @@
-"""Mixup and cutmix of bands are those of the pictures; targets follow; branches agree."""
+"""Mixup, cutmix and erasing of bands are those of the pictures; targets follow; branches agree."""
 
 import numpy as np
 import pytest
 import torch
+from tests.augment import exact
 from torch.nn import functional
 
-from bandwise.augment.mixing import cutmix_box, mix, partners, soft_targets
+from bandwise.augment.mixing import cutmix_box, erasing_boxes, mix, partners, soft_targets
 from bandwise.bands.quantize import scales
 from bandwise.bands.transform import SubbandTransform
 from bandwise.config import AugmentConfig
@@ -147,3 +148,37 @@ def test_a_cutmix_box_is_cut_off_at_the_edges() -> None:
     assert cutmix_box(0.75, 10, 8, 0.0, 0.99) == (0, 5, 3, 3)
     assert cutmix_box(1.0, 10, 8, 0.5, 0.5)[2:] == (0, 0)
     assert cutmix_box(0.0, 10, 8, 0.5, 0.5) == (0, 0, 10, 8)
+
+
+@pytest.mark.parametrize(("kind", "stride", "bands"), exact.EXACT_GROUPS)
+def test_erasing_bands_is_painting_the_picture_grey(kind: str, stride: int, bands: tuple[int, ...]) -> None:
+    transform, pictures, ids = SubbandTransform(stride, kind), exact.random_pictures(24, stride), torch.arange(100, 124)
+    options = {"random_crop": False, "hflip": 0.0}
+    centre = (exact.SIDE - exact.CROP) // 2
+    cropped = exact.picture_at(pictures, (centre, centre, False, False), stride)
+    painted = cropped.copy()
+    for picture, box in zip(painted, erasing_boxes(ids.numpy(), exact.CROP, seed=3, epoch=6), strict=True):
+        top, left, height, width = (int(edge) * stride for edge in box)
+        picture[:, top : top + height, left : left + width] = 128
+    for make, tolerance in ((exact.stored_values, 1e-9), (exact.stored_bytes, 1e-4)):
+        result = exact.augmenter(transform, bands, reprob=0.5, **options)(
+            make(pictures, transform, bands), ids, epoch=6
+        )
+        whole, erased = (exact.standardised(make(each, transform, bands), bands) for each in (cropped, painted))
+        share = 0
+        for found, before, after in zip(result.double(), whole, erased, strict=True):
+            is_erased = (found - after).abs().max() < tolerance
+            assert is_erased or (found - before).abs().max() < tolerance
+            share += int(is_erased)
+        assert 4 < share < 20
+
+
+def test_erasing_boxes_are_inside_and_of_the_published_size() -> None:
+    side = 56
+    top, left, height, width = erasing_boxes(np.arange(5000), side, seed=0, epoch=0).T
+    assert top.min() == left.min() == 0
+    assert (top + height).max() == (left + width).max() == side
+    area = height * width / side**2
+    assert 0.017 < area.min() < 0.03 < 0.3 < area.max() < 0.35
+    assert abs(area.mean() - (0.02 + 1 / 3) / 2) < 0.01
+    assert abs(np.log(height / width).mean()) < 0.05

@@ -56,11 +56,7 @@ class BandCutter:
         self._kept: Tensor | None = None
 
     def box(self, images: Tensor, top: int, left: int, mirrored: bool = False) -> Tensor:
-        """Cut all samples at one place, in band pixels; shapes as in `cut`.
-
-        Raises:
-            UsageError: the box leaves the record, or the bands have no exact mirror image.
-        """
+        """Cut all samples at one place inside the record, in band pixels; shapes and errors as in `cut`."""
         last = self.side - self.crop_side
         if not (0 <= top <= last and 0 <= left <= last):
             raise UsageError(f"crop starts at ({top}, {left}) in band pixels; each must be 0 to {last}")

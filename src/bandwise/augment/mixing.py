@@ -58,12 +58,8 @@ def mix(
 
     Args:
         images: floating (B, channels, h, w).
-        labels: int64 (B,), on the device of the targets to return.
-        num_classes: K.
-        config: the alphas of mixup and cutmix.
-        ids: int64 (B,), best on the CPU.
-        seed, epoch: of the draws.
-        smoothing: label smoothing.
+        labels, ids: int64 (B,); the targets come on the device of the labels, the ids are best on the CPU.
+        num_classes, config, seed, epoch, smoothing: of the run.
 
     Returns:
         The images (the ones given where nothing is mixed) and soft targets float32 (B, K).

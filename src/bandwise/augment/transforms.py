@@ -45,11 +45,7 @@ class PictureAugment:
     """
 
     def __init__(self, config: AugmentConfig, crop: int) -> None:
-        """Prepare for training crops of `crop` pixels a side.
-
-        Raises:
-            UsageError: `aa` is no policy.
-        """
+        """Prepare for training crops of `crop` pixels a side; refuse an `aa` that is no policy."""
         self.crop = crop
         self.resizes = config.random_crop
         resize = RandomResizedCropAndInterpolation(

@@ -26,8 +26,7 @@ def split_folded(
     """Write the stored bands of one picture.
 
     Args:
-        image: (H, W, channels), C-contiguous.
-        stride: even.
+        image: (H, W, channels), C-contiguous; the stride is even.
         weights: (bands, stride**2 / 4), folded filters over 2^16, see `folding`.
         first: (bands,), as in `folding.FoldedFilters`.
         added: (bands,), the offset plus 1/2.

@@ -44,9 +44,6 @@ def flip_group(transform: SubbandTransform, bands: Sequence[int], axis: Axis) ->
     There is one if and only if the flipped filters of the group are combinations of the group's own filters. Entries
     that are 0, 1 or -1 but for rounding are returned as exactly that.
 
-    Returns:
-        float64 (nb, nb), or None.
-
     Raises:
         ValueError: a band does not exist or occurs twice, or there is no such `axis`.
     """

@@ -34,8 +34,7 @@ class BandSplit(nn.Module):
         """Prepare for some bands, all by default, in the order given.
 
         Args:
-            transform: which bands there are.
-            bands: which of them.
+            transform, bands: which bands.
             quantized: whether to round as the store does; otherwise unrounded values with offset, differentiable.
             storage: how the store rounds: to bytes, or, as `BandQuantizer.split_float16`, to half precision.
 

@@ -106,21 +106,13 @@ class BandQuantizer:
         return out
 
     def split_float16(self, image: NDArray[np.uint8]) -> NDArray[np.float16]:
-        """Return `M . x / 2^16` without offset, rounded to float16, (len(bands), H / stride, W / stride, C).
-
-        Raises:
-            ValueError: `image` is not as in `split`.
-        """
+        """Return `M . x / 2^16` without offset, rounded to float16, of an image as in `split`; the shape as there."""
         values = self._sums(image)
         values -= (self._offset + np.float32(0.5))[:, None, None, None]
         return values.astype(np.float16)
 
     def count_clipped(self, image: NDArray[np.uint8]) -> int:
-        """Count the values that a byte cannot hold within half a step; the theory says 0 for every picture.
-
-        Raises:
-            ValueError: `image` is not as in `split`.
-        """
+        """Count the values that a byte cannot hold within half a step; the theory says 0 for every picture."""
         values = self._sums(image)
         return int(np.count_nonzero(values > 256) + np.count_nonzero(values < 0))
 
@@ -211,15 +203,8 @@ def check_bands(transform: SubbandTransform, bands: Sequence[int] | None) -> tup
 def reference_split(image: NDArray[np.uint8], transform: SubbandTransform) -> NDArray[np.int64]:
     """Compute the stored values of all bands in plain int64 arithmetic: the definition that every kernel must equal.
 
-    Args:
-        image: uint8 (H, W, C).
-        transform: which bands.
-
     Returns:
-        int64 (n, H / stride, W / stride, C), each 0 to 255.
-
-    Raises:
-        ValueError: `image` is not as in `BandQuantizer.split`.
+        int64 (n, H / stride, W / stride, C), each 0 to 255, of an image as in `BandQuantizer.split`.
     """
     check_image(image, transform.stride)
     filters, added = integer_filters(transform).astype(np.int64), offsets(transform)
@@ -235,11 +220,7 @@ def reference_split(image: NDArray[np.uint8], transform: SubbandTransform) -> ND
 def band_sums(
     stored: NDArray[np.uint8], *, kernel: Kernel = "auto"
 ) -> tuple[NDArray[np.int64], NDArray[np.int64], int]:
-    """Add up one picture's stored bands; integer sums of many pictures can be added in any order.
-
-    Args:
-        stored: uint8 (nb, h, w, C).
-        kernel: which code; the sums are equal.
+    """Add up one picture's stored bands, uint8 (nb, h, w, C); integer sums of many pictures add up in any order.
 
     Returns:
         The sum and the sum of squares, int64 (nb, C) each, and the number of values in each sum, `h * w`.

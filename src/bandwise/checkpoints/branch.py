@@ -51,11 +51,7 @@ class TrainedBranch:
 
 
 def build_network(config: RunConfig, *, num_classes: int, bands: int, channels: int) -> nn.Module:
-    """Build the network of a branch with weights from torch's global generator.
-
-    Raises:
-        UsageError: there is no such network, or it does not take that input size.
-    """
+    """Build the network of a branch, see `create_branch`."""
     return create_branch(
         config.network.model,
         num_classes=num_classes,

@@ -63,13 +63,8 @@ def save_checkpoint(
 ) -> Path:
     """Write the checkpoint of `step`, read it back, and delete all but the `keep` newest ones.
 
-    Args:
-        folder: the branch folder; the caller holds its lock.
-        step: optimiser steps done; no checkpoint of this step exists.
-        model: the weights.
-        optim: everything else that is a tensor.
-        state: everything else, as plain JSON types.
-        keep: how many to keep, this one included.
+    The caller holds the lock of the folder, and no checkpoint of this step exists. `optim` has the tensors beside the
+    weights, and `state` everything else, as plain JSON types.
 
     Raises:
         NotFiniteError: a weight or its moving average is NaN or infinite; nothing was written.
@@ -161,12 +156,7 @@ def newest_checkpoint(folder: Path) -> Checkpoint | None:
 
 
 def last_checkpoint(folder: Path) -> Checkpoint:
-    """Return the newest checkpoint for reading only; nothing is renamed, no lock is needed.
-
-    Raises:
-        CorruptionError: there is none, or it is damaged.
-        IncompatibleError: a newer version wrote it.
-    """
+    """Return the newest checkpoint for reading only: nothing is renamed, no lock is needed; raises also for none."""
     found = steps(folder)
     if not found:
         raise CorruptionError(f"{folder} has no checkpoint; run `bandwise train` to make one")
@@ -189,11 +179,7 @@ def average_weights(checkpoint: Checkpoint) -> dict[str, Tensor]:
 
 
 def weights_digest(folder: Path) -> str | None:
-    """Return the SHA-256 of the newest weights as their COMMIT.json gives it, or None where there is no checkpoint.
-
-    Raises:
-        CorruptionError: the record is damaged.
-    """
+    """Return the SHA-256 of the newest weights as their COMMIT.json gives it, or None where there is no checkpoint."""
     found = steps(folder)
     if not found:
         return None

@@ -98,9 +98,6 @@ def pack(tree: Any, name: str, tensors: dict[str, Tensor]) -> Any:
     """Turn a nested state into plain JSON types; its tensors are put into `tensors` under dotted names.
 
     A scalar stands for itself; everything else is an object with the one key `tensor`, `dict`, `list` or `tuple`.
-
-    Raises:
-        TypeError: the state holds something else.
     """
     if isinstance(tree, Tensor):
         assert name not in tensors
@@ -117,12 +114,7 @@ def pack(tree: Any, name: str, tensors: dict[str, Tensor]) -> Any:
 
 
 def unpack(packed: Any, tensors: Mapping[str, Tensor]) -> Any:
-    """Undo `pack`.
-
-    Raises:
-        ValueError: `packed` was not made by `pack`.
-        KeyError: a tensor is missing.
-    """
+    """Undo `pack`; ValueError or KeyError for what it did not make."""
     if isinstance(packed, _SCALARS):
         return packed
     if isinstance(packed, dict) and len(packed) == 1:

@@ -102,10 +102,7 @@ class ResNet(nn.Module):
         block: `BasicBlock` or `Bottleneck`.
         depths: blocks in every stage; the first block of every stage but the first halves the map.
         widths: planes of every stage; the stem has as many as the first.
-        num_classes: number of logits.
-        in_channels: channels of an image.
-        input_size: side of an image in pixels that the stem is chosen for.
-        stem: see `choose_stem`.
+        num_classes, in_channels, input_size, stem: as in `zoo.create_branch`.
         drop_path: probability of skipping the last block in training; it grows linearly over the blocks from 0 at the
             first (stochastic depth, Huang et al., 2016; the rates are timm's).
     """

@@ -1,18 +1,15 @@
-"""What makes two trainings of a branch the same: its configuration, its store and, for equal bits, its environment.
+"""What makes two trainings of a branch the same: its configuration and its store.
 
 And what a store must have to be trained on at all.
 """
 
 from typing import Any
 
-import torch
-
 from bandwise.config import RunConfig, to_dict
 from bandwise.config.configfile import differences
 from bandwise.errors import CorruptionError, IncompatibleError, UsageError
 from bandwise.files.documents import json_bytes
 from bandwise.files.regular import sha256_bytes
-from bandwise.runs.provenance import environment
 from bandwise.runs.run import FREE_TRAINING
 from bandwise.store.reading.store import Store
 
@@ -49,16 +46,6 @@ def describe_store(store: Store, bands: tuple[int, ...]) -> dict[str, Any]:
         "mean": store.mean(bands).tolist(),
         "std": store.std(bands).tolist(),
     }
-
-
-def describe_environment(config: RunConfig, device: torch.device) -> dict[str, Any]:
-    """Return what the bits of a result depend on beside the configuration."""
-    return {"threads": config.training.threads, "device": device.type, "versions": environment().versions}
-
-
-def inexact(saved: dict[str, Any], now: dict[str, Any]) -> list[str]:
-    """List what has changed in the environment, such as `threads 1 -> 2`; the result then differs in its last bits."""
-    return [change.replace(": ", " ", 1) for change in differences(saved, now)]
 
 
 def fingerprint(description: dict[str, Any]) -> str:

@@ -121,7 +121,6 @@ class Journal:
         """Return time over all calls, and peak memory: of the GPU where one is used, else of this process.
 
         `cpu_s` adds up the threads of this process, not its loader workers; other programs hardly change it.
-
         This is the only part of a checkpoint in which two equal trainings differ.
         """
         if self._device.type == "cuda":

@@ -21,10 +21,7 @@ def create_optimizer(model: nn.Module, config: TrainingConfig) -> torch.optim.Op
     """Build the optimiser; norm and bias parameters get no weight decay.
 
     On CUDA it is torch's fused one where there is one, except at 16-mixed: that one scales gradients inside the step,
-    so they could not be clipped.
-
-    Raises:
-        UsageError: timm has no optimiser of that name, it refuses a value, or it needs second derivatives.
+    so they could not be clipped. What timm does not have or refuses is a `UsageError`.
     """
     names = list_optimizers()
     if config.opt.lower().removeprefix("lookahead_") not in names:

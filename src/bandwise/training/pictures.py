@@ -202,11 +202,7 @@ class PictureLoader:
         )
 
     def batches(self, plan: Iterable[list[Draw]]) -> Iterator[Tensor]:
-        """Yield the images of each batch of a plan, uint8 (B, C, crop, crop).
-
-        Raises:
-            BandwiseError: an image cannot be used, or a worker process died.
-        """
+        """Yield the images of each batch of a plan, uint8 (B, C, crop, crop); what cannot be used raises its error."""
         self._plan.batches = plan
         found = self._start()
         while parts := self._next(found):

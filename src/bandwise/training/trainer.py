@@ -8,12 +8,14 @@ from typing import Any
 
 from bandwise.checkpoints.folder import Checkpoint, newest_checkpoint, remove_trash
 from bandwise.config import RunConfig
+from bandwise.config.configfile import differences
 from bandwise.errors import CorruptionError
 from bandwise.files.atomic import remove_temporaries, require_writable
 from bandwise.files.locks import folder_lock
 from bandwise.machine import keep_freed_memory
 from bandwise.progress import say
 from bandwise.runs.documents import SUMMARY_NAME, read_summary
+from bandwise.runs.provenance import environment
 from bandwise.signals import stop_requested
 from bandwise.store.layout import format_bands
 from bandwise.store.reading.store import Store, open_store
@@ -22,10 +24,8 @@ from bandwise.training.identity import (
     bands_of,
     check_store,
     describe_branch,
-    describe_environment,
     describe_store,
     fingerprint,
-    inexact,
     require_same_branch,
     require_same_store,
 )
@@ -92,7 +92,12 @@ def train_branch(
             "config_sha256": fingerprint(description),
             "seeds": seeds_of(config.training.seed, branch),
             "store": describe_store(store, bands),
-            "environment": describe_environment(config, device),
+            # What the bits of a result depend on beside the configuration.
+            "environment": {
+                "threads": config.training.threads,
+                "device": device.type,
+                "versions": environment().versions,
+            },
             "initial_checkpoint": started,
         }
         load = None
@@ -103,8 +108,8 @@ def train_branch(
             loop = BranchLoop(config, store, folder, fixed, device, received, load)
             if checkpoint is not None:
                 require_same_store(checkpoint.state["store"], fixed["store"], str(folder))
-                for note in inexact(checkpoint.state["environment"], fixed["environment"]):
-                    say(f"note: resumed branch {branch} is not bit-exact: {note}")
+                for change in differences(checkpoint.state["environment"], fixed["environment"]):
+                    say(f"note: resumed branch {branch} is not bit-exact: {change.replace(': ', ' ', 1)}")
                 loop.resume(checkpoint)
             return loop.run(on_step or (lambda step: None))
 
