@@ -1,7 +1,4 @@
-"""What makes two trainings of a branch the same: its configuration and its store.
-
-And what a store must have to be trained on at all.
-"""
+"""What makes two trainings of a branch the same, and what a store must have to be trained on at all."""
 
 from typing import Any
 
