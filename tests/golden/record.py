@@ -2,8 +2,9 @@
 
 Run it before and after a change that must alter nothing. Only the command line and the public names of the package are
 used, so the same script serves any layout of the source. Digests hold for the versions and the processor that
-`digests.json` names; on another machine compare two sources with `--base-src OTHER/src`. There is one digest a case; to
-see what has changed in it, compare two sources with `--base-src OTHER/src --keep DIR`, then `diff -r DIR-before DIR`.
+`digests.json` names; on another machine compare two sources with `--base-src OTHER/src`. There is one digest a case;
+what has changed in it is named with `--base-src OTHER/src`, or with `--against DIR`, where DIR is what `--keep DIR`
+wrote with another source; `diff -r` shows it.
 """
 
 import argparse
@@ -97,6 +98,8 @@ def record(
             pieces = work.run(name)
             found[name] = f"error: {pieces['error'].decode()}" if "error" in pieces else digest(pieces)
             if keep is not None:
+                for stale in (path for path in (keep / name).glob("*") if path.is_file()):
+                    stale.unlink()
                 for piece, content in pieces.items():
                     path = keep / name / _file_name(piece)
                     path.parent.mkdir(parents=True, exist_ok=True)
@@ -129,6 +132,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--keep", type=Path, help="write the normalised pieces here; compare two with `diff -r`")
     parser.add_argument("--src", type=Path, default=ROOT / "src", help="source to record, this repository's by default")
     parser.add_argument("--base-src", type=Path, help="compare with what this source gives, instead of digests.json")
+    parser.add_argument("--against", type=Path, help="name what differs from the pieces that --keep wrote here")
     parser.add_argument("--old", type=Path, help="scratch folder of another record, whose stores and runs are read")
     parser.add_argument("--out", type=Path, help="write the digests to this file, and compare with nothing")
     return parser.parse_args()
@@ -154,28 +158,25 @@ def main() -> int:
         scratch = (options.scratch or Path(temporary) / "now").resolve()
         if (scratch / "work").exists():
             sys.exit(f"{scratch} is in use; name an empty folder")
-        base = None
+        keep, against, base = options.keep or Path(temporary) / "kept", options.against, None
         if options.base_src is not None:
-            base = _of_other(
-                options,
-                Path(temporary) / "base",
-                options.keep and options.keep.with_name(f"{options.keep.name}-before"),
-            )
-        found = record(names, scratch, source, keep=options.keep, old=options.old)
-    if options.out is not None:
-        options.out.write_text(json.dumps(found))
-        return 0
-    if options.write:
-        if failed := [name for name, result in found.items() if result.startswith("error")]:
-            sys.exit(f"nothing was written: these cases ended in an error: {failed}")
-        _write(found, complete=not options.only)
-        return 0
-    if base is None:
-        made_with, base = recorded()
-        if other := other_environment(made_with):
-            print(f"NOTE: digests.json is of another environment ({', '.join(other)}); use --base-src here")
-    needed = wanted(names)
-    return _tell({name: base[name] for name in needed if name in base}, found)
+            against = keep.with_name(f"{keep.name}-before")
+            base = _of_other(options, Path(temporary) / "base", against)
+        found = record(names, scratch, source, keep=keep, old=options.old)
+        if options.out is not None:
+            options.out.write_text(json.dumps(found))
+            return 0
+        if options.write:
+            if failed := [name for name, result in found.items() if result.startswith("error")]:
+                sys.exit(f"nothing was written: these cases ended in an error: {failed}")
+            _write(found, complete=not options.only)
+            return 0
+        if base is None:
+            made_with, base = recorded()
+            if other := other_environment(made_with):
+                print(f"NOTE: digests.json is of another environment ({', '.join(other)}); use --base-src here")
+        needed = wanted(names)
+        return _tell({name: base[name] for name in needed if name in base}, found, against, keep)
 
 
 def register() -> None:
@@ -183,10 +184,10 @@ def register() -> None:
     from tests.golden import kept, public, scoring, sources, stores, texts, trainings  # noqa: F401
 
 
-def _of_other(options: argparse.Namespace, scratch: Path, keep: Path | None) -> Digests:
+def _of_other(options: argparse.Namespace, scratch: Path, keep: Path) -> Digests:
     out = scratch.with_suffix(".json")
     command = [sys.executable, __file__, "--src", str(options.base_src), "--scratch", str(scratch), "--out", str(out)]
-    command += [f"--only={pattern}" for pattern in options.only] + ([] if keep is None else ["--keep", str(keep)])
+    command += [f"--only={pattern}" for pattern in options.only] + ["--keep", str(keep)]
     subprocess.run(command, check=True)
     return json.loads(out.read_text())
 
@@ -200,10 +201,20 @@ def _write(found: Digests, *, complete: bool) -> None:
     print(f"wrote the digests of {len(found)} cases to {DIGESTS}")
 
 
-def _tell(base: Digests, found: Digests) -> int:
+def changed(before: Path, after: Path) -> list[str]:
+    """Name the pieces of one case that differ between two folders that `--keep` wrote."""
+    old, new = ({path.name: path.read_bytes() for path in side.glob("*") if path.is_file()} for side in (before, after))
+    lines = [f"only before: {name}" for name in sorted(old.keys() - new.keys())]
+    lines += [f"only now: {name}" for name in sorted(new.keys() - old.keys())]
+    return lines + [f"different: {name}" for name in sorted(old.keys() & new.keys()) if old[name] != new[name]]
+
+
+def _tell(base: Digests, found: Digests, against: Path | None, keep: Path) -> int:
     different = {name for name in base.keys() | found.keys() if base.get(name) != found.get(name)}
     for name in sorted(base.keys() | found.keys()):
         print(f"DIFFERENT {name}" if name in different else f"equal     {name}")
+        if name in different and against is not None:
+            print("".join(f"            {line}\n" for line in changed(against / name, keep / name)), end="")
     print(f"{len(found)} cases: {len(different)} differ")
     return 1 if different else 0
 

@@ -30,7 +30,7 @@ def test_nothing_that_users_see_has_changed(name: str, found: record.Digests) ->
     if name not in found:
         pytest.skip(f"floating-point results of {MADE_WITH['processor']}; this is {record.processor()}")
     assert found[name] == BEFORE[name], (
-        f"to see what has changed: python tests/golden/record.py --only '{name}' --base-src OLD/src --keep DIR"
+        f"to see what has changed: python tests/golden/record.py --only '{name}' --base-src OLD/src"
     )
 
 
@@ -52,3 +52,13 @@ def test_a_changed_a_lost_and_a_new_piece_are_noticed_and_so_is_an_error(tmp_pat
         raise ValueError("in the middle")
 
     assert record.record(["fails"], tmp_path, tmp_path, tell=False) == {"fails": "error: ValueError: in the middle"}
+
+
+def test_what_has_changed_is_named(tmp_path) -> None:
+    for side, pieces in (("before", {"a": "1", "b": "2", "c": "3"}), ("after", {"b": "2", "c": "4", "d": "5"})):
+        for name, content in pieces.items():
+            (tmp_path / side).mkdir(exist_ok=True)
+            (tmp_path / side / name).write_text(content)
+    lines = ["only before: a", "only now: d", "different: c"]
+    assert record.changed(tmp_path / "before", tmp_path / "after") == lines
+    assert record.changed(tmp_path / "before", tmp_path / "before") == []
