@@ -21,9 +21,9 @@ from bandwise.sources.columns import Names, pieces
 from bandwise.sources.samples import SampleList, freeze_samples
 from bandwise.sources.source import Listing
 from bandwise.store.layout import ROW_GROUP
+from bandwise.store.origin import read_samples, write_samples
 from bandwise.store.reading.order import shuffled_windows
 from bandwise.store.reading.store import open_store
-from bandwise.store.samplefile import read_samples, write_samples
 from bandwise.store.writing.records import RecordBlock
 from bandwise.store.writing.split import split_dataset
 from benchmarks.figures import Figure, Options, Reach

@@ -15,8 +15,7 @@ from bandwise.config import SplitConfig
 from bandwise.sources.decoding.decode import decode, to_canvas
 from bandwise.sources.folders.folder import FolderSource
 from bandwise.store.layout import ROW_GROUP
-from bandwise.store.writing.bandfile import BandFileWriter
-from bandwise.store.writing.records import RecordBlock
+from bandwise.store.writing.records import BandFileWriter, RecordBlock
 
 
 def stage_milliseconds(source: FolderSource, config: SplitConfig, scratch: Path) -> dict[str, float]:

@@ -11,9 +11,9 @@ from torch.utils.data import DataLoader
 
 from bandwise.bands.quantize import reference_split
 from bandwise.errors import UsageError
+from bandwise.store.reading.bandfiles import RowGroupReader
 from bandwise.store.reading.dataset import BandDataset, WindowSampler
 from bandwise.store.reading.loader import BatchStream
-from bandwise.store.reading.rowgroups import RowGroupReader
 from bandwise.store.reading.store import Store
 
 SOURCE = RandomSource(train=1500, val=5, broken=frozenset({b"train/00010"}))

@@ -17,9 +17,9 @@ from bandwise.bands.quantize import BandQuantizer, reference_split
 from bandwise.errors import CorruptionError, UsageError
 from bandwise.store.reading import bandfiles as reading
 from bandwise.store.reading import loader
+from bandwise.store.reading.bandfiles import RowGroupReader
 from bandwise.store.reading.loader import BatchStream
 from bandwise.store.reading.order import epoch_order, shuffled_windows
-from bandwise.store.reading.rowgroups import RowGroupReader
 from bandwise.store.reading.store import Store
 
 BROKEN = frozenset({b"train/00003", b"train/00500", b"train/00777", b"val/00001"})

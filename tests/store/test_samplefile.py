@@ -8,7 +8,7 @@ import pytest
 from bandwise.errors import CorruptionError
 from bandwise.sources.columns import Names, PickedNames
 from bandwise.sources.samples import SampleList
-from bandwise.store.samplefile import read_samples, write_samples
+from bandwise.store.origin import read_samples, write_samples
 
 COUNT = 5000
 

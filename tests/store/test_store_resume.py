@@ -87,7 +87,7 @@ def test_another_configuration_is_refused_field_by_field(whole, tmp_path, change
 
 
 def test_other_libraries_are_refused(whole, monkeypatch):
-    monkeypatch.setattr("bandwise.store.writing.identity.decoder_versions", lambda: {"pillow": "0.1"})
+    monkeypatch.setattr("bandwise.store.origin.decoder_versions", lambda: {"pillow": "0.1"})
     with pytest.raises(IncompatibleError, match=r"versions\.pillow: '[\d.]+' -> '0\.1'"):
         split_dataset(SOURCE, CONFIG, whole)
 

@@ -21,8 +21,8 @@ from bandwise.errors import CorruptionError, UsageError
 from bandwise.sources.folders.folder import open_folder
 from bandwise.sources.samples import freeze_samples
 from bandwise.store.layout import SPLITS
+from bandwise.store.origin import group_size
 from bandwise.store.reading.store import open_store
-from bandwise.store.writing.identity import group_size
 from bandwise.store.writing.split import split_dataset
 
 

@@ -12,7 +12,8 @@ from tests.store.trees import tree
 from bandwise.errors import CorruptionError, IncompatibleError, Preempted, UsageError
 from bandwise.store import verify
 from bandwise.store.reading import bandfiles as reading
-from bandwise.store.reading.bandfiles import decode_records, open_band_file, read_row_group
+from bandwise.store.reading.bandfiles import RowGroupReader
+from bandwise.store.reading.loader import read_all as read_records
 from bandwise.store.reading.store import open_store, read_source_facts
 from bandwise.store.verify import verify_store
 from bandwise.store.writing.split import split_dataset
@@ -91,11 +92,7 @@ def test_damage_is_named_and_repaired_to_the_same_bytes(store, whole, kind):
 def read_all(store_path: Path) -> None:
     store = open_store(store_path)
     for band in store.bands:
-        for name in store.files(band, "train"):
-            with open_band_file(store, name) as file:
-                for group in range(file.num_row_groups):
-                    _, _, records = read_row_group(store, name, file, group)
-                    decode_records(store, name, records)
+        read_records(RowGroupReader(store, (band,), "train"))
 
 
 @pytest.mark.parametrize("position", [100, 5000, -3, -8, -300])

@@ -13,7 +13,7 @@ from bandwise.files.documents import write_document
 from bandwise.files.regular import sha256_file
 from bandwise.sources.source import Source
 from bandwise.store.origin import canvas_of, require_source
-from bandwise.store.reading.rowgroups import RowGroupReader
+from bandwise.store.reading.bandfiles import RowGroupReader
 from bandwise.store.reading.store import Store, open_store
 
 _VISIBLE_STD = 32.0

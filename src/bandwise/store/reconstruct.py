@@ -12,7 +12,7 @@ from bandwise.progress import progress
 from bandwise.sources.source import Source
 from bandwise.store.layout import SPLITS, format_bands
 from bandwise.store.origin import canvas_of, require_source
-from bandwise.store.reading.rowgroups import RowGroupReader
+from bandwise.store.reading.bandfiles import RowGroupReader
 from bandwise.store.reading.store import Store, open_store
 
 LOSSLESS_DB = 100.0

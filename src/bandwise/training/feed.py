@@ -18,9 +18,9 @@ from bandwise.bands.module import BandSplit
 from bandwise.config import AugmentConfig, RunConfig
 from bandwise.sources.columns import Names
 from bandwise.sources.source import Source
+from bandwise.store.reading.bandfiles import RowGroupReader
 from bandwise.store.reading.loader import Batch, BatchStream
 from bandwise.store.reading.order import shuffled_windows
-from bandwise.store.reading.rowgroups import RowGroupReader
 from bandwise.store.reading.store import Store
 from bandwise.training.pictures import Draw, PictureLoader, Pictures, open_training_source
 

@@ -27,9 +27,8 @@ from bandwise.sources.resolve import open_source
 from bandwise.sources.samples import SampleList, freeze_samples
 from bandwise.sources.source import Source
 from bandwise.store.layout import SAMPLES_NAME
-from bandwise.store.origin import read_otherwise
+from bandwise.store.origin import read_otherwise, read_samples
 from bandwise.store.reading.store import Store
-from bandwise.store.samplefile import read_samples
 
 
 def open_training_source(data: DataConfig, store: Store, folder: Path) -> tuple[Source, Names]:

@@ -11,9 +11,9 @@ from torch import Tensor
 from torch.utils.data import Dataset, Sampler, get_worker_info
 
 from bandwise.errors import UsageError
+from bandwise.store.reading.bandfiles import RowGroupReader
 from bandwise.store.reading.loader import Cache, read_all, resolve_cache
 from bandwise.store.reading.order import WINDOW, shuffled_windows
-from bandwise.store.reading.rowgroups import RowGroupReader
 from bandwise.store.reading.store import Store
 
 _ITEMS_BEFORE_ADVICE = 64

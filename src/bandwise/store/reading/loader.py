@@ -19,8 +19,8 @@ from torch import Tensor
 
 from bandwise.errors import UsageError
 from bandwise.machine import available_bytes
+from bandwise.store.reading.bandfiles import RowGroupReader
 from bandwise.store.reading.order import WINDOW, Window, shuffled_windows, stored_windows
-from bandwise.store.reading.rowgroups import RowGroupReader
 from bandwise.store.reading.store import Store
 
 Cache = Literal["auto", "ram", "none"]

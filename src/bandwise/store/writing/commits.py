@@ -9,7 +9,7 @@ from bandwise.files.documents import read_sealed
 from bandwise.files.schema import plain
 from bandwise.store.layout import COMMITS_NAME, SampleGroup, commit_file, parse_commit_file
 from bandwise.store.manifest import CommitRecord, Identity
-from bandwise.store.writing.identity import commit_key, require_equal
+from bandwise.store.origin import commit_key, require_equal
 
 
 @dataclass(frozen=True, slots=True)

@@ -35,13 +35,12 @@ from bandwise.store.layout import (
     plan_groups,
 )
 from bandwise.store.manifest import BadSample, FileFacts, Identity
+from bandwise.store.origin import commit_key, make_identity, require_same, write_samples
 from bandwise.store.reading.store import open_store
-from bandwise.store.samplefile import write_samples
 from bandwise.store.writing.card import build_card
 from bandwise.store.writing.commits import Commits, Planned, scan_commits
 from bandwise.store.writing.derive import derive_manifest
 from bandwise.store.writing.group import Job, Work
-from bandwise.store.writing.identity import commit_key, make_identity, require_same
 from bandwise.store.writing.records import estimate_bytes
 from bandwise.store.writing.workers import run_jobs
 

@@ -37,7 +37,7 @@ from bandwise.store.manifest import (
     SampleFacts,
     SplitFacts,
 )
-from bandwise.store.samplefile import read_samples
+from bandwise.store.origin import read_samples
 from bandwise.store.writing.commits import Commits, scan_commits
 from bandwise.store.writing.duplicates import Duplicates, find_duplicates
 

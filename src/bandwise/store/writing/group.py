@@ -19,9 +19,8 @@ from bandwise.sources.decoding.decode import BadImage, decode_canvas
 from bandwise.sources.source import Source
 from bandwise.store.layout import SampleGroup
 from bandwise.store.manifest import BadSample, CommitKey, CommitRecord, FileFacts
-from bandwise.store.writing.bandfile import BandFileWriter
 from bandwise.store.writing.duplicates import content_hash, pack_hashes
-from bandwise.store.writing.records import RecordBlock
+from bandwise.store.writing.records import BandFileWriter, RecordBlock
 
 Stage = Literal["read", "decode", "store"]
 CRASHED, TIMED_OUT = "decoder crashed", "decoder timed out"

@@ -1,12 +1,15 @@
-"""Split pictures, gathered until they fill a row group, as the records that a band file holds."""
+"""Split pictures, gathered until they fill a row group, and the band files that row groups are written to."""
 
+import contextlib
 import hashlib
 import io
 import struct
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 from PIL import Image
 
 from bandwise.bands.quantize import BandQuantizer, band_sums
@@ -14,8 +17,9 @@ from bandwise.bands.transform import SubbandTransform
 from bandwise.config import SplitConfig
 from bandwise.errors import UsageError
 from bandwise.sources.decoding.decode import BadImage
-from bandwise.store.layout import ROW_GROUP, record_header
-from bandwise.store.manifest import Moments
+from bandwise.store.layout import ROW_GROUP, record_header, schema
+from bandwise.store.manifest import BandFileFacts, Moments
+from bandwise.store.reading.bandfiles import footer_crc32
 
 FLOAT16_STEPS = 256
 _MAX_BLOCK_BYTES = (1 << 31) - 1
@@ -25,6 +29,8 @@ _WEBP_METHOD = 1
 # Measured on photographs (store.md of the design): bytes over raw bytes, mean of all bands, by stride, rounded up.
 _ZSTD_SHARE = {1: 1.0, 2: 0.60, 3: 0.50, 4: 0.42, 5: 0.36, 6: 0.30}
 _WEBP_SHARE = {1: 0.60, 2: 0.42, 3: 0.36, 4: 0.31, 5: 0.27, 6: 0.23}
+_PAGE_BYTES = 1 << 20
+_ZSTD_LEVEL = 1
 _FLAT_KINDS = ("identity", "random")
 
 
@@ -153,6 +159,85 @@ class RecordBlock:
             picture.save(encoded, "WEBP", lossless=True, quality=_WEBP_QUALITY, method=_WEBP_METHOD, exact=True)
             records.append(encoded.getvalue())
         return pa.array(records, pa.binary())
+
+
+class BandFileWriter:
+    """A Parquet file under construction; its options are part of its bytes, and `docs/format.md` states them."""
+
+    def __init__(self, path: Path, *, codec: str, storage: str) -> None:
+        """Create the file at `path`, which must not exist."""
+        self._path = path
+        self._sink = _HashingSink(path)
+        self._schema = schema(storage)
+        self._rows = 0
+        try:
+            self._writer = pq.ParquetWriter(
+                self._sink,
+                self._schema,
+                compression="zstd" if codec == "zstd" else "none",
+                compression_level=_ZSTD_LEVEL if codec == "zstd" else None,
+                data_page_size=_PAGE_BYTES,
+                use_dictionary=False,
+                write_statistics=False,
+                write_page_checksum=True,
+            )
+        except BaseException:
+            self._sink.close()
+            raise
+
+    def add(self, ids: np.ndarray, labels: np.ndarray, records: pa.BinaryArray) -> None:
+        """Append one row group."""
+        image = self._schema.field("image").type
+        pictures = pa.StructArray.from_arrays([records, pa.nulls(len(ids), pa.string())], fields=list(image))
+        self._writer.write_table(pa.Table.from_arrays([pa.array(ids), pa.array(labels), pictures], schema=self._schema))
+        self._rows += len(ids)
+
+    def close(self) -> BandFileFacts:
+        """Write the footer, close the file and return what is known of it."""
+        self._writer.close()
+        self._sink.close()
+        return BandFileFacts(self._sink.bytes, self._sink.sha256(), footer_crc32(self._path), self._rows)
+
+    def abandon(self) -> None:
+        """Close the file, if it is open, without a footer; whatever pyarrow still holds back is not written."""
+        if self._sink.closed:
+            return
+        self._sink.discarding = True
+        with contextlib.suppress(pa.ArrowException, OSError):
+            self._writer.close()
+        self._sink.close()
+
+
+class _HashingSink:
+    """What pyarrow needs of a file to write to, with a running SHA-256."""
+
+    closed = False
+
+    def __init__(self, path: Path) -> None:
+        self._file = open(path, "xb", buffering=0)  # noqa: SIM115
+        self._hash = hashlib.sha256()
+        self.discarding = False
+        self.bytes = 0
+
+    def write(self, content: Any) -> int:
+        view = memoryview(content)
+        if not self.discarding:
+            left = view
+            while left:
+                left = left[self._file.write(left) :]
+            self._hash.update(view)
+            self.bytes += view.nbytes
+        return view.nbytes
+
+    def flush(self) -> None:
+        """Nothing is held back: the file has no buffer of its own."""
+
+    def close(self) -> None:
+        self._file.close()
+        self.closed = True
+
+    def sha256(self) -> str:
+        return self._hash.hexdigest()
 
 
 def estimate_bytes(config: SplitConfig, bands: int, channels: int, images: int) -> int:
