@@ -11,7 +11,7 @@ from tests.store.arrays import RandomSource, make_store, samples_of
 from bandwise.bands.quantize import reference_split
 from bandwise.bands.transform import SubbandTransform
 from bandwise.store.manifest import Identity, SampleFacts
-from bandwise.store.writing.card import build_card
+from bandwise.store.writing.derive import build_card
 
 AWKWARD = ("a: b", 'quo"te', "yes", "é\n\x07", "\udcff", "0", "#x", "😀", "\u2028")
 IDENTITY = Identity(

@@ -30,13 +30,9 @@ _MIN_HEADER_BYTES = 16
 
 @dataclass(frozen=True, slots=True)
 class SampleGroup:
-    """Consecutive ids of one split, written and committed together.
+    """Consecutive ids of one split, written and committed together as group `index` of `count`.
 
-    Attributes:
-        split: `train`, `holdout` or `val`.
-        index: number of the group in its split.
-        count: number of groups of the split.
-        ids: the ids, of which unreadable ones will be left out.
+    Unreadable ones are left out of what is written.
     """
 
     split: str
@@ -50,12 +46,7 @@ class SampleGroup:
 
 
 def plan_groups(counts: Mapping[str, int], size: int) -> list[SampleGroup]:
-    """Cut every split into groups of `size` ids; the last one of a split may be smaller.
-
-    Args:
-        counts: images of each split.
-        size: ids in a group.
-    """
+    """Cut every split, of so many images, into groups of `size` ids; the last one of a split may be smaller."""
     groups: list[SampleGroup] = []
     first = 0
     for split in SPLITS:
@@ -92,9 +83,9 @@ def parse_commit_file(name: str, band_count: int) -> tuple[str, int, tuple[int, 
     match = _RECORD_NAME.fullmatch(name.removeprefix(f"{COMMITS_NAME}/"))
     if not match:
         return None
-    split, index, text = match[1], int(match[2]), match[3]
+    split, index = match[1], int(match[2])
     try:
-        bands = parse_bands("all" if text is None else text.replace("_", ","), band_count)
+        bands = parse_bands("all" if match[3] is None else match[3].replace("_", ","), band_count)
     except UsageError:
         return None
     return (split, index, bands) if commit_file(split, index, bands, band_count) == name else None
@@ -112,17 +103,9 @@ def format_bands(bands: tuple[int, ...]) -> str:
 
 
 def inside(root: Path, name: str) -> Path:
-    """Resolve a name read from a manifest, which is not trusted, to a path inside the store.
-
-    Raises:
-        CorruptionError: the name has other characters than `a-z 0-9 . _ / -`, is absolute, holds `..`, or leads out.
-            STORE.json and README.md are allowed besides.
-    """
-    if (
-        not (_SAFE.fullmatch(name) or name in (STORE_NAME, CARD_NAME))
-        or name.startswith("/")
-        or ".." in name.split("/")
-    ):
+    """Resolve a name read from a manifest, which is not trusted, to a path inside the store."""
+    known = _SAFE.fullmatch(name) or name in (STORE_NAME, CARD_NAME)
+    if not known or name.startswith("/") or ".." in name.split("/"):
         raise CorruptionError(f"{root}: the manifest names {name!r}, which is not a file name of a store")
     path = root / name
     try:

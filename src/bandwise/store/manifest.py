@@ -12,7 +12,7 @@ import reprlib
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal, Self
 
 from bandwise.config import SplitConfig
 from bandwise.config.configfile import merge
@@ -35,8 +35,6 @@ from bandwise.store.writing.duplicates import Duplicates
 _HASH = re.compile(r"[0-9a-f]{64}")
 _LARGEST_SUM = 1 << 63
 
-IdentityT = TypeVar("IdentityT", bound="Identity")
-
 
 def _require(holds: bool, key: str, value: Any) -> None:
     if not holds:
@@ -46,15 +44,6 @@ def _require(holds: bool, key: str, value: Any) -> None:
 def _require_hash(key: str, *values: str) -> None:
     for value in values:
         _require(_HASH.fullmatch(value) is not None, key, value)
-
-
-def _parse_versioned(kind: type[IdentityT], content: dict[str, Any], path: Path) -> IdentityT:
-    version = content.get("version")
-    if content.get("format") != FORMAT or not (isinstance(version, list) and len(version) == 2):
-        raise CorruptionError(f"{path} is damaged: format {content.get('format')!r}, version {version!r}")
-    if version[0] != VERSION[0]:
-        raise IncompatibleError(f"{path} has format version {version[0]}; this bandwise reads version {VERSION[0]}")
-    return parse(kind, content, path)
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,13 +133,22 @@ class Identity:
         return {field.name: getattr(self, field.name) for field in dataclasses.fields(Identity)}
 
     @classmethod
-    def read(cls, store: Path) -> "Identity":
+    def read(cls, store: Path) -> Self:
         """Read STORE.json of a folder."""
-        path = store / STORE_NAME
-        if not path.exists():
+        if not (store / STORE_NAME).exists():
             remedy = "give the folder that bandwise split wrote"
             raise UsageError(f"{store} is not a store: it has no {STORE_NAME}; {remedy}")
-        return _parse_versioned(Identity, read_sealed(path), path)
+        return cls._read(store / STORE_NAME)
+
+    @classmethod
+    def _read(cls, path: Path) -> Self:
+        content = read_sealed(path)
+        version = content.get("version")
+        if content.get("format") != FORMAT or not (isinstance(version, list) and len(version) == 2):
+            raise CorruptionError(f"{path} is damaged: format {content.get('format')!r}, version {version!r}")
+        if version[0] != VERSION[0]:
+            raise IncompatibleError(f"{path} has format version {version[0]}; this bandwise reads version {VERSION[0]}")
+        return parse(cls, content, path)
 
 
 @dataclass(frozen=True, slots=True)
@@ -287,7 +285,6 @@ class Manifest(Identity):
             _require(len(part.mean) == len(part.std) == self.channels, "statistics", part)
 
     @classmethod
-    def read(cls, store: Path) -> "Manifest":
+    def read(cls, store: Path) -> Self:
         """Read MANIFEST.json of a folder."""
-        path = store / MANIFEST_NAME
-        return _parse_versioned(Manifest, read_sealed(path), path)
+        return cls._read(store / MANIFEST_NAME)

@@ -26,11 +26,6 @@ def reconstruct_store(path: Path, source: Source, *, splits: tuple[str, ...] = S
         `{"psnr_db": {"min", "mean"}, "clipped_fraction", "n"}`. PSNR is 10 log10(255^2 / mean squared error) of one
         image over all its channels, at most 100 dB, which stands for lossless. `clipped_fraction` is the share of band
         values that lay more than half a step outside 0..255 before the split cut them; the theory says 0.
-
-    Raises:
-        UsageError: a band is not stored, or the transform has no inverse.
-        IncompatibleError: the source is not the one the store was made from.
-        CorruptionError: a file of the store is damaged.
     """
     store = open_store(path)
     if not store.transform.invertible:

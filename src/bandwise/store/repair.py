@@ -1,5 +1,6 @@
 """Writes what is broken in a store again: documents from what remains of it, groups of samples from the source."""
 
+import contextlib
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -25,9 +26,8 @@ from bandwise.store.layout import (
     parse_commit_file,
 )
 from bandwise.store.manifest import FileFacts, Identity, Manifest
-from bandwise.store.writing.card import build_card
 from bandwise.store.writing.conversion import Conversion, Options
-from bandwise.store.writing.derive import manifest_of_files
+from bandwise.store.writing.derive import build_card, manifest_of_files
 from bandwise.store.writing.workers import DECODE_TIMEOUT_S
 
 
@@ -35,9 +35,6 @@ def restore_documents(path: Path, broken: frozenset[str]) -> None:
     """Write STORE.json and README.md again from MANIFEST.json, or MANIFEST.json from all the others.
 
     Nothing is written unless it has the hash that the manifest gives; what cannot be restored stays as it is.
-
-    Raises:
-        LockedError: another process writes to the store.
     """
     documents = broken & {STORE_NAME, CARD_NAME, MANIFEST_NAME}
     if not documents or any((path / name).is_dir() for name in documents):
@@ -46,7 +43,8 @@ def restore_documents(path: Path, broken: frozenset[str]) -> None:
         if MANIFEST_NAME not in broken:
             _restore_from_manifest(path, documents)
         elif broken == {MANIFEST_NAME}:
-            _restore_manifest(path)
+            with contextlib.suppress(CorruptionError, IncompatibleError):
+                write_bytes(path / MANIFEST_NAME, json_bytes(seal(plain(manifest_of_files(path)))))
 
 
 def _restore_from_manifest(path: Path, documents: frozenset[str]) -> None:
@@ -61,22 +59,8 @@ def _restore_from_manifest(path: Path, documents: frozenset[str]) -> None:
             write_bytes(path / name, contents[name])
 
 
-def _restore_manifest(path: Path) -> None:
-    try:
-        manifest = manifest_of_files(path)
-    except (CorruptionError, IncompatibleError):
-        return
-    write_bytes(path / MANIFEST_NAME, json_bytes(seal(plain(manifest))))
-
-
 def repair_store(path: Path, source: Source, broken: frozenset[str], expected_files: Mapping[str, FileFacts]) -> None:
-    """Write again every file that a broken file was committed with, with the bytes it had.
-
-    Raises:
-        CorruptionError: neither STORE.json nor MANIFEST.json can be read.
-        IncompatibleError: the source or the libraries are not those of the store; nothing was replaced.
-        LockedError, NoSpaceError: as `split_dataset`.
-    """
+    """Write again every file that a broken file was committed with, with the bytes it had."""
     if folders := sorted(name for name in broken if (path / name).is_dir()):
         raise CorruptionError(f"{path}: in the place of {', '.join(folders)} there is a folder; move it away")
     identity, bands = _identity_and_bands(path, broken)

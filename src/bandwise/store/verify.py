@@ -62,11 +62,8 @@ def verify_store(
 ) -> dict[str, Any]:
     """Compare every byte of a store with its hashes, every row with the sample list, the manifest with its parts.
 
-    Args:
-        path: the store.
-        repair: write broken documents again from the others, and compute broken groups again from the images.
-        source: the images; not needed where only STORE.json, README.md or MANIFEST.json is damaged.
-        sound: files that were read a moment ago.
+    A repair writes broken documents again from the others, and computes broken groups again from the images in
+    `source`; these are not needed where only STORE.json, README.md or MANIFEST.json is damaged.
 
     Returns:
         What was checked and what was repaired, ready for JSON.
@@ -76,7 +73,7 @@ def verify_store(
         CorruptionError: something is damaged, missing or foreign; each file is named.
         IncompatibleError: a repair with another source, or with other library versions, than those of the store.
     """
-    sound = SoundFiles() if sound is None else sound
+    sound = sound or SoundFiles()
     problems = find_problems(path, sound)
     repaired: list[str] = []
     if repair and (broken := _broken(problems)):
@@ -115,15 +112,10 @@ def verify_store(
 def find_problems(path: Path, sound: SoundFiles | None = None) -> dict[str, str]:
     """Read every byte of a store, but for the files that are known to be sound.
 
-    Returns:
-        What is wrong, by file name relative to the store; empty for a sound store.
-
-    Raises:
-        UsageError: no store.
-        CorruptionError: the conversion is not finished.
-        IncompatibleError: a newer format.
+    Returns what is wrong, by file name relative to the store. Only a store that is missing, unfinished or of a newer
+    format raises.
     """
-    sound = SoundFiles() if sound is None else sound
+    sound = sound or SoundFiles()
     problems: dict[str, str] = {}
     if (path / MANIFEST_NAME).exists() and not (path / STORE_NAME).exists():
         problems[STORE_NAME] = "missing"

@@ -40,11 +40,7 @@ def footer_crc32(path: Path) -> int:
 
 
 def open_band_file(store: Store, name: str) -> pq.ParquetFile:
-    """Open one band file with page checksums on, after checking footer, schema and sizes against the manifest.
-
-    Raises:
-        CorruptionError: the file is missing, altered, or not the one the manifest describes.
-    """
+    """Open one band file with page checksums on, after checking footer, schema and sizes against the manifest."""
     facts = store.file_facts(name)
     path = inside(store.path, name)
     with naming_damage(path):
@@ -132,11 +128,7 @@ class RowGroupReader:
         return int(np.searchsorted(self._first, position, side="right")) - 1
 
     def read(self, group: int, out: NDArray[np.generic]) -> None:
-        """Copy one row group to `out`, (sizes[group], side, side, len(bands) * channels).
-
-        Raises:
-            CorruptionError: a file is damaged, or its rows are not the samples of the manifest.
-        """
+        """Copy one row group to `out`, (sizes[group], side, side, len(bands) * channels)."""
         number, part = self._places[group]
         if len(self._files) == 1:
             np.copyto(out, self._pixels(group, self._files[0][number], part))

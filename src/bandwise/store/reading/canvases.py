@@ -6,7 +6,6 @@ Both yield what `loader.BatchStream` yields, with canvases in the place of bands
 import hashlib
 import struct
 from collections.abc import Callable, Iterator
-from typing import Literal, Protocol
 
 import numpy as np
 import torch
@@ -28,49 +27,35 @@ def no_source() -> Source:
     raise UsageError("none was given")
 
 
-class Canvases(Protocol):
-    """Where the whole images of one split come from."""
-
-    @property
-    def origin(self) -> Literal["source", "store"]:
-        """Decoded from the source, or rebuilt from the store."""
-        ...
-
-    def batches(self) -> Iterator[Batch]:
-        """Yield every stored sample once, in the order of the ids; images are uint8 (B, C, canvas, canvas)."""
-        ...
-
-
 class SourceCanvases:
     """Decodes the images again and proves, by the digest in the manifest, that they are those that were split."""
 
-    origin: Literal["source"] = "source"
-
     def __init__(self, store: Store, source: Source, split: str, batch_size: int) -> None:
-        """Prepare one split; no image is read yet.
-
-        Raises:
-            IncompatibleError: the source is another one, or lists other samples.
-        """
+        """Prepare one split, after comparing the sample lists; no image is read yet."""
         self._samples = require_source(store, source)
         self._store, self._source, self._split, self._batch_size = store, source, split, batch_size
 
     def batches(self) -> Iterator[Batch]:
         """Yield every stored sample once, in the order of the ids; images are uint8 (B, C, canvas, canvas).
 
-        Raises:
-            IncompatibleError: an image cannot be decoded any more, or, known at the end, they are not the same pixels.
+        Only at the end it is known, and an `IncompatibleError`, that these are not the pixels that were split.
         """
-        digest = _SplitDigest(self._store, self._split)
-        ids, labels = self._store.ids(self._split), self._store.labels(self._split)
+        store, split = self._store, self._split
+        digest = _SplitDigest(store, split)
+        ids, labels = torch.from_numpy(store.ids(split)), torch.from_numpy(store.labels(split)).long()
         for start in range(0, len(ids), self._batch_size):
             chosen = slice(start, start + self._batch_size)
             images = []
             for sample, label in zip(ids[chosen].tolist(), labels[chosen].tolist(), strict=True):
-                images.append(canvas_of(self._store, self._source, self._samples, sample))
+                images.append(canvas_of(store, self._source, self._samples, sample))
                 digest.add(sample, label, images[-1])
-            yield _batch(ids[chosen], labels[chosen], images)
-        digest.require_that_of_the_store(self._source.name)
+            yield Batch(ids[chosen], torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2), labels[chosen])
+        if digest.finish() != store.manifest.canvas_digests[split]:
+            raise IncompatibleError(
+                f"the {split} images of {self._source.name} do not give the pixels that {store.path} was made from: "
+                f"they were changed, or other libraries decode them ({store.manifest.versions} then, "
+                f"{decoder_versions()} now)"
+            )
 
 
 class StoreCanvases:
@@ -79,14 +64,8 @@ class StoreCanvases:
     The rounding makes it a picture again, so that the split of its crops is the same integer arithmetic as ever.
     """
 
-    origin: Literal["store"] = "store"
-
     def __init__(self, store: Store, split: str, batch_size: int) -> None:
-        """Prepare one split.
-
-        Raises:
-            UsageError: a band is missing, or the transform has no inverse.
-        """
+        """Prepare one split; a store that cannot be rebuilt is refused."""
         if reason := why_not_rebuilt(store):
             raise UsageError(reason)
         self._stream = BatchStream(store, range(store.transform.count), split, batch_size, cache="none")
@@ -111,11 +90,13 @@ def why_not_rebuilt(store: Store) -> str | None:
     return None
 
 
+Canvases = SourceCanvases | StoreCanvases
+
+
 class _SplitDigest:
     """Repeats the digest over the canvases of a split that its commit records hold, group by group."""
 
     def __init__(self, store: Store, split: str) -> None:
-        self._store, self._split = store, split
         counts = {name: facts.samples for name, facts in store.manifest.splits.items()}
         groups = plan_groups(counts, store.manifest.group_size)
         self._ends = [group.ids.stop for group in groups if group.split == split]
@@ -127,22 +108,12 @@ class _SplitDigest:
         self._group.update(struct.pack("<qi", sample, label))
         self._group.update(canvas.data)
 
-    def require_that_of_the_store(self, name: str) -> None:
+    def finish(self) -> str:
         while self._ends:
             self._close_group()
-        if self._total.hexdigest() != self._store.manifest.canvas_digests[self._split]:
-            raise IncompatibleError(
-                f"the {self._split} images of {name} do not give the pixels that {self._store.path} was made from: "
-                f"they were changed, or other libraries decode them ({self._store.manifest.versions} then, "
-                f"{decoder_versions()} now)"
-            )
+        return self._total.hexdigest()
 
     def _close_group(self) -> None:
         self._ends.pop(0)
         self._total.update(self._group.digest())
         self._group = hashlib.sha256()
-
-
-def _batch(ids: np.ndarray, labels: np.ndarray, canvases: list[np.ndarray]) -> Batch:
-    images = torch.from_numpy(np.stack(canvases)).permute(0, 3, 1, 2)
-    return Batch(torch.from_numpy(ids.astype(np.int64)), images, torch.from_numpy(labels.astype(np.int64)))

@@ -7,7 +7,6 @@ thread reads the next one.
 
 import itertools
 import threading
-from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
@@ -30,13 +29,9 @@ _SHARE_OF_MEMORY = 4
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Batch:
-    """Some samples.
+    """Some samples: ids and labels int64 (B,), images (B, nb * C, side, side), band-major, channels_last in memory.
 
-    Attributes:
-        ids: int64 (B,).
-        images: (B, nb * C, side, side), band-major, channels_last in memory; uint8, or float16 for a float16 store. The
-            next batch overwrites it: clone it to keep it.
-        labels: int64 (B,).
+    Images are uint8, or float16 for a float16 store; the next batch overwrites them: clone them to keep them.
     """
 
     ids: Tensor
@@ -61,19 +56,10 @@ class BatchStream:
         cache: Cache = "auto",
         window: int = WINDOW,
     ) -> None:
-        """Prepare a split; with the records in memory, they are decoded at the first batch.
+        """Prepare a split, with the bands in the order wanted for the channels.
 
-        Args:
-            store: an open store.
-            bands: the group of the branch, in the order wanted for the channels.
-            split: train, holdout or val.
-            batch_size: samples a batch.
-            cache: `ram` decodes the split once, `none` streams, `auto` takes `ram` where the records fit in a quarter
-                of the memory that is available.
-            window: most row groups that are shuffled together.
-
-        Raises:
-            UsageError: an argument is not as described, or the store has no such band.
+        `ram` decodes the split once, at the first batch; `none` streams; `auto` takes `ram` where the records fit in a
+        quarter of the memory that is available.
         """
         if batch_size < 1 or window < 1:
             raise UsageError(f"batch_size is {batch_size} and window {window}; both must be at least 1")
@@ -101,19 +87,10 @@ class BatchStream:
     def batches(
         self, epoch: int | None = None, *, seed: int = 0, start: int = 0, drop_last: bool = False
     ) -> Iterator[Batch]:
-        """Yield the batches of one epoch.
+        """Yield the batches of one epoch of `seed`, or without an epoch those of the stored order, for evaluation.
 
-        Args:
-            epoch: shuffle as this epoch of `seed`; None is the stored order, for evaluation.
-            seed: 0 to 2^64 - 1.
-            start: batches to leave out because they have been used already.
-            drop_last: leave out a last batch that is not full.
-
-        Yields:
-            Batches; every row occurs once in an epoch. Those after `start` are the same as without it.
-
-        Raises:
-            CorruptionError: a record that is touched is damaged.
+        Every row occurs once in an epoch. The first `start` batches are left out; those after are the same as without
+        it. `drop_last` leaves out a last batch that is not full.
         """
         record, size = self.reader.record_shape, self.batch_size
         buffer = empty_records(self.reader, size)
@@ -159,38 +136,31 @@ class BatchStream:
         if not taken or len(taken[0]) < most:
             taken = [empty_records(self.reader, most), empty_records(self.reader, most)]
         buffers = itertools.cycle(taken)
-        waiting: deque[tuple[Window, Tensor, Future[None] | None]] = deque()
+        before: tuple[Window, Tensor, Future[None]] | None = None
         pool = ThreadPoolExecutor(1, "bandwise-read-ahead")
         try:
-            for window in windows:
-                buffer, wanted = next(buffers), skip < len(window.rows)
-                skip -= len(window.rows)
-                waiting.append((window, buffer, pool.submit(self._fill, window, buffer) if wanted else None))
-                if len(waiting) == 2:
-                    yield _finished(*waiting.popleft())
-            while waiting:
-                yield _finished(*waiting.popleft())
+            for window in itertools.chain(windows, [None]):
+                now = None
+                if window is not None:
+                    groups = window.groups.tolist() if skip < len(window.rows) else []
+                    skip -= len(window.rows)
+                    buffer = next(buffers)
+                    now = window, buffer, pool.submit(self._fill, groups, buffer)
+                if before is not None:
+                    before[2].result()
+                    yield before[:2]
+                before = now
         finally:
             pool.shutdown(wait=True, cancel_futures=True)
             self._buffers = taken
 
-    def _fill(self, window: Window, buffer: Tensor) -> None:
+    def _fill(self, groups: list[int], buffer: Tensor) -> None:
         with self._reading:
-            fill(self.reader, window.groups.tolist(), buffer)
-
-
-def _finished(window: Window, buffer: Tensor, reading: Future[None] | None) -> tuple[Window, Tensor]:
-    if reading is not None:
-        reading.result()
-    return window, buffer
+            fill(self.reader, groups, buffer)
 
 
 def resolve_cache(cache: Cache, reader: RowGroupReader) -> bool:
-    """Return whether the records of a split shall stay in memory.
-
-    Raises:
-        UsageError: another word.
-    """
+    """Return whether the records of a split shall stay in memory."""
     if cache not in ("auto", "ram", "none"):
         raise UsageError(f"cache is {cache!r}; it must be auto, ram or none")
     needed = reader.rows * int(np.prod(reader.record_shape)) * reader.dtype.itemsize

@@ -120,11 +120,7 @@ class Store:
         return [band_file(self._readable(band), split, group, count) for group in range(count)]
 
     def file_facts(self, name: str) -> BandFileFacts:
-        """Return what the manifest says of a file that `files` named.
-
-        Raises:
-            CorruptionError: it does not list the file.
-        """
+        """Return what the manifest says of a file that `files` named."""
         facts = self.manifest.files.get(name)
         if not isinstance(facts, BandFileFacts):
             raise CorruptionError(f"{self.path / MANIFEST_NAME} does not describe a store: it does not list {name}")
@@ -135,22 +131,16 @@ class Store:
         return sum(self.file_facts(name).bytes for split in SPLITS for name in self.files(band, split))
 
     def require_split(self, wanted: SplitConfig) -> None:
-        """Check that this store was made by the split of a run; it may hold more bands than the run needs.
-
-        Raises:
-            IncompatibleError: a field differs or a band is missing; the message lists them.
-        """
+        """Check that this store was made by the split of a run; it may hold more bands than the run needs."""
         have, want = to_dict(self.config), to_dict(wanted)
         bands_wanted = set(parse_bands(want.pop("bands"), wanted.stride**2))
         have.pop("bands")
-        changed = differences(have, want)
-        if changed:
+        if changed := differences(have, want):
             raise IncompatibleError(
                 f"the store {self.path} was made by another split:\n  " + "\n  ".join(changed) + "\n"
                 "split again elsewhere"
             )
-        missing = sorted(bands_wanted - set(self.bands))
-        if missing:
+        if missing := sorted(bands_wanted - set(self.bands)):
             raise IncompatibleError(
                 f"the store {self.path} lacks the bands {missing}; add them with `bandwise split --bands`, same folder"
             )

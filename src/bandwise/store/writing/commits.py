@@ -23,15 +23,12 @@ class Planned:
 
 @dataclass(frozen=True, slots=True)
 class Commits:
-    """The commit records of a store.
-
-    Attributes:
-        valid: for each group its records, by name; each covers other bands.
-        broken: records that must be written again.
-    """
+    """The commit records of a store."""
 
     valid: dict[SampleGroup, dict[str, CommitRecord]] = field(default_factory=dict)
+    """For each group its records, by name; each covers other bands."""
     broken: list[Planned] = field(default_factory=list)
+    """Records that must be written again."""
 
     def add(self, group: SampleGroup, name: str, record: CommitRecord) -> None:
         """Count one more record as valid."""
@@ -86,16 +83,9 @@ class Commits:
 def scan_commits(
     out: Path, identity: Identity, groups: Sequence[SampleGroup], redo: frozenset[str] = frozenset()
 ) -> Commits:
-    """Read every commit record of a store.
+    """Read every commit record of a store; one of another split is refused.
 
-    Args:
-        out: folder of the store.
-        identity: of the split to continue.
-        groups: all groups of that split.
-        redo: names of records to count as broken, whatever they say, and whether they exist or not.
-
-    Raises:
-        IncompatibleError: a record belongs to another split.
+    Those in `redo` count as broken, whatever they say, and whether they exist or not.
     """
     by_number = {(group.split, group.index): group for group in groups}
     found = Commits()
@@ -106,27 +96,21 @@ def scan_commits(
             continue
         planned = Planned(name, group, parsed[2])
         record = None if name in redo else _read_record(out, identity, planned)
-        if record is not None and _files_present(out, record):
-            found.add(group, name, record)
-        else:
+        if record is None:
             found.broken.append(planned)
+        else:
+            found.add(group, name, record)
     return found
 
 
 def _read_record(out: Path, identity: Identity, planned: Planned) -> CommitRecord | None:
-    """Return a valid record, or None."""
+    """Return a valid record whose files are all there, or None."""
     path, key = out / planned.name, plain(commit_key(identity))
     try:
         content = read_sealed(path)
         require_equal(str(path), {part: content.get(part) for part in key}, key)
-        return CommitRecord.parse(content, path, planned.group, planned.bands, identity.channels)
+        record = CommitRecord.parse(content, path, planned.group, planned.bands, identity.channels)
     except CorruptionError:
         return None
-
-
-def _files_present(out: Path, record: CommitRecord) -> bool:
-    for name, facts in record.files.items():
-        path = out / name
-        if not path.is_file() or path.stat().st_size != facts.bytes:
-            return False
-    return True
+    files = ((out / name, facts.bytes) for name, facts in record.files.items())
+    return record if all(file.is_file() and file.stat().st_size == size for file, size in files) else None

@@ -37,9 +37,8 @@ from bandwise.store.layout import (
 from bandwise.store.manifest import BadSample, FileFacts, Identity
 from bandwise.store.origin import commit_key, make_identity, require_same, write_samples
 from bandwise.store.reading.store import open_store
-from bandwise.store.writing.card import build_card
 from bandwise.store.writing.commits import Commits, Planned, scan_commits
-from bandwise.store.writing.derive import derive_manifest
+from bandwise.store.writing.derive import build_card, derive_manifest
 from bandwise.store.writing.group import Job, Work
 from bandwise.store.writing.records import estimate_bytes
 from bandwise.store.writing.workers import run_jobs
@@ -88,11 +87,7 @@ class Conversion:
         self.identity = held
 
     def run(self, options: Options) -> int:
-        """Write what is missing and then the manifest; a complete store is left as it is.
-
-        Returns:
-            The number of groups written.
-        """
+        """Write what is missing and then the manifest, and return the number of groups written."""
         self._clear_temporaries()
         if self._is_complete():
             return 0
@@ -104,12 +99,9 @@ class Conversion:
         return self._write(options, frozenset(), {})
 
     def repair(self, options: Options, broken: frozenset[str], expected_files: Mapping[str, FileFacts]) -> None:
-        """Write some groups again, whatever is there of them, and then the manifest.
+        """Write the groups of `broken` commit records again, whatever is there of them, and then the manifest.
 
-        Args:
-            options: how.
-            broken: commit records to make again although they may look valid.
-            expected_files: facts by name of band files that must come out as they were.
+        Files that are named in `expected_files` must come out as they were.
         """
         self._clear_temporaries()
         self._write(options, broken, expected_files)
@@ -156,9 +148,8 @@ class Conversion:
         self._write_head()
         commits = scan_commits(self.out, self.identity, self._groups, redo)
         planned = commits.missing_work(self._groups, self._bands, self.identity.band_count)
-        limit = options.max_bad
-        if limit is None:
-            limit = max(_MIN_MAX_BAD, int(_BAD_SHARE * len(self._samples)))
+        default_limit = max(_MIN_MAX_BAD, int(_BAD_SHARE * len(self._samples)))
+        limit = default_limit if options.max_bad is None else options.max_bad
         self._check_bad(commits, limit)
         require_space(self.out, self._estimate(planned))
         jobs = [self._job(commits, one, expected_files) for one in planned]
@@ -182,14 +173,8 @@ class Conversion:
         todo = sum(len(job.group.ids) for job in jobs)
         total = max(todo, len(self._samples))
         with progress("split", total, "images", done=total - todo) as advance:
-            for job, record in run_jobs(
-                work,
-                jobs,
-                workers=options.workers,
-                decode_timeout=options.decode_timeout,
-                advance=advance,
-                stop=options.stop,
-            ):
+            results = run_jobs(work, jobs, options.workers, options.decode_timeout, advance, options.stop)
+            for job, record in results:
                 commits.add(job.group, job.record, record)
                 self._check_bad(commits, limit)
 
@@ -209,18 +194,12 @@ class Conversion:
         )
 
     def _require_readable_classes(self, commits: Commits) -> None:
-        train = self._samples.range("train")
-        labels = self._samples.labels[train.start : train.stop]
-        readable = np.ones(len(train), dtype=bool)
-        bad = {
-            sample.id - train.start: sample
-            for group in self._groups
-            if group.split == "train"
-            for sample in commits.of_group(group)[0].bad
-        }
-        readable[list(bad)] = False
-        for label in sorted(set(labels.tolist()) - set(labels[readable].tolist())):
-            reason = next(sample.reason for position, sample in bad.items() if labels[position] == label)
+        labels = self._samples.labels[: self._samples.range("train").stop]
+        train_groups = [group for group in self._groups if group.split == "train"]
+        bad = [sample for group in train_groups for sample in commits.of_group(group)[0].bad]
+        readable = np.delete(labels, [sample.id for sample in bad])
+        for label in sorted(set(labels.tolist()) - set(readable.tolist())):
+            reason = next(sample.reason for sample in bad if labels[sample.id] == label)
             raise UsageError(
                 f"none of the {int((labels == label).sum())} training pictures of class "
                 f"{self._samples.classes[label]!r} can be read ({reason}); mend them, remove the class, or accept "

@@ -1,9 +1,11 @@
-"""MANIFEST.json, derived from STORE.json, the sample list and the commit records alone."""
+"""The data-set card README.md, and MANIFEST.json, derived from the other documents of a store alone."""
 
 import hashlib
+import json
 import math
+import re
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -23,6 +25,7 @@ from bandwise.store.layout import (
     SPLITS,
     STORE_NAME,
     SampleGroup,
+    band_folder,
     plan_groups,
     record_header,
 )
@@ -41,6 +44,8 @@ from bandwise.store.origin import read_samples
 from bandwise.store.writing.commits import Commits, scan_commits
 from bandwise.store.writing.duplicates import Duplicates, find_duplicates
 
+# Control characters, lone surrogates, and the line separators and marks that YAML gives a meaning.
+_NOT_PRINTABLE = re.compile(r"[^\x20-\x7e\xa0-\u2027\u202a-\ud7ff\ue000-\ufefe\uff00-\ufffd\U00010000-\U0010ffff]")
 _PIXEL_RULES = {
     "decoder": "Pillow",
     "box": "central square: m = min(w, h), left = (w - m) // 2, top = (h - m) // 2",
@@ -49,16 +54,7 @@ _PIXEL_RULES = {
 
 
 def manifest_of_files(path: Path, bands: tuple[int, ...] | None = None) -> Manifest:
-    """Derive the manifest of a store from its files.
-
-    Args:
-        path: the store.
-        bands: those that it shall list; None is every band that is finished.
-
-    Raises:
-        CorruptionError: a file that it needs is damaged, or a group has no record of one of the bands.
-        IncompatibleError: a record is that of another split, or two of them disagree.
-    """
+    """Derive the manifest of a store from its files, with these bands or with all that are finished."""
     identity = Identity.read(path)
     samples = read_samples(path / SAMPLES_NAME, identity.classes)
     counts = {split: len(samples.range(split)) for split in SPLITS}
@@ -78,12 +74,7 @@ def derive_manifest(
     commits: Commits,
     bands: tuple[int, ...],
 ) -> Manifest:
-    """Return the manifest of bands that are finished in every group; README.md must have been written.
-
-    Raises:
-        CorruptionError: a group has no record of one of the bands.
-        IncompatibleError: two records of a group disagree about its samples, so the source has changed in between.
-    """
+    """Return the manifest of bands that are finished in every group; README.md must have been written."""
     for group in groups:
         _require_agreement(out, commits.of_group(group))
     first = {group: commits.of_group(group)[0] for group in groups}
@@ -195,3 +186,56 @@ def _require_agreement(out: Path, records: list[CommitRecord]) -> None:
                 f"{out}: the records of {record.split} group {record.group} disagree about "
                 f"{' and '.join(changed)}: the source has changed between two runs; split again into another folder"
             )
+
+
+def build_card(identity: Identity, bands: tuple[int, ...], splits: Collection[str]) -> str:
+    """Return the card of a store with these finished bands, and files in these splits.
+
+    By it `load_dataset(STORE, "band-03")` and the hub show every band.
+    """
+    config = identity.split
+    side = config.canvas // config.stride
+    lines = ["---", "task_categories:", "- image-classification", "tags:", "- bandwise", "- sub-band", "configs:"]
+    for band in bands:
+        lines += [f"- config_name: {band_folder(band)}", "  data_files:"]
+        for split in SPLITS:
+            if split in splits:
+                lines += [f"  - split: {split}", f"    path: {band_folder(band)}/{split}-*.parquet"]
+    lines.append("dataset_info:")
+    for band in bands:
+        features = _features(identity) if band == bands[0] else ["  features: *features"]
+        lines += [f"- config_name: {band_folder(band)}", *features]
+    lines += [
+        "---",
+        "",
+        f"# {_plain(identity.source.get('name', 'images'))} in {config.stride**2} sub-bands",
+        "",
+        f"Made by bandwise: every image was cut to its central square, resized to {config.canvas} pixels and split",
+        f"by a {config.transform} transform with stride {config.stride} into {config.stride**2}",
+        f"sub-bands of {side} x {side} pixels. Row i of a split is the same image in every band.",
+        f'`load_dataset(FOLDER, "{band_folder(bands[0])}")` reads one band; `samples.parquet` names the images,',
+        "`MANIFEST.json` states scale, offset, mean and standard deviation of every band, and the libraries that",
+        "made the pixels.",
+        "",
+    ]
+    return "\n".join(lines)
+
+
+def _features(identity: Identity) -> list[str]:
+    lines = ["  features: &features", "  - name: id", "    dtype: int64", "  - name: label", "    dtype:"]
+    lines += ["      class_label:", "        names:"]
+    lines += [f"          '{label}': {_quoted(name)}" for label, name in enumerate(identity.classes)]
+    lines.append("  - name: image")
+    if identity.split.storage == "uint8":
+        return [*lines, "    dtype: image"]
+    parts = ["    - name: bytes", "      dtype: binary", "    - name: path", "      dtype: string"]
+    return [*lines, "    struct:", *parts]
+
+
+def _plain(text: str) -> str:
+    return _NOT_PRINTABLE.sub("\ufffd", text)
+
+
+def _quoted(text: str) -> str:
+    """Write text as a YAML double-quoted scalar; JSON's form of printable text is one."""
+    return json.dumps(_plain(text), ensure_ascii=False)

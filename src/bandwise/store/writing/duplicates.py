@@ -19,14 +19,9 @@ _SHOWN = 5
 
 @dataclass(frozen=True, slots=True)
 class Duplicates:
-    """Pictures with equal bytes.
+    """How many pictures have a copy, in how many sets of equal ones, which lie across splits or classes.
 
-    Attributes:
-        pictures: that have a copy.
-        sets: of equal ones.
-        across_splits: sets whose copies lie in several splits.
-        across_classes: sets whose copies have several labels.
-        examples: ids of the first sets.
+    The examples are the ids of the first sets.
     """
 
     pictures: int
@@ -53,11 +48,8 @@ def pack_hashes(hashes: Sequence[bytes]) -> str:
 def find_duplicates(ids: np.ndarray, hashes: Sequence[str], splits: np.ndarray, labels: np.ndarray) -> Duplicates:
     """Count the pictures that are in a set more than once.
 
-    Args:
-        ids: int64 (N,), of all stored pictures, group after group.
-        hashes: what `pack_hashes` returned for each group.
-        splits: (N,), a number for the split of each.
-        labels: (N,).
+    `ids`, `splits` (as numbers) and `labels` are (N,), of all stored pictures, group after group; `hashes` is what
+    `pack_hashes` returned for each group.
     """
     try:
         found = np.frombuffer(b"".join(base64.b64decode(part) for part in hashes), "<u8")

@@ -33,14 +33,7 @@ _CONDEMNED = {
 
 @dataclass(frozen=True, slots=True)
 class Work:
-    """What all groups of one split have in common; sent once to every worker.
-
-    Attributes:
-        out: folder of the store.
-        source: where the pictures come from.
-        config: the split.
-        key: kept in every record.
-    """
+    """What all groups of one split have in common; sent once to every worker."""
 
     out: Path
     source: Source
@@ -50,39 +43,29 @@ class Work:
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """One group to write, in one go for some bands.
-
-    Attributes:
-        group: which ids.
-        bands: the bands to write.
-        record: name of the commit record.
-        paths: names of the samples inside the source, one an id.
-        labels: their labels.
-        sizes: their bytes as they were listed, 0 where that is not known.
-        other: a record of other bands of the group; the new one must have the same pictures, bad ones too.
-        expected_files: facts that files must agree with, by name, where a finished store is repaired.
-        condemned: pictures that are skipped, by id, and why.
-    """
+    """One group to write, in one go for some bands."""
 
     group: SampleGroup
     bands: tuple[int, ...]
     record: str
+    """Name of the commit record."""
     paths: tuple[bytes, ...]
     labels: tuple[int, ...]
     sizes: tuple[int, ...]
+    """In bytes, as they were listed; 0 where that is not known."""
     other: CommitRecord | None
+    """A record of other bands of the group; the new one must have the same pictures, bad ones too."""
     expected_files: Mapping[str, FileFacts]
+    """What files must come out as, where a finished store is repaired."""
     condemned: dict[int, str] = field(default_factory=dict)
+    """Pictures that are skipped, by id, and why."""
 
 
 def write_group(work: Work, job: Job, step: Callable[[int, Stage], None]) -> CommitRecord:
     """Write the files of one group and commit them; a pure function of source, configuration and library versions.
 
-    Args:
-        work: what all groups share.
-        job: which group and bands.
-        step: called with the id of a picture before it is read, decoded and stored; it may raise to stop, and then
-            nothing of the group remains.
+    `step` is called with the id of a picture before it is read, decoded and stored; it may raise to stop, and then
+    nothing of the group remains.
     """
     block = RecordBlock(work.config, job.bands, work.source.channels)
     bad: list[BadSample] = []

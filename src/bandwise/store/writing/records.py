@@ -21,7 +21,7 @@ from bandwise.store.layout import ROW_GROUP, record_header, schema
 from bandwise.store.manifest import BandFileFacts, Moments
 from bandwise.store.reading.bandfiles import footer_crc32
 
-FLOAT16_STEPS = 256
+_FLOAT16_STEPS = 256
 _MAX_BLOCK_BYTES = (1 << 31) - 1
 # For publishing and small disks: method 0 would encode 1.4 to 2 times as fast and take 4 to 14 % more bytes.
 _WEBP_QUALITY = 20
@@ -41,11 +41,7 @@ class RecordBlock:
     """
 
     def __init__(self, config: SplitConfig, bands: tuple[int, ...], channels: int) -> None:
-        """Prepare for pictures of `config.canvas` pixels a side.
-
-        Raises:
-            UsageError: 256 records of this size do not fit the 2 GiB of one column chunk.
-        """
+        """Prepare for pictures of `config.canvas` pixels a side."""
         self.bands = bands
         self.rows = 0
         self._config = config
@@ -81,11 +77,7 @@ class RecordBlock:
         return self.rows == ROW_GROUP
 
     def add(self, sample: int, label: int, canvas: np.ndarray) -> None:
-        """Split one picture, uint8 (canvas, canvas, channels), and keep its bands.
-
-        Raises:
-            BadImage: a value is not finite; nothing of the picture is kept.
-        """
+        """Split one picture, uint8 (canvas, canvas, channels), and keep its bands; of a bad one nothing is kept."""
         stored = self._picture
         if self._config.storage == "float16":
             # Half precision holds every coefficient of bytes, at most 255 times the stride: the last guard of a store.
@@ -96,11 +88,15 @@ class RecordBlock:
         self._canvas_digest.update(prefix)
         self._canvas_digest.update(np.ascontiguousarray(canvas).data)
         if self._config.storage == "float16":
-            steps = np.rint(stored.astype(np.float64) * FLOAT16_STEPS).astype(np.int64)
-            self._add_sums(steps.sum(axis=(1, 2)), (steps * steps).sum(axis=(1, 2)), steps.shape[1] * steps.shape[2])
+            steps = np.rint(stored.astype(np.float64) * _FLOAT16_STEPS).astype(np.int64)
+            sums, squares = steps.sum(axis=(1, 2)), (steps * steps).sum(axis=(1, 2))
+            values = steps.shape[1] * steps.shape[2]
         else:
             self._quantizer.split(canvas, out=stored)
-            self._add_sums(*band_sums(stored))
+            sums, squares, values = band_sums(stored)
+        self._sums[0] += sums
+        self._sums[1] += squares
+        self._values += values
         for digest, pixels in zip(self._digests, self._views, strict=True):
             digest.update(prefix)
             digest.update(pixels)
@@ -130,17 +126,12 @@ class RecordBlock:
 
         A float16 value enters the sums rounded to 1/256, so that they are integers too and the order cannot matter.
         """
-        steps = FLOAT16_STEPS if self._config.storage == "float16" else 1
+        steps = _FLOAT16_STEPS if self._config.storage == "float16" else 1
         sums, squares = self._sums.tolist()
         return {
             band: Moments(self._values, tuple(sums[position]), tuple(squares[position]), steps)
             for position, band in enumerate(self.bands)
         }
-
-    def _add_sums(self, total: np.ndarray, squares: np.ndarray, count: int) -> None:
-        self._sums[0] += total
-        self._sums[1] += squares
-        self._values += count
 
     def _raw(self, block: np.ndarray) -> pa.BinaryArray:
         rows, size = block.shape
@@ -196,7 +187,7 @@ class BandFileWriter:
         """Write the footer, close the file and return what is known of it."""
         self._writer.close()
         self._sink.close()
-        return BandFileFacts(self._sink.bytes, self._sink.sha256(), footer_crc32(self._path), self._rows)
+        return BandFileFacts(self._sink.bytes, self._sink.hash.hexdigest(), footer_crc32(self._path), self._rows)
 
     def abandon(self) -> None:
         """Close the file, if it is open, without a footer; whatever pyarrow still holds back is not written."""
@@ -215,7 +206,7 @@ class _HashingSink:
 
     def __init__(self, path: Path) -> None:
         self._file = open(path, "xb", buffering=0)  # noqa: SIM115
-        self._hash = hashlib.sha256()
+        self.hash = hashlib.sha256()
         self.discarding = False
         self.bytes = 0
 
@@ -225,7 +216,7 @@ class _HashingSink:
             left = view
             while left:
                 left = left[self._file.write(left) :]
-            self._hash.update(view)
+            self.hash.update(view)
             self.bytes += view.nbytes
         return view.nbytes
 
@@ -235,9 +226,6 @@ class _HashingSink:
     def close(self) -> None:
         self._file.close()
         self.closed = True
-
-    def sha256(self) -> str:
-        return self._hash.hexdigest()
 
 
 def estimate_bytes(config: SplitConfig, bands: int, channels: int, images: int) -> int:

@@ -8,7 +8,6 @@ pictures, and a process killed from outside leaves no trace.
 """
 
 import contextlib
-import dataclasses
 import multiprocessing
 import multiprocessing.connection
 import os
@@ -18,6 +17,7 @@ import time
 import traceback
 from collections import Counter, deque
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from multiprocessing.connection import Connection
 from typing import Any
 
@@ -47,7 +47,7 @@ _Advance = Callable[[int], None]
 _Stop = Callable[[], bool]
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True)
 class Picture:
     """A picture at which a process was lost."""
 
@@ -59,22 +59,12 @@ class Picture:
 
 
 def run_jobs(
-    work: Work,
-    jobs: Sequence[Job],
-    *,
-    workers: int,
-    decode_timeout: float,
-    advance: _Advance,
-    stop: _Stop,
+    work: Work, jobs: Sequence[Job], workers: int, decode_timeout: float, advance: _Advance, stop: _Stop
 ) -> Iterator[Result]:
     """Write groups, and yield each with its commit record as soon as it is committed, in whatever order they finish.
 
     `decode_timeout` is in seconds for the decoding of one picture. 0 sets no limit, and then one worker works in this
     process, which a decoder that crashes takes down. `advance` is called with how many pictures were just finished.
-
-    Raises:
-        Preempted: `stop` said true.
-        BandwiseError: three processes died at one group and no picture is to blame; or any error of `write_group`.
     """
     if not decode_timeout and (workers == 1 or len(jobs) <= 1):
         yield from _run_here(work, jobs, advance, stop)
@@ -223,7 +213,7 @@ class _Supervisor:
         else:
             reason = TIMED_OUT if late else CRASHED
             say(f"decoding {picture} {how} again: skipped, {reason}")
-            fresh.give(dataclasses.replace(job, condemned={**job.condemned, picture.sample: reason}))
+            fresh.give(replace(job, condemned={**job.condemned, picture.sample: reason}))
 
     def _try_again(self, worker: _Worker, job: Job, why: str) -> None:
         self._losses[job.record] += 1
