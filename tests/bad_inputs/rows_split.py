@@ -13,7 +13,7 @@ from types import SimpleNamespace
 import numpy as np
 from tests.bad_inputs import traps
 from tests.bad_inputs.bench import Bench, Case, encoded, picture, png, stored_ids
-from tests.store.trees import tree
+from tests.helpers.trees import tree
 
 from bandwise.bands.quantize import BandQuantizer
 from bandwise.commands import split as command

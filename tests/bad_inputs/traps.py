@@ -3,7 +3,7 @@
 import os
 from pathlib import Path
 
-from tests.store.traps import trap
+from tests.helpers.traps import trap
 
 from bandwise.sources.folders.folder import FolderSource
 

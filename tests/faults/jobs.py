@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from tests.faults import breaks, flips, fuzz, material
 from tests.faults.shim import NOT_REACHED, Shim
-from tests.store.arrays import RandomSource
+from tests.helpers.arrays import RandomSource
 from tests.training import tiny
 
 import bandwise.commands.evaluate

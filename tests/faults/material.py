@@ -6,8 +6,8 @@ import shutil
 from dataclasses import replace
 from pathlib import Path
 
+from tests.helpers.arrays import RandomSource
 from tests.pictures import make_folder
-from tests.store.arrays import RandomSource
 from tests.training import tiny
 
 from bandwise.checkpoints import branch as branch_module

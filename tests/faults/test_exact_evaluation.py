@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 from tests.faults.scale import share
-from tests.store.arrays import RandomSource, make_store
+from tests.helpers.arrays import RandomSource, make_store
 
 from bandwise.evaluation.metrics import classification_metrics
 from bandwise.evaluation.views import BandViews

@@ -10,7 +10,7 @@ import pytest
 from tests.faults import material
 from tests.faults.forkserver import ForkServer
 from tests.faults.scale import share
-from tests.store.trees import temporaries
+from tests.helpers.trees import temporaries
 
 from bandwise.store.verify import verify_store
 

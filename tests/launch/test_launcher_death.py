@@ -10,8 +10,8 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from tests.helpers.trees import ROOT, tree
 from tests.launch.conftest import CONFIG
-from tests.store.trees import ROOT, tree
 
 from bandwise.checkpoints.folder import steps
 from bandwise.launch.engines import train_branches

@@ -8,7 +8,7 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
-from tests.store.trees import tree
+from tests.helpers.trees import tree
 
 from bandwise.checkpoints.folder import Checkpoint, read_checkpoint
 from bandwise.errors import CorruptionError

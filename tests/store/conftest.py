@@ -4,7 +4,7 @@ import shutil
 from pathlib import Path
 
 import pytest
-from tests.store.arrays import CONFIG, SOURCE
+from tests.helpers.arrays import CONFIG, SOURCE
 
 from bandwise.store.writing.split import split_dataset
 

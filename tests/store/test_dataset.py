@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 import torch
-from tests.store.arrays import RandomSource, make_store, samples_of
+from tests.helpers.arrays import RandomSource, make_store, samples_of
 from torch.utils.data import DataLoader
 
 from bandwise.bands.quantize import reference_split

@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 from numpy.typing import NDArray
-from tests.store.arrays import RandomSource, make_store, samples_of
+from tests.helpers.arrays import RandomSource, make_store, samples_of
 
 from bandwise.bands.quantize import BandQuantizer, reference_split
 from bandwise.errors import CorruptionError, UsageError

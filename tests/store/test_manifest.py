@@ -4,8 +4,8 @@ import json
 from pathlib import Path
 
 import pytest
-from tests.store.arrays import RandomSource
-from tests.store.trees import tree
+from tests.helpers.arrays import RandomSource
+from tests.helpers.trees import tree
 
 from bandwise.config import SplitConfig
 from bandwise.errors import CorruptionError

@@ -4,7 +4,7 @@ import dataclasses
 from pathlib import Path
 
 import pytest
-from tests.store.arrays import RandomSource
+from tests.helpers.arrays import RandomSource
 
 from bandwise.errors import UsageError
 from bandwise.store.writing.split import require_own_place

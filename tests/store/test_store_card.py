@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import yaml
-from tests.store.arrays import RandomSource, make_store, samples_of
+from tests.helpers.arrays import RandomSource, make_store, samples_of
 
 from bandwise.bands.quantize import reference_split
 from bandwise.bands.transform import SubbandTransform

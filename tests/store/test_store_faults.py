@@ -10,8 +10,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from tests.store.arrays import RandomSource
-from tests.store.trees import temporaries, tree
+from tests.helpers.arrays import RandomSource
+from tests.helpers.trees import temporaries, tree
 
 from bandwise.config import SplitConfig
 from bandwise.errors import BandwiseError, IncompatibleError, NoSpaceError, UsageError

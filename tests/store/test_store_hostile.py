@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from tests.store.arrays import RandomSource
+from tests.helpers.arrays import RandomSource
 
 from bandwise.config import SplitConfig
 from bandwise.errors import BandwiseError, CorruptionError, IncompatibleError

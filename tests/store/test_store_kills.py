@@ -7,8 +7,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from tests.store.arrays import RandomSource
-from tests.store.trees import run_python, start_python, temporaries, tree
+from tests.helpers.arrays import RandomSource
+from tests.helpers.trees import run_python, start_python, temporaries, tree
 
 from bandwise.config import SplitConfig
 from bandwise.errors import Preempted
@@ -26,7 +26,7 @@ import os, signal, sys
 from pathlib import Path
 from bandwise.config import SplitConfig
 from bandwise.store.writing.split import split_dataset
-from tests.store.arrays import RandomSource
+from tests.helpers.arrays import RandomSource
 
 out, when, name, count = Path(sys.argv[1]), sys.argv[2], sys.argv[3], int(sys.argv[4])
 rename, seen = os.replace, 0

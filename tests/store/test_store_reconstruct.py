@@ -6,8 +6,8 @@ import json
 import numpy as np
 import pytest
 from PIL import Image
+from tests.helpers.arrays import RandomSource, make_store
 from tests.pictures import make_folder, make_picture
-from tests.store.arrays import RandomSource, make_store
 
 from bandwise.bands.quantize import reference_split
 from bandwise.bands.transform import SubbandTransform

@@ -4,8 +4,8 @@ import os
 from pathlib import Path
 
 import pytest
-from tests.store.arrays import SOURCE
-from tests.store.trees import tree
+from tests.helpers.arrays import SOURCE
+from tests.helpers.trees import tree
 
 from bandwise.errors import CorruptionError, UsageError
 from bandwise.store.reading.store import read_source_facts

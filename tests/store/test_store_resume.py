@@ -6,9 +6,9 @@ import os
 import numpy as np
 import pytest
 from PIL import Image
+from tests.helpers.arrays import CONFIG, SOURCE
+from tests.helpers.trees import tree
 from tests.pictures import make_folder
-from tests.store.arrays import CONFIG, SOURCE
-from tests.store.trees import tree
 
 from bandwise.config import SplitConfig
 from bandwise.errors import CorruptionError, IncompatibleError, LockedError, Preempted, TooManyBadInputs, UsageError

@@ -10,9 +10,9 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 from PIL import Image
+from tests.helpers.arrays import CONFIG, SOURCE, RandomSource, make_store
+from tests.helpers.trees import run_python, tree
 from tests.pictures import make_folder
-from tests.store.arrays import CONFIG, SOURCE, RandomSource, make_store
-from tests.store.trees import run_python, tree
 
 from bandwise.bands.quantize import reference_split
 from bandwise.bands.transform import SubbandTransform

@@ -6,8 +6,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from tests.store.arrays import CONFIG, SOURCE
-from tests.store.trees import tree
+from tests.helpers.arrays import CONFIG, SOURCE
+from tests.helpers.trees import tree
 
 from bandwise.errors import CorruptionError, IncompatibleError, Preempted, UsageError
 from bandwise.store import verify

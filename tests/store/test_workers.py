@@ -5,9 +5,9 @@ import time
 from pathlib import Path
 
 import pytest
-from tests.store.arrays import RandomSource
-from tests.store.traps import TrapSource
-from tests.store.trees import temporaries, tree
+from tests.helpers.arrays import RandomSource
+from tests.helpers.traps import TrapSource
+from tests.helpers.trees import temporaries, tree
 
 from bandwise.config import SplitConfig
 from bandwise.errors import BandwiseError, Preempted, UsageError

@@ -7,7 +7,7 @@ import time
 from pathlib import Path
 
 import numpy as np
-from tests.store.arrays import RandomSource
+from tests.helpers.arrays import RandomSource
 
 
 class Trap(bytes):

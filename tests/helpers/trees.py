@@ -20,7 +20,7 @@ def temporaries(folder: Path) -> list[str]:
 
 
 def start_python(code: str, *arguments: str | Path) -> subprocess.Popen[str]:
-    """Start a program that can import `tests.store.arrays`."""
+    """Start a program that can import `tests.helpers.arrays`."""
     return subprocess.Popen(
         [sys.executable, "-W", "error", "-c", code, *map(str, arguments)],
         env={**os.environ, "PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'src'}"},
