@@ -54,6 +54,8 @@ class RandomSource:
 SOURCE = RandomSource(train=300, val=7)
 CONFIG = SplitConfig(canvas=8, group_size=256, holdout=0.1)
 """What the store of `conftest.whole` is made of: two groups to train, a holdout, a reported set."""
+SMALL = RandomSource(train=6, val=3)
+SMALL_CONFIG = SplitConfig(canvas=8, holdout=0, bands="0,3")
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""A commit record from a stranger: a right seal, wrong content. It counts as not there, and nothing else happens."""
+"""A manifest or a commit record from a stranger, with a right seal and wrong content, is refused."""
 
 import json
 from pathlib import Path
@@ -8,17 +8,18 @@ from tests.helpers.arrays import RandomSource
 from tests.helpers.trees import tree
 
 from bandwise.config import SplitConfig
-from bandwise.errors import CorruptionError
+from bandwise.errors import BandwiseError, CorruptionError, IncompatibleError
 from bandwise.files.documents import json_bytes, seal, without_seal
 from bandwise.files.schema import plain
 from bandwise.store.layout import SampleGroup, inside
 from bandwise.store.manifest import CommitRecord, Manifest
+from bandwise.store.reading.store import open_store
 from bandwise.store.verify import verify_store
 from bandwise.store.writing.split import split_dataset
 
 SOURCE = RandomSource(train=6, val=3, broken=frozenset({b"train/00002"}))
 CONFIG = SplitConfig(canvas=8, holdout=0, bands="0,3")
-RECORD = "commits/train-00000.bands-0_3.json"
+MANIFEST, RECORD = "MANIFEST.json", "commits/train-00000.bands-0_3.json"
 GROUP = SampleGroup("train", 0, 1, range(6))
 
 
@@ -27,6 +28,11 @@ def whole(tmp_path_factory) -> Path:
     out = tmp_path_factory.mktemp("whole") / "store"
     split_dataset(SOURCE, CONFIG, out)
     return out
+
+
+def forge(path: Path, **changes: object) -> None:
+    """Change some keys of a document, and seal it again."""
+    path.write_bytes(json_bytes(seal({**without_seal(json.loads(path.read_text())), **changes})))
 
 
 def parse(record: dict) -> CommitRecord:
@@ -62,26 +68,20 @@ def test_no_part_of_a_record_can_be_anything_else(whole, bad):
             parse(changed)
 
 
-def test_a_forged_record_is_written_again(whole, tmp_path):
-    out = tmp_path / "store"
-    split_dataset(SOURCE, CONFIG, out)
-    record = json.loads((out / RECORD).read_text())
-    (out / "MANIFEST.json").unlink()
-    (out / RECORD).write_bytes(json_bytes(seal({**without_seal(record), "digests": {"0": "z", "3": None}})))
-    split_dataset(SOURCE, CONFIG, out)
-    assert tree(out) == tree(whole)
+def test_a_forged_record_is_written_again(whole, store):
+    (store / MANIFEST).unlink()
+    forge(store / RECORD, digests={"0": "z", "3": None})
+    split_dataset(SOURCE, CONFIG, store)
+    assert tree(store) == tree(whole)
 
 
 @pytest.mark.parametrize("change", [{"files": 7}, {"files": {"README.md": None}}, {"bands": 3}, {"bands": ["0"]}])
-def test_a_manifest_that_lists_nothing_is_named(whole, tmp_path, change):
-    out = tmp_path / "store"
-    split_dataset(SOURCE, CONFIG, out)
-    manifest = without_seal(json.loads((out / "MANIFEST.json").read_text()))
-    (out / "MANIFEST.json").write_bytes(json_bytes(seal({**manifest, **change})))
+def test_a_manifest_that_lists_nothing_is_named(store, change):
+    forge(store / MANIFEST, **change)
     with pytest.raises(CorruptionError, match=r"MANIFEST\.json is damaged: (files|bands)"):
-        Manifest.read(out)
+        Manifest.read(store)
     with pytest.raises(CorruptionError, match=r"MANIFEST\.json"):
-        verify_store(out)
+        verify_store(store)
 
 
 def test_a_long_name_is_no_file_of_a_store(tmp_path):
@@ -89,10 +89,79 @@ def test_a_long_name_is_no_file_of_a_store(tmp_path):
         inside(tmp_path, "x" * 5000)
 
 
-def test_a_link_to_itself_is_damage(tmp_path):
-    out = tmp_path / "store"
-    split_dataset(SOURCE, CONFIG, out)
-    (out / RECORD).unlink()
-    (out / RECORD).symlink_to(Path(RECORD).name)
+def test_a_link_to_itself_is_damage(store):
+    (store / RECORD).unlink()
+    (store / RECORD).symlink_to(Path(RECORD).name)
     with pytest.raises(CorruptionError, match=rf"{RECORD}: "):
-        verify_store(out)
+        verify_store(store)
+
+
+def test_a_newer_format_is_refused(store):
+    forge(store / MANIFEST, version=[2, 0])
+    with pytest.raises(IncompatibleError, match="format version 2; this bandwise reads version 1"):
+        open_store(store)
+
+
+def mutations(value: object, path: tuple = ()) -> list[tuple]:
+    """Return the path of every value in a nested document."""
+    if isinstance(value, dict):
+        inner = [found for key, part in value.items() for found in mutations(part, (*path, key))]
+    elif isinstance(value, list):
+        inner = [found for index, part in enumerate(value[:2]) for found in mutations(part, (*path, index))]
+    else:
+        inner = []
+    return [*([path] if path else []), *inner]
+
+
+HOSTILE = (None, -1, 2**62, 1.5, "../../etc/passwd", [], {})
+
+
+def test_a_hostile_manifest_only_raises_our_errors(store):
+    """Every value of it is replaced by every hostile one, one at a time."""
+    manifest = without_seal(json.loads((store / MANIFEST).read_text()))
+    # Of several alike, one.
+    wanted = {
+        "files": ((), ("samples.parquet",), ("band-03/train-00000-of-00001.parquet",)),
+        "statistics": ((), ("3",)),
+    }
+    skipped = ("versions", "source", "pixels", "notes")
+    paths = [
+        path
+        for path in mutations(manifest)
+        if path[0] not in skipped and (path[0] not in wanted or path[1:2] in wanted[path[0]])
+    ]
+    refused = 0
+    for path in paths:
+        for value in HOSTILE:
+            changed = json.loads(json.dumps(manifest))
+            place = changed
+            for key in path[:-1]:
+                place = place[key]
+            place[path[-1]] = value
+            (store / MANIFEST).write_bytes(json_bytes(seal(changed)))
+            try:
+                opened = open_store(store)
+                opened.ids("train")
+                opened.band_bytes(0)
+            except BandwiseError:
+                refused += 1
+    assert refused > len(paths)
+
+
+def test_a_manifest_cannot_name_files_outside(store, tmp_path):
+    (tmp_path / "secret").write_text("x")
+    files = json.loads((store / MANIFEST).read_text())["files"]
+    forge(store / MANIFEST, files={**files, "../secret": {"bytes": 1, "sha256": "0" * 64}})
+    with pytest.raises(CorruptionError, match=r"\.\./secret: .*is not a file name of a store"):
+        verify_store(store)
+
+
+def test_a_wrong_manifest_with_a_right_seal_is_noticed(store):
+    statistics = json.loads((store / MANIFEST).read_text())["statistics"]
+    statistics["0"]["mean"][0] += 1
+    forge(store / MANIFEST, statistics=statistics)
+    open_store(store)
+    with pytest.raises(
+        CorruptionError, match=r"MANIFEST\.json: does not follow from the commit records: self_sha256, stat"
+    ):
+        verify_store(store)

@@ -10,18 +10,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from tests.helpers.arrays import RandomSource
+from tests.helpers.arrays import CONFIG, SMALL, SMALL_CONFIG, SOURCE, RandomSource
 from tests.helpers.trees import temporaries, tree
 
-from bandwise.config import SplitConfig
 from bandwise.errors import BandwiseError, IncompatibleError, NoSpaceError, UsageError
-from bandwise.store.writing import bandfile, conversion
+from bandwise.store.writing import conversion, records
 from bandwise.store.writing.split import split_dataset
-
-SOURCE = RandomSource(train=300, val=6)
-CONFIG = SplitConfig(canvas=8, group_size=256, holdout=0.1)
-SMALL = RandomSource(train=6, val=3)
-SMALL_CONFIG = SplitConfig(canvas=8, holdout=0, bands="0,3")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -32,20 +26,6 @@ class FailingSource(RandomSource):
         if path == b"val/00002":
             raise OSError(errno.EIO, "Input/output error")
         return super().read(path)
-
-
-@pytest.fixture(scope="module")
-def whole(tmp_path_factory) -> dict[str, str]:
-    out = tmp_path_factory.mktemp("whole") / "store"
-    split_dataset(SOURCE, CONFIG, out)
-    return tree(out)
-
-
-@pytest.fixture(scope="module")
-def small(tmp_path_factory) -> dict[str, str]:
-    out = tmp_path_factory.mktemp("small") / "store"
-    split_dataset(SMALL, SMALL_CONFIG, out)
-    return tree(out)
 
 
 class FailingCall:
@@ -64,7 +44,7 @@ class FailingCall:
 
 @pytest.mark.parametrize("operation", ["replace", "fsync"])
 @pytest.mark.parametrize("code", [errno.ENOSPC, errno.EIO])
-def test_every_single_failing_operation_is_survived(tmp_path, monkeypatch, small, operation, code):
+def test_every_single_failing_operation_is_survived(tmp_path, monkeypatch, small_tree, operation, code):
     """Fail the first, the second, ... operation until a run gets through without meeting a failure."""
     number, failing = 0, FailingCall(getattr(os, operation), 0, code)
     while number == 0 or failing.failed:
@@ -78,14 +58,14 @@ def test_every_single_failing_operation_is_survived(tmp_path, monkeypatch, small
         assert not temporaries(out)
         # The very last operation is the fsync of the folder after the manifest took its place.
         finished = (out / "MANIFEST.json").exists()
-        assert finished == (not failing.failed) or tree(out) == small
+        assert finished == (not failing.failed) or tree(out) == small_tree
         split_dataset(SMALL, SMALL_CONFIG, out)
-        assert tree(out) == small
+        assert tree(out) == small_tree
     assert number > 8
 
 
-def test_a_full_disk_in_the_middle_of_a_file_keeps_what_is_committed(tmp_path, monkeypatch, whole):
-    out, written, write = tmp_path / "store", 0, bandfile._HashingSink.write
+def test_a_full_disk_in_the_middle_of_a_file_keeps_what_is_committed(tmp_path, monkeypatch, whole_tree):
+    out, written, write = tmp_path / "store", 0, records._HashingSink.write
 
     def failing(self, content):
         nonlocal written
@@ -94,16 +74,16 @@ def test_a_full_disk_in_the_middle_of_a_file_keeps_what_is_committed(tmp_path, m
             raise OSError(errno.ENOSPC, "No space left on device")
         return write(self, content)
 
-    monkeypatch.setattr(bandfile._HashingSink, "write", failing)
+    monkeypatch.setattr(records._HashingSink, "write", failing)
     with pytest.raises(NoSpaceError, match=r"no space left while writing .*run the same command again to resume"):
         split_dataset(SOURCE, CONFIG, out)
     monkeypatch.undo()
     kept = {name: digest for name, digest in tree(out).items() if name.startswith(("band-", "commits/"))}
-    assert kept.items() <= whole.items()
+    assert kept.items() <= whole_tree.items()
     assert "commits/train-00000.json" in kept
     assert not temporaries(out)
     split_dataset(SOURCE, CONFIG, out)
-    assert tree(out) == whole
+    assert tree(out) == whole_tree
 
 
 @contextlib.contextmanager
@@ -111,7 +91,7 @@ def small_disk(folder: Path, size: str) -> Iterator[None]:
     folder.mkdir()
     mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", folder], capture_output=True)
     if mounted.returncode:
-        pytest.skip("mounting a small disk needs root")
+        pytest.skip("mounting a small_tree disk needs root")
     try:
         yield
     finally:
@@ -119,7 +99,7 @@ def small_disk(folder: Path, size: str) -> Iterator[None]:
 
 
 @pytest.mark.parametrize("workers", [1, 2])
-def test_a_really_full_disk(tmp_path, monkeypatch, whole, workers):
+def test_a_really_full_disk(tmp_path, monkeypatch, whole_tree, workers):
     disk = tmp_path / "disk"
     with small_disk(disk, "120k"):
         with pytest.raises(NoSpaceError, match=r"GB free, about .* are needed"):
@@ -128,10 +108,10 @@ def test_a_really_full_disk(tmp_path, monkeypatch, whole, workers):
         with pytest.raises(NoSpaceError, match="no space left while writing"):
             split_dataset(SOURCE, CONFIG, disk / "store", workers=workers)
         kept = {name: digest for name, digest in tree(disk / "store").items() if name.startswith(("band-", "commits/"))}
-        assert kept.items() <= whole.items()
+        assert kept.items() <= whole_tree.items()
         subprocess.run(["mount", "-o", "remount,size=20m", disk], check=True)
         split_dataset(SOURCE, CONFIG, disk / "store", workers=workers)
-        assert tree(disk / "store") == whole
+        assert tree(disk / "store") == whole_tree
 
 
 def test_a_read_only_disk_is_refused_before_any_picture_is_read(tmp_path, monkeypatch):
@@ -143,12 +123,12 @@ def test_a_read_only_disk_is_refused_before_any_picture_is_read(tmp_path, monkey
             split_dataset(SMALL, SMALL_CONFIG, disk / "store")
 
 
-def test_a_failing_disk_of_the_source_is_no_bad_picture(tmp_path, monkeypatch, whole):
-    source = FailingSource(train=300, val=6)
+def test_a_failing_disk_of_the_source_is_no_bad_picture(tmp_path, monkeypatch, whole_tree):
+    source = FailingSource(train=300, val=7)
     with pytest.raises(BandwiseError, match=r"cannot read val/00002 of random: .*nothing was recorded"):
         split_dataset(source, CONFIG, tmp_path / "store")
     split_dataset(SOURCE, CONFIG, tmp_path / "store")
-    assert tree(tmp_path / "store") == whole
+    assert tree(tmp_path / "store") == whole_tree
 
 
 def test_records_of_another_split_are_not_mixed_in(tmp_path):

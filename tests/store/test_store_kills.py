@@ -7,26 +7,19 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from tests.helpers.arrays import RandomSource
+from tests.helpers.arrays import CONFIG, SMALL, SMALL_CONFIG, SOURCE, RandomSource
 from tests.helpers.trees import run_python, start_python, temporaries, tree
 
-from bandwise.config import SplitConfig
 from bandwise.errors import Preempted
 from bandwise.store.reading.store import open_store
 from bandwise.store.writing.split import split_dataset
-
-SOURCE = RandomSource(train=300, val=6)
-CONFIG = SplitConfig(canvas=8, group_size=256, holdout=0.1)
-SMALL = RandomSource(train=6, val=3)
-SMALL_CONFIG = SplitConfig(canvas=8, holdout=0, bands="0,3")
 
 # The process kills itself just before or after the given rename; argument: "before" or "after", name, how many times.
 KILLED = """
 import os, signal, sys
 from pathlib import Path
-from bandwise.config import SplitConfig
 from bandwise.store.writing.split import split_dataset
-from tests.helpers.arrays import RandomSource
+from tests.helpers.arrays import CONFIG, SOURCE
 
 out, when, name, count = Path(sys.argv[1]), sys.argv[2], sys.argv[3], int(sys.argv[4])
 rename, seen = os.replace, 0
@@ -41,19 +34,18 @@ def replace(source, target):
         os.kill(os.getpid(), signal.SIGKILL)
 
 os.replace = replace
-split_dataset(RandomSource(train=300, val=6), SplitConfig(canvas=8, group_size=256, holdout=0.1), out)
+split_dataset(SOURCE, CONFIG, out)
 """
 
 SLOWLY = """
 import sys, time
 from pathlib import Path
-from bandwise.config import SplitConfig
 from bandwise.store.writing.split import split_dataset
+from tests.helpers.arrays import CONFIG
 from tests.store.test_store_kills import SlowSource
 
 if __name__ == "__main__":
-    source = SlowSource(train=300, val=6)
-    split_dataset(source, SplitConfig(canvas=8, group_size=256, holdout=0.1), Path(sys.argv[1]), workers=2)
+    split_dataset(SlowSource(train=300, val=7), CONFIG, Path(sys.argv[1]), workers=2)
 """
 
 
@@ -68,20 +60,6 @@ class SlowSource(RandomSource):
         return super().read(path)
 
 
-@pytest.fixture(scope="module")
-def whole(tmp_path_factory) -> dict[str, str]:
-    out = tmp_path_factory.mktemp("whole") / "store"
-    split_dataset(SOURCE, CONFIG, out)
-    return tree(out)
-
-
-@pytest.fixture(scope="module")
-def small(tmp_path_factory) -> dict[str, str]:
-    out = tmp_path_factory.mktemp("small") / "store"
-    split_dataset(SMALL, SMALL_CONFIG, out)
-    return tree(out)
-
-
 @pytest.mark.parametrize(
     ("when", "name", "count", "records"),
     [
@@ -93,7 +71,7 @@ def small(tmp_path_factory) -> dict[str, str]:
         ("before", "MANIFEST.json", 1, 4),
     ],
 )
-def test_a_killed_split_ends_with_the_same_bytes(tmp_path, whole, when, name, count, records):
+def test_a_killed_split_ends_with_the_same_bytes(tmp_path, whole_tree, when, name, count, records):
     out = tmp_path / "store"
     killed = run_python(KILLED, out, when, name, str(count))
     assert killed.returncode == -signal.SIGKILL, killed.stderr
@@ -104,14 +82,14 @@ def test_a_killed_split_ends_with_the_same_bytes(tmp_path, whole, when, name, co
     result = split_dataset(SOURCE, CONFIG, out, workers=2 if records > 2 else 1)
     assert result["groups_written"] == 4 - records
     assert {path: stamp(path) for path in committed} == committed
-    assert tree(out) == whole
+    assert tree(out) == whole_tree
 
 
 def stamp(path: Path) -> int:
     return path.stat().st_mtime_ns
 
 
-def test_workers_die_with_a_killed_parent(tmp_path, whole):
+def test_workers_die_with_a_killed_parent(tmp_path, whole_tree):
     out = tmp_path / "store"
     with start_python(SLOWLY, out) as process:
         assert waited(lambda: any((out / "commits").glob("*.json")))
@@ -123,19 +101,19 @@ def test_workers_die_with_a_killed_parent(tmp_path, whole):
     assert len(children) >= 2
     assert waited(lambda: not any(alive(child) for child in children))
     split_dataset(SOURCE, CONFIG, out)
-    assert tree(out) == whole
+    assert tree(out) == whole_tree
 
 
-def test_a_stop_reaches_the_workers(tmp_path, whole):
+def test_a_stop_reaches_the_workers(tmp_path, whole_tree):
     out = tmp_path / "store"
     with pytest.raises(Preempted, match="stopped; finished groups are kept"):
         split_dataset(
-            SlowSource(train=300, val=6, delay_s=0.05), CONFIG, out, workers=2, stop=lambda: bool(list(out.glob("*")))
+            SlowSource(train=300, val=7, delay_s=0.05), CONFIG, out, workers=2, stop=lambda: bool(list(out.glob("*")))
         )
     assert not (out / "MANIFEST.json").exists()
     assert not temporaries(out)
     split_dataset(SOURCE, CONFIG, out)
-    assert tree(out) == whole
+    assert tree(out) == whole_tree
 
 
 def waited(condition, seconds: float = 60.0) -> bool:
@@ -154,7 +132,7 @@ def alive(process: int) -> bool:
         return False
 
 
-def test_leftovers_of_a_dead_run_are_removed(tmp_path, small):
+def test_leftovers_of_a_dead_run_are_removed(tmp_path, small_tree):
     out = tmp_path / "store"
     split_dataset(SMALL, SMALL_CONFIG, out)
     (out / "MANIFEST.json").unlink()
@@ -165,26 +143,26 @@ def test_leftovers_of_a_dead_run_are_removed(tmp_path, small):
     ):
         (out / name).write_bytes(b"half")
     split_dataset(SMALL, SMALL_CONFIG, out)
-    assert tree(out) == small
+    assert tree(out) == small_tree
 
 
-def test_a_start_that_never_wrote_its_marker_can_be_continued(tmp_path, small):
+def test_a_start_that_never_wrote_its_marker_can_be_continued(tmp_path, small_tree):
     out = tmp_path / "store"
     out.mkdir()
     (out / ".tmp-STORE.json.123.0badcafe").write_bytes(b"{")
     (out / ".lock").write_bytes(b"{}")
     split_dataset(SMALL, SMALL_CONFIG, out)
-    assert tree(out) == small
+    assert tree(out) == small_tree
 
 
-def test_nothing_committed_yet_may_be_started_otherwise(tmp_path, small):
+def test_nothing_committed_yet_may_be_started_otherwise(tmp_path, small_tree):
     out = tmp_path / "store"
     run_python(KILLED, out, "before", "commits/", "1")
     split_dataset(SMALL, SMALL_CONFIG, out)
     assert open_store(out).rows("train") == 6
 
 
-def test_an_interrupt_in_the_middle_leaves_nothing_half_done(tmp_path, monkeypatch, whole):
+def test_an_interrupt_in_the_middle_leaves_nothing_half_done(tmp_path, monkeypatch, whole_tree):
     out, read = tmp_path / "store", RandomSource.read
 
     def interrupted(self, path):
@@ -199,4 +177,4 @@ def test_an_interrupt_in_the_middle_leaves_nothing_half_done(tmp_path, monkeypat
     assert not temporaries(out)
     assert not (out / ".lock").exists()
     split_dataset(SOURCE, CONFIG, out)
-    assert tree(out) == whole
+    assert tree(out) == whole_tree

@@ -2,6 +2,7 @@
 
 import dataclasses
 import os
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -17,7 +18,7 @@ from bandwise.sources.folders.folder import open_folder
 from bandwise.store.reading.store import open_store
 from bandwise.store.reconstruct import reconstruct_store
 from bandwise.store.verify import verify_store
-from bandwise.store.writing.split import split_dataset
+from bandwise.store.writing.split import require_own_place, split_dataset
 
 
 def test_too_many_unreadable_samples_stop_and_can_be_allowed_later(tmp_path):
@@ -140,15 +141,6 @@ def test_foreign_folders_are_not_touched(tmp_path):
     assert {**tree(tmp_path)}.keys() == {"work/thesis.txt", "file", "other/STORE.json"}
 
 
-@pytest.mark.parametrize("out", ["in", "in/out", "."])
-def test_source_and_output_may_not_overlap(tmp_path, out):
-    folder = make_folder(tmp_path / "in", train=2, val=1, side=16)
-    before = tree(tmp_path)
-    with pytest.raises(UsageError, match="overlap"):
-        split_dataset(open_folder(folder), CONFIG, tmp_path / out)
-    assert tree(tmp_path) == before
-
-
 def test_a_locked_store_is_left_alone(tmp_path):
     (tmp_path / "s").mkdir()
     with folder_lock(tmp_path / "s"), pytest.raises(LockedError, match=f"process {os.getpid()}"):
@@ -177,3 +169,43 @@ def test_options_out_of_range_are_refused(tmp_path):
         split_dataset(SOURCE, CONFIG, tmp_path / "s", workers=0)
     with pytest.raises(UsageError, match="max_bad is -1"):
         split_dataset(SOURCE, CONFIG, tmp_path / "s", max_bad=-1)
+
+
+def listed_after(monkeypatch, work) -> None:
+    """Let `work` happen between what was looked at before the listing and the listing itself."""
+    listing = Path.iterdir
+
+    def listed(path: Path):
+        monkeypatch.setattr(Path, "iterdir", listing)
+        work()
+        return listing(path)
+
+    monkeypatch.setattr(Path, "iterdir", listed)
+
+
+def test_a_rival_that_begins_the_same_store_at_the_same_moment_is_no_stranger(tmp_path, monkeypatch):
+    def rival():
+        (tmp_path / "STORE.json").write_text("{}")
+        (tmp_path / "band-00").mkdir()
+
+    listed_after(monkeypatch, rival)
+    require_own_place(SOURCE, tmp_path)
+    assert (tmp_path / "band-00").is_dir(), "the folder was never listed"
+
+
+def test_somebody_elses_file_that_comes_at_the_same_moment_is_one(tmp_path, monkeypatch):
+    listed_after(monkeypatch, lambda: (tmp_path / "thesis.tex").touch())
+    with pytest.raises(UsageError, match=r"it holds thesis\.tex"):
+        require_own_place(SOURCE, tmp_path)
+
+
+@pytest.mark.parametrize("name", ["probe", "clock", "STORE.json"])
+def test_what_a_kill_has_left_of_ours_is_no_stranger(tmp_path, name):
+    (tmp_path / f".tmp-{name}.17.0123abcd").touch()
+    require_own_place(SOURCE, tmp_path)
+
+
+def test_nothing_is_written_into_a_source_of_any_kind(tmp_path):
+    """Every source says where it reads from, not only a folder of pictures."""
+    with pytest.raises(UsageError, match="overlap"):
+        require_own_place(dataclasses.replace(SOURCE, root=tmp_path / "set"), tmp_path / "set" / "store")

@@ -1,6 +1,7 @@
 """A store that is not as it was written is noticed, the file is named, and a repair brings the same bytes back."""
 
 import dataclasses
+import os
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -11,9 +12,8 @@ from tests.helpers.trees import tree
 
 from bandwise.errors import CorruptionError, IncompatibleError, Preempted, UsageError
 from bandwise.store import verify
-from bandwise.store.reading import bandfiles as reading
 from bandwise.store.reading.bandfiles import RowGroupReader
-from bandwise.store.reading.loader import read_all as read_records
+from bandwise.store.reading.loader import read_all
 from bandwise.store.reading.store import open_store, read_source_facts
 from bandwise.store.verify import verify_store
 from bandwise.store.writing.split import split_dataset
@@ -53,13 +53,14 @@ DAMAGE: dict[str, tuple[Callable[[Path], object], list[str]]] = {
         lambda store: swap(store / RECORD, store / "commits" / "val-00000.json"),
         [RECORD, "commits/val-00000.json"],
     ),
-    "samples": (lambda store: flip(store / "samples.parquet", 60), ["samples.parquet"]),
-    "no samples": (lambda store: (store / "samples.parquet").unlink(), ["samples.parquet"]),
-    "card": (lambda store: flip(store / "README.md", 9), ["README.md"]),
-    "marker": (lambda store: flip(store / "STORE.json", 9), ["STORE.json"]),
-    "manifest": (lambda store: flip(store / MANIFEST, 9), [MANIFEST]),
     "manifest and shard": (lambda store: (flip(store / MANIFEST, 9), flip(store / SHARD, 99)), [MANIFEST, SHARD]),
 }
+
+
+def named(store: Path) -> list[str]:
+    with pytest.raises(CorruptionError) as caught:
+        verify_store(store)
+    return [line.split(":")[0].strip() for line in str(caught.value).splitlines()[1:-1]]
 
 
 def test_a_sound_store_passes(whole):
@@ -75,9 +76,7 @@ def test_damage_is_named_and_repaired_to_the_same_bytes(store, whole, kind):
     damage, names = DAMAGE[kind]
     untouched = {name: (store / name).stat().st_ino for name in tree(store)}
     damage(store)
-    with pytest.raises(CorruptionError) as caught:
-        verify_store(store)
-    assert [line.split(":")[0].strip() for line in str(caught.value).splitlines()[1:-1]] == sorted(names)
+    assert named(store) == sorted(names)
     report = verify_store(store, repair=True, source=SOURCE)
     assert report["repaired"] == sorted(names)
     assert tree(store) == tree(whole)
@@ -89,39 +88,77 @@ def test_damage_is_named_and_repaired_to_the_same_bytes(store, whole, kind):
     }
 
 
-def read_all(store_path: Path) -> None:
-    store = open_store(store_path)
-    for band in store.bands:
-        read_records(RowGroupReader(store, (band,), "train"))
-
-
-@pytest.mark.parametrize("position", [100, 5000, -3, -8, -300])
-def test_reading_notices_a_flipped_byte_by_itself(store, position):
-    read_all(store)
-    flip(store / SHARD, position)
-    with pytest.raises(CorruptionError, match=r"band-02/train-00000-of-00002\.parquet is damaged|no Parquet footer"):
-        read_all(store)
-
-
-def test_reading_without_page_checksums_would_miss_it(store, monkeypatch):
-    """The other half of the test above: pyarrow checks pages only when it is told to."""
-    original = reading.pq.ParquetFile
-    monkeypatch.setattr(reading.pq, "ParquetFile", lambda path, **_: original(path))
-    content, positions, noticed = (store / SHARD).read_bytes(), range(4000, 13000, 500), 0
-    for position in positions:
-        flip(store / SHARD, position)
-        try:
-            read_all(store)
-        except CorruptionError:
-            noticed += 1
-        (store / SHARD).write_bytes(content)
-    assert noticed < len(positions) / 2
-
-
 def test_opening_a_swapped_shard_fails(store):
     swap(store / SHARD, store / OTHER)
     with pytest.raises(CorruptionError, match=r"bytes, not|footer is not the one"):
-        read_all(store)
+        read_all(RowGroupReader(open_store(store), (2,), "train"))
+
+
+def pipe(path: Path) -> None:
+    path.unlink()
+    os.mkfifo(path)
+
+
+DOCUMENT_DAMAGE: dict[str, Callable[[Path], object]] = {
+    "flipped": lambda path: flip(path, len(path.read_bytes()) // 2),
+    "longer": lambda path: path.write_bytes(path.read_bytes() + b"\n"),
+    "cut": lambda path: path.write_bytes(path.read_bytes()[:-9]),
+    "emptied": lambda path: path.write_bytes(b""),
+    "pipe": pipe,
+    "missing": Path.unlink,
+}
+
+
+@pytest.mark.timeout(60)
+@pytest.mark.parametrize(
+    ("name", "damage"),
+    [
+        *((name, damage) for name in ("STORE.json", "README.md") for damage in DOCUMENT_DAMAGE),
+        # Without a manifest a store is not finished, which is no damage.
+        *((MANIFEST, damage) for damage in DOCUMENT_DAMAGE if damage != "missing"),
+    ],
+)
+def test_a_document_needs_no_images(store, whole, name, damage):
+    DOCUMENT_DAMAGE[damage](store / name)
+    assert named(store) == [name]
+    assert read_source_facts(store) == SOURCE.fingerprint
+    assert verify_store(store, repair=True)["repaired"] == [name]
+    assert tree(store) == tree(whole)
+
+
+@pytest.mark.timeout(60)
+@pytest.mark.parametrize("damage", DOCUMENT_DAMAGE)
+def test_the_sample_list_needs_the_images(store, whole, damage):
+    DOCUMENT_DAMAGE[damage](store / "samples.parquet")
+    assert named(store) == ["samples.parquet"]
+    with pytest.raises(UsageError, match=r"samples\.parquet can only be made again from the images .* with --data"):
+        verify_store(store, repair=True)
+    assert verify_store(store, repair=True, source=SOURCE)["repaired"] == ["samples.parquet"]
+    assert tree(store) == tree(whole)
+
+
+def test_several_damages_at_once(store, whole):
+    for name in ("STORE.json", "README.md", "samples.parquet", "commits/train-00001.json"):
+        flip(store / name, 9)
+    assert len(named(store)) == 4
+    assert len(verify_store(store, repair=True, source=SOURCE)["repaired"]) == 4
+    assert tree(store) == tree(whole)
+
+
+def test_a_folder_in_the_place_of_a_file_is_named_and_left(store):
+    (store / "samples.parquet").unlink()
+    (store / "samples.parquet").mkdir()
+    assert named(store) == ["samples.parquet"]
+    with pytest.raises(CorruptionError, match=r"in the place of samples\.parquet there is a folder; move it away"):
+        verify_store(store, repair=True, source=SOURCE)
+
+
+def test_a_document_of_other_content_is_not_put_in_the_place_of_the_old(store, monkeypatch):
+    """What would be written must have the hash that the manifest gives."""
+    monkeypatch.setattr("bandwise.store.repair.build_card", lambda *_: "another card")
+    flip(store / "README.md", 9)
+    with pytest.raises(UsageError, match=r"README\.md can only be made again"):
+        verify_store(store, repair=True)
 
 
 def test_foreign_files_are_named_and_never_deleted(store):
