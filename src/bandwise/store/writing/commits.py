@@ -8,7 +8,7 @@ from bandwise.errors import CorruptionError
 from bandwise.files.documents import read_sealed
 from bandwise.files.schema import plain
 from bandwise.store.layout import COMMITS_NAME, SampleGroup, commit_file, parse_commit_file
-from bandwise.store.manifest import CommitRecord, Identity
+from bandwise.store.manifest import BadSample, CommitRecord, Identity
 from bandwise.store.origin import commit_key, require_equal
 
 
@@ -48,18 +48,18 @@ class Commits:
             f"{group.index}"
         )
 
+    def covered(self, group: SampleGroup) -> set[int]:
+        """Return the bands of one group that are committed."""
+        return {band for record in self.of_group(group) for band in record.bands}
+
     def records(self) -> Iterator[tuple[str, CommitRecord]]:
         """Yield name and content of every valid record."""
         for records in self.valid.values():
             yield from records.items()
 
-    def covered(self, group: SampleGroup) -> set[int]:
-        """Return the bands of one group that are committed."""
-        return {band for record in self.of_group(group) for band in record.bands}
-
-    def bad_count(self) -> int:
-        """Return how many samples were skipped, each counted once whatever the number of bands."""
-        return sum(len(next(iter(records.values())).bad) for records in self.valid.values())
+    def bad(self) -> list[BadSample]:
+        """Return the samples that were skipped, each once whatever the number of bands."""
+        return [sample for records in self.valid.values() for sample in next(iter(records.values())).bad]
 
     def finished_bands(self, groups: Sequence[SampleGroup], band_count: int) -> tuple[int, ...]:
         """Return the bands of which every group is committed."""
@@ -112,5 +112,9 @@ def _read_record(out: Path, identity: Identity, planned: Planned) -> CommitRecor
         record = CommitRecord.parse(content, path, planned.group, planned.bands, identity.channels)
     except CorruptionError:
         return None
+    return record if _files_present(out, record) else None
+
+
+def _files_present(out: Path, record: CommitRecord) -> bool:
     files = ((out / name, facts.bytes) for name, facts in record.files.items())
-    return record if all(file.is_file() and file.stat().st_size == size for file, size in files) else None
+    return all(file.is_file() and file.stat().st_size == size for file, size in files)

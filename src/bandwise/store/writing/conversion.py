@@ -207,11 +207,11 @@ class Conversion:
             )
 
     def _check_bad(self, commits: Commits, limit: int) -> None:
-        bad = commits.bad_count()
-        if bad > limit:
-            first = next(sample for _, record in commits.records() for sample in record.bad)
+        bad = commits.bad()
+        if len(bad) > limit:
+            first = bad[0]
             raise TooManyBadInputs(
-                f"{bad} unreadable images, {limit} are allowed; the first is {first.path!r}: {first.reason}, "
+                f"{len(bad)} unreadable images, {limit} are allowed; the first is {first.path!r}: {first.reason}, "
                 f"{first.detail}; repair or remove them, or allow more with --max-bad (finished groups are kept)"
             )
 

@@ -74,12 +74,18 @@ def write_group(work: Work, job: Job, step: Callable[[int, Stage], None]) -> Com
     with _band_files(work, job) as writers:
         for sample, path, label, size in zip(job.group.ids, job.paths, job.labels, job.sizes, strict=True):
             try:
-                with _explaining_short_memory(work, path):
-                    canvas, found, digest = _load(work, job, sample, path, size, step)
-                    block.add(sample, label, canvas)
+                canvas, found, digest = _load(work, job, sample, path, size, step)
+                block.add(sample, label, canvas)
             except BadImage as error:
-                bad.append(_bad_sample(sample, path, error))
+                # Some decoders print the address of an object, which differs from run to run.
+                detail = re.sub(r" at 0x[0-9a-fA-F]+", "", error.detail)
+                bad.append(BadSample(sample, path.decode("utf-8", "surrogateescape"), error.reason, detail))
                 continue
+            except MemoryError as error:
+                raise BandwiseError(
+                    f"memory was short at {_shown(path)} of {work.source.name}; nothing was recorded of it: run again, "
+                    "with fewer --workers"
+                ) from error
             notes.update(found)
             hashes.append(digest)
             if block.full:
@@ -137,23 +143,6 @@ def _load(
     canvas, notes = decode_canvas(encoded, path, work.source.channels, work.config)
     step(sample, "store")
     return canvas, notes, content_hash(encoded)
-
-
-@contextlib.contextmanager
-def _explaining_short_memory(work: Work, path: bytes) -> Iterator[None]:
-    try:
-        yield
-    except MemoryError as error:
-        raise BandwiseError(
-            f"memory was short at {_shown(path)} of {work.source.name}; nothing was recorded of it: run again, "
-            "with fewer --workers"
-        ) from error
-
-
-def _bad_sample(sample: int, path: bytes, error: BadImage) -> BadSample:
-    # Some decoders print the address of an object, which differs from run to run.
-    detail = re.sub(r" at 0x[0-9a-fA-F]+", "", error.detail)
-    return BadSample(sample, path.decode("utf-8", "surrogateescape"), error.reason, detail)
 
 
 def _read(work: Work, path: bytes, size: int) -> bytes | np.ndarray:
