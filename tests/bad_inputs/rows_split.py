@@ -20,7 +20,7 @@ from bandwise.commands import split as command
 from bandwise.files.locks import folder_lock
 from bandwise.sources import reading
 from bandwise.sources.folders.folder import FolderSource, open_folder
-from bandwise.store.writing import bandfile
+from bandwise.store.writing import records
 
 
 def resized_after_listing(bench: Bench) -> Sequence[str | Path]:
@@ -77,7 +77,7 @@ def full_in_the_middle(code: int):
         bench.folder()
         assert bench.call(*bench.split()).code == 0
         bench.store.rename(bench.path / "whole")
-        real, written = bandfile._HashingSink.write, [0]
+        real, written = records._HashingSink.write, [0]
 
         def write(self, content):
             written[0] += 1
@@ -85,7 +85,7 @@ def full_in_the_middle(code: int):
                 raise OSError(code, os.strerror(code))
             return real(self, content)
 
-        bench.patch.setattr(bandfile._HashingSink, "write", write)
+        bench.patch.setattr(records._HashingSink, "write", write)
         return bench.split()
 
     return prepare
