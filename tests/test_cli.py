@@ -134,7 +134,7 @@ def test_an_error_of_the_system_has_the_code_of_its_kind(monkeypatch, capsys, nu
 @pytest.mark.parametrize(
     ("argv", "words"),
     [
-        (["reproduce", str(RESULT), "--out", "file"], "cannot write in file: File exists; choose another folder"),
+        (["reproduce", str(RESULT), "--out", "file"], "a part of this path is a file and not a folder"),
         (["report", "file"], "file is no run"),
     ],
 )

@@ -16,6 +16,7 @@ from bandwise.evaluation.metrics import (
     per_class_accuracy,
     unpack_right,
 )
+from bandwise.runs.documents import Scores
 
 SIZES = [1, 2, 3, 7, 16, 100, 255, 256, 257]
 
@@ -50,43 +51,43 @@ def test_equal_to_plain_loops(count, classes):
     logits, labels = sample(count, classes, seed=count)
     expected = loops(logits.double().tolist(), labels.tolist())
     got = classification_metrics(logits, labels)
-    assert got["n"] == count
-    assert got["top1"] == expected["top1"]
-    assert got["top5"] == expected["top5"]
-    assert got["nll"] == pytest.approx(expected["nll"], rel=1e-12)
-    assert got["ece"] == pytest.approx(expected["ece"], abs=1e-12)
+    assert got.n == count
+    assert got.top1 == expected["top1"]
+    assert got.top5 == expected["top5"]
+    assert got.nll == pytest.approx(expected["nll"], rel=1e-12)
+    assert got.ece == pytest.approx(expected["ece"], abs=1e-12)
 
 
 def test_by_hand():
     # Probabilities 3/4 and 1/4: right, right, wrong, wrong.
     logits = torch.tensor([[math.log(3), 0.0]] * 4, dtype=torch.float64)
     got = classification_metrics(logits, torch.tensor([0, 0, 1, 1]))
-    assert got["top1"] == 0.5
-    assert got["top5"] == 1.0
-    assert got["nll"] == pytest.approx((math.log(4 / 3) + math.log(4)) / 2, rel=1e-14)
-    assert got["ece"] == pytest.approx(0.25, abs=1e-14)
+    assert got.top1 == 0.5
+    assert got.top5 == 1.0
+    assert got.nll == pytest.approx((math.log(4 / 3) + math.log(4)) / 2, rel=1e-14)
+    assert got.ece == pytest.approx(0.25, abs=1e-14)
 
 
 def test_top5_of_six_classes_by_hand():
     logits = torch.tensor([[6.0, 5, 4, 3, 2, 1]] * 6)
     got = classification_metrics(logits, torch.arange(6))
-    assert got["top1"] == 1 / 6
-    assert got["top5"] == 5 / 6
+    assert got.top1 == 1 / 6
+    assert got.top5 == 5 / 6
 
 
 def test_perfect_and_hopeless():
     logits = torch.eye(10) * 1000
     right = classification_metrics(logits, torch.arange(10))
-    assert right == {"n": 10, "top1": 1.0, "top5": 1.0, "nll": 0.0, "ece": 0.0}
+    assert right == Scores(n=10, top1=1.0, top5=1.0, nll=0.0, ece=0.0)
     wrong = classification_metrics(logits, torch.arange(10).roll(1))
-    assert wrong["top1"] == 0.0
-    assert wrong["nll"] == 1000.0
-    assert wrong["ece"] == 1.0
+    assert wrong.top1 == 0.0
+    assert wrong.nll == 1000.0
+    assert wrong.ece == 1.0
 
 
 def test_equal_probabilities_cost_log_k():
     logits, labels = torch.zeros(30, 14), torch.arange(30) % 14
-    assert classification_metrics(logits, labels)["nll"] == pytest.approx(math.log(14), rel=1e-14)
+    assert classification_metrics(logits, labels).nll == pytest.approx(math.log(14), rel=1e-14)
 
 
 @pytest.mark.parametrize("count", [1, 13, 257])
@@ -95,7 +96,7 @@ def test_calibration_error_is_the_multiclass_one(count):
     probabilities = logits.double().softmax(1)
     expected = multiclass_calibration_error(probabilities, labels, num_classes=6, n_bins=15, norm="l1")
     # The library rounds the confidences of the multiclass form to float32.
-    assert classification_metrics(logits, labels)["ece"] == pytest.approx(float(expected), abs=1e-6)
+    assert classification_metrics(logits, labels).ece == pytest.approx(float(expected), abs=1e-6)
 
 
 def test_pieces_do_not_change_the_result(monkeypatch):
@@ -103,10 +104,10 @@ def test_pieces_do_not_change_the_result(monkeypatch):
     whole = classification_metrics(logits, labels)
     monkeypatch.setattr(metrics, "_CHUNK_VALUES", 50)
     pieces = classification_metrics(logits, labels)
-    assert pieces["top1"] == whole["top1"]
-    assert pieces["top5"] == whole["top5"]
-    assert pieces["ece"] == whole["ece"]
-    assert pieces["nll"] == pytest.approx(whole["nll"], rel=1e-14)
+    assert pieces.top1 == whole.top1
+    assert pieces.top5 == whole.top5
+    assert pieces.ece == whole.ece
+    assert pieces.nll == pytest.approx(whole.nll, rel=1e-14)
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.float32, torch.float64])
@@ -134,7 +135,7 @@ def test_per_class_accuracy(count):
         assert counts[label] == len(rows)
         assert accuracy[label].item() == pytest.approx(sum(rows) / len(rows) if rows else math.nan, nan_ok=True)
     mean = (accuracy.nan_to_num() * counts).sum() / count
-    assert mean.item() == pytest.approx(classification_metrics(logits, labels)["top1"])
+    assert mean.item() == pytest.approx(classification_metrics(logits, labels).top1)
 
 
 def test_disagreement_by_hand():

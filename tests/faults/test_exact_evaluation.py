@@ -42,7 +42,7 @@ def check(store) -> int:
             found, labels, logits = predict_split(FirstPixels(), stream, views)
             assert np.array_equal(found, ids)
             scores = classification_metrics(torch.from_numpy(logits), torch.from_numpy(labels))
-            assert scores["top1"] == pytest.approx(accuracy, abs=1e-12)
+            assert scores.top1 == pytest.approx(accuracy, abs=1e-12)
     return 2 * len(BATCHES)
 
 

@@ -48,7 +48,7 @@ def slow_branches(tmp_path):
         folder.mkdir()
         code = SLOW.format(pause=pause, extra=extra)
         (folder / "sitecustomize.py").write_text(f"import sys\nif 'train' in sys.orig_argv:\n{_indented(code)}")
-        return {**os.environ, "PYTHONPATH": f"{folder}{os.pathsep}{ROOT}", "OMP_NUM_THREADS": "1"}
+        return {**os.environ, "PYTHONPATH": f"{folder}{os.pathsep}{ROOT / 'src'}", "OMP_NUM_THREADS": "1"}
 
     return make
 

@@ -1,7 +1,7 @@
 """Run folders as the other stages leave them, filled with imagined predictions."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
@@ -108,7 +108,7 @@ def finished_page(tmp_path_factory, two_runs) -> Path:
 
 
 def _score(logits: np.ndarray, data: BranchLogits) -> dict:
-    return dict(classification_metrics(torch.from_numpy(logits), torch.from_numpy(data.labels)))
+    return asdict(classification_metrics(torch.from_numpy(logits), torch.from_numpy(data.labels)))
 
 
 def _results(run: Run, parts: dict[str, BranchLogits], classes: list[str], rule: str) -> Results:

@@ -1,6 +1,6 @@
 import json
 import resource
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
@@ -94,7 +94,7 @@ def test_metrics_of_the_training_are_those_of_the_holdout_logits(store_path, tra
     write_answers(CONFIG, store_path, trained, 1, logits=tmp_path / "a", split="holdout")
     found = read_logits(tmp_path / "a")
     metrics = classification_metrics(torch.from_numpy(found.logits), torch.from_numpy(found.labels))
-    assert read_json(trained / "summary.json")["holdout"] == metrics
+    assert read_json(trained / "summary.json")["holdout"] == asdict(metrics)
 
 
 @pytest.mark.parametrize("batch_size", [1, 2, 4, 9, 64])

@@ -3,7 +3,7 @@
 import base64
 import binascii
 from dataclasses import dataclass
-from typing import Literal, TypedDict
+from typing import Literal
 
 import numpy as np
 import torch
@@ -12,6 +12,7 @@ from torch import Tensor
 from torchmetrics.functional.classification import binary_calibration_error, multiclass_stat_scores
 
 from bandwise.errors import CorruptionError, UsageError
+from bandwise.runs.documents import Scores
 
 ECE_BINS = 15
 _CHUNK_VALUES = 1 << 22
@@ -35,20 +36,10 @@ SCORES = (
     Score("nll", "NLL", "nats"),
     Score("ece", "ECE", "error"),
 )
-"""What tables show of `Metrics`, in their order."""
+"""What tables show of `Scores`, in their order."""
 
 
-class Metrics(TypedDict):
-    """Figures of one classifier on one set."""
-
-    n: int
-    top1: float
-    top5: float
-    nll: float
-    ece: float
-
-
-def classification_metrics(logits: Tensor, labels: Tensor) -> Metrics:
+def classification_metrics(logits: Tensor, labels: Tensor) -> Scores:
     """Score the logits of one classifier.
 
     Args:
@@ -82,13 +73,13 @@ def classification_metrics(logits: Tensor, labels: Tensor) -> Metrics:
         hits.append(predicted == target)
     # The calibration error of the largest probability is the binary one of "the prediction is right".
     ece = binary_calibration_error(torch.cat(confidences), torch.cat(hits).long(), n_bins=ECE_BINS, norm="l1")
-    return {
-        "n": count,
-        "top1": correct[1] / count,
-        "top5": correct[top_k] / count,
-        "nll": float(nll) / count,
-        "ece": float(ece),
-    }
+    return Scores(
+        n=count,
+        top1=correct[1] / count,
+        top5=correct[top_k] / count,
+        nll=float(nll) / count,
+        ece=float(ece),
+    )
 
 
 def per_class_accuracy(logits: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:

@@ -13,6 +13,7 @@ from bandwise.errors import CorruptionError, IncompatibleError, UsageError
 from bandwise.files.schema import parse
 from bandwise.fusion.answers import BranchLogits
 from bandwise.fusion.convex import FloatArray, IntArray, negative_log_likelihood
+from bandwise.runs.documents import HeadLeftOut
 
 _SUM_TOLERANCE = 1e-9
 
@@ -99,20 +100,7 @@ class Fusion:
             raise CorruptionError(f"{what} is damaged: {error}") from error
 
 
-@dataclass(frozen=True, slots=True)
-class LeftOut:
-    """The value of one branch: the fused result with it minus the result without it."""
-
-    branch: int
-    top1: float | None
-    """Accuracy without it, a fraction; None, as the gains are, where nothing with a weight is left without it."""
-    top1_gain: float | None
-    """Accuracy that the branch adds."""
-    nll_gain: float | None
-    """NLL in nats that the branch takes away; positive is good."""
-
-
-def leave_one_out(fusion: Fusion, data: BranchLogits) -> list[LeftOut]:
+def leave_one_out(fusion: Fusion, data: BranchLogits) -> list[HeadLeftOut]:
     """Leave out each branch in turn, with the weights of the others divided by their sum."""
     if data.branches != fusion.branches:
         raise IncompatibleError(
@@ -132,17 +120,18 @@ def leave_one_out(fusion: Fusion, data: BranchLogits) -> list[LeftOut]:
 
 def values_of_branches(
     branches: Sequence[int], labels: IntArray, fused: FloatArray, without: Callable[[int], FloatArray | None]
-) -> list[LeftOut]:
+) -> list[HeadLeftOut]:
     """Compare fused logits (N, K) with those without each branch, where there are any."""
     top1, nll = _top1_and_nll(fused, labels)
     values = []
     for branch in branches:
         rest = without(branch)
         if rest is None:
-            values.append(LeftOut(branch, None, None, None))
+            values.append(HeadLeftOut(branch=branch, top1=None, top1_gain=None, nll_gain=None))
         else:
             rest_top1, rest_nll = _top1_and_nll(rest, labels)
-            values.append(LeftOut(branch, rest_top1, top1 - rest_top1, rest_nll - nll))
+            gains = {"top1_gain": top1 - rest_top1, "nll_gain": rest_nll - nll}
+            values.append(HeadLeftOut(branch=branch, top1=rest_top1, **gains))
     return values
 
 

@@ -16,8 +16,9 @@ from torch.nn import functional
 
 from bandwise.errors import IncompatibleError, UsageError
 from bandwise.fusion.answers import BranchFeatures
-from bandwise.fusion.combination import LeftOut, values_of_branches
+from bandwise.fusion.combination import values_of_branches
 from bandwise.fusion.convex import FloatArray, best_temperature
+from bandwise.runs.documents import HeadLeftOut
 
 HIDDEN = 256
 """Units of the one hidden layer."""
@@ -114,7 +115,7 @@ class TrainedHead:
         return logits.double().numpy() / self.temperature
 
 
-def leave_one_out_of_head(trained: TrainedHead, data: BranchFeatures) -> list[LeftOut]:
+def leave_one_out_of_head(trained: TrainedHead, data: BranchFeatures) -> list[HeadLeftOut]:
     """Leave out each branch in turn, as one that has not arrived."""
     alone = len(trained.branches) == 1
     return values_of_branches(

@@ -109,7 +109,7 @@ def evaluate_run(run: Run, *, with_head: bool = False, answers: Answers | None =
 
 
 def _scores(logits: np.ndarray, labels: np.ndarray) -> Scores:
-    return Scores(**classification_metrics(torch.from_numpy(logits), torch.from_numpy(labels)))
+    return classification_metrics(torch.from_numpy(logits), torch.from_numpy(labels))
 
 
 def _branch_result(
@@ -155,7 +155,7 @@ def _score_head(answers: Answers, trained: TrainedHead) -> tuple[documents.Score
         **asdict(_scores(logits, reported.labels)),
         **asdict(describe_head(trained)),
         holdout=_scores(trained.apply(holdout), holdout.labels),
-        leave_one_out=tuple(documents.HeadLeftOut(**asdict(own)) for own in leave_one_out_of_head(trained, reported)),
+        leave_one_out=tuple(leave_one_out_of_head(trained, reported)),
         feature_bytes=max(sent),
         feature_bytes_total=sum(sent),
     )

@@ -55,6 +55,9 @@ def run(
     Raises:
         BandwiseError: any of the stages' errors; what they finished stays.
     """
+    with contextlib.suppress(FileNotFoundError):
+        # Where a file has the name of the folder, or of one around it, the system says so.
+        (out / RUN_NAME).stat()
     return run_together({out: config}, store=store, jobs=jobs, **options)[0]
 
 

@@ -138,7 +138,7 @@ def calibration_table(run: EvaluatedRun) -> Table | None:
     rows = []
     for name, divisor in (("temperature 1", 1.0), (f"temperature {temperature:.3f}, the result", temperature)):
         scores = classification_metrics(torch.from_numpy(run.answers.fused / divisor), labels)
-        rows.append((name, f"{scores['nll']:.3f}", percent(scores["ece"])))
+        rows.append((name, f"{scores.nll:.3f}", percent(scores.ece)))
     return Table(
         caption="Calibration of the result",
         head=("logits", "NLL (nats)", "ECE"),

@@ -122,7 +122,7 @@ class LeftOut:
 
 @dataclass(frozen=True, kw_only=True)
 class HeadLeftOut(LeftOut):
-    """The value of one branch for a head."""
+    """The value of one branch, and what is left without it; results have the latter for a head only."""
 
     top1: float | None
     """Accuracy without the branch."""

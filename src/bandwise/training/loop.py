@@ -16,6 +16,7 @@ from bandwise.config import RunConfig
 from bandwise.errors import BandwiseError, Preempted
 from bandwise.evaluation.metrics import classification_metrics
 from bandwise.evaluation.views import BandViews
+from bandwise.files.schema import plain
 from bandwise.progress import Advance, progress, say
 from bandwise.runs.documents import SUMMARY_NAME, Summary, write_summary
 from bandwise.store.reading.loader import BatchStream
@@ -205,6 +206,6 @@ def _holdout_metrics(
         _, labels, logits = predict_split(network, stream, views, check=check)
         if not np.isfinite(logits).all():
             return None
-        return dict(classification_metrics(torch.from_numpy(logits), torch.from_numpy(labels)))
+        return plain(classification_metrics(torch.from_numpy(logits), torch.from_numpy(labels)))
 
     return metrics
