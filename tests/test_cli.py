@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from bandwise.cli import VERBS, main
-from bandwise.commands.outcome import Outcome
+from bandwise.commands.verb import Outcome
 
 RESULT = Path(__file__).parents[1] / "results" / "cifar10-baseline-slim-seed0.json"
 

@@ -62,8 +62,8 @@ def test_a_ceiling_is_the_last_batch_that_fits():
 
 @pytest.mark.parametrize(("flags", "values"), [((), 1), (("--opt", "adamw"), 2), (("--momentum", "0"), 0)])
 def test_state_of_the_optimiser(flags, values):
-    from bandwise.commands.parsing import base_config, parse
     from bandwise.commands.train import Arguments
+    from bandwise.commands.verb import base_config, parse
 
     base = Arguments(settings=base_config("resnet34", []))
     config = parse(Arguments, list(flags), "train", base).settings

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from bandwise import cli
-from bandwise.commands.parsing import base_config
+from bandwise.commands.verb import base_config
 from bandwise.config import to_dict
 from bandwise.config.configfile import config_from_dict
 from bandwise.errors import UsageError

@@ -6,8 +6,7 @@ from typing import Annotated, Literal
 
 import tyro
 
-from bandwise.commands.outcome import Outcome
-from bandwise.commands.parsing import parse
+from bandwise.commands.verb import Outcome, parse
 from bandwise.errors import UsageError
 from bandwise.sources.named.catalog import available, fetch
 

@@ -4,8 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from bandwise.commands.outcome import Outcome, percent, results_text
-from bandwise.commands.parsing import parse
+from bandwise.commands.verb import Outcome, parse, percent, results_text
 from bandwise.launch.pipeline import run_together
 from bandwise.machine import usable_cores
 from bandwise.recipes.catalog import find_recipe

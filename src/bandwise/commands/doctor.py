@@ -5,8 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from bandwise.commands.outcome import Outcome
-from bandwise.commands.parsing import parse
+from bandwise.commands.verb import Outcome, parse
 from bandwise.doctor.examine import examine
 
 

@@ -7,9 +7,8 @@ from typing import Annotated, Literal
 
 import tyro
 
-from bandwise.commands.outcome import Outcome, evaluation_outcome
-from bandwise.commands.parsing import parse
 from bandwise.commands.store_source import crops_from
+from bandwise.commands.verb import Outcome, evaluation_outcome, parse
 from bandwise.evaluation.views import WantedOrigin
 from bandwise.launch.answers import Answers
 from bandwise.launch.evaluate import evaluate_run

@@ -7,9 +7,8 @@ from typing import Annotated, Any, Literal
 
 import tyro
 
-from bandwise.commands.outcome import Outcome, percent
-from bandwise.commands.parsing import parse
 from bandwise.commands.store_source import crops_from
+from bandwise.commands.verb import Outcome, parse, percent
 from bandwise.config import FusionRule
 from bandwise.config.branches import parse_bands
 from bandwise.errors import UsageError

@@ -5,9 +5,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from bandwise.commands.outcome import Outcome
-from bandwise.commands.parsing import base_config, parse, take_recipe
-from bandwise.commands.plan_text import plan_text
+from bandwise.commands.verb import CONFIG_SUFFIXES, Outcome, base_config, parse, take_recipe
 from bandwise.config import RunConfig
 from bandwise.errors import UsageError
 from bandwise.launch.plan import Plan, Setting, compare, images_per_second, make_plan
@@ -17,8 +15,9 @@ from bandwise.recipes.datasets import DatasetFacts, facts_of
 from bandwise.recipes.published import CLAIMS, Claim
 from bandwise.recipes.recipe import Recipe
 from bandwise.recipes.sets import find_set
+from bandwise.report.units import amount, seconds
 
-_CONFIG_SUFFIXES = (".yaml", ".yml", ".json")
+_MIB = 1 << 20
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,7 +53,7 @@ def main(argv: Sequence[str]) -> Outcome:
     arguments = parse(Arguments, rest, "plan", Arguments(settings=base_config(name, rest)))
     _check(arguments)
     config = arguments.settings
-    recipe = None if name is None or name.endswith(_CONFIG_SUFFIXES) else find_recipe(name)
+    recipe = None if name is None or name.endswith(CONFIG_SUFFIXES) else find_recipe(name)
     setting = _setting(arguments)
     plan = make_plan(config, setting)
     whole = None if recipe is None else _whole_image(recipe, config, setting)
@@ -67,7 +66,7 @@ def main(argv: Sequence[str]) -> Outcome:
         "less_than_whole_image": None if whole is None else compare(plan, whole),
         "claims": [] if whole is None else _published_claims(config, plan, whole),
     }
-    return Outcome(result, plan_text(result))
+    return Outcome(result, _text(result))
 
 
 def _notes(arguments: Arguments) -> list[str]:
@@ -176,3 +175,71 @@ def _claim(claim: Claim, before: float, after: float, note: str) -> dict[str, An
         "this_design": {"before": before, "after": after, "ratio": ratio, "unit": claim.unit},
         "note": note,
     }
+
+
+def _text(result: dict[str, Any]) -> str:
+    """Lay out what `bandwise plan` found; "one" is the largest branch."""
+    memory, hours = result["memory"], result["hours"]
+    stem = f", {result['stem']} stem" if result["model"].startswith("resnet") else ""
+    rows = [
+        ("", "one branch", "all"),
+        ("parameters", *_pair(result, "parameters", "parameters_all")),
+        ("MACs an image", amount(result["gmacs"] * 1e9), amount(result["gmacs_all"] * 1e9)),
+        (
+            "activations an image",
+            f"{result['activation_bytes_per_image'] / _MIB:.2f} MiB",
+            f"{result['activation_bytes_per_image_all'] / _MIB:.2f} MiB",
+        ),
+        ("data, raw pixels", *_pair(result, "bytes_per_node", "bytes_all", "B")),
+        (
+            f"data, {result['codec']}, estimated",
+            *_pair(result, "stored_bytes_per_node_estimated", "stored_bytes_all_estimated", "B"),
+        ),
+    ]
+    if hours is not None:
+        rows.append(("training", seconds(3600 * hours["per_branch"]), seconds(3600 * hours["summed"])))
+    lines = [
+        f"{result['name']}: {result['branches']} x {result['model']}{stem}, {result['input_px']} px, "
+        f"{result['classes']:,} classes, {result['epochs']} epochs",
+        *(f"  {name:<26}{one:>14}" + (f"{every:>14}" if result["branches"] > 1 else "") for name, one, every in rows),
+    ]
+    if hours is not None:
+        lines.append(f"  at {hours['images_per_s']:.4g} images a second, {result['images_per_s_from']}")
+    lines += [
+        f"  a step of {memory['images_at_once']} images takes {amount(memory['peak_bytes'], 'B')}: "
+        f"{amount(memory['fixed_bytes'], 'B')} fixed and {amount(memory['activation_bytes'], 'B')} activations",
+        f"  largest batch on {result['gpu_memory_gb']:g} GB: {result['batch_ceiling']:,}",
+        f"  trains from {result['trains_from']}; the data above are the bands of {result['images']:,} images",
+    ]
+    if result["less_than_whole_image"] is not None:
+        lines += _ratios(result["less_than_whole_image"])
+    for claim in result["claims"]:
+        lines += _claim_lines(claim)
+    return "\n".join([*lines, *(f"  note: {note}" for note in result["notes"])])
+
+
+def _pair(result: dict[str, Any], one: str, every: str, unit: str = "") -> tuple[str, str]:
+    return amount(result[one], unit), amount(result[every], unit)
+
+
+def _ratios(ratios: dict[str, Any]) -> list[str]:
+    pairs = (("activations", "activation_bytes_per_image"), ("MACs", "gmacs"), ("parameters", "parameters"))
+    one = ", ".join(f"{name} {ratios[key]:.1f}" for name, key in pairs)
+    every = ", ".join(f"{name} {ratios[f'{key}_all']:.2f}" for name, key in pairs)
+    return [
+        f"  {ratios['row']} needs this many times what one branch needs: {one}",
+        f"  and this many times what all need: {every}",
+    ]
+
+
+def _claim_lines(claim: dict[str, Any]) -> list[str]:
+    design = claim["this_design"]
+    ratio = "" if design["ratio"] is None else f", {design['ratio']:.1f} times"
+    return [
+        f"  published, {claim['claim']} ({claim['published']['ratio']:.1f} times)",
+        f"    here: {_figure(design['before'])} to {_figure(design['after'])} {design['unit']}{ratio}, {claim['note']}",
+    ]
+
+
+def _figure(value: float) -> str:
+    return f"{value:,.1f}" if isinstance(value, float) else f"{value:,}"

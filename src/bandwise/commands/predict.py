@@ -9,8 +9,7 @@ from typing import Annotated
 import torch
 import tyro
 
-from bandwise.commands.outcome import Outcome, percent
-from bandwise.commands.parsing import parse
+from bandwise.commands.verb import Outcome, parse, percent
 from bandwise.errors import TooManyBadInputs, UsageError
 from bandwise.machine import keep_freed_memory
 from bandwise.serving.cascaded import CascadedEnsemble

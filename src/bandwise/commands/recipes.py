@@ -9,8 +9,7 @@ from typing import Annotated, Any
 
 import tyro
 
-from bandwise.commands.outcome import Outcome
-from bandwise.commands.parsing import parse
+from bandwise.commands.verb import Outcome, parse
 from bandwise.config import to_dict
 from bandwise.config.configfile import config_text
 from bandwise.errors import UsageError

@@ -7,9 +7,8 @@ from typing import Annotated
 
 import tyro
 
-from bandwise.commands.outcome import Outcome
-from bandwise.commands.parsing import parse
 from bandwise.commands.store_source import source_of
+from bandwise.commands.verb import Outcome, parse
 from bandwise.store.reconstruct import reconstruct_store
 
 

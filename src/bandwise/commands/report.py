@@ -7,8 +7,7 @@ from typing import Annotated
 
 import tyro
 
-from bandwise.commands.outcome import Outcome
-from bandwise.commands.parsing import parse
+from bandwise.commands.verb import Outcome, parse
 from bandwise.errors import UsageError
 from bandwise.report.html import render_report
 from bandwise.runs.run import open_run

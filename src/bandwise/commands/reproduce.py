@@ -7,8 +7,7 @@ from typing import Annotated, Any
 
 import tyro
 
-from bandwise.commands.outcome import Outcome, percent
-from bandwise.commands.parsing import parse, require_out
+from bandwise.commands.verb import Outcome, parse, percent, require_out
 from bandwise.config.configfile import config_from_dict, differences
 from bandwise.errors import CorruptionError, UsageError
 from bandwise.launch.evaluate import evaluate_run
@@ -43,13 +42,12 @@ def main(argv: Sequence[str]) -> Outcome:
     """Repeat and compare."""
     arguments = parse(Arguments, argv, "reproduce")
     out = require_out(arguments.out)
-    recorded = read_results(arguments.result).to_dict()
-    if recorded.get("crops") != 1:
-        raise UsageError(
-            f"{arguments.result} is a result of {recorded.get('crops')} crops; name one of the centre crop"
-        )
+    results = read_results(arguments.result)
+    if results.crops != 1:
+        raise UsageError(f"{arguments.result} is a result of {results.crops} crops; name one of the centre crop")
+    recorded = results.to_dict()
     try:
-        config = config_from_dict(recorded["config"])
+        config = config_from_dict(results.config)
     except UsageError as error:
         raise CorruptionError(f"{arguments.result} does not hold a valid configuration: {error}") from error
     store = None if arguments.store is None else arguments.store.expanduser()

@@ -4,8 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from bandwise.commands.outcome import Outcome, evaluation_outcome
-from bandwise.commands.parsing import base_config, parse, require_out, take_recipe
+from bandwise.commands.verb import Outcome, base_config, evaluation_outcome, parse, require_out, take_recipe
 from bandwise.config import RunConfig, to_dict
 from bandwise.config.configfile import config_text
 from bandwise.errors import UsageError

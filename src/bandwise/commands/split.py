@@ -6,8 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from bandwise.commands.outcome import Outcome
-from bandwise.commands.parsing import base_config, parse, require_out, take_recipe
+from bandwise.commands.verb import Outcome, base_config, parse, require_out, take_recipe
 from bandwise.config import DataConfig, SplitConfig
 from bandwise.machine import usable_cores
 from bandwise.signals import stop_requested

@@ -4,8 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from bandwise.commands.outcome import Outcome
-from bandwise.commands.parsing import base_config, parse, require_out, take_recipe, value_of
+from bandwise.commands.verb import Outcome, base_config, parse, require_out, take_recipe, value_of
 from bandwise.config import RunConfig, to_dict
 from bandwise.errors import UsageError
 from bandwise.launch.pipeline import train

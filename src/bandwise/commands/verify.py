@@ -7,9 +7,8 @@ from typing import Annotated
 
 import tyro
 
-from bandwise.commands.outcome import Outcome
-from bandwise.commands.parsing import parse
 from bandwise.commands.store_source import source_of
+from bandwise.commands.verb import Outcome, parse
 from bandwise.errors import CorruptionError, UsageError
 from bandwise.launch.check import store_of
 from bandwise.launch.verify import verify_run

@@ -35,11 +35,7 @@ def parse_bands(text: str, count: int) -> tuple[int, ...]:
 
 
 def parse_branches(text: str, stored: tuple[int, ...], count: int) -> tuple[tuple[int, ...], ...]:
-    """Read the band groups of the branches, separated by semicolons; `each` is one branch for every stored band.
-
-    Raises:
-        UsageError: as `parse_bands`, or there are more than 1024 branches.
-    """
+    """Read the bands of at most 1024 branches, separated by semicolons; `each` is one branch for every stored band."""
     if text == "each":
         return tuple((band,) for band in stored)
     groups = tuple(parse_bands(part.strip(), count) for part in text.split(";"))

@@ -30,11 +30,7 @@ def config_from_dict(content: Any) -> RunConfig:
 
 
 def merge(config: ConfigT, content: Any) -> ConfigT:
-    """Return a configuration, or one section of it, with the values of a nested dictionary.
-
-    Raises:
-        UsageError: as `config_from_dict`.
-    """
+    """Return a configuration, or one section of it, with the values of a nested dictionary, as `config_from_dict`."""
     merged = _merge(config, content, "")
     assert isinstance(merged, type(config))
     return merged

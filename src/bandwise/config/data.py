@@ -1,19 +1,39 @@
 """Where the images come from, how they become bands, and how they are augmented."""
 
 from dataclasses import dataclass
-from math import inf
-from typing import Annotated, Literal
+from math import inf, isfinite
+from typing import Annotated, Any, Literal
 
 import tyro
 
 from bandwise.config.branches import parse_bands
-from bandwise.config.checks import require, require_positive, require_range
+from bandwise.errors import UsageError
 
 Transform = Literal["dct1d", "dct2d", "hadamard", "identity", "random", "refft"]
 Codec = Literal["zstd", "webp"]
 Storage = Literal["uint8", "float16"]
 
 MAX_STRIDE = 8
+
+
+def require(condition: bool, key: str, value: Any, allowed: str) -> None:
+    """Refuse a value unless the condition holds."""
+    if not condition:
+        raise UsageError(f"{key} is {value!r}; it must be {allowed}")
+
+
+def require_range(section: Any, low: float, high: float, *keys: str) -> None:
+    """Refuse fields of a section outside `low` to `high`, or that are not finite."""
+    allowed = f"at least {low:g}" + (f" and at most {high:g}" if isfinite(high) else "")
+    for key in keys:
+        value = getattr(section, key)
+        require(isfinite(value) and low <= value <= high, key, value, allowed)
+
+
+def require_positive(value: float, high: float, key: str) -> None:
+    """Refuse a number that is not above 0, above `high`, or not finite."""
+    allowed = "above 0" + (f" and at most {high:g}" if isfinite(high) else "")
+    require(isfinite(value) and 0 < value <= high, key, value, allowed)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -7,8 +7,7 @@ from typing import Annotated, Any
 import tyro
 
 from bandwise.config.branches import parse_bands, parse_branches
-from bandwise.config.checks import require
-from bandwise.config.data import AugmentConfig, DataConfig, SplitConfig
+from bandwise.config.data import AugmentConfig, DataConfig, SplitConfig, require
 from bandwise.config.training import FusionConfig, NetworkConfig, TrainingConfig
 
 

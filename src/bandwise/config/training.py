@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 import tyro
 
-from bandwise.config.checks import require, require_positive, require_range
+from bandwise.config.data import require, require_positive, require_range
 
 FusionRule = Literal["mean", "geometric", "learned", "greedy", "head"]
 

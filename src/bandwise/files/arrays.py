@@ -1,4 +1,7 @@
-"""Named arrays in one safetensors file that carries its own hash, with what the arrays belong to."""
+"""Named arrays in one safetensors file that carries its own hash, with what the arrays belong to.
+
+Reading raises `CorruptionError` for a file that is missing, damaged or altered; writing `NoSpaceError` on a full disk.
+"""
 
 import hashlib
 import json
@@ -21,11 +24,7 @@ _LENGTH_BYTES = 8
 
 
 def write_arrays(path: Path, arrays: Mapping[str, NDArray[Any]], meta: Mapping[str, str]) -> None:
-    """Write arrays atomically, with texts that say what they belong to.
-
-    Raises:
-        NoSpaceError: the disk is full.
-    """
+    """Write arrays atomically, with texts that say what they belong to."""
     from safetensors.numpy import save
 
     assert _HASH_KEY not in meta
@@ -37,11 +36,7 @@ def write_arrays(path: Path, arrays: Mapping[str, NDArray[Any]], meta: Mapping[s
 
 
 def read_arrays(path: Path, names: Collection[str] | None = None) -> tuple[dict[str, NDArray[Any]], dict[str, str]]:
-    """Read what `write_arrays` wrote: the arrays, whatever they are called if `names` is None, and what they belong to.
-
-    Raises:
-        CorruptionError: the file is missing, damaged, altered, or does not hold exactly the arrays `names`.
-    """
+    """Read what `write_arrays` wrote: the arrays `names`, or any if that is None, and what they belong to."""
     from safetensors import SafetensorError
     from safetensors.numpy import load
 
@@ -60,11 +55,7 @@ def read_arrays(path: Path, names: Collection[str] | None = None) -> tuple[dict[
 
 
 def read_arrays_meta(path: Path) -> dict[str, str]:
-    """Return what a file says of itself; the arrays are not checked.
-
-    Raises:
-        CorruptionError: the file is missing, or its header is damaged.
-    """
+    """Return what a file says of itself; the arrays are not checked."""
     meta = _meta(path, tensor_header(read_bytes(path), path))
     return {key: value for key, value in meta.items() if key != _HASH_KEY}
 
@@ -73,9 +64,6 @@ def tensor_header(content: bytes, path: Path) -> Any:
     """Return the header of a safetensors file, which has a possible length and names nothing twice.
 
     The library keeps the last of two tensors of one name, so a file could say different things to two readers.
-
-    Raises:
-        CorruptionError: the header is damaged.
     """
     length = int.from_bytes(content[:_LENGTH_BYTES], "little")
     if length > min(len(content) - _LENGTH_BYTES, _MAX_HEADER_BYTES):

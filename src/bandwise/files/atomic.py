@@ -2,7 +2,7 @@
 
 Order of operations: temporary name in the same folder, write, fsync of the file, rename, fsync of the folder. An error
 of `fsync` is final for that file (the kernel may have dropped the dirty pages): the temporary file is removed and the
-caller starts again from the source.
+caller starts again from the source. A full disk is a `NoSpaceError`.
 """
 
 import contextlib
@@ -67,9 +67,6 @@ def replacing(path: Path) -> Iterator[Path]:
     """Yield a temporary path; when the block ends well, the file there becomes `path`.
 
     On an exception the temporary file is removed and `path` is untouched.
-
-    Raises:
-        NoSpaceError: the disk is full.
     """
     temporary = temporary_path(path)
     with explain_full_disk(path):
@@ -101,9 +98,6 @@ def create_bytes(path: Path, content: bytes) -> bool:
 
     Returns:
         Whether it was written; False where a file was there, which stays as it is.
-
-    Raises:
-        NoSpaceError: the disk is full.
     """
     temporary = temporary_path(path)
     with explain_full_disk(path):
@@ -146,11 +140,7 @@ def remove_temporaries(folder: Path) -> list[Path]:
 
 
 def require_space(folder: Path, needed_bytes: int, *, reserve_bytes: int = 64 << 20) -> None:
-    """Check before the work that `needed_bytes` and a reserve fit on the file system of `folder`.
-
-    Raises:
-        NoSpaceError: they do not fit.
-    """
+    """Check before the work that `needed_bytes` and a reserve fit on the file system of `folder`."""
     free = shutil.disk_usage(folder).free
     if free < needed_bytes + reserve_bytes:
         raise NoSpaceError(
@@ -160,12 +150,7 @@ def require_space(folder: Path, needed_bytes: int, *, reserve_bytes: int = 64 <<
 
 
 def require_writable(folder: Path) -> None:
-    """Create `folder` if need be and prove that a file can be written and renamed there, before any work starts.
-
-    Raises:
-        UsageError: the folder cannot be created or written, or its file system cannot put a file in another's place.
-        NoSpaceError: the disk is full.
-    """
+    """Create `folder` if need be and prove that a file can be written and renamed there, else raise a `UsageError`."""
     if os.fsencode(folder).decode("utf-8", "replace") != os.fspath(folder):
         # Parquet files are opened by names in UTF-8.
         raise UsageError(f"the name of the folder {os.fspath(folder)!a} is not UTF-8; choose another with --out")
@@ -193,10 +178,7 @@ def require_writable(folder: Path) -> None:
 def commit_folder(folder: Path, write: Callable[[Path], None]) -> None:
     """Fill a temporary folder by `write`, force all that lies in it to disk, and rename it to `folder`.
 
-    `folder` must not exist.
-
-    Raises:
-        NoSpaceError: the disk is full; nothing is left behind.
+    `folder` must not exist. On an error nothing is left behind.
     """
     temporary = temporary_path(folder)
     with explain_full_disk(folder):

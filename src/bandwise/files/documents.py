@@ -2,7 +2,8 @@
 
 `self_sha256` is the SHA-256 of the canonical JSON of everything else. A document is read back only if its bytes are
 exactly the ones that were written, so no flipped bit, added blank or repeated key goes unseen. A file without the key
-was not written by this version and is refused: there is nothing to check it against.
+was not written by this version and is refused: there is nothing to check it against. Reading raises `CorruptionError`
+for a file that is missing, no regular file or not as it was written; writing raises `NoSpaceError` on a full disk.
 """
 
 import json
@@ -33,20 +34,12 @@ def write_json(path: Path, value: Any) -> None:
 
 
 def read_json(path: Path, *, max_bytes: int = MAX_BYTES) -> Any:
-    """Read a JSON file of ours.
-
-    Raises:
-        CorruptionError: the file is missing, no file, larger than `max_bytes`, not UTF-8, not JSON, or repeats a key.
-    """
+    """Read a JSON file of ours; refuse one that is larger than `max_bytes`, no JSON, or repeats a key."""
     return parse_json(read_bytes(path, max_bytes=max_bytes), path)
 
 
 def parse_json(content: bytes, what: object, *, repeated: str = "a key stands twice in one object") -> Any:
-    """Parse the content of a JSON file of ours; `what` says in messages where it comes from.
-
-    Raises:
-        CorruptionError: it is not UTF-8, not JSON, or repeats a key.
-    """
+    """Parse the content of a JSON file of ours; `what` says in messages where it comes from."""
 
     def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         result = dict(pairs)
@@ -66,39 +59,22 @@ def seal(content: dict[str, Any]) -> dict[str, Any]:
 
 
 def write_document(path: Path, content: dict[str, Any]) -> None:
-    """Write a sealed document atomically.
-
-    Raises:
-        NoSpaceError: the disk is full.
-    """
+    """Write a sealed document atomically."""
     write_json(path, seal(content))
 
 
 def create_document(path: Path, content: dict[str, Any]) -> bool:
-    """Write a sealed document, unless there is a file of that name; return whether it was written.
-
-    Raises:
-        NoSpaceError: the disk is full.
-    """
+    """Write a sealed document, unless there is a file of that name; return whether it was written."""
     return create_bytes(path, json_bytes(seal(content)))
 
 
 def read_document(path: Path) -> dict[str, Any]:
-    """Read what `write_document` wrote, without the seal.
-
-    Raises:
-        CorruptionError: as `read_sealed`.
-    """
+    """Read what `write_document` wrote, without the seal."""
     return without_seal(read_sealed(path))
 
 
 def read_sealed(path: Path) -> dict[str, Any]:
-    """Read what `write_document` wrote, with the seal.
-
-    Raises:
-        CorruptionError: the file is missing, no regular file, no JSON object, has no seal, or is not byte for byte what
-            was written.
-    """
+    """Read what `write_document` wrote, with the seal; it must be byte for byte what was written."""
     raw = read_bytes(path, max_bytes=MAX_BYTES)
     content = parse_json(raw, path)
     if not isinstance(content, dict):
@@ -123,11 +99,7 @@ def without_seal(content: dict[str, Any]) -> dict[str, Any]:
 
 
 def write_rows(path: Path, rows: list[dict[str, Any]]) -> None:
-    """Write one JSON object a line, atomically; the seal of each also covers all lines before it.
-
-    Raises:
-        NoSpaceError: the disk is full.
-    """
+    """Write one JSON object a line, atomically; the seal of each also covers all lines before it."""
     lines, before = [], _START
     for row in rows:
         before = _chained(row, before)
@@ -139,9 +111,6 @@ def read_rows(path: Path) -> list[dict[str, Any]]:
     """Read what `write_rows` wrote, without the seals.
 
     Lines that are missing at the end cannot be seen here; compare the number of rows with what is known of it.
-
-    Raises:
-        CorruptionError: the file is missing, no regular file, or a line is not as it was written.
     """
     rows, before = [], _START
     for number, line in enumerate(read_bytes(path, max_bytes=MAX_BYTES).splitlines(keepends=True), start=1):

@@ -1,4 +1,4 @@
-"""The one rule for opening a file of ours: a regular file, read without waiting."""
+"""The one rule for opening a file of ours: a regular file, read without waiting; else a `CorruptionError`."""
 
 import errno
 import hashlib
@@ -14,11 +14,7 @@ _NO_FILE = {errno.ENXIO, errno.ELOOP}
 
 
 def open_regular(path: Path) -> BinaryIO:
-    """Open a file of ours for reading; never waits, whatever has its name.
-
-    Raises:
-        CorruptionError: it is missing, or no regular file but a folder, pipe, socket, device or a link to itself.
-    """
+    """Open a file of ours for reading; never waits, whatever has its name."""
     try:
         # Without O_NONBLOCK, opening a pipe waits for its writer.
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
@@ -35,11 +31,7 @@ def open_regular(path: Path) -> BinaryIO:
 
 
 def read_bytes(path: Path, *, max_bytes: int | None = None) -> bytes:
-    """Read a whole file of ours.
-
-    Raises:
-        CorruptionError: as `open_regular`, or the file is larger than `max_bytes`.
-    """
+    """Read a whole file of ours; one larger than `max_bytes` is refused."""
     with open_regular(path) as stream:
         size = os.fstat(stream.fileno()).st_size
         if max_bytes is not None and size > max_bytes:
@@ -48,11 +40,7 @@ def read_bytes(path: Path, *, max_bytes: int | None = None) -> bytes:
 
 
 def file_size(path: Path) -> int:
-    """Return the bytes of a file of ours.
-
-    Raises:
-        CorruptionError: as `open_regular`.
-    """
+    """Return the bytes of a file of ours."""
     with open_regular(path) as stream:
         return os.fstat(stream.fileno()).st_size
 
@@ -63,11 +51,7 @@ def sha256_bytes(content: bytes) -> str:
 
 
 def sha256_file(path: Path) -> str:
-    """Return the SHA-256 of a file of ours as 64 hexadecimal digits, read in pieces of 1 MiB.
-
-    Raises:
-        CorruptionError: as `open_regular`.
-    """
+    """Return the SHA-256 of a file of ours as 64 hexadecimal digits, read in pieces of 1 MiB."""
     digest = hashlib.sha256()
     with open_regular(path) as stream:
         while piece := stream.read(_CHUNK_BYTES):

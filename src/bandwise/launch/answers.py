@@ -26,9 +26,6 @@ def write_missing_answers(run: Run, branch: int) -> None:
 
     That is its logits and, where the run is fused by a head, its features. What is there already, of these weights, is
     left as it is.
-
-    Raises:
-        UsageError: the branch is not trained, or has no features for a head.
     """
     store = open_store(run.store_path, run.groups[branch])
     with_head = run.config.fusion.rule == HEAD_RULE
@@ -53,28 +50,21 @@ def write_missing_answers(run: Run, branch: int) -> None:
 
 
 class Answers:
-    """The logits and features of the branches of a run, which one call of a command reads once."""
+    """The logits and features of the branches of a run, which one call of a command reads once.
+
+    A branch that is not trained, has no features, or whose crops cannot come from where they are wanted is a
+    `UsageError`; files that are damaged or do not belong together are a `CorruptionError` or `IncompatibleError`.
+    """
 
     def __init__(self, run: Run, *, crops: int = 1, crops_from: CropsFrom = AUTO) -> None:
-        """Prepare; nothing is read yet.
-
-        Args:
-            run: the run.
-            crops: 1 or 10; features are those of the centre crop in any case.
-            crops_from: where the pixels of the crops come from.
-        """
+        """Prepare; nothing is read yet. Logits are of 1 or 10 crops, features of the centre crop in any case."""
         self.run, self.crops = run, crops
         self._crops_from = crops_from
         self._logits: dict[tuple[str, tuple[int, ...]], BranchLogits] = {}
         self._features: dict[tuple[str, tuple[int, ...]], BranchFeatures] = {}
 
     def logits(self, split: str, branches: tuple[int, ...]) -> BranchLogits:
-        """Return the logits of some branches; files not there, of other weights or of other views, are written.
-
-        Raises:
-            UsageError: a branch is not trained, or its crops cannot come from where they are wanted.
-            CorruptionError, IncompatibleError: as `fusion.answers.load_branches`.
-        """
+        """Return the logits of some branches; files not there, of other weights or of other views, are written."""
         key = split, branches
         if key not in self._logits:
             paths = [self.run.logits_path(split, branch, self.crops) for branch in branches]
@@ -86,10 +76,6 @@ class Answers:
         """Return the features of some branches; files that are not there, or are of other weights, are written.
 
         Training images have their mirrored centre crop as a second view where every branch can mirror exactly.
-
-        Raises:
-            UsageError: a branch is not trained, has no features, or the split is empty.
-            CorruptionError, IncompatibleError: files are damaged or do not belong together.
         """
         key = split, branches
         if key not in self._features:

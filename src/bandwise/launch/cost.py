@@ -36,14 +36,8 @@ class BranchCost:
 def branch_cost(config: RunConfig, branch: int, *, channels: int, num_classes: int) -> BranchCost:
     """Count one branch on the meta device; nothing is allocated.
 
-    Args:
-        config: the run.
-        branch: which branch.
-        channels: colour channels of one band, 1 or 3.
-        num_classes: outputs of the classifier.
-
-    Raises:
-        UsageError: there is no such network, or it does not take that input size.
+    `channels` are the colour channels of one band, 1 or 3. A network that does not exist, or does not take that input
+    size, is a `UsageError`.
     """
     return _count(_network_only(config), len(config.groups()[branch]), channels, num_classes)
 
@@ -57,10 +51,9 @@ def activation_bytes(config: RunConfig, branch: int, *, channels: int, num_class
 
 
 def require_networks(config: RunConfig, *, channels: int, num_classes: int) -> None:
-    """Check that the network of every branch can be built and takes its input, before hours of splitting.
+    """Check before hours of splitting that the network of every branch can be built, takes its input and can start.
 
-    Raises:
-        UsageError: as `branch_cost`, one error for all branches; or a branch cannot start from the one it names.
+    A `UsageError` as of `branch_cost`, or because a branch cannot start from the one it names.
     """
     groups = config.groups()
     for branch in range(len(groups)):

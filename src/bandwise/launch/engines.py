@@ -71,11 +71,7 @@ def jobs_that_fit(training: TrainingConfig) -> int:
 
 
 def train_one(task: Task) -> None:
-    """Train one branch, or resume it, and write its logits on the holdout and the reported set.
-
-    Raises:
-        BandwiseError: as `training.trainer.train_branch`.
-    """
+    """Train one branch, or resume it, and write its logits on the holdout and the reported set."""
     run, branch = task.run, task.branch
     start = None if task.source is None else run.branch_folder(task.source.branch)
     train_branch(run.config, run.store_path, run.branch_folder(branch), branch, start=start)

@@ -49,11 +49,7 @@ def fuse_run(
 
 
 def trained_branches(run: Run, use: tuple[int, ...] | None) -> tuple[int, ...]:
-    """Return the branches to fuse, the ones named or all.
-
-    Raises:
-        UsageError: one of them is not finished, or does not exist.
-    """
+    """Return the branches to fuse, the ones named or all, if they exist and are finished."""
     every = tuple(range(len(run.groups)))
     chosen = every if use is None else use
     unknown = sorted(set(chosen) - set(every))
@@ -69,11 +65,7 @@ def trained_branches(run: Run, use: tuple[int, ...] | None) -> tuple[int, ...]:
 
 
 def foreign_starts(run: Run, branches: Sequence[int]) -> dict[int, str]:
-    """Return what is wrong with the start of finished branches, by their number; empty where it is not known.
-
-    Raises:
-        CorruptionError: a summary or a record of weights is damaged.
-    """
+    """Return what is wrong with the start of finished branches, by their number; empty where it is not known."""
     found = {}
     for branch in branches:
         source, folder = run.config.source_of(branch), run.branch_folder(branch)
@@ -93,11 +85,7 @@ def foreign_starts(run: Run, branches: Sequence[int]) -> dict[int, str]:
 
 
 def require_own_starts(run: Run, branches: Sequence[int]) -> None:
-    """Refuse branches that have started from other weights than those of the branch they name.
-
-    Raises:
-        IncompatibleError: some have; all are listed.
-    """
+    """Refuse branches that have started from other weights than those of the branch they name; all are listed."""
     if found := foreign_starts(run, branches):
         raise IncompatibleError("\n".join(found.values()))
 

@@ -88,11 +88,7 @@ class Plan:
 
 
 def make_plan(config: RunConfig, setting: Setting) -> Plan:
-    """Work out what a run needs.
-
-    Raises:
-        UsageError: the network, the optimiser or the size cannot be used.
-    """
+    """Work out what a run needs; a `UsageError` if its network, optimiser or size cannot be used."""
     groups = config.groups()
     size = {"channels": setting.channels, "num_classes": setting.classes}
     costs = [branch_cost(config, branch, **size) for branch in range(len(groups))]
@@ -188,16 +184,10 @@ def _hours(config: RunConfig, setting: Setting, branches: int) -> dict[str, floa
 
 
 def step_memory(config: RunConfig, *, parameters: int, buffers: int, activations: int) -> StepMemory:
-    """Return the memory of a step of one branch.
+    """Return the memory of a step of one branch from its numbers of parameters and of values in buffers.
 
-    Args:
-        config: the run; its optimiser and its moving average count.
-        parameters: number of trainable values.
-        buffers: number of values in buffers.
-        activations: bytes that one image keeps for the backward pass.
-
-    Raises:
-        UsageError: timm has no such optimiser, or it refuses a value.
+    `activations` are the bytes that one image keeps for the backward pass. An optimiser that timm does not have, or a
+    value that it refuses, is a `UsageError`.
     """
     return StepMemory(
         parameters=_FLOAT * parameters,
@@ -224,15 +214,8 @@ def state_values_a_parameter(config: RunConfig) -> float:
 def images_per_second(config: RunConfig, branch: int, *, channels: int, num_classes: int, batch: int) -> float:
     """Time some training steps of one branch on this machine: real steps, on random images that are there already.
 
-    Args:
-        config: the run.
-        branch: which branch.
-        channels: colour channels of one band.
-        num_classes: outputs of the classifier.
-        batch: images of a step, at least 2 for batch statistics.
-
-    Raises:
-        UsageError: there is no such network, optimiser or precision, or the network does not take that size.
+    `batch` images make a step, at least 2 for batch statistics; `channels` are those of one band. What does not exist
+    or does not fit is a `UsageError`.
     """
     training = replace(config.training, batch_size=batch, grad_accum_steps=1)
     device, bands = choose_device(training.device), len(config.groups()[branch])

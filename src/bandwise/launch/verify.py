@@ -1,14 +1,28 @@
-"""`bandwise verify RUN`: a run is as it was written, or every file that is not is named and, where asked, mended."""
+"""`bandwise verify RUN`: a run is as it was written, or every file that is not is named and, where asked, mended.
 
+A repair uses what is valid in the run: damage is set aside or computed again.
+"""
+
+import contextlib
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from bandwise.errors import BandwiseError, CorruptionError, UsageError
-from bandwise.launch.check import Findings, check_run, store_of
-from bandwise.launch.repair import repair_run
-from bandwise.runs.run import RUN_NAME
+from bandwise.checkpoints.folder import read_checkpoint, set_aside, steps
+from bandwise.errors import BandwiseError, CorruptionError, IncompatibleError, UsageError
+from bandwise.files.atomic import write_bytes
+from bandwise.files.documents import read_document, write_document, write_rows
+from bandwise.files.locks import folder_lock
+from bandwise.launch.check import METRICS_NAME, CheckpointFacts, Findings, LogitsName, check_run, store_of
+from bandwise.launch.engines import Task, train_one
+from bandwise.progress import say
+from bandwise.runs.documents import SUMMARY_NAME
+from bandwise.runs.run import RUN_FORMAT, RUN_NAME, RUN_VERSION, Run, open_run
 from bandwise.sources.source import Source
+from bandwise.store.preview import write_preview
+from bandwise.store.reading.store import open_store
 from bandwise.store.verify import SoundFiles, find_problems, verify_store
+from bandwise.training.predict import write_answers
 
 _SHOWN = 20
 
@@ -21,7 +35,7 @@ def verify_run(path: Path, *, repair: bool = False, source: Source | None = None
 
     Args:
         path: the run.
-        repair: mend what can be mended, see `repair_run`; the store too, where `source` is known or not needed.
+        repair: mend what can be mended, see `_repair_run`; the store too, where `source` is known or not needed.
         source: the images.
 
     Returns:
@@ -39,7 +53,7 @@ def verify_run(path: Path, *, repair: bool = False, source: Source | None = None
     repaired = _repair_store(store_of(path), source, sound) if repair else []
     found = check_run(path, sound)
     if repair and found.problems:
-        repaired += repair_run(path, found, source)
+        repaired += _repair_run(path, found, source)
         found = check_run(path, sound)
     if found.problems or found.store_problems:
         raise CorruptionError(_report(path, found, repaired, repair))
@@ -74,3 +88,131 @@ def _report(path: Path, found: Findings, repaired: list[str], repair: bool) -> s
     if not repair:
         return f"{text}\nrun bandwise verify --repair to mend what can be computed again"
     return f"{text}\nwhat is named above could not be mended: copy good files there, or make them again"
+
+
+def _repair_run(path: Path, found: Findings, source: Source | None) -> list[str]:
+    """Mend what can be mended of the problems that `check_run` found; its store is not touched.
+
+    - a damaged checkpoint is set aside where an older or newer one of its branch is valid;
+    - summary and metrics of a finished branch are written again from its last checkpoint;
+    - logits are predicted again from the weights of a finished branch;
+    - `fusion.json`, `results.json` and features are deleted where commands write them again from valid weights;
+    - the preview is drawn again where the images are known, and `run.json` is taken out of `results.json`.
+
+    Returns what was done, one sentence each. What could not be done is printed and remains a problem.
+    """
+    done: list[str] = []
+    if RUN_NAME in found.problems:
+        done += _restore_run_document(path, found)
+    try:
+        run = open_run(path)
+    except CorruptionError:
+        # Without its configuration nothing can be computed; checkpoints are still set aside by the next training.
+        return done
+    for number in range(len(run.groups)):
+        done += _repair_branch(run, number, found)
+    for problem in found.of("logits"):
+        done += _predict_again(run, problem.name)
+    done += _delete_derived(run, found)
+    pictures = found.of("preview", "picture")
+    if pictures and source is not None:
+        write_preview(run.store_path, source, run.preview_folder)
+        done.append(f"{', '.join(problem.name for problem in pictures)}: drawn again")
+    return done
+
+
+def _restore_run_document(path: Path, found: Findings) -> Iterator[str]:
+    results = next((file for file in sorted(path.glob("results*.json")) if file.name not in found.problems), None)
+    if results is None or not (path / "store").is_dir():
+        say(f"{RUN_NAME} cannot be restored: that takes a valid results.json, and a store inside the run")
+        return
+    content = read_document(results)
+    restored = {"format": RUN_FORMAT, "version": RUN_VERSION, "config": content["config"], "store": None}
+    write_document(path / RUN_NAME, {**restored, "made_by": content["environment"]})
+    yield f"{RUN_NAME}: written again from {results.name}"
+
+
+def _repair_branch(run: Run, number: int, found: Findings) -> Iterator[str]:
+    problems = [problem for problem in found.of("checkpoint", "summary", "metrics") if problem.branch == number]
+    if not problems:
+        return
+    folder = run.branch_folder(number)
+    with folder_lock(folder):
+        damaged = [path for path in steps(folder) if f"{folder.name}/{path.name}" in found.problems]
+        if damaged == steps(folder):
+            say(f"{folder.name} has no valid checkpoint: copy a good one there, or remove the folder to train it again")
+            return
+        for path in damaged:
+            yield f"{folder.name}/{path.name}: set aside as {set_aside(path).name}"
+        newest = _newest_checkpoint(folder, found)
+        broken = [name for name in (METRICS_NAME, SUMMARY_NAME) if f"{folder.name}/{name}" in found.problems]
+        summary = folder / SUMMARY_NAME
+        intact = summary.read_bytes() if summary.exists() and SUMMARY_NAME not in broken else None
+        if broken or not newest.finished:
+            # Without it training looks at the checkpoint, closes the last epoch again and writes both documents.
+            summary.unlink(missing_ok=True)
+        if METRICS_NAME in broken:
+            write_rows(folder / METRICS_NAME, newest.history)
+    if not newest.finished:
+        yield (
+            f"{folder.name}: `bandwise train` goes on after step {newest.step} of {newest.last_step} and writes the "
+            "rest again"
+        )
+    elif broken:
+        with _going_on(folder.name):
+            train_one(Task(run, number))
+            yield f"{folder.name}/{' and '.join(broken)}: written again from the last checkpoint"
+        if intact is not None and not summary.exists():
+            # It could not be done, and what was good before must not be lost.
+            write_bytes(summary, intact)
+
+
+def _newest_checkpoint(folder: Path, found: Findings) -> CheckpointFacts:
+    """Return the newest checkpoint; one that a training has written since the check is read."""
+    return found.newest(folder) or CheckpointFacts.of(read_checkpoint(steps(folder)[0]))
+
+
+def _predict_again(run: Run, name: str) -> Iterator[str]:
+    logits = LogitsName.parse(name)
+    if logits is None:
+        return
+    if logits.branch >= len(run.groups):
+        say(f"{name} is of a branch that the run does not have; remove it")
+        return
+    with _going_on(name):
+        write_answers(
+            run.config,
+            run.store_path,
+            run.branch_folder(logits.branch),
+            logits.branch,
+            split=logits.split,
+            logits=run.path / name,
+            crops=logits.crops,
+        )
+        yield f"{name}: predicted again"
+
+
+def _delete_derived(run: Run, found: Findings) -> Iterator[str]:
+    """Delete what `fuse` and `evaluate` write again, if every branch is here to write it from."""
+    broken = found.of("fusion", "results", "features")
+    if not broken:
+        return
+    with _going_on(", ".join(problem.name for problem in broken)):
+        open_store(run.store_path)
+        for number in range(len(run.groups)):
+            folder = run.branch_folder(number)
+            if not steps(folder) or not _newest_checkpoint(folder, found).finished:
+                raise CorruptionError(f"branch {number} has no weights here to compute them again from")
+        for problem in broken:
+            (run.path / problem.name).unlink(missing_ok=True)
+            command = "evaluate" if problem.part == "results" else "fuse"
+            yield f"{problem.name}: deleted; `bandwise {command} {run.path}` writes it again"
+
+
+@contextlib.contextmanager
+def _going_on(name: str) -> Iterator[None]:
+    """Print why something cannot be mended, and go on with the next."""
+    try:
+        yield
+    except (CorruptionError, IncompatibleError, UsageError) as error:
+        say(f"{name} cannot be mended: {error}")

@@ -24,11 +24,10 @@ from bandwise.config.configfile import config_from_dict, differences
 from bandwise.errors import BandwiseError, CorruptionError, IncompatibleError, UsageError
 from bandwise.files import atomic
 from bandwise.files.arrays import read_arrays, write_arrays
-from bandwise.files.documents import create_document, read_document
+from bandwise.files.documents import create_document, read_document, read_json
+from bandwise.files.regular import sha256_file
 from bandwise.files.schema import plain
 from bandwise.progress import say
-from bandwise.runs.places import HINT as PLACES_HINT
-from bandwise.runs.places import with_places_of
 from bandwise.runs.provenance import environment
 
 RUN_NAME = "run.json"
@@ -37,6 +36,10 @@ RUN_VERSION = 1
 _OURS = re.compile(r"store|preview|branch-\d\d+|\..*")
 FREE_TRAINING = ("threads", "device", "cache", "checkpoint_steps", "keep_checkpoints", "loader_workers")
 """What may change from one call of a training to the next: no sample, order or draw depends on it."""
+_PLACES_HINT = (
+    "initial weights that were moved are known again by what the branches here have started from; where none has, "
+    "leave a link at their old place (ln -s NEW OLD)"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +97,7 @@ def create_run(path: Path, config: RunConfig, store_path: Path | None = None) ->
 
     Returns:
         The run with the configuration asked for, which may differ from `run.json` in the fields of `FREE_TRAINING`, and
-        in places at which the same lies, see `places`.
+        in places at which the same lies now, see `_with_places_of`.
 
     Raises:
         UsageError: the folder holds something else.
@@ -152,7 +155,7 @@ def _same_run(path: Path, config: RunConfig, store_path: Path | None) -> Run:
     marker, run = path / RUN_NAME, open_run(path)
     free = {name: getattr(config.training, name) for name in FREE_TRAINING}
     like_now = replace(run.config, training=replace(run.config.training, **free))
-    like_now = with_places_of(config, like_now, path, run.store_path)
+    like_now = _with_places_of(config, like_now, path, run.store_path)
     changed = differences(to_dict(like_now), to_dict(config))
     if changed:
         trained = any(path.glob("branch-*/*"))
@@ -162,13 +165,50 @@ def _same_run(path: Path, config: RunConfig, store_path: Path | None) -> Run:
             + "\n  ".join(changed)
             + "\nuse the same flags to resume it, or another --out"
             + ("" if trained else "; nothing is trained in it yet, so it may be removed")
-            + (f"\n{PLACES_HINT}" if moved else "")
+            + (f"\n{_PLACES_HINT}" if moved else "")
         )
     if store_path is not None and store_path.resolve() != run.store_path.resolve():
         raise IncompatibleError(f"{path} uses the store {run.store_path}, not {store_path}; choose another --out")
     if other := differences(to_dict(run.config), to_dict(like_now)):
         say(f"note: otherwise than in {marker}: {', '.join(other)}; threads and device change the last bits")
     return replace(run, config=config)
+
+
+def _with_places_of(new: RunConfig, old: RunConfig, run: Path, store: Path) -> RunConfig:
+    """Return `old` with the places that `new` names, as far as the same lies there.
+
+    - `data.data`: another way to the same place; or any other place, once the store holds groups. Then `split`, and
+      `train` where it reads the images, compare what is there with the store and refuse other images.
+    - `network.initial_checkpoint`: another way to the same file; or a file of the content that a branch of the run has
+      started from. The branches compare it once more.
+    """
+    if _same_place(old.data.data, new.data.data) or _begun(store):
+        old = replace(old, data=replace(old.data, data=new.data.data))
+    before, after = old.network.initial_checkpoint, new.network.initial_checkpoint
+    if before and after and (_same_place(before, after) or _started_from(new, run, Path(after).expanduser())):
+        old = replace(old, network=replace(old.network, initial_checkpoint=after))
+    return old
+
+
+def _same_place(old: str, new: str) -> bool:
+    before, after = Path(old).expanduser(), Path(new).expanduser()
+    return old == new or (before.exists() and after.exists() and before.samefile(after))
+
+
+def _begun(store: Path) -> bool:
+    """Say whether a split has finished something; a store of which nothing is finished follows its source."""
+    return (store / "MANIFEST.json").exists() or any((store / "commits").glob("*.json"))
+
+
+def _started_from(config: RunConfig, run: Path, weights: Path) -> bool:
+    """Say whether a branch of the run that starts from a file has started from the content of this one."""
+    known = set()
+    files = [branch for branch in range(len(config.groups())) if config.source_of(branch) is None]
+    for path in (path for branch in files for path in run.glob(f"branch-{branch:02d}/step-*/state.json")):
+        # The training reports a damaged one.
+        with suppress(CorruptionError, KeyError, TypeError):
+            known.add(read_json(path)["initial_checkpoint"]["sha256"])
+    return bool(known) and weights.is_file() and sha256_file(weights) in known
 
 
 def open_run(path: Path) -> Run:
@@ -212,11 +252,7 @@ class LogitsFile:
 
 
 def write_logits(path: Path, content: LogitsFile) -> None:
-    """Write the logits of one branch atomically.
-
-    Raises:
-        NoSpaceError: the disk is full.
-    """
+    """Write the logits of one branch atomically."""
     assert content.ids.shape == content.labels.shape == content.logits.shape[:1]
     write_arrays(path, {"ids": content.ids, "labels": content.labels, "logits": content.logits}, content.meta)
 

@@ -1,8 +1,12 @@
-"""Flags in two passes: the recipe and `--config FILE` give the defaults, flags change them."""
+"""What every verb has: flags in, an outcome out.
+
+Flags are read in two passes: the recipe and `--config FILE` give the defaults, flags change them.
+"""
 
 import contextlib
 import io
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -10,22 +14,21 @@ import tyro
 
 from bandwise.config import RunConfig
 from bandwise.config.configfile import merge, read_config_file
-from bandwise.errors import UsageError
+from bandwise.errors import TooManyBadInputs, UsageError
 from bandwise.recipes.catalog import find_recipe
+from bandwise.runs.documents import Results, Scores
 from bandwise.runs.run import open_run
 
 Arguments = TypeVar("Arguments")
 
-_CONFIG_SUFFIXES = (".yaml", ".yml", ".json")
+CONFIG_SUFFIXES = (".yaml", ".yml", ".json")
 
 
 def parse(arguments: type[Arguments], argv: Sequence[str], verb: str, default: Arguments | None = None) -> Arguments:
     """Read the flags of one verb into its dataclass.
 
-    Nested fields lose their prefix, so `split.stride` is `--stride`. A wrong flag ends the program with exit code 2.
-
-    Raises:
-        UsageError: a wrong flag beside `--json`, whose reader expects an object; otherwise tyro shows it and exits.
+    Nested fields lose their prefix, so `split.stride` is `--stride`. A wrong flag ends the program with exit code 2;
+    beside `--json`, whose reader expects an object, it is a `UsageError`.
     """
     markers = (tyro.conf.OmitArgPrefixes, tyro.conf.FlagCreatePairsOff)
     options: dict[str, Any] = {"args": list(argv), "prog": f"bandwise {verb}", "config": markers}
@@ -74,11 +77,8 @@ def base_config(recipe: str | None, argv: Sequence[str], *, resume_from: Path | 
     """Return the configuration that the flags change: the recipe, else the run that exists, else the defaults.
 
     `--recipe-set` changes that, and `--config FILE` is merged over both.
-
-    Raises:
-        UsageError: no such recipe or recipe set, or the file cannot be read.
     """
-    if recipe is not None and recipe.endswith(_CONFIG_SUFFIXES):
+    if recipe is not None and recipe.endswith(CONFIG_SUFFIXES):
         config = merge(RunConfig(name=Path(recipe).stem), read_config_file(Path(recipe)))
     elif recipe is not None:
         config = find_recipe(recipe).config
@@ -96,11 +96,68 @@ def base_config(recipe: str | None, argv: Sequence[str], *, resume_from: Path | 
 
 
 def require_out(out: Path | None) -> Path:
-    """Return the output folder with `~` resolved.
-
-    Raises:
-        UsageError: none was given.
-    """
+    """Return the output folder with `~` resolved; none is a `UsageError`."""
     if out is None:
         raise UsageError("--out is missing; name the folder to write to")
     return out.expanduser()
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """The result of one command."""
+
+    result: dict[str, Any]
+    """Printed as one JSON object with `--json`."""
+    text: str
+    """Printed otherwise."""
+    exit_code: int = 0
+    """0, or the code of a command that finished its work and still has something to report."""
+
+
+def percent(fraction: float) -> str:
+    """Write an accuracy as people read it: `71.23 %`."""
+    return f"{100 * fraction:.2f} %"
+
+
+def evaluation_outcome(results: Results, max_bad: int) -> Outcome:
+    """Show results as a table; more unreadable images than allowed give exit code 3."""
+    code = TooManyBadInputs.exit_code if results.n_total - results.n_eval > max_bad else 0
+    return Outcome(results.to_dict(), results_text(results), code)
+
+
+def results_text(results: Results) -> str:
+    """Lay out the figures of one run for a terminal."""
+    crops = "centre crop" if results.crops == 1 else f"{results.crops} crops (from {results.views})"
+    lines = [
+        f"{results.name}: {results.n_eval} of {results.n_total} reported images, {len(results.data.classes)} classes, "
+        f"{crops}",
+        _line(""),
+    ]
+    for entry in results.branches:
+        bands = ",".join(map(str, entry.bands))
+        note = "  (low-resolution control)" if results.config["split"]["stride"] > 1 and bands == "0" else ""
+        lines.append(_line(f"branch {entry.branch}, bands {bands}", entry) + note)
+    for rule, entry in results.rules.items():
+        if rule != results.fusion.rule:
+            lines.append(_line(f"fused, {rule}", entry))
+    lines.append(_line(f"fused, {results.fusion.rule}", results.fused) + "  (the result)")
+    best = results.reference.best_branch
+    lines.append(f"  best branch on the holdout: {best.branch}, {percent(best.top1)} here")
+    return "\n".join(lines)
+
+
+def _line(name: str, scores: Scores | None = None) -> str:
+    """Return a line of the table of results; without scores, its head."""
+    # Here, so that commands without results do not wait for torch.
+    from bandwise.evaluation.metrics import SCORES
+
+    line = f"  {name:<22}"
+    for score in SCORES:
+        accuracy = score.kind == "accuracy"
+        if scores is None:
+            cell = score.name
+        else:
+            value = getattr(scores, score.key)
+            cell = percent(value) if accuracy else f"{value:.3f}"
+        line += f"{cell:>{9 if accuracy else 8}}"
+    return line
