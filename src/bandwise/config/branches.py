@@ -8,15 +8,7 @@ MAX_BRANCHES = 1024
 def parse_bands(text: str, count: int) -> tuple[int, ...]:
     """Read a list of bands such as `all`, `0`, or `0,3-5`.
 
-    Args:
-        text: comma-separated band numbers and ranges.
-        count: the number of bands that exist.
-
-    Returns:
-        The bands in increasing order.
-
-    Raises:
-        UsageError: a part is no number or range, repeats a band, or is outside 0..count-1.
+    Returns the bands in increasing order; each must be one of 0 to `count` - 1 and occur once.
     """
     if text == "all":
         return tuple(range(count))

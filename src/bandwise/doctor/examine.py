@@ -28,17 +28,11 @@ _FAST_BF16 = {"avx512_bf16", "amx_bf16"}
 
 
 def examine(folder: Path) -> dict[str, Any]:
-    """Look at this machine and at a folder, and rehearse a training that is killed and resumed.
-
-    Args:
-        folder: where stores and runs are to be; nothing is left in it.
+    """Look at this machine and at a folder, in which nothing is left; rehearse a training that is killed and resumed.
 
     Returns:
         Ready for JSON: `ok`, `environment`, `machine`, `folder` with its probes, `self_test` by device,
         `not_repeatable` (what changes the last bits of a result here), `notes`, and `problems`, each with its remedy.
-
-    Raises:
-        UsageError: `folder` is no folder that can be written.
     """
     probes = probe_folder(folder)
     machine = describe_machine(folder)
@@ -160,11 +154,7 @@ class ProbeError(Exception):
 def probe_folder(folder: Path) -> dict[str, str]:
     """Try every operation that our files rely on, in a temporary folder inside `folder`, which is removed again.
 
-    Returns:
-        For each probe an empty text where it went well, else what went wrong.
-
-    Raises:
-        UsageError: `folder` is no folder, or cannot be written.
+    Returns for each probe an empty text where it went well, else what went wrong.
     """
     if not folder.is_dir():
         raise UsageError(f"{folder} is no folder; make it, or name another with --folder")

@@ -84,7 +84,7 @@ class CheckpointFacts:
 
     @classmethod
     def of(cls, checkpoint: Checkpoint) -> "CheckpointFacts":
-        """Take them from a checkpoint."""
+        """Return those of a checkpoint."""
         position = checkpoint.state["position"]
         return cls(position["step"], checkpoint.state["total_steps"], position["history"])
 
@@ -134,11 +134,7 @@ def check_run(path: Path, sound: SoundFiles | None = None) -> Findings:
     """Read every byte of a run and of the store behind it; nothing is changed.
 
     A store that is not there is a note: a run may have come from another machine without it. `report.html` and
-    `timing.jsonl` are left out: nobody relies on them.
-
-    Args:
-        path: the run.
-        sound: files of the store that were read a moment ago.
+    `timing.jsonl` are left out: nobody relies on them. `sound` are files of the store that were read a moment ago.
     """
     found = Findings()
     run: Run | None = None

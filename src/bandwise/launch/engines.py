@@ -87,9 +87,8 @@ def train_branches(run: Run, branches: Sequence[int] | None = None, *, jobs: int
 def train_tasks(tasks: Sequence[Task], *, jobs: int = 1) -> None:
     """Train branches of one or several runs; one that fails stops only those that were to start from it.
 
-    Args:
-        tasks: the branches, in the order in which they start, but for those that others start from, which come first.
-        jobs: how many at once; with more than one, each is a process of its own.
+    They start in the order of `tasks`, but for those that others start from, which come first. With more than one job,
+    each is a process of its own.
 
     Raises:
         BranchesFailed: some failed, after the others were finished.

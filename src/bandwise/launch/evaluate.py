@@ -34,15 +34,8 @@ def evaluate_run(run: Run, *, with_head: bool = False, answers: Answers | None =
 
     The rule of `fusion.json` is the result; the others stand beside it for comparison. All are fitted on the holdout. A
     head, which takes the features of all training images, is among them where it is the result or `with_head` is set.
-
-    Args:
-        run: a run whose branches are trained; it is fused here if it is not yet.
-        with_head: train and score a head too.
-        answers: of the run, for other crops, or to be read only once; of the centre crop when None.
-
-    Raises:
-        UsageError: the store has no reported set, or a head is asked for more than the centre crop.
-        IncompatibleError: a branch started from other weights than those of the branch it names.
+    A run that is not fused yet is fused here. `answers` are of the centre crop when None. A branch that started from
+    other weights than those of the branch it names is an `IncompatibleError`.
     """
     answers = answers or Answers(run)
     crops = answers.crops

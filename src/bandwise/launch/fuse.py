@@ -20,17 +20,10 @@ from bandwise.training.determinism import reproducible, seed_for
 def fuse_run(
     run: Run, *, rule: str | None = None, use: tuple[int, ...] | None = None, answers: Answers | None = None
 ) -> Fusion | TrainedHead:
-    """Fit one fusion rule and write `fusion.json`.
+    """Fit one fusion rule, that of the run when None, on some branches, all when None, and write `fusion.json`.
 
-    Args:
-        run: a run whose branches are trained.
-        rule: the one of the run when None.
-        use: the branches to fuse; all when None.
-        answers: of the run, for other crops, or to be read only once; of the centre crop when None.
-
-    Raises:
-        UsageError: there is no holdout, a branch is missing, or a head is asked for more than the centre crop.
-        IncompatibleError: a branch started from other weights than those of the branch it names.
+    `answers` are of the centre crop when None. A branch that started from other weights than those of the branch it
+    names is an `IncompatibleError`.
     """
     answers = answers or Answers(run)
     branches = trained_branches(run, use)

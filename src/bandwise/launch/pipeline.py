@@ -85,17 +85,9 @@ def run_together(
 def train(
     config: RunConfig, out: Path, *, store: Path | None = None, branches: Sequence[int] | None = None, jobs: int = 1
 ) -> Run:
-    """Train branches of a run on a store that is there; the run folder is made where it is not.
+    """Train branches of a run, all when None, on a store that is there; the run folder is made where it is not.
 
-    Args:
-        config: the experiment.
-        out: the run folder.
-        store: the store; that of the run, or `out/store`, when None. It needs the bands of these branches only.
-        branches: which; all when None.
-        jobs: branches trained at once.
-
-    Raises:
-        BandwiseError: any error of the training; what is finished stays.
+    The store is that of the run, or `out/store`, when None; it needs the bands of these branches only.
     """
     groups = config.groups()
     opened = open_store(_store_of(out) if store is None else store)

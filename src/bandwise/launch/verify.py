@@ -30,21 +30,15 @@ _SHOWN = 20
 def verify_run(path: Path, *, repair: bool = False, source: Source | None = None) -> dict[str, Any]:
     """Check every file of a run and the store behind it.
 
-    A repair reads every file of the store once, and what it writes once more; the files of the run are read again only
-    if some were mended.
-
-    Args:
-        path: the run.
-        repair: mend what can be mended, see `_repair_run`; the store too, where `source` is known or not needed.
-        source: the images.
+    With `repair`, what can be mended is mended, see `_repair_run`; the store too, where `source`, the images, is known
+    or not needed. A repair reads every file of the store once, and what it writes once more; the files of the run are
+    read again only if some were mended.
 
     Returns:
         What was checked and what was repaired, ready for JSON.
 
     Raises:
-        UsageError: no run.
         CorruptionError: something is damaged and was not mended; each file is named, and so is what was mended.
-        LockedError: a repair of a branch that is being trained.
     """
     if not (path / RUN_NAME).exists():
         raise UsageError(f"{path} is no run (it has no {RUN_NAME})")

@@ -90,17 +90,11 @@ class Run:
 def create_run(path: Path, config: RunConfig, store_path: Path | None = None) -> Run:
     """Make a run folder, or open the one that is there if it was made by the same configuration.
 
-    Args:
-        path: the run folder; must be absent, empty, or a run.
-        config: the resolved configuration.
-        store_path: a store shared with other runs; `path/store` when None.
-
-    Returns:
-        The run with the configuration asked for, which may differ from `run.json` in the fields of `FREE_TRAINING`, and
-        in places at which the same lies now, see `_with_places_of`.
+    The store is `path/store` when None. The run has the configuration asked for, which may differ from `run.json` in
+    the fields of `FREE_TRAINING`, and in places at which the same lies now, see `_with_places_of`.
 
     Raises:
-        UsageError: the folder holds something else.
+        UsageError: the folder is neither absent, nor empty, nor a run.
         IncompatibleError: the folder is a run of another configuration, which another process may have begun this
             moment; the message lists the fields that differ.
     """
@@ -212,13 +206,7 @@ def _started_from(config: RunConfig, run: Path, weights: Path) -> bool:
 
 
 def open_run(path: Path) -> Run:
-    """Read a run folder.
-
-    Raises:
-        UsageError: there is no run at `path`.
-        CorruptionError: `run.json` is damaged.
-        IncompatibleError: it was written by a newer version.
-    """
+    """Read a run folder; a `run.json` of a newer version is an `IncompatibleError`."""
     marker = path / RUN_NAME
     if not marker.exists():
         raise UsageError(f"{path} is no run (it has no run.json); make one with `bandwise run RECIPE --out {path}`")
@@ -260,8 +248,7 @@ def write_logits(path: Path, content: LogitsFile) -> None:
 def read_logits(path: Path) -> LogitsFile:
     """Read the logits of one branch.
 
-    Raises:
-        CorruptionError: the file is missing, damaged, has other arrays, repeats an id, or holds a non-finite logit.
+    A file that is missing, damaged, repeats an id, or holds a non-finite logit is a `CorruptionError`.
     """
     if not path.exists():
         raise CorruptionError(f"{path} is missing; run `bandwise evaluate` to write it")
