@@ -93,6 +93,8 @@ def check(cases: Sequence[Case], path: Path) -> None:
         folder.mkdir()
         with pytest.MonkeyPatch.context() as patch:
             patch.setenv("BANDWISE_HOME", str(folder / "home"))
+            # Where a message is wrapped depends on the length of the temporary folder.
+            patch.setenv("COLUMNS", "500")
             bench = Bench(folder, patch)
             bench.call(*case.prepare(bench))
             said = bench.out + bench.err
