@@ -160,6 +160,11 @@ def test_a_size_that_only_the_extended_header_can_hold():
         pytest.param(header(size=b"-1"), "a number of the header is not octal; the size is b'0+-1", id="size-negative"),
         pytest.param(FINE + header(checksum=5), "the member at byte 1024: the checksum", id="later-checksum"),
         pytest.param(header(checksum=5), "the checksum of its header is wrong", id="checksum"),
+        pytest.param(
+            header()[:148] + b"009000\0 " + header()[156:],
+            "the checksum of its header is wrong",
+            id="no-octal-checksum",
+        ),
         pytest.param(b"no tar" * 200, "the checksum of its header is wrong: damaged, or no tar", id="no-tar"),
         pytest.param(header(size=b"7777"), "is cut off: 'a.jpg' should have 4095 bytes from byte 512", id="cut-data"),
         pytest.param(

@@ -118,7 +118,7 @@ def _parse_header(block: bytes) -> tarfile.TarInfo:
     try:
         header = tarfile.TarInfo.frombuf(block, "latin-1", "strict")
     except tarfile.HeaderError as error:
-        if "checksum" in str(error) or not block[148:156].strip(b"\0 ").isdigit():
+        if "checksum" in str(error) or block[148:156].strip(b"\0 ").strip(b"01234567"):
             raise _BadMember("the checksum of its header is wrong: damaged, or no tar at all") from None
         raise _BadMember(f"a number of the header is not octal; the size is {block[124:136]!r}") from None
     if block[257:263] != b"ustar\0":
