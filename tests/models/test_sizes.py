@@ -80,7 +80,8 @@ def test_the_lean_branch_saves_memory_and_the_dense_one_hardly():
 
 
 @pytest.mark.parametrize(
-    ("model", "side", "stem", "millions"), [("resnet10", 112, "stock", 55.35), ("resnet8", 16, "dense", 12.28)]
+    ("model", "side", "stem", "millions"),
+    [("resnet10", 112, "stock", 55.35), ("resnet10-slim", 160, "stock", 32.13), ("resnet8", 16, "dense", 12.28)],
 )
 def test_cost_of_the_small_networks(model, side, stem, millions):
     assert macs(on_meta(model, side, stem, classes=14), (1, 3, side, side)) / 1e6 == pytest.approx(millions, abs=0.01)

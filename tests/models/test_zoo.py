@@ -28,6 +28,7 @@ FAMILIES = [
     ("resnet50", 56, "stock", 3),
     ("resnet50", 20, "dense", 6),
     ("resnet10", 112, "stock", 3),
+    ("resnet10-slim", 80, "dense", 3),
     ("resnet8", 14, "dense", 1),
     ("resnet8-narrow", 14, "dense", 3),
     ("resnet8-slim", 28, "dense", 3),
@@ -47,7 +48,7 @@ def features_of(network: nn.Module, images: torch.Tensor) -> torch.Tensor:
 
 def test_the_list_covers_every_network():
     assert {model for model, *_ in FAMILIES} == set(zoo.names())
-    assert len(zoo.names()) == 15
+    assert len(zoo.names()) == 16
 
 
 @pytest.mark.parametrize(("model", "side", "stem", "channels"), FAMILIES)

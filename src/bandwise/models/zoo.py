@@ -36,6 +36,8 @@ _WITH_STEM: dict[str, Callable[..., nn.Module]] = {
     "resnet8-slim": partial(ResNet, BasicBlock, (1, 1, 1), (8, 16, 32)),
     # For CPUs: 55.4 million MACs at 112 px with the stock stem, 207.6 at 224 px, 3 channels.
     "resnet10": partial(ResNet, BasicBlock, (1, 1, 1, 1), (24, 64, 128, 256)),
+    # Half the width: 32.1 million MACs at 160 px with the stock stem.
+    "resnet10-slim": partial(ResNet, BasicBlock, (1, 1, 1, 1), (12, 32, 64, 128)),
     "resnet18": partial(ResNet, BasicBlock, (2, 2, 2, 2), (64, 128, 256, 512)),
     "resnet34": partial(ResNet, BasicBlock, (3, 4, 6, 3), (64, 128, 256, 512)),
     "resnet50": partial(ResNet, Bottleneck, (3, 4, 6, 3), (64, 128, 256, 512)),

@@ -1,7 +1,7 @@
 """All recipes by name.
 
-A new recipe goes into the table of its data set: `photos.py`, `cifar10.py`, `mnist.py`, or `published.yaml` for a row
-of ImageNet.
+A new recipe goes into the table of its data set: `photos.py`, `imagewoof.py`, `cifar10.py`, `mnist.py`, or
+`published.yaml` for a row of ImageNet.
 """
 
 import difflib
@@ -15,7 +15,14 @@ from importlib import import_module
 from bandwise.errors import UsageError
 from bandwise.recipes.recipe import Recipe
 
-_TABLES = {"photos-": "photos", "cifar10-": "cifar10", "mnist-": "mnist", "fashion-mnist-": "mnist", "": "imagenet"}
+_TABLES = {
+    "photos-": "photos",
+    "imagewoof-": "imagewoof",
+    "cifar10-": "cifar10",
+    "mnist-": "mnist",
+    "fashion-mnist-": "mnist",
+    "": "imagenet",
+}
 """How names begin, and the module that holds the recipes; the published rows of ImageNet begin in any way."""
 
 

@@ -20,6 +20,7 @@ class DatasetFacts:
 DATASETS: dict[str, DatasetFacts] = {
     "photos": DatasetFacts(14, 3, 1_393, 732),
     "photos-coarse": DatasetFacts(5, 3, 1_393, 732),
+    "imagewoof2-160": DatasetFacts(10, 3, 12_954, 9_025),
     "cifar10": DatasetFacts(10, 3, 60_000, 50_000),
     "mnist": DatasetFacts(10, 1, 70_000, 60_000),
     "fashion-mnist": DatasetFacts(10, 1, 70_000, 60_000),
