@@ -64,11 +64,16 @@ def test_a_named_set_has_its_own_reported_images(opened):
     with pytest.raises(UsageError, match="the set 'mnist' reports on its test images; leave --reported out"):
         open_source(DataConfig(data="mnist", reported="val"))
     open_source(DataConfig(data="mnist", reported="test"))
-    assert opened == ["mnist"]
+    with pytest.raises(UsageError, match="the set 'imagewoof2' reports on its validation images; leave --reported out"):
+        open_source(DataConfig(data="imagewoof2", reported="test"))
+    open_source(DataConfig(data="imagewoof2", reported="val"))
+    assert opened == ["mnist", "imagewoof2"]
 
 
 def test_available_describes_every_set():
-    assert list(named.available()) == ["photos", "photos-coarse", "cifar10", "mnist", "fashion-mnist"]
+    small = ["photos", "photos-coarse", "cifar10", "mnist", "fashion-mnist"]
+    large = [f"{family}{side}" for family in ("imagenette2", "imagewoof2") for side in ("", "-320", "-160")]
+    assert list(named.available()) == small + large
     assert all("\n" not in text and text for text in named.available().values())
 
 

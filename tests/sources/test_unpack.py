@@ -2,6 +2,7 @@
 
 import gzip
 import io
+import re
 import tarfile
 
 import pytest
@@ -34,6 +35,35 @@ def test_tar_members(tmp_path):
         path.write_bytes(damaged)
         with pytest.raises(WrongContentError, match="the archive is damaged or of an unknown kind"):
             list(archives.tar_members(path, {"c": 2}))
+
+
+def packed(path, *members):
+    """Write a compressed tar of names and contents; a content of None is a link."""
+    with tarfile.open(path, "w:gz") as tar:
+        for name, content in members:
+            member = tarfile.TarInfo(name)
+            if content is None:
+                member.type, member.linkname = tarfile.SYMTYPE, "/etc/passwd"
+            else:
+                member.size = len(content)
+            tar.addfile(member, io.BytesIO(content or b""))
+    return path
+
+
+def test_tar_files(tmp_path):
+    path = packed(tmp_path / "set.tgz", ("./a/1.x", b"AA"), ("a/2.x", b"BB"), ("a/2.x.csv", b""), ("../a/3.x", b"CC"))
+    wanted = re.compile(r"a/\d\.x")
+    assert dict(archives.tar_files(path, wanted, 2)) == {"a/1.x": b"AA", "a/2.x": b"BB"}
+    for members, words in (
+        ([("a/1.x", b"AAA")], "a/1.x in the archive is no file of at most 2 bytes"),
+        ([("a/1.x", None)], "a/1.x in the archive is no file"),
+        ([("a/1.x", b""), ("./a/1.x", b"")], "a/1.x stands in the archive twice"),
+    ):
+        with pytest.raises(WrongContentError, match=words):
+            list(archives.tar_files(packed(path, *members), wanted, 2))
+    path.write_bytes(packed(tmp_path / "other.tgz", ("a/1.x", b"A" * 9000)).read_bytes()[:60])
+    with pytest.raises(WrongContentError, match="the archive is damaged or of an unknown kind"):
+        list(archives.tar_files(path, wanted, 9000))
 
 
 def test_debian_package(tmp_path):

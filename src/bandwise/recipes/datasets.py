@@ -20,7 +20,8 @@ class DatasetFacts:
 DATASETS: dict[str, DatasetFacts] = {
     "photos": DatasetFacts(14, 3, 1_393, 732),
     "photos-coarse": DatasetFacts(5, 3, 1_393, 732),
-    "imagewoof2-160": DatasetFacts(10, 3, 12_954, 9_025),
+    **{f"imagenette2{side}": DatasetFacts(10, 3, 13_394, 9_469) for side in ("", "-320", "-160")},
+    **{f"imagewoof2{side}": DatasetFacts(10, 3, 12_954, 9_025) for side in ("", "-320", "-160")},
     "cifar10": DatasetFacts(10, 3, 60_000, 50_000),
     "mnist": DatasetFacts(10, 1, 70_000, 60_000),
     "fashion-mnist": DatasetFacts(10, 1, 70_000, 60_000),

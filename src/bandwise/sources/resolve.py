@@ -5,7 +5,7 @@ from pathlib import Path
 from bandwise.config import DataConfig
 from bandwise.errors import UsageError
 from bandwise.sources.folders.folder import open_folder
-from bandwise.sources.named.catalog import available, open_named, similar_name
+from bandwise.sources.named.catalog import available, open_named, reported_kind, similar_name
 from bandwise.sources.source import Source
 
 # What reads archives is imported where it is needed: a named set or a folder does without these modules.
@@ -35,10 +35,11 @@ def open_source(config: DataConfig) -> Source:
             f"--data {config.data!r} does not exist. {_how_to_get(kind)}; for Parquet or WebDataset shards, add "
             "--source parquet or --source webdataset"
         )
-    own, what = ("test", "test images") if kind == "named" else ("val", "validation images")
+    what = reported_kind(config.data) if kind == "named" else "validation"
+    own = "test" if what == "test" else "val"
     if kind in ("named", *_EXPECTABLE) and config.reported not in ("auto", own):
         raise UsageError(
-            f"--reported {config.reported}: the set {config.data!r} reports on its {what}; leave --reported out"
+            f"--reported {config.reported}: the set {config.data!r} reports on its {what} images; leave --reported out"
         )
     if kind == "named":
         return open_named(config.data)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bandwise.errors import UsageError
-from bandwise.sources.named import arrays, photos
+from bandwise.sources.named import arrays, imagenette, photos
 from bandwise.sources.named.fetch import Origin, fetch_set
 from bandwise.sources.source import Source
 
@@ -21,9 +21,27 @@ class _NamedSet:
     origins: tuple[Origin, ...]
     needed_bytes: int
     open: Callable[[Path], Source]
+    reported: str = "test"
+    """What its publisher calls the reported set."""
 
 
 _PHOTOS = "1,393 grocery photographs of 348 pixels, quality-75 JPEG, MIT"
+
+
+def _of_imagenet(archive: imagenette.Archive) -> _NamedSet:
+    family, _, side = archive.name.partition("-")
+    kind = "breeds of dogs" if family == "imagewoof2" else "easy classes"
+    size = f"photographs with a shorter side of {side} pixels" if side else "photographs"
+    return _NamedSet(
+        f"{sum(archive.pictures.values()):,} {size}, JPEG; 10 {kind} of ImageNet, "
+        f"{archive.pictures['train']:,} to train and {archive.pictures['val']:,} reported",
+        archive.name,
+        archive.origins,
+        archive.needed_bytes,
+        archive.open,
+        reported="validation",
+    )
+
 
 _SETS = {
     "photos": _NamedSet(
@@ -61,6 +79,7 @@ _SETS = {
         arrays.IDX_BYTES,
         lambda folder: arrays.IdxSource(folder, "fashion-mnist", arrays.FASHION),
     ),
+    **{archive.name: _of_imagenet(archive) for archive in imagenette.ARCHIVES},
 }
 
 
@@ -76,6 +95,11 @@ def home() -> Path:
 def available() -> dict[str, str]:
     """Return each name with one line of description."""
     return {name: item.description for name, item in _SETS.items()}
+
+
+def reported_kind(name: str) -> str:
+    """Return what the publisher of a set calls its reported images: `test` or `validation`."""
+    return _set(name).reported
 
 
 def similar_name(name: str) -> str:

@@ -4,6 +4,7 @@ import gzip
 import hashlib
 import io
 import lzma
+import re
 import tarfile
 import zlib
 from collections.abc import Iterator
@@ -24,23 +25,48 @@ def tar_members(archive: str | Path | IO[bytes], wanted: dict[str, int]) -> Iter
     `wanted` has the name inside the archive (without a leading `./`) and the most bytes of each.
     """
     left = dict(wanted)
+    for name, member, tar in _entries(archive):
+        if name not in left:
+            continue
+        yield name, _content(tar, member, name, left.pop(name))
+        if not left:
+            return
+    raise WrongContentError(f"the archive lacks {', '.join(left)}")
+
+
+def tar_files(archive: str | Path, wanted: re.Pattern[str], limit: int) -> Iterator[tuple[str, bytes]]:
+    """Yield the regular files of a compressed tar whose name is wanted, each once and of at most `limit` bytes."""
+    seen: set[str] = set()
+    for name, member, tar in _entries(archive):
+        if wanted.fullmatch(name):
+            if name in seen:
+                raise WrongContentError(f"{name} stands in the archive twice")
+            seen.add(name)
+            yield name, _content(tar, member, name, limit)
+
+
+def _entries(archive: str | Path | IO[bytes]) -> Iterator[tuple[str, tarfile.TarInfo, tarfile.TarFile]]:
     try:
         opened = tarfile.open(archive) if isinstance(archive, str | Path) else tarfile.open(fileobj=archive)  # noqa: SIM115
         with opened as tar:
             for member in tar:
-                name = member.name.removeprefix("./")
-                limit = left.pop(name, None)
-                if limit is None:
-                    continue
-                stream = tar.extractfile(member) if member.isreg() else None
-                if stream is None or member.size > limit:
-                    raise WrongContentError(f"{name} in the archive is no file of at most {limit} bytes")
-                yield name, stream.read()
-                if not left:
-                    return
+                yield member.name.removeprefix("./"), member, tar
     except (tarfile.TarError, lzma.LZMAError, zlib.error, EOFError) as error:
-        raise WrongContentError(f"the archive is damaged or of an unknown kind: {error}") from error
-    raise WrongContentError(f"the archive lacks {', '.join(left)}")
+        raise _damaged(error) from error
+
+
+def _content(tar: tarfile.TarFile, member: tarfile.TarInfo, name: str, limit: int) -> bytes:
+    stream = tar.extractfile(member) if member.isreg() else None
+    if stream is None or member.size > limit:
+        raise WrongContentError(f"{name} in the archive is no file of at most {limit} bytes")
+    try:
+        return stream.read()
+    except (tarfile.TarError, lzma.LZMAError, zlib.error, EOFError) as error:
+        raise _damaged(error) from error
+
+
+def _damaged(error: Exception) -> WrongContentError:
+    return WrongContentError(f"the archive is damaged or of an unknown kind: {error}")
 
 
 def deb_data(path: Path) -> IO[bytes]:
