@@ -4,15 +4,13 @@ import statistics
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Literal
 
+from bandwise.launch.matched import SAME_COST
 from bandwise.report.units import seconds
 from bandwise.runs.documents import Results
 from tools.recorded import Recorded, epochs_of
 
 STARTED_FROM = {"cifar10-baseline-progressive": "cifar10-lowres"}
 """Recipes that go on from the weights of another with the same seed, whose training is part of what they cost."""
-
-_SAME_COST = 1.25
-"""Systems whose multiply-adds of training differ by less than this factor belong to one group."""
 
 
 def grouped(
@@ -31,7 +29,7 @@ def grouped(
     groups: list[tuple[str, list[str]]] = []
     for data, names in by_data.items():
         for name in names:
-            if not groups or groups[-1][0] != data or costs[groups[-1][1][0]] > _SAME_COST * costs[name]:
+            if not groups or groups[-1][0] != data or costs[groups[-1][1][0]] > SAME_COST * costs[name]:
                 groups.append((data, []))
             groups[-1][1].append(name)
     return [

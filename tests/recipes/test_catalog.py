@@ -13,7 +13,7 @@ from bandwise.config import to_dict
 from bandwise.config.configfile import config_from_dict, differences
 from bandwise.errors import UsageError
 from bandwise.files.documents import read_document
-from bandwise.launch.cost import branch_cost
+from bandwise.launch.matched import SAME_COST, figures
 from bandwise.recipes.catalog import all_recipes, find_recipe
 from bandwise.recipes.datasets import DATASETS
 
@@ -79,26 +79,21 @@ def test_whole_images_of_imagewoof_differ_from_their_bands_only_in_the_split():
 
 
 EQUAL_COST = {
-    "of a node, large": ("macs_per_branch", "whole4 joint4-seeds lowres4 context4 sub4"),
-    "of a node, small": ("macs_per_branch", "whole-slim sub4-lean"),
-    "in all, one image": ("macs_total", "whole joint4 sub4-lean"),
-    "in all, four": (
-        "macs_total",
-        "whole4 joint4-seeds lowres4 context4 sub4 sub4-noflip sub4-dct1d polyphase4 random4",
+    "macs_per_node": ("whole4 joint4-seeds lowres4 context4 sub4", "whole-slim sub4-lean"),
+    "macs_all": (
+        "whole joint4 sub4-lean",
+        "whole4 joint4-seeds lowres4 context4 sub4 sub4-noflip sub4-dct1d polyphase4 random4 whole-long",
     ),
+    "pixels_per_node": ("lowres4 sub4 sub4-lean", "whole whole4 whole-slim joint4"),
 }
 
 
-@pytest.mark.parametrize("question", EQUAL_COST)
-def test_the_systems_of_imagewoof_that_are_compared_cost_about_the_same(question):
-    """Within a quarter, as the tables of equal cost have it."""
-    which, rows = EQUAL_COST[question]
-    found = []
-    for row in rows.split():
-        config = RECIPES[f"imagewoof-{row}"].config
-        macs = [branch_cost(config, branch, channels=3, num_classes=10).macs for branch in range(len(config.groups()))]
-        found.append(max(macs) if which == "macs_per_branch" else sum(macs))
-    assert max(found) < 1.25 * min(found)
+@pytest.mark.parametrize("what", EQUAL_COST)
+def test_the_systems_of_imagewoof_that_are_compared_cost_about_the_same(what):
+    for rows in EQUAL_COST[what]:
+        configs = [RECIPES[f"imagewoof-{row}"].config for row in rows.split()]
+        found = [figures(config, channels=3, num_classes=10)[what] for config in configs]
+        assert max(found) < SAME_COST * min(found)
 
 
 LARGE = [name for name in RECIPES if re.search("^(cifar10|imagewoof)-resnet", name)]

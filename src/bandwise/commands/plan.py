@@ -1,5 +1,6 @@
 """`bandwise plan ROW`: what a run will need, before any of its images is there."""
 
+import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -8,9 +9,10 @@ from typing import Any
 from bandwise.commands.verb import CONFIG_SUFFIXES, Outcome, base_config, parse, take_recipe
 from bandwise.config import RunConfig
 from bandwise.errors import UsageError
+from bandwise.launch.matched import matched
 from bandwise.launch.plan import Plan, Setting, compare, images_per_second, make_plan
 from bandwise.progress import say
-from bandwise.recipes.catalog import find_recipe, full_image_of
+from bandwise.recipes.catalog import all_recipes, find_recipe, full_image_of
 from bandwise.recipes.datasets import DatasetFacts, facts_of
 from bandwise.recipes.published import CLAIMS, Claim
 from bandwise.recipes.recipe import Recipe
@@ -64,6 +66,7 @@ def main(argv: Sequence[str]) -> Outcome:
         "images_per_s_from": _rate_from(arguments),
         "bytes_from": "raw pixels of the records, exact; with the codec by shares measured on photographs, an estimate",
         "less_than_whole_image": None if whole is None else compare(plan, whole),
+        "matched": _matched(arguments, setting),
         "claims": [] if whole is None else _published_claims(config, plan, whole),
     }
     return Outcome(result, _text(result))
@@ -126,6 +129,19 @@ def _whole_image(recipe: Recipe, config: RunConfig, setting: Setting) -> Plan | 
     network = replace(full.config.network, drop_path=config.network.drop_path)
     whole = replace(full.config, training=training, network=network, augment=config.augment)
     return make_plan(whole, replace(setting, images_per_s=None))
+
+
+def _matched(arguments: Arguments, setting: Setting) -> dict[str, list[str]] | None:
+    """Return the recipes on the same data that this may be compared with; None where one trains in another way."""
+    config = arguments.settings
+    if arguments.recipe_set:
+        return None
+    others = {
+        recipe.name: recipe.config
+        for recipe in all_recipes().values()
+        if recipe.name != config.name and recipe.config.data == config.data
+    }
+    return matched(config, others, channels=setting.channels, num_classes=setting.classes) if others else None
 
 
 def _rate_from(arguments: Arguments) -> str | None:
@@ -213,6 +229,7 @@ def _text(result: dict[str, Any]) -> str:
     ]
     if result["less_than_whole_image"] is not None:
         lines += _ratios(result["less_than_whole_image"])
+    lines += _matches(result["matched"] or {})
     for claim in result["claims"]:
         lines += _claim_lines(claim)
     return "\n".join([*lines, *(f"  note: {note}" for note in result["notes"])])
@@ -229,6 +246,27 @@ def _ratios(ratios: dict[str, Any]) -> list[str]:
     return [
         f"  {ratios['row']} needs this many times what one branch needs: {one}",
         f"  and this many times what all need: {every}",
+    ]
+
+
+def _matches(found: dict[str, list[str]]) -> list[str]:
+    """Name the recipes of equal cost; equal is within a quarter."""
+    questions = {
+        "macs_per_node": "equal cost of training a node",
+        "macs_all": "equal cost of training in all",
+        "pixels_per_node": "equal data of a node",
+    }
+    return [
+        line
+        for key, names in found.items()
+        if names
+        for line in textwrap.wrap(
+            f"{questions[key]}: {', '.join(names)}",
+            width=100,
+            initial_indent="  ",
+            subsequent_indent="    ",
+            break_on_hyphens=False,
+        )
     ]
 
 
