@@ -82,7 +82,8 @@ EQUAL_COST = {
     "macs_per_node": ("whole4 joint4-seeds lowres4 context4 sub4", "whole-slim sub4-lean"),
     "macs_all": (
         "whole joint4 sub4-lean",
-        "whole4 joint4-seeds lowres4 context4 sub4 sub4-noflip sub4-dct1d polyphase4 random4 whole-long",
+        "whole4 joint4-seeds lowres4 context4 sub4 sub4-noflip sub4-dct1d polyphase4 random4",
+        "sub4 lowres4 context4 whole-long sub4-lean-long",
     ),
     "pixels_per_node": ("lowres4 sub4 sub4-lean", "whole whole4 whole-slim joint4"),
 }
