@@ -7,13 +7,17 @@ from pathlib import Path
 from bandwise.errors import UsageError
 from bandwise.files.atomic import write_text
 from tools.chart import evidence_svg
-from tools.evidence import evidence_markdown, readme_markdown, summary_markdown
+from tools.diversity import read_diversity
+from tools.evidence import evidence_markdown, natural_markdown, readme_markdown, summary_markdown
 from tools.expected import expected_json
 from tools.published import published_markdown
 from tools.recorded import read_recorded
 from tools.sets import sets_markdown
+from tools.why import counts_svg, disagreement_svg, why_markdown
 
 ROOT = Path(__file__).parents[1]
+DIVERSITY = "diversity"
+"""Folder of compared branches, in that of the recorded results."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +50,14 @@ class Block:
 
 BLOCKS = {
     "readme": Block("README.md", "results", lambda folder: readme_markdown(read_recorded(folder))),
+    "natural": Block("docs/evidence.md", "natural", lambda folder: natural_markdown(read_recorded(folder))),
+    "why": Block(
+        "docs/why.md", "why", lambda folder: why_markdown(read_recorded(folder), read_diversity(folder / DIVERSITY))
+    ),
+    "counts": Block("docs/branches.svg", "", lambda folder: counts_svg(read_diversity(folder / DIVERSITY))),
+    "disagreement": Block(
+        "docs/disagreement.svg", "", lambda folder: disagreement_svg(read_diversity(folder / DIVERSITY))
+    ),
     "summary": Block("docs/evidence.md", "main", lambda folder: summary_markdown(read_recorded(folder))),
     "evidence": Block("docs/evidence.md", "results", lambda folder: evidence_markdown(read_recorded(folder))),
     "chart": Block("docs/accuracy.svg", "", lambda folder: evidence_svg(read_recorded(folder))),

@@ -1,4 +1,4 @@
-"""Recorded results as Markdown: five rows for the README, the main systems, and all tables with their comparisons."""
+"""Recorded results as Markdown: rows for the README, the main systems, and all tables with their comparisons."""
 
 from collections.abc import Sequence
 
@@ -7,17 +7,32 @@ from bandwise.report.units import amount
 from bandwise.runs.documents import Results, ScoredHead
 from tools.comparisons import System, difference
 from tools.cost import STARTED_FROM, Machines, grouped
+from tools.natural import MAIN_PAIRS as NATURAL_MAIN_PAIRS
+from tools.natural import PAIRS as NATURAL_PAIRS
+from tools.natural import natural_table, readme_natural_table
 from tools.pairs import MAIN_FUSIONS, MAIN_PAIRS, MAIN_ROWS, PAIRS, README_ROWS, Pair
 from tools.predictions import predictions_table
 from tools.recorded import Recorded, epochs_of, seeds, spread, top1
 
 
 def readme_markdown(results: Recorded) -> str:
-    """Return the rows of the README."""
+    """Return the rows of the README: pictures of natural size first, then those of 32 px."""
+    tables = (readme_natural_table(results), _readme_table(results))
+    return "\n".join(to_markdown(table) for table in tables if table is not None)
+
+
+def natural_markdown(results: Recorded) -> str:
+    """Return the systems on pictures of natural size, and a sentence for each main comparison."""
+    table = natural_table(results)
+    assert table is not None, "results/ holds no row of this size"
+    return to_markdown(table) + "\n" + "".join(f"- {line}\n" for line in sentences(results, NATURAL_MAIN_PAIRS))
+
+
+def _readme_table(results: Recorded) -> Table:
     rows = {name: results[name] for name in README_ROWS}
     first = next(iter(rows.values()))
-    table = Table(
-        caption=f"Measured on {first[0].data.name}",
+    return Table(
+        caption=f"Measured on pictures of 32 px ({first[0].data.name})",
         head=("system", "top-1", "a node: MACs", "parameters", "data", "in all: MACs", "times epochs"),
         rows=tuple(
             (
@@ -35,7 +50,6 @@ def readme_markdown(results: Recorded) -> str:
         note=f"Mean ± standard deviation over the seeds {seeds(first)}, {first[0].n_eval:,} reported images. MACs: "
         "multiply-adds an image, forward; times the epochs they compare the cost of training.",
     )
-    return to_markdown(table)
 
 
 def summary_markdown(results: Recorded) -> str:
@@ -151,7 +165,7 @@ def branch_cost_tables(results: Recorded) -> list[Table]:
 def comparison_table(results: Recorded) -> Table | None:
     """Every planned comparison that the recorded results allow, seed by seed and image by image."""
     rows = []
-    for pair in PAIRS:
+    for pair in (*NATURAL_PAIRS, *PAIRS):
         found = difference(results, pair.first, pair.second)
         if found is None:
             continue

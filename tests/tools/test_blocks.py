@@ -58,4 +58,4 @@ def test_the_command_prints_a_block_and_refuses_unknown_names(capsys):
     assert capsys.readouterr().out == BLOCKS["sets"].written()
     with pytest.raises(SystemExit):
         main(["set"])
-    assert "choose from readme, summary" in capsys.readouterr().err
+    assert "choose from readme, natural" in capsys.readouterr().err
