@@ -20,6 +20,7 @@ from bandwise.sources.folders.folder import FolderSource, open_folder
 from bandwise.store.reading.store import open_store
 from bandwise.store.writing.split import split_dataset
 from bandwise.training.feed import open_feed
+from bandwise.training.identity import Branch
 from bandwise.training.learner import Learner
 from bandwise.training.trainer import train_branch
 from benchmarks.accelerator import train_figures
@@ -148,8 +149,7 @@ class _Turns:
 def _steps_of(config: RunConfig, store_path: Path) -> Iterator[None]:
     """Yield after each step of another branch; the parts are those of `BranchLoop`, without files."""
     store, device = open_store(store_path), torch.device("cpu")
-    seeds = {"order": 0, "augment": 0}
-    feed = open_feed(config, store, store_path, (0,), seeds, device)
+    feed = open_feed(Branch(config, 0, store, store_path, device))
     learner = Learner(
         config,
         0,

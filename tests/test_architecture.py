@@ -21,7 +21,7 @@ MAY_IMPORT = {
     "runs": BASE,
     "bands": set(),
     "models": {"errors"},
-    "evaluation": {"errors", "bands", "augment", "store", "runs"},
+    "evaluation": {"errors", "bands", "augment", "sources", "store", "runs"},
     "sources": BASE,
     "augment": {"errors", "config", "bands"},
     "store": BASE | {"sources", "bands", "augment"},

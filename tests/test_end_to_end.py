@@ -1,11 +1,10 @@
 """From a folder of pictures to a fused result, through the command line and files only."""
 
-import hashlib
 import json
 import shutil
-from pathlib import Path
 
 import pytest
+from tests.helpers.trees import tree
 from tests.pictures import make_folder
 
 from bandwise.cli import main
@@ -13,20 +12,10 @@ from bandwise.config import to_dict
 from bandwise.config.configfile import config_from_dict, read_config_file
 from bandwise.runs import provenance
 
-FLAGS = [
-    "--canvas",
-    "32",
-    "--crop",
-    "28",
-    "--model",
-    "resnet8",
-    "--stem",
-    "dense",
-    "--epochs",
-    "3",
-    "--batch-size",
-    "8",
-]
+FLAGS = ["--canvas", "32", "--crop", "28", "--model", "resnet8-slim", "--stem", "dense", "--branches", "0;3"]
+FLAGS += ["--epochs", "3", "--batch-size", "8", "--lr", "0.1"]
+# Nothing but one process: what starts others has tests of its own.
+ALONE = ["--workers", "1", "--decode-timeout", "0", "--jobs", "1"]
 
 
 def call(capsys, *argv: str, code: int = 0) -> dict:
@@ -35,20 +24,11 @@ def call(capsys, *argv: str, code: int = 0) -> dict:
     return json.loads(capsys.readouterr().out)
 
 
-def tree(folder: Path) -> dict[str, str]:
-    """Return the sha256 of every file below a folder."""
-    return {
-        str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest()
-        for path in sorted(folder.rglob("*"))
-        if path.is_file()
-    }
-
-
 @pytest.fixture(scope="module", autouse=True)
 def same_commit():
     """Results hold the commit of our source, and somebody may commit while the tests run."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(provenance, "_commit", lambda: "0" * 40)
+        patch.setattr(provenance, "source_commit", lambda: "0" * 40)
         yield
 
 
@@ -58,20 +38,20 @@ def work(tmp_path_factory):
     root = tmp_path_factory.mktemp("end-to-end")
     make_folder(root / "pictures")
     (root / "tiny.yaml").write_text(f"data:\n  data: {root / 'pictures'}\n", encoding="utf-8")
-    assert main(["run", str(root / "tiny.yaml"), "--out", str(root / "run"), *FLAGS, "--json"]) == 0
+    assert main(["run", str(root / "tiny.yaml"), "--out", str(root / "run"), *FLAGS, *ALONE, "--json"]) == 0
     return root
 
 
 def test_the_results_hold_what_was_asked(work):
     results = json.loads((work / "run" / "results.json").read_text())
     assert results["n_eval"] == results["n_total"] == 18
-    assert [entry["bands"] for entry in results["branches"]] == [[0], [1], [2], [3]]
+    assert [entry["bands"] for entry in results["branches"]] == [[0], [3]]
     assert results["fused"]["top1"] > results["chance"]
     assert results["fusion"]["rule"] == "learned"
     assert results["fusion"]["fitted_on"] == "holdout"
     cost = results["cost"]
-    assert cost["params_total"] == 4 * cost["params_per_branch"]
-    assert cost["macs_total"] == 4 * cost["macs_per_branch"]
+    assert cost["params_total"] == 2 * cost["params_per_branch"]
+    assert cost["macs_total"] == 2 * cost["macs_per_branch"]
     assert cost["cpu_s_sum"] == pytest.approx(sum(entry["cpu_s"] for entry in results["branches"]))
     assert cost["cpu_s_sum"] > 0
     assert cost["wall_s_sum"] >= cost["wall_s_longest"] > 0
@@ -85,14 +65,14 @@ def test_a_second_run_changes_nothing(work, capsys):
 
     before = stable()
     assert json.loads((work / "run" / "results.json").read_text())["environment"]["commit"] == "0" * 40
-    call(capsys, "run", str(work / "tiny.yaml"), "--out", str(work / "run"), *FLAGS)
+    call(capsys, "run", str(work / "tiny.yaml"), "--out", str(work / "run"), *FLAGS, *ALONE)
     assert stable() == before
 
 
 def test_pictures_that_were_moved_are_compared_with_the_store(work, capsys):
     """As many bytes under the same names are the same pictures; others are refused, wherever they lie."""
     before = tree(work / "run" / "store")
-    argv = ["run", str(work / "tiny.yaml"), "--out", str(work / "run"), *FLAGS, "--data"]
+    argv = ["run", str(work / "tiny.yaml"), "--out", str(work / "run"), *FLAGS, *ALONE, "--data"]
     moved = work / "moved" / "pictures"
     shutil.copytree(work / "pictures", moved)
     call(capsys, *argv, str(moved))
@@ -102,22 +82,15 @@ def test_pictures_that_were_moved_are_compared_with_the_store(work, capsys):
     assert tree(work / "run" / "store") == before
 
 
-def test_another_configuration_is_refused_with_the_difference(work, capsys):
-    error = call(capsys, "run", str(work / "tiny.yaml"), "--out", str(work / "run"), *FLAGS, "--lr", "0.01", code=7)[
-        "error"
-    ]
-    assert "training.lr: 0.05 -> 0.01" in error["message"]
-
-
 def test_a_branch_alone_equals_the_branch_among_others(work, capsys):
     """No communication: bit for bit, in a folder of its own, trained from a shared store."""
     alone = work / "alone"
     store = str(work / "run" / "store")
-    argv = [str(work / "tiny.yaml"), "--out", str(alone), "--store", store, "--branch", "2"]
+    argv = [str(work / "tiny.yaml"), "--out", str(alone), "--store", store, "--branch", "1"]
     call(capsys, "train", *argv, *FLAGS)
     assert not (alone / "branch-00").exists()
     for split in ("holdout", "val"):
-        name = f"logits/{split}/branch-02.safetensors"
+        name = f"logits/{split}/branch-01.safetensors"
         assert (alone / name).read_bytes() == (work / "run" / name).read_bytes()
 
 
@@ -135,25 +108,10 @@ def test_every_rule_and_a_subset_of_the_branches(work, capsys):
         fusion = call(capsys, "fuse", run, "--fusion", rule)
         assert fusion["rule"] == rule
         assert call(capsys, "evaluate", run)["fusion"]["rule"] == rule
-    fusion = call(capsys, "fuse", run, "--use", "0,2")
-    assert fusion["branches"] == [0, 2]
-    assert [entry["branch"] for entry in call(capsys, "evaluate", run)["branches"]] == [0, 2]
+    assert call(capsys, "fuse", run, "--use", "1")["branches"] == [1]
+    assert [entry["branch"] for entry in call(capsys, "evaluate", run)["branches"]] == [1]
     call(capsys, "fuse", run)
     call(capsys, "evaluate", run)
-
-
-def test_predict_names_the_classes(work, capsys):
-    folder = work / "pictures" / "val" / "class-1"
-    junk = work / "junk.jpg"
-    junk.write_bytes(b"not a picture")
-    result = call(capsys, "predict", str(work / "run"), str(folder), str(junk), code=3)
-    rows = result["predictions"]
-    assert len(rows) == 7
-    good = [row for row in rows if row["status"] == "ok"]
-    assert len(good) == 6
-    assert all(row["classes"][0]["name"].startswith("class-") for row in good)
-    bad = next(row for row in rows if row["status"] != "ok")
-    assert bad["path"].endswith("junk.jpg")
 
 
 def test_predictions_equal_the_evaluation(work, capsys):

@@ -33,13 +33,11 @@ PARAMETERS: dict[str, int] = {
     "tests/launch/test_modules.py": 0,
     "tests/launch/test_train_command.py::test_other_threads_are_accepted_and_said": 1,
     "tests/launch/test_train_command.py::test_initial_weights_that_were_moved_reach_every_branch": 0,
-    "tests/launch/test_verify_run.py::test_what_is_no_file_is_found_and_nothing_waits_for_it": 2,
     "tests/sources/test_named_network.py::test_cifar10": 0,
     "tests/store/test_store_verify.py::test_damage_is_named_and_repaired_to_the_same_bytes": 3,
     "tests/store/test_workers.py::test_a_decoder_that_crashes_skips_its_picture": 1,
     "tests/store/test_workers.py::test_the_result_depends_on_the_pictures_alone": 0,
     "tests/store/test_workers.py::test_what_happens_once_leaves_no_trace": 1,
-    "tests/training/test_image_mode.py::test_workers_change_nothing": 0,
     # What is tested at every stride and transform.
     "tests/bands/": 4,
 }

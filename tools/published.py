@@ -8,9 +8,8 @@ import functools
 import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
-from bandwise.launch.plan import Setting, make_plan
+from bandwise.launch.plan import Plan, Setting, make_plan
 from bandwise.recipes.catalog import all_recipes, find_recipe
 from bandwise.recipes.datasets import facts_of
 from bandwise.recipes.recipe import Recipe
@@ -57,7 +56,7 @@ class Row:
     """A published row or a lean design, what it needs, and its results on the real data."""
 
     recipe: Recipe
-    facts: dict[str, Any]
+    facts: Plan
     """Of its plan."""
     measured: list[Results]
     on_other_data: bool
@@ -110,7 +109,7 @@ def _row(recipe: Recipe, recorded: Recorded) -> Row:
 
 
 @functools.cache
-def _facts(name: str) -> dict[str, Any]:
+def _facts(name: str) -> Plan:
     """Return what a row needs; counting its networks takes a while."""
     config = find_recipe(name).config
     facts = facts_of(config.data)
@@ -122,7 +121,7 @@ def _facts(name: str) -> dict[str, Any]:
         train_images=facts.train_images,
         gpu_memory_gb=40.0,
     )
-    return make_plan(config, setting).facts
+    return make_plan(config, setting)
 
 
 def _published(recipe: Recipe) -> tuple[str, ...]:
@@ -147,13 +146,13 @@ def _own(row: Row) -> tuple[str, ...]:
     buffers = row.recipe.config.network.model == "resnet50" if published is None else published.counts_buffers
     times = _costs(row)
     return (
-        f"{facts['parameters']:,}",
-        f"{facts['mib_with_buffers' if buffers else 'mib_parameters']:.2f}",
-        f"{facts['gmacs']:.2f}",
-        f"{facts['gmacs_all']:.2f}",
-        f"{facts['activation_bytes_per_image'] / _MIB:.2f}",
-        f"{facts['activation_bytes_per_image_all'] / _MIB:.2f}",
-        amount(facts["bytes_per_node"], "B"),
+        f"{facts.parameters:,}",
+        f"{facts.mib_with_buffers if buffers else facts.mib_parameters:.2f}",
+        f"{facts.gmacs:.2f}",
+        f"{facts.gmacs_all:.2f}",
+        f"{facts.activation_bytes_per_image / _MIB:.2f}",
+        f"{facts.activation_bytes_per_image_all / _MIB:.2f}",
+        amount(facts.bytes_per_node, "B"),
         _accuracy([run for run in row.measured if run.crops == 1]),
         _accuracy([run for run in row.measured if run.crops == 10]),
         seconds(statistics.mean(cost.wall_s_longest for cost in times)) if times else NOT_RUN,

@@ -15,7 +15,8 @@ from bandwise.bands.transform import SubbandTransform
 from bandwise.checkpoints import branch as branch_module
 from bandwise.config import AugmentConfig, RunConfig
 from bandwise.errors import IncompatibleError, UsageError
-from bandwise.evaluation.views import BandViews, CanvasViews, CropsFrom, open_views
+from bandwise.evaluation.canvasviews import CanvasViews
+from bandwise.evaluation.views import BandViews, CropsFrom, open_views
 from bandwise.runs.run import read_logits
 from bandwise.sources.folders.folder import FolderSource, open_folder
 from bandwise.sources.samples import freeze_samples
@@ -141,20 +142,6 @@ def test_a_full_store_gives_the_views_of_the_source_to_rounding(store_of, transf
     assert steps.abs().max() > 0.5
 
 
-def test_ten_crop_logits_of_source_and_of_a_full_store_agree(store_of, tmp_path):
-    config = config_of("dct1d")
-    path, folder = store_of(config), tmp_path / "branch"
-    train_branch(config, path, folder, 1)
-    logits = {}
-    for origin in ("source", "store"):
-        wanted = CropsFrom(origin, lambda: source_of(path))
-        out = tmp_path / "logits" / origin
-        write_answers(config, path, folder, 1, logits=out, split="val", crops=10, crops_from=wanted)
-        logits[origin] = read_logits(out).logits
-    np.testing.assert_allclose(logits["source"], logits["store"], atol=0.05)
-    assert np.ptp(logits["source"]) > 0.5
-
-
 def test_auto_takes_bands_then_a_full_store_then_the_source(tmp_path):
     path = make_store(tmp_path, config_of("dct1d"))
 
@@ -177,12 +164,6 @@ def test_auto_takes_bands_then_a_full_store_then_the_source(tmp_path):
     # A node that was sent one band with the manifest of the whole store.
     (path / "band-00").rename(tmp_path / "elsewhere")
     assert origin((1,), 10) == "source"
-
-
-def test_what_cannot_be_rebuilt_is_refused_by_name(store_of):
-    path = store_of(config_of("refft"))
-    with pytest.raises(UsageError, match=r"the refft transform of .* has no inverse"):
-        StoreCanvases(open_store(path), "val", 4)
 
 
 @pytest.mark.parametrize("split", ["train", "holdout", "val"])
@@ -226,23 +207,6 @@ def test_a_lone_dct1d_band_is_refused_with_all_reasons(tmp_path):
     assert not out.exists()
 
 
-def test_a_branch_on_all_bands_mirrors_them_by_itself(tmp_path):
-    config = replace(
-        CONFIG, split=replace(CONFIG.split, transform="dct1d"), augment=AugmentConfig(hflip=0.0), branches="0,1,2,3"
-    )
-    store = make_store(tmp_path, config)
-    train_branch(config, store, tmp_path / "branch", 0)
-    write_answers(config, store, tmp_path / "branch", 0, logits=tmp_path / "b", split="val", crops=10)
-    found = read_logits(tmp_path / "b")
-    assert found.logits.shape == (9, 3)
-    assert found.meta["views"] == "bands"
-
-
-def test_other_numbers_of_crops_are_refused(store_of):
-    with pytest.raises(UsageError, match="crops is 5; it must be 1 or 10"):
-        BandViews(open_store(store_of(CONFIG)), (1,), 10, 5, CPU)
-
-
 def test_a_mirrored_centre_is_the_centre_and_its_mirror_among_ten(store_of):
     store = open_store(store_of(CONFIG))
     (batch,) = BatchStream(store, (1,), "val", 9).batches()
@@ -259,3 +223,9 @@ def test_a_mirrored_centre_of_a_lone_dct1d_band_is_refused(tmp_path):
     store = open_store(make_store(tmp_path, config))
     with pytest.raises(UsageError, match="is no function of these bands alone"):
         BandViews(store, (1,), 10, 1, CPU, mirrored=True)
+
+
+def test_what_cannot_be_rebuilt_is_refused_by_name(store_of):
+    path = store_of(config_of("refft"))
+    with pytest.raises(UsageError, match=r"the refft transform of .* has no inverse"):
+        StoreCanvases(open_store(path), "val", 4)

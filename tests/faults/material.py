@@ -46,7 +46,7 @@ def use_tiny_network() -> None:
 
 def forget_the_commit() -> None:
     """Leave git out of what a run says of itself: somebody may change a file of ours while the tests run."""
-    provenance._commit = lambda: None
+    provenance.source_commit = lambda: None
 
 
 def split_small(out: Path) -> None:

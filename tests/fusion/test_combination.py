@@ -23,10 +23,6 @@ def test_apply_by_hand():
     np.testing.assert_allclose(fused().apply(logits), [[(0.5 + 1.0) / 2, (3.0 + 1.0) / 2]])
 
 
-def test_apply_accepts_float32_and_answers_in_float64():
-    assert fused().apply(np.ones((3, 2, 4), dtype=np.float32)).dtype == np.float64
-
-
 @pytest.mark.parametrize("shape", [(2, 5, 4), (3, 4)])
 def test_apply_refuses_another_number_of_branches(shape):
     with pytest.raises(UsageError, match=r"takes 3 branches: \(3, samples, classes\), in the order \[0, 2, 3\]"):
@@ -80,12 +76,6 @@ def test_json_gives_the_same_fusion_back(imagine, rule):
 def test_damaged_content_is_refused(changes, message):
     with pytest.raises(CorruptionError, match=rf"fusion\.json is damaged: .*{message}"):
         Fusion.parse({**fused().to_dict(), **changes}, "fusion.json")
-
-
-@pytest.mark.parametrize("content", [None, [], "fusion", {}])
-def test_other_content_is_refused(content):
-    with pytest.raises(CorruptionError, match=r"fusion\.json is damaged: a fusion has the keys"):
-        Fusion.parse(content, "fusion.json")
 
 
 def test_leave_one_out_by_hand():

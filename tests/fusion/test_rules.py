@@ -6,8 +6,7 @@ from scipy.special import log_softmax, softmax
 
 from bandwise.errors import UsageError
 from bandwise.fusion.answers import BranchLogits
-from bandwise.fusion.combination import Fusion
-from bandwise.fusion.convex import Problem, best_temperature, negative_log_likelihood
+from bandwise.fusion.convex import best_temperature, negative_log_likelihood
 from bandwise.fusion.rules import RULES, fit, geometric_weights, greedy_counts, learned_weights, plain_mean
 
 
@@ -16,14 +15,6 @@ def test_softmax_of_the_mean_is_the_normalised_geometric_mean(imagine):
     fused = softmax(plain_mean(data.branches).apply(data.logits), axis=1)
     geometric = np.exp(log_softmax(data.logits, axis=2).mean(axis=0))
     np.testing.assert_allclose(fused, geometric / geometric.sum(axis=1, keepdims=True), rtol=1e-12)
-
-
-def test_fused_nll_is_at_most_the_mean_nll(imagine):
-    """Jensen: the NLL is convex in the logits, so that of a mean is at most the mean of them."""
-    data = imagine(5, 80, 4)
-    fused = negative_log_likelihood(plain_mean(data.branches).apply(data.logits), data.labels)
-    single = [negative_log_likelihood(own, data.labels) for own in data.logits]
-    assert fused < np.mean(single)
 
 
 @pytest.mark.parametrize("rule", RULES)
@@ -46,12 +37,6 @@ def test_a_single_branch_answers_as_before(imagine, rule):
     fusion = fit(rule, data)
     assert fusion.weights == pytest.approx((1.0,))
     np.testing.assert_allclose(fusion.apply(data.logits) * fusion.temperature, data.logits[0])
-
-
-def test_weight_one_reproduces_the_branch(imagine):
-    data = imagine(3, 20, 4)
-    alone = Fusion(rule="mean", branches=(0, 1, 2), weights=(0.0, 1.0, 0.0))
-    np.testing.assert_array_equal(alone.apply(data.logits), data.logits[1])
 
 
 def test_geometric_weights_by_hand():
@@ -78,16 +63,6 @@ def test_learned_beats_every_branch_and_the_mean_where_it_was_fitted(imagine):
     for rival in [*data.logits, data.logits.mean(axis=0)]:
         for choice in (1.0, best_temperature(rival, data.labels)):
             assert learned < negative_log_likelihood(rival / choice, data.labels)
-
-
-def test_learned_with_its_penalty_is_worse_by_at_most_the_penalty(imagine):
-    data = imagine(5, 150, 5, seed=3)
-    problem = Problem(data.logits, data.labels)
-    weights, temperature = learned_weights(data.logits, data.labels)
-    learned = problem.nll(weights / temperature)
-    for rival in [*np.eye(5), np.full(5, 0.2)]:
-        best = rival / best_temperature(np.tensordot(rival, data.logits, axes=1), data.labels)
-        assert learned <= problem.nll(best) + problem.penalty(best)
 
 
 def test_learned_is_better_than_the_mean_on_new_samples(imagine):
@@ -142,11 +117,6 @@ def test_fusion_says_what_it_was_fitted_on(imagine):
     assert plain_mean((0, 1)).fitted_on == "nothing"
 
 
-@pytest.mark.parametrize("rule", RULES)
-def test_fitting_twice_gives_the_same_bits(imagine, rule):
-    assert fit(rule, imagine()) == fit(rule, imagine())
-
-
 def plain_greedy(logits, labels, rounds):
     """Try every extension of the chosen list, one by one, from scratch."""
     temperature = best_temperature(logits.mean(axis=0), labels)
@@ -170,13 +140,6 @@ def test_counts_are_those_of_the_plain_loop(imagine, seed):
     np.testing.assert_array_equal(
         greedy_counts(data.logits, data.labels, 12), plain_greedy(data.logits, data.labels, 12)
     )
-
-
-def test_a_branch_can_be_drawn_again(imagine):
-    data = imagine(3, 300, 4)
-    counts = greedy_counts(data.logits, data.labels)
-    assert counts.max() > 1
-    assert counts[0] == counts.max()
 
 
 def test_one_branch_that_is_always_right_is_enough():

@@ -96,7 +96,7 @@ def copied(in_turn, path):
 def test_branches_that_do_not_belong_together_are_found(in_turn, store, tmp_path, capsys):
     run = copied(in_turn, tmp_path / "run")
     assert main(["verify", str(run.path)]) == 0
-    other = create_run(tmp_path / "other", with_seed(7), store)
+    other = create_run(tmp_path / "other", replace(WARM, training=replace(WARM.training, seed=7)), store)
     train_branches(other, (1,))
     shutil.rmtree(run.branch_folder(1))
     shutil.copytree(other.branch_folder(1), run.branch_folder(1))
@@ -111,35 +111,22 @@ def test_branches_that_do_not_belong_together_are_found(in_turn, store, tmp_path
     fuse_run(run, use=(0, 2))
 
 
-def with_seed(seed):
-    return replace(WARM, training=replace(WARM.training, seed=seed))
-
-
-def test_a_repair_without_the_source_loses_nothing(in_turn, tmp_path):
+@pytest.mark.parametrize("lost", ["source", "store"])
+def test_a_repair_without_the_source_or_the_store_loses_nothing(in_turn, tmp_path, lost):
     run = copied(in_turn, tmp_path / "run")
-    before = {name: (run.branch_folder(2) / name).read_bytes() for name in ("summary.json", "metrics.jsonl")}
-    shutil.rmtree(run.branch_folder(1))
-    damage(run.branch_folder(2) / "metrics.jsonl")
-    main(["verify", str(run.path), "--repair"])
-    assert (run.branch_folder(2) / "metrics.jsonl").read_bytes() == before["metrics.jsonl"]
-    assert read_summary(run.branch_folder(2)).initial_checkpoint.name == "branch-01"
-
-
-def test_a_repair_that_cannot_be_done_keeps_the_summary(in_turn, tmp_path):
-    run = copied(in_turn, tmp_path / "run")
-    before = (run.branch_folder(2) / "summary.json").read_bytes()
-    damage(run.branch_folder(2) / "metrics.jsonl")
-    shutil.rmtree(run.store_path if run.store_path.is_relative_to(tmp_path) else tmp_path / "none", ignore_errors=True)
-    run_json = read_document(run.path / "run.json")
-    write_document(run.path / "run.json", {**run_json, "store": str(tmp_path / "gone")})
-    assert main(["verify", str(run.path), "--repair"]) == 4
-    assert (run.branch_folder(2) / "summary.json").read_bytes() == before
-
-
-def damage(path):
-    content = bytearray(path.read_bytes())
-    content[len(content) // 2] ^= 1
-    path.write_bytes(bytes(content))
+    folder = run.branch_folder(2)
+    summary, metrics = ((folder / name).read_bytes() for name in ("summary.json", "metrics.jsonl"))
+    if lost == "source":
+        shutil.rmtree(run.branch_folder(1))
+    else:
+        write_document(run.path / "run.json", {**read_document(run.path / "run.json"), "store": str(tmp_path / "gone")})
+    (folder / "metrics.jsonl").write_bytes(metrics.replace(b"0", b"1", 1))
+    assert main(["verify", str(run.path), "--repair"]) == 4 * (lost == "store")
+    if lost == "source":
+        assert (folder / "metrics.jsonl").read_bytes() == metrics
+        assert read_summary(folder).initial_checkpoint.name == "branch-01"
+    else:
+        assert (folder / "summary.json").read_bytes() == summary
 
 
 def test_a_network_that_depends_on_the_bands_beyond_its_first_convolution_is_refused_at_once():

@@ -8,7 +8,7 @@ from torch import nn
 from torch.nn import functional
 
 from bandwise.errors import UsageError
-from bandwise.models.plain import PlainNetwork, map_side
+from bandwise.models.plain import PlainNetwork
 from bandwise.models.zoo import create_branch
 
 NAMES = ["alexnet", "alexnet-sub4", "alexnet-sub16", "vgg16", "vgg16-sub4", "vgg16-sub16"]
@@ -38,25 +38,21 @@ def test_alexnet_equals_torchvision_with_its_weights():
         torch.testing.assert_close(ours(images), reference(images), rtol=1e-5, atol=1e-6)
 
 
-@pytest.mark.parametrize(("name", "column", "batch_norm"), [("vgg16", "D", False), ("vgg16-sub4", "D", True)])
-def test_convolutions_of_vgg16_equal_torchvision(name, column, batch_norm):
+@pytest.mark.parametrize(
+    ("name", "column", "blocks", "batch_norm"),
+    [("vgg16", "D", 5, False), ("vgg16-sub4", "D", 5, True), ("vgg16-sub16", "E", 4, True)],
+)
+def test_convolutions_of_vgg_equal_torchvision(name, column, blocks, batch_norm):
+    """`vgg16-sub16` is VGG-19 without its fifth block."""
     vgg = pytest.importorskip("torchvision.models.vgg")
     torch.manual_seed(0)
-    reference = vgg.make_layers(vgg.cfgs[column], batch_norm=batch_norm).eval()
+    pools = [place for place, layer in enumerate(vgg.cfgs[column]) if layer == "M"]
+    reference = vgg.make_layers(vgg.cfgs[column][: pools[blocks - 1] + 1], batch_norm=batch_norm).eval()
     ours = build(name, 32).body.eval()
     ours.load_state_dict(reference.state_dict(), strict=True)
     images = torch.randn(2, 3, 45, 37)
     with torch.no_grad():
         torch.testing.assert_close(ours(images), reference(images))
-
-
-def test_vgg16_sub16_is_vgg19_without_its_fifth_block():
-    vgg = pytest.importorskip("torchvision.models.vgg")
-    reference = vgg.make_layers(vgg.cfgs["E"], batch_norm=True)
-    ours = build_on_meta("vgg16-sub16", 56).body
-    # The fifth block: four times convolution, normalisation and ReLU, and a pool.
-    kept = list(reference)[: -(4 * 3 + 1)]
-    assert [str(layer) for layer in ours] == [str(layer) for layer in kept]
 
 
 @pytest.mark.parametrize(
@@ -78,22 +74,13 @@ def test_real_maps(name, side, expected):
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_arithmetic_of_maps_agrees_with_torch(name):
-    body = build_on_meta(name, 64).body
-    for side in range(LEAST[name], 130, 7):
-        assert body(torch.empty(1, 3, side, side, device="meta")).shape[-1] == map_side(body, side)
-
-
-@pytest.mark.parametrize("name", NAMES)
 def test_the_least_size_is_named_and_right(name):
     least = LEAST[name]
     assert build_on_meta(name, least).side == 1
-    message = f"{name} cannot take an input of {least - 1}x{least - 1} px.*the least is {least} px"
     for side in (1, least - 1):
-        with pytest.raises(UsageError, match=f"the least is {least} px"):
+        message = f"{name} cannot take an input of {side}x{side} px.*the least is {least} px"
+        with pytest.raises(UsageError, match=message):
             build_on_meta(name, side)
-    with pytest.raises(UsageError, match=message):
-        build_on_meta(name, least - 1)
 
 
 @pytest.mark.parametrize(("name", "side", "other"), [("alexnet-sub16", 56, 44), ("vgg16-sub16", 56, 40)])
@@ -119,24 +106,14 @@ def first_losses(network: PlainNetwork, side: int) -> list[float]:
     return losses
 
 
-@pytest.mark.parametrize(("name", "side"), [("alexnet-sub4", 112), ("alexnet-sub16", 56), ("vgg16", 64)])
-def test_first_steps_at_the_published_learning_rate_do_not_overshoot(name, side):
-    torch.manual_seed(0)
-    network = build(name, side, classes=8)
-    losses = first_losses(network, side)
-    assert losses[0] == pytest.approx(math.log(8), rel=0.1)
-    assert max(losses) < 2 * math.log(8)
-
-
-def he_hidden_layers(network: PlainNetwork) -> None:
-    for layer in network.modules():
-        if isinstance(layer, nn.Conv2d) or (isinstance(layer, nn.Linear) and layer is not network.classifier):
-            nn.init.kaiming_normal_(layer.weight)
-
-
-def test_he_hidden_layers_would_overshoot():
-    """The control of the test above: the start that was tried first and dropped."""
+@pytest.mark.parametrize(("he", "bound"), [(False, (0, 2)), (True, (10, math.inf))])
+def test_first_steps_at_the_published_learning_rate_do_not_overshoot(he, bound):
+    """With He initialisation of the hidden layers too, which was tried first, they do: the control."""
     torch.manual_seed(0)
     network = build("alexnet-sub16", 56, classes=8)
-    he_hidden_layers(network)
-    assert max(first_losses(network, 56)) > 10 * math.log(8)
+    for layer in network.modules() if he else ():
+        if isinstance(layer, nn.Conv2d) or (isinstance(layer, nn.Linear) and layer is not network.classifier):
+            nn.init.kaiming_normal_(layer.weight)
+    losses = first_losses(network, 56)
+    assert he or losses[0] == pytest.approx(math.log(8), rel=0.1)
+    assert bound[0] < max(losses) / math.log(8) < bound[1]

@@ -10,7 +10,7 @@ import pytest
 
 import bandwise
 
-ASK = "from bandwise.runs.provenance import environment; print(environment().commit)"
+ASK = "from bandwise.runs.provenance import source_commit; print(source_commit())"
 
 
 def _git(folder: Path, *argv: str) -> str:

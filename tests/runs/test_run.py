@@ -1,7 +1,6 @@
 """The run folder: what may change between two calls, what a refused configuration leaves, and the logits files."""
 
 import json
-import os
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -43,10 +42,6 @@ def with_training(**changes: Any) -> RunConfig:
     return replace(CONFIG, training=replace(CONFIG.training, **changes))
 
 
-def test_the_free_fields_are_those_of_this_test():
-    assert set(OTHER) == set(FREE_TRAINING)
-
-
 def test_a_rival_that_begins_the_same_run_at_the_same_moment_is_no_stranger(tmp_path, monkeypatch):
     out = tmp_path / "run"
     out.mkdir()
@@ -82,11 +77,6 @@ def test_of_two_new_runs_in_one_folder_the_first_stays(tmp_path, monkeypatch):
     assert [path.name for path in tmp_path.iterdir()] == ["run.json"]
 
 
-def test_of_two_equal_new_runs_both_go_on(tmp_path, monkeypatch):
-    begun_by_a_rival(monkeypatch, tmp_path, CONFIG)
-    assert create_run(tmp_path, CONFIG).config == CONFIG
-
-
 def test_a_rename_would_put_the_second_run_over_the_first(tmp_path, monkeypatch):
     """Negative control: what the interleaving finds where the document is written as any other."""
     begun_by_a_rival(monkeypatch, tmp_path, with_training(lr=0.1))
@@ -115,7 +105,7 @@ def test_of_many_at_once_one_makes_the_run(tmp_path, monkeypatch):
     assert found == [open_run(tmp_path).config]
 
 
-@pytest.mark.parametrize("name", OTHER)
+@pytest.mark.parametrize("name", FREE_TRAINING)
 def test_a_free_field_may_change_and_is_said(tmp_path, capsys, name):
     create_run(tmp_path / "run", CONFIG)
     before = (tmp_path / "run" / "run.json").read_bytes()
@@ -209,10 +199,3 @@ def test_a_name_that_stands_twice_in_the_header_is_refused(tmp_path):
     path.write_bytes(len(padded).to_bytes(8, "little") + padded + good[8 + length :])
     with pytest.raises(CorruptionError, match="a name stands twice in its header"):
         read_logits(path)
-
-
-@pytest.mark.timeout(10)
-def test_a_pipe_in_the_place_of_logits_is_not_waited_for(tmp_path):
-    os.mkfifo(tmp_path / "branch-00.safetensors")
-    with pytest.raises(CorruptionError, match="is no file"):
-        read_logits(tmp_path / "branch-00.safetensors")

@@ -5,7 +5,6 @@ import shutil
 import numpy as np
 import pytest
 import torch
-from safetensors.torch import load, save
 
 from bandwise.augment.bands import BandCutter
 from bandwise.augment.standardise import BandStandardiser
@@ -72,12 +71,6 @@ def test_what_is_served_is_what_was_trained_and_evaluated(kind, request):
     np.testing.assert_allclose(fused, ensemble.fusion.apply(stored), rtol=0, atol=1e-6 / ensemble.fusion.temperature)
     # Logits that hardly differ between pictures would prove nothing.
     assert np.std(stored, axis=1).min() > 1e-3
-
-
-def test_the_moving_average_is_used_not_the_last_weights(finished):
-    served = load_branch(finished / "branch-00").network.state_dict()
-    last = load((step_folder(finished, 0) / "model.safetensors").read_bytes())
-    assert not all(torch.equal(served[name], last[name]) for name in served)
 
 
 def test_loading_leaves_the_random_numbers_of_the_caller_alone(finished):
@@ -151,42 +144,6 @@ def test_a_run_that_is_not_there_or_not_fused_is_refused(copied, tmp_path):
         SpectralEnsemble.from_run(copied)
 
 
-@pytest.mark.parametrize("name", ["optim.safetensors", "state.json"])
-def test_one_flipped_bit_in_what_is_read_is_found(copied, name):
-    path = step_folder(copied, 1) / name
-    content = bytearray(path.read_bytes())
-    for position in (0, len(content) // 2, len(content) - 1):
-        content[position] ^= 4
-        path.write_bytes(content)
-        with pytest.raises(CorruptionError, match=f"{name} is altered"):
-            SpectralEnsemble.from_run(copied)
-        content[position] ^= 4
-    path.write_bytes(content)
-    SpectralEnsemble.from_run(copied)
-
-
-@pytest.mark.parametrize(
-    ("name", "message"),
-    [
-        ("COMMIT.json", r"COMMIT\.json is missing"),
-        ("state.json", r"state\.json is missing"),
-        ("optim.safetensors", r"optim\.safetensors is missing"),
-    ],
-)
-def test_a_missing_file_is_named(copied, name, message):
-    (step_folder(copied, 0) / name).unlink()
-    with pytest.raises(CorruptionError, match=message):
-        SpectralEnsemble.from_run(copied)
-
-
-def test_a_commit_record_without_the_file_is_damaged(copied):
-    path = step_folder(copied, 0) / "COMMIT.json"
-    for content in ("[]", "{}", '{"files": {"state.json": {"bytes": 1}}}'):
-        path.write_text(content)
-        with pytest.raises(CorruptionError, match=r"COMMIT\.json is damaged"):
-            SpectralEnsemble.from_run(copied)
-
-
 def test_a_branch_without_checkpoint_or_not_finished_is_refused(copied):
     folder = step_folder(copied, 2)
     rewrite_state(folder, total_steps=99)
@@ -194,62 +151,6 @@ def test_a_branch_without_checkpoint_or_not_finished_is_refused(copied):
         SpectralEnsemble.from_run(copied)
     shutil.rmtree(folder.parent)
     with pytest.raises(CorruptionError, match="has no checkpoint"):
-        SpectralEnsemble.from_run(copied)
-
-
-def test_the_newest_checkpoint_counts_and_strangers_do_not(copied):
-    folder = step_folder(copied, 0)
-    for name in ("step-000000001", "step-999", "damaged-step-999999999", ".tmp-step-999999999.1"):
-        (folder.parent / name).mkdir(exist_ok=True)
-    SpectralEnsemble.from_run(copied)
-
-
-@pytest.mark.parametrize(
-    ("changes", "error", "message"),
-    [
-        ({"version": 2}, IncompatibleError, "format version 2; this program reads 1"),
-        ({"bands": [0, 1]}, CorruptionError, r"mean and std have the shapes \(1, 3\)"),
-        ({"position": {}}, CorruptionError, "does not describe a branch: 'step'"),
-        ({"config": {"split": {"strid": 2}}}, CorruptionError, "unknown key strid"),
-        ({"store": 5}, CorruptionError, "does not describe a branch"),
-    ],
-)
-def test_a_state_that_makes_no_sense_is_refused(copied, changes, error, message):
-    rewrite_state(step_folder(copied, 0), **changes)
-    with pytest.raises(error, match=message):
-        SpectralEnsemble.from_run(copied)
-
-
-def test_statistics_that_are_no_numbers_are_refused(copied):
-    folder = step_folder(copied, 0)
-    store = json.loads((folder / "state.json").read_text())["store"]
-    for std in ([[1.0, -1.0, 1.0]], [[1.0, float("inf"), 1.0]]):
-        rewrite_state(folder, store=store | {"std": std})
-        with pytest.raises(CorruptionError, match="is not finite or beyond what a store can hold"):
-            SpectralEnsemble.from_run(copied)
-
-
-def test_weights_must_fit_to_the_last_tensor(copied):
-    folder = step_folder(copied, 0)
-    tensors = load((folder / "optim.safetensors").read_bytes())
-    names = [name for name in tensors if name.startswith("average.") and tensors[name].is_floating_point()]
-    missing = {name: value for name, value in tensors.items() if name != names[0]}
-    shaped = tensors | {names[0]: torch.zeros(2)}
-    typed = tensors | {names[0]: tensors[names[0]].double()}
-    for changed in (missing, shaped, typed, tensors | {f"{names[0]}x": torch.zeros(1)}):
-        rewrite(folder, "optim.safetensors", save(changed))
-        with pytest.raises(IncompatibleError, match=names[0].removeprefix("average.").replace(".", r"\.")):
-            SpectralEnsemble.from_run(copied)
-    rewrite(folder, "optim.safetensors", save(tensors | {names[0]: torch.full_like(tensors[names[0]], torch.nan)}))
-    with pytest.raises(CorruptionError, match="weights that are not finite"):
-        SpectralEnsemble.from_run(copied)
-    entry = b'"average.a":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}'
-    header = b"{" + entry + b"," + entry + b"}"
-    rewrite(folder, "optim.safetensors", len(header).to_bytes(8, "little") + header + b"\0\0\0\0")
-    with pytest.raises(CorruptionError, match="a name stands twice in its header"):
-        SpectralEnsemble.from_run(copied)
-    rewrite(folder, "optim.safetensors", b"\0" * 100)
-    with pytest.raises(CorruptionError, match=r"optim\.safetensors is damaged"):
         SpectralEnsemble.from_run(copied)
 
 

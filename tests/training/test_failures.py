@@ -67,15 +67,6 @@ def test_one_bad_loss_is_left_out(store_path, tmp_path, undisturbed, monkeypatch
     assert outcome(tmp_path)["tensors"] != undisturbed[4]["tensors"]
 
 
-def test_bad_losses_are_counted_across_a_restart(store_path, tmp_path, monkeypatch):
-    config = with_training(checkpoint_steps=1)
-    bad_losses(monkeypatch, *range(3, 99))
-    with pytest.raises(CrashError):
-        train_branch(config, store_path, tmp_path, 1, on_step=crash_at(4))
-    with pytest.raises(DivergedError, match="at step 5"):
-        train_branch(config, store_path, tmp_path, 1)
-
-
 @pytest.mark.parametrize("every", [1, 3])
 @pytest.mark.parametrize("crash", [(), (1,)])
 def test_a_bad_first_loss_leaves_no_random_weights_in_the_moving_average(

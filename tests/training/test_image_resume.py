@@ -9,12 +9,13 @@ from pathlib import Path
 
 import pytest
 from tests.training.photos import image_config, make_image_store
-from tests.training.tiny import CrashError, crash_at, outcome
+from tests.training.tiny import CrashError, crash_at, outcome, tiny_network
 
 from bandwise.augment.draws import hashes
+from bandwise.checkpoints import branch as branch_module
 from bandwise.checkpoints.folder import steps
 from bandwise.errors import BandwiseError
-from bandwise.training import feed
+from bandwise.training import images
 from bandwise.training.trainer import train_branch
 
 EVERYTHING = {
@@ -28,7 +29,6 @@ EVERYTHING = {
     "train_crop": 20,
     "checkpoint_steps": 3,
 }
-STEPS = 8
 
 
 @pytest.fixture(scope="module")
@@ -39,31 +39,20 @@ def root(tmp_path_factory):
 
 
 def everything(root: Path, **training):
-    """Every option of training and augmentation at once, and each image twice in an epoch of 4 steps."""
+    """Every option of training and augmentation at once, and each image twice in an epoch of 4 steps; 8 in all."""
     return image_config(root, training={**EVERYTHING, **training}, aug_repeats=2, color_jitter=0.3)
 
 
 @pytest.fixture(scope="module")
 def undisturbed(root, tmp_path_factory):
-    from tests.training.tiny import tiny_network
-
-    from bandwise.checkpoints import branch
-
     folder = tmp_path_factory.mktemp("undisturbed")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(branch, "create_branch", tiny_network)
+        patch.setattr(branch_module, "create_branch", tiny_network)
         train_branch(everything(root), root / "store", folder, 1)
     return outcome(folder)
 
 
-def result(folder: Path) -> dict:
-    """Return the outcome without the number of processes, which is free and stands in the description."""
-    found = outcome(folder)
-    found["state"]["config"]["training"]["loader_workers"] = 0
-    return found
-
-
-@pytest.mark.parametrize("at", [(1,), (2, 5, 7), (4,), (3, 6)])
+@pytest.mark.parametrize("at", [(1, 4), (2, 5, 7)])
 def test_interrupted_at_steps(root, tmp_path, undisturbed, at):
     for step in at:
         with pytest.raises(CrashError):
@@ -96,9 +85,10 @@ def test_killed_with_processes_and_continued_with_others(root, tmp_path, undistu
     until(lambda: not any(Path("/proc", pid).exists() for pid in workers))
     assert steps(tmp_path / "branch")[0].name == "step-000000002"
     train_branch(everything(root, checkpoint_steps=3), root / "store", tmp_path / "branch", 1)
-    found = result(tmp_path / "branch")
-    assert found["tensors"] == undisturbed["tensors"]
-    assert found["metrics"] == undisturbed["metrics"]
+    found = outcome(tmp_path / "branch")
+    assert {name: found[name] for name in ("tensors", "metrics")} == {
+        name: undisturbed[name] for name in ("tensors", "metrics")
+    }
 
 
 def children(parent: int) -> list[str]:
@@ -153,7 +143,7 @@ def test_a_signal_to_all_processes_of_a_job_loses_nothing(root, tmp_path, undist
     with pytest.raises(BandwiseError, match="stopped by SIGTERM after step 2 of 8, all is saved"):
         train_branch(config, root / "store", tmp_path, 1, on_step=term)
     train_branch(everything(root), root / "store", tmp_path, 1)
-    assert result(tmp_path)["tensors"] == undisturbed["tensors"]
+    assert outcome(tmp_path)["tensors"] == undisturbed["tensors"]
 
 
 def test_the_comparison_fails_where_draws_depend_on_the_call(root, tmp_path, undisturbed, monkeypatch):
@@ -166,7 +156,7 @@ def test_the_comparison_fails_where_draws_depend_on_the_call(root, tmp_path, und
 
     with pytest.raises(CrashError):
         train_branch(everything(root), root / "store", tmp_path, 1, on_step=crash_at(5))
-    monkeypatch.setattr(feed, "hashes", running_on)
+    monkeypatch.setattr(images, "hashes", running_on)
     train_branch(everything(root), root / "store", tmp_path, 1)
     assert outcome(tmp_path)["tensors"] != undisturbed["tensors"]
 
@@ -175,13 +165,13 @@ def test_the_comparison_fails_where_the_start_in_an_epoch_is_forgotten(root, tmp
     """Negative control: the images from the start of the epoch, for the steps that are left of it."""
     with pytest.raises(CrashError):
         train_branch(everything(root), root / "store", tmp_path, 1, on_step=crash_at(3))
-    real = feed.ImageFeed._chosen
+    real = images.ImageFeed._chosen
 
     def from_the_start(self, epoch, start):
         batches = real(self, epoch, 0)
         for _ in range(self.steps_per_epoch - start):
             yield next(batches)
 
-    monkeypatch.setattr(feed.ImageFeed, "_chosen", from_the_start)
+    monkeypatch.setattr(images.ImageFeed, "_chosen", from_the_start)
     train_branch(everything(root), root / "store", tmp_path, 1)
     assert outcome(tmp_path)["tensors"] != undisturbed["tensors"]

@@ -9,9 +9,7 @@ import torch
 from tests.training.tiny import CONFIG, CrashError, crash_at, make_store, outcome, with_training
 
 from bandwise.checkpoints.folder import read_checkpoint, steps
-from bandwise.config import RunConfig
 from bandwise.training.feed import Feed
-from bandwise.training.learner import Learner
 from bandwise.training.trainer import train_branch
 
 
@@ -49,67 +47,38 @@ def test_threads_and_algorithms_are_set_inside_and_restored(store_path, tmp_path
     assert (torch.get_num_threads(), torch.are_deterministic_algorithms_enabled()) == (1, False)
 
 
-def first_state(config: RunConfig, store_path, folder, branch: int):
-    """Return weights and seeds before the first step, and the ids and losses of the first epoch."""
-    weights = {}
-    ids: list[int] = []
-    crops = []
-    real_inputs, real_init = Feed.inputs, Learner.__init__
+def test_branches_on_the_same_bands_differ_in_weights_and_order_but_not_in_augmentation(
+    store_path, tmp_path, monkeypatch
+):
+    """Two branches on one band, which differ in nothing but their number; and another seed of the run."""
+    twins = replace(CONFIG, branches="1;1", augment=replace(CONFIG.augment, mixup=0.0, cutmix=0.0))
+    batches: list[tuple[list[int], torch.Tensor]] = []
+    real = Feed.inputs
 
-    def spy_inputs(self, batch, epoch):
-        ids.extend(batch.ids.tolist())
-        images, targets = real_inputs(self, batch, epoch)
+    def spying(self, batch, epoch):
+        images, targets = real(self, batch, epoch)
         # A copy: the next batch may be written over this one.
-        crops.append((batch.ids.tolist(), images.clone()))
+        batches.append((batch.ids.tolist(), images.clone()))
         return images, targets
 
-    def spy_init(self, *args, **kwargs):
-        real_init(self, *args, **kwargs)
-        weights.update({name: value.clone() for name, value in self.network.state_dict().items()})
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Feed, "inputs", spy_inputs)
-        patch.setattr(Learner, "__init__", spy_init)
+    monkeypatch.setattr(Feed, "inputs", spying)
+    seen, states = [], []
+    for name, config, branch in (("0", twins, 0), ("1", twins, 1), ("2", with_training(twins, seed=1), 0)):
+        batches.clear()
         with pytest.raises(CrashError):
-            train_branch(config, store_path, folder, branch, on_step=crash_at(6))
-    return weights, ids, crops, read_checkpoint(steps(folder)[0]).state["seeds"]
-
-
-@pytest.fixture
-def twins() -> RunConfig:
-    """Two branches on the same band, which differ in nothing but their number."""
-    return replace(
-        CONFIG,
-        branches="1;1",
-        training=replace(CONFIG.training, checkpoint_steps=6),
-        augment=replace(CONFIG.augment, mixup=0.0, cutmix=0.0),
-    )
-
-
-def test_branches_on_the_same_bands_differ_in_weights_and_order_but_not_in_augmentation(store_path, tmp_path, twins):
-    first = first_state(twins, store_path, tmp_path / "0", 0)
-    second = first_state(twins, store_path, tmp_path / "1", 1)
-    assert not torch.equal(first[0]["stem.0.weight"], second[0]["stem.0.weight"])
-    assert first[1] != second[1]
-    assert sorted(first[1]) == sorted(second[1])
-    seeds = first[3], second[3]
-    assert [seeds[0][name] != seeds[1][name] for name in ("init", "order", "dropout")] == [True] * 3
-    assert seeds[0]["augment"] == seeds[1]["augment"]
-    views = [{}, {}]
-    for place, (_, _, crops, _) in enumerate((first, second)):
-        for ids, images in crops:
-            views[place].update(dict(zip(ids, images, strict=True)))
-    assert views[0].keys() == views[1].keys()
+            train_branch(config, store_path, tmp_path / name, branch, on_step=crash_at(6))
+        seen.append(([key for ids, _ in batches for key in ids], batches.copy()))
+        states.append(read_checkpoint(steps(tmp_path / name)[0]))
+    orders = [order for order, _ in seen]
+    assert len({tuple(order) for order in orders}) == 3
+    assert sorted(orders[0]) == sorted(orders[1]) == sorted(orders[2])
+    first, second, other = (state.state["seeds"] for state in states)
+    assert [name for name in first if first[name] == second[name]] == ["augment", "run"]
+    assert not [name for name in first if first[name] == other[name]]
+    assert not torch.equal(states[0].model["stem.0.weight"], states[1].model["stem.0.weight"])
+    views = [{key: image for ids, images in own for key, image in zip(ids, images, strict=True)} for _, own in seen]
     assert all(torch.equal(views[0][sample], views[1][sample]) for sample in views[0])
-
-
-def test_another_run_seed_changes_everything(store_path, tmp_path, twins):
-    other = replace(twins, training=replace(twins.training, seed=1))
-    first = first_state(twins, store_path, tmp_path / "0", 0)
-    second = first_state(other, store_path, tmp_path / "1", 0)
-    assert not torch.equal(first[0]["stem.0.weight"], second[0]["stem.0.weight"])
-    assert first[1] != second[1]
-    assert all(first[3][name] != second[3][name] for name in first[3])
+    assert not all(torch.equal(views[0][sample], views[2][sample]) for sample in views[0])
 
 
 def test_a_store_with_this_branchs_band_alone_gives_the_same_branch(tmp_path, undisturbed):

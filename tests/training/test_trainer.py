@@ -6,12 +6,14 @@ from dataclasses import replace
 
 import pytest
 import torch
-from tests.training.tiny import CONFIG, CrashError, crash_at, make_store, outcome, with_training
+from tests.pictures import make_folder
+from tests.training.tiny import CANVAS, CONFIG, CrashError, crash_at, make_store, outcome, with_training
 
 from bandwise.checkpoints.folder import steps
-from bandwise.errors import CorruptionError, IncompatibleError, UsageError
+from bandwise.errors import IncompatibleError, UsageError
 from bandwise.files.documents import read_document
-from bandwise.store.reading.store import Store
+from bandwise.sources.folders.folder import open_folder
+from bandwise.store.writing.split import split_dataset
 from bandwise.training import trainer
 from bandwise.training.trainer import train_branch
 
@@ -46,6 +48,39 @@ def test_it_learns(store_path, tmp_path):
     assert summary["holdout"]["top1"] > 0.8
 
 
+def test_a_branch_without_a_holdout_and_what_does_not_fit_it(store_path, tmp_path):
+    config = replace(CONFIG, split=replace(CONFIG.split, holdout=0.0))
+    summary = train_branch(config, make_store(tmp_path, config), tmp_path / "branch", 0)
+    assert summary["holdout"] is None
+    assert summary["n_train"] == 45
+    with pytest.raises(IncompatibleError, match=r"holdout: 0\.2 -> 0\.0"):
+        train_branch(config, store_path, tmp_path / "other", 0)
+    pictures = make_folder(tmp_path / "others", classes=3, train=16, val=2, side=CANVAS)
+    split_dataset(open_folder(pictures), config.split, tmp_path / "store-2")
+    # A finished branch looks at no store.
+    (tmp_path / "branch" / "summary.json").unlink()
+    with pytest.raises(IncompatibleError, match=r"was trained on the store .* other samples, classes or pixels"):
+        train_branch(config, tmp_path / "store-2", tmp_path / "branch", 0)
+
+
+@pytest.mark.parametrize(
+    ("changes", "branch", "message"),
+    [
+        ({}, 4, "branch is 4; this run has the branches 0 to 3"),
+        ({"precision": "16-mixed", "device": "cpu"}, 1, "precision is '16-mixed', which needs CUDA"),
+        pytest.param(
+            {"device": "cuda"},
+            1,
+            "device is 'cuda', but torch sees no CUDA device",
+            marks=pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has a CUDA device"),
+        ),
+    ],
+)
+def test_what_cannot_be_trained_is_refused(store_path, tmp_path, changes, branch, message):
+    with pytest.raises(UsageError, match=message):
+        train_branch(with_training(**changes), store_path, tmp_path, branch)
+
+
 def test_a_finished_branch_returns_at_once(store_path, tmp_path, monkeypatch):
     summary = train_branch(CONFIG, store_path, tmp_path, 1)
 
@@ -54,13 +89,6 @@ def test_a_finished_branch_returns_at_once(store_path, tmp_path, monkeypatch):
 
     monkeypatch.setattr("bandwise.training.trainer.open_store", forbidden)
     assert train_branch(CONFIG, store_path, tmp_path, 1) == summary
-
-
-def test_a_branch_without_a_holdout(tmp_path):
-    config = replace(CONFIG, split=replace(CONFIG.split, holdout=0.0))
-    summary = train_branch(config, make_store(tmp_path, config), tmp_path / "branch", 0)
-    assert summary["holdout"] is None
-    assert summary["n_train"] == 45
 
 
 def test_another_configuration_is_refused_field_by_field(store_path, tmp_path):
@@ -103,60 +131,6 @@ def test_the_other_branches_of_a_run_do_not_concern_this_one(store_path, tmp_pat
     other = replace(CONFIG, branches="0,2;1", name="another", data=replace(CONFIG.data, data="/elsewhere"))
     train_branch(other, store_path, tmp_path, 1)
     assert outcome(tmp_path) == undisturbed[4]
-
-
-def test_a_store_of_another_split_is_refused(store_path, tmp_path):
-    other = replace(CONFIG, split=replace(CONFIG.split, transform="dct1d", holdout=0.3))
-    with pytest.raises(IncompatibleError, match=r"holdout: 0\.2 -> 0\.3\n  transform: 'dct2d' -> 'dct1d'"):
-        train_branch(other, store_path, tmp_path, 1)
-
-
-def test_a_store_of_other_pictures_is_refused(store_path, tmp_path):
-    with pytest.raises(CrashError):
-        train_branch(CONFIG, store_path, tmp_path / "branch", 1, on_step=crash_at(5))
-    pictures = make_store(tmp_path / "a").parent / "pictures"
-    next((pictures / "train" / "class-0").iterdir()).unlink()
-    (tmp_path / "b").mkdir()
-    from bandwise.sources.folders.folder import open_folder
-    from bandwise.store.writing.split import split_dataset
-
-    split_dataset(open_folder(pictures), CONFIG.split, tmp_path / "b" / "store")
-    with pytest.raises(IncompatibleError, match=r"was trained on the store .* other samples, classes or pixels"):
-        train_branch(CONFIG, tmp_path / "b" / "store", tmp_path / "branch", 1)
-
-
-def test_a_branch_that_does_not_exist_is_refused(store_path, tmp_path):
-    with pytest.raises(UsageError, match="branch is 4; this run has the branches 0 to 3"):
-        train_branch(CONFIG, store_path, tmp_path, 4)
-
-
-def test_a_summary_without_checkpoints_is_refused(store_path, tmp_path):
-    (tmp_path / "summary.json").write_text("{}")
-    with pytest.raises(CorruptionError, match=r"summary\.json but no checkpoint"):
-        train_branch(CONFIG, store_path, tmp_path, 1)
-
-
-def test_one_class_is_refused(store_path, tmp_path, monkeypatch):
-    monkeypatch.setattr(Store, "classes", ("only",))
-    with pytest.raises(UsageError, match="has 1 class; a classifier needs at least 2"):
-        train_branch(CONFIG, store_path, tmp_path, 1)
-
-
-def test_half_precision_on_a_cpu_is_refused(store_path, tmp_path):
-    with pytest.raises(UsageError, match="precision is '16-mixed', which needs CUDA"):
-        train_branch(with_training(precision="16-mixed", device="cpu"), store_path, tmp_path, 1)
-
-
-@pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has a CUDA device")
-def test_cuda_that_is_not_there_is_refused(store_path, tmp_path):
-    with pytest.raises(UsageError, match="device is 'cuda', but torch sees no CUDA device"):
-        train_branch(with_training(device="cuda"), store_path, tmp_path, 1)
-
-
-def test_a_flip_that_the_band_cannot_do_is_refused(tmp_path):
-    config = replace(CONFIG, split=replace(CONFIG.split, transform="dct1d"))
-    with pytest.raises(UsageError, match="cannot do an exact hflip"):
-        train_branch(config, make_store(tmp_path, config), tmp_path / "branch", 1)
 
 
 def test_kept_memory_changes_no_bit(undisturbed, store_path, tmp_path, monkeypatch):

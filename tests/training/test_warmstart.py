@@ -48,11 +48,6 @@ def test_groups_that_share_no_band_keep_the_variance_of_the_response(source, tar
     assert after.item() == pytest.approx(before.item(), rel=0.1)
 
 
-def test_one_band_to_another_keeps_the_filters_themselves():
-    filters = torch.randn(4, 3, 3, 3)
-    assert torch.equal(carry_filters(filters, source=(0,), target=(2,)), filters)
-
-
 def test_a_branch_starts_where_the_other_ended(first):
     network = tiny_network("", num_classes=3, in_channels=6, input_size=10)
     StartFromBranch(first, "").load(network, num_classes=3, bands=(0, 1), channels=3)
@@ -65,26 +60,23 @@ def test_a_branch_starts_where_the_other_ended(first):
     assert not torch.equal(raw["classifier.2.weight"], ended["classifier.2.weight"])
 
 
-def test_summary_and_checkpoint_say_where_a_branch_started(store_path, tmp_path, first):
-    summary = train_branch(WARM, store_path, tmp_path / "branch-01", 1, start=first)
-    assert summary["from_scratch"] is False
-    assert summary["initial_checkpoint"] == {"name": "branch-00", "sha256": weights_digest(first)}
-    assert (
-        read_checkpoint(steps(tmp_path / "branch-01")[0]).state["initial_checkpoint"] == summary["initial_checkpoint"]
-    )
-
-
 def test_a_source_from_scratch_is_the_same_training_as_without_a_warm_start(store_path, tmp_path, first):
     train_branch(replace(WARM, initial_branch=None), store_path, tmp_path / "cold", 0)
     assert outcome(tmp_path / "cold") == outcome(first)
 
 
 def test_interrupted_and_continued_it_has_the_same_bits(store_path, tmp_path, first):
-    train_branch(WARM, store_path, tmp_path / "whole", 1, start=first)
-    with pytest.raises(CrashError):
-        train_branch(WARM, store_path, tmp_path / "parts", 1, start=first, on_step=crash_at(5))
-    train_branch(WARM, store_path, tmp_path / "parts", 1, start=first)
-    assert outcome(tmp_path / "parts") == outcome(tmp_path / "whole")
+    """With its source, and without it: what has begun has its weights."""
+    summary = train_branch(WARM, store_path, tmp_path / "whole", 1, start=first)
+    assert summary["from_scratch"] is False
+    started = {"name": "branch-00", "sha256": weights_digest(first)}
+    assert started == summary["initial_checkpoint"]
+    for name, later in (("parts", first), ("alone", tmp_path / "not here")):
+        with pytest.raises(CrashError):
+            train_branch(WARM, store_path, tmp_path / name, 1, start=first, on_step=crash_at(5))
+        train_branch(WARM, store_path, tmp_path / name, 1, start=later)
+        assert outcome(tmp_path / name) == outcome(tmp_path / "whole")
+    assert outcome(tmp_path / "whole")["state"]["initial_checkpoint"] == started
     train_branch(replace(WARM, initial_branch=None), store_path, tmp_path / "cold", 1)
     assert outcome(tmp_path / "cold")["tensors"] != outcome(tmp_path / "whole")["tensors"]
 
@@ -111,26 +103,20 @@ def test_it_is_not_continued_from_other_weights(store_path, tmp_path, first):
 
 
 def test_a_source_of_another_run_is_refused_before_training(store_path, tmp_path, first):
-    for name, other in (("seed", with_training(WARM, seed=1)), ("lr", with_training(WARM, lr=0.01))):
-        train_branch(other, store_path, tmp_path / name, 0)
+    others = (
+        (with_training(WARM, seed=1), 0),
+        (with_training(WARM, lr=0.01), 0),
+        (replace(WARM, initial_branch=None), 2),
+    )
+    for number, (other, branch) in enumerate(others):
+        train_branch(other, store_path, tmp_path / str(number), branch)
         with pytest.raises(IncompatibleError, match="was trained with another configuration"):
-            train_branch(WARM, store_path, tmp_path / "branch-01", 1, start=tmp_path / name)
-    train_branch(replace(WARM, initial_branch=None), store_path, tmp_path / "second", 2)
-    with pytest.raises(IncompatibleError, match="was trained with another configuration"):
-        train_branch(WARM, store_path, tmp_path / "branch-01", 1, start=tmp_path / "second")
+            train_branch(WARM, store_path, tmp_path / "branch-01", 1, start=tmp_path / str(number))
     pictures = make_folder(tmp_path / "pictures", classes=3, train=14, val=3, side=CANVAS)
     split_dataset(open_folder(pictures), WARM.split, tmp_path / "store")
     with pytest.raises(IncompatibleError, match="other samples, classes or pixels"):
         train_branch(WARM, tmp_path / "store", tmp_path / "branch-01", 1, start=first)
     assert not list((tmp_path / "branch-01").glob("step-*"))
-
-
-def test_a_started_branch_goes_on_without_its_source(store_path, tmp_path, first):
-    train_branch(WARM, store_path, tmp_path / "whole", 1, start=first)
-    with pytest.raises(CrashError):
-        train_branch(WARM, store_path, tmp_path / "parts", 1, start=first, on_step=crash_at(5))
-    train_branch(WARM, store_path, tmp_path / "parts", 1, start=tmp_path / "not here")
-    assert outcome(tmp_path / "parts") == outcome(tmp_path / "whole")
 
 
 def test_a_damaged_source_is_refused_with_what_to_do(store_path, tmp_path, first):
@@ -140,12 +126,7 @@ def test_a_damaged_source_is_refused_with_what_to_do(store_path, tmp_path, first
         train_branch(WARM, store_path, tmp_path / "branch-01", 1, start=first)
 
 
-@pytest.mark.parametrize("wrong", [-1, 3])
-def test_a_source_that_does_not_exist_is_refused(wrong):
-    with pytest.raises(UsageError, match=r"initial_branch is .*None or a branch, 0 to 2"):
-        replace(WARM, initial_branch=wrong)
-
-
-def test_one_branch_alone_has_nothing_to_start_from():
-    with pytest.raises(UsageError, match="None where there is only one branch"):
-        replace(CONFIG, branches="0", initial_branch=0)
+@pytest.mark.parametrize(("branches", "source"), [("0;0,1;2", -1), ("0;0,1;2", 3), ("0", 0)])
+def test_a_source_that_does_not_exist_is_refused(branches, source):
+    with pytest.raises(UsageError, match=r"initial_branch is .*None"):
+        replace(CONFIG, branches=branches, initial_branch=source)

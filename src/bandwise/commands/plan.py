@@ -60,7 +60,7 @@ def main(argv: Sequence[str]) -> Outcome:
     plan = make_plan(config, setting)
     whole = None if recipe is None else _whole_image(recipe, config, setting)
     result = {
-        **plan.facts,
+        **plan.to_dict(),
         "recipe_set": arguments.recipe_set or None,
         "notes": _notes(arguments),
         "images_per_s_from": _rate_from(arguments),
@@ -164,17 +164,17 @@ def _published_claims(config: RunConfig, plan: Plan, whole: Plan) -> list[dict[s
             CLAIMS["memory"],
             whole.memory.peak(batch) / 1e9,
             plan.memory.peak(batch) / 1e9,
-            f"at {batch} images a step, with which {whole.facts['name']} takes as much as was published",
+            f"at {batch} images a step, with which {whole.name} takes as much as was published",
         ),
         _claim(
             CLAIMS["batch"],
-            whole.facts["batch_ceiling"],
-            plan.facts["batch_ceiling"],
-            f"on {plan.facts['gpu_memory_gb']:g} GB; published with powers of two",
+            whole.batch_ceiling,
+            plan.batch_ceiling,
+            f"on {plan.gpu_memory_gb:g} GB; published with powers of two",
         ),
     ]
     if config.data.source == "imagenet21k":
-        raw, packed = plan.facts["bytes_per_node"] / 1e9, plan.facts["stored_bytes_per_node_estimated"] / 1e9
+        raw, packed = plan.bytes_per_node / 1e9, plan.stored_bytes_per_node_estimated / 1e9
         note = (
             f"raw pixels of one band; about {packed:.0f} GB with the codec; the published bands were lossy JPEG, and "
             "what stands before is the archive of originals"

@@ -16,7 +16,7 @@ from bandwise.config import RunConfig
 from bandwise.config.configfile import merge, read_config_file
 from bandwise.errors import TooManyBadInputs, UsageError
 from bandwise.recipes.catalog import find_recipe
-from bandwise.runs.documents import Results, Scores
+from bandwise.runs.documents import SCORES, Results, Scores
 from bandwise.runs.run import open_run
 
 Arguments = TypeVar("Arguments")
@@ -148,9 +148,6 @@ def results_text(results: Results) -> str:
 
 def _line(name: str, scores: Scores | None = None) -> str:
     """Return a line of the table of results; without scores, its head."""
-    # Here, so that commands without results do not wait for torch.
-    from bandwise.evaluation.metrics import SCORES
-
     line = f"  {name:<22}"
     for score in SCORES:
         accuracy = score.kind == "accuracy"

@@ -3,13 +3,14 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import tyro
 
 from bandwise.commands.store_source import source_of
 from bandwise.commands.verb import Outcome, parse
 from bandwise.errors import CorruptionError, UsageError
+from bandwise.files.schema import plain
 from bandwise.launch.check import store_of
 from bandwise.launch.verify import verify_run
 from bandwise.runs.run import RUN_NAME
@@ -40,7 +41,7 @@ def main(argv: Sequence[str]) -> Outcome:
     if arguments.repair:
         source = _known_source(store_of(folder) if is_run else folder, arguments.data)
     check = verify_run if is_run else verify_store
-    result = check(folder, repair=arguments.repair, source=source)
+    result: dict[str, Any] = plain(check(folder, repair=arguments.repair, source=source))
     shown = {
         key: "\n             ".join(map(str, value)) if isinstance(value, list) else value
         for key, value in result.items()

@@ -30,9 +30,7 @@ _FAST_BF16 = {"avx512_bf16", "amx_bf16"}
 def examine(folder: Path) -> dict[str, Any]:
     """Look at this machine and at a folder, in which nothing is left; rehearse a training that is killed and resumed.
 
-    Returns:
-        Ready for JSON: `ok`, `environment`, `machine`, `folder` with its probes, `self_test` by device,
-        `not_repeatable` (what changes the last bits of a result here), `notes`, and `problems`, each with its remedy.
+    What is found is ready for JSON; `not_repeatable` is what changes the last bits of a result here.
     """
     probes = probe_folder(folder)
     machine = describe_machine(folder)

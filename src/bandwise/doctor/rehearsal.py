@@ -70,9 +70,8 @@ class RehearsalError(BandwiseError):
 def rehearse(folder: Path, device: Literal["cpu", "cuda"]) -> dict[str, bool]:
     """Train three steps on noise several times over in an empty folder, and compare the bits.
 
-    Returns:
-        `resume_exact`: killed after two steps and started again, it ends as one that was never killed. `repeatable`:
-        so does a second one. On the CPU also `same_on_two_threads`: weights and optimiser state are as on one thread.
+    `resume_exact`: killed after two steps and started again, it ends as one that was never killed. `repeatable`: so
+    does a second one. On the CPU also `same_on_two_threads`: weights and optimiser state are as on one thread.
     """
     split_dataset(NoiseSource(), _CONFIG.split, folder / "store")
     one = replace(_CONFIG, training=replace(_CONFIG.training, device=device))

@@ -1,9 +1,7 @@
-"""Metrics of logits against labels: a new score goes here. Sums are integers or float64 and are divided once."""
+"""Metrics of logits against labels; a new score is a field of `Scores`. Sums are integers or float64, divided once."""
 
 import base64
 import binascii
-from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 import torch
@@ -16,27 +14,6 @@ from bandwise.runs.documents import Scores
 
 ECE_BINS = 15
 _CHUNK_VALUES = 1 << 22
-
-
-@dataclass(frozen=True, slots=True)
-class Score:
-    """How one score is called and written."""
-
-    key: str
-    """Its name in JSON."""
-    name: str
-    """Its name in tables."""
-    kind: Literal["accuracy", "nats", "error"]
-    """An accuracy and an error are fractions of 1."""
-
-
-SCORES = (
-    Score("top1", "top-1", "accuracy"),
-    Score("top5", "top-5", "accuracy"),
-    Score("nll", "NLL", "nats"),
-    Score("ece", "ECE", "error"),
-)
-"""What tables show of `Scores`, in their order."""
 
 
 def classification_metrics(logits: Tensor, labels: Tensor) -> Scores:
@@ -111,11 +88,7 @@ def pack_right(right: NDArray[np.bool_]) -> str:
 
 
 def unpack_right(text: str, count: int) -> NDArray[np.bool_]:
-    """Return what `pack_right` was given, (count,).
-
-    Raises:
-        CorruptionError: the text is no base64, or of another number of images.
-    """
+    """Return what `pack_right` was given, (count,); a text that cannot be of as many images is a `CorruptionError`."""
     try:
         packed = np.frombuffer(base64.b64decode(text, validate=True), dtype=np.uint8)
     except (binascii.Error, ValueError) as error:

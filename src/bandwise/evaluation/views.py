@@ -4,9 +4,9 @@ The bands of a branch give the centre crop always, and mirror images only where 
 For ten crops of other bands the whole images are needed: rebuilt from a store of all bands, or decoded again.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, Protocol
 
 import torch
 from torch import Tensor
@@ -14,22 +14,24 @@ from torch import Tensor
 from bandwise.augment.bands import BandCutter
 from bandwise.augment.standardise import BandStandardiser, to_device
 from bandwise.bands.flips import flip_group
-from bandwise.bands.module import BandSplit
 from bandwise.errors import UsageError
 from bandwise.evaluation.crops import evaluation_boxes
-from bandwise.store.reading.canvases import (
-    Canvases,
-    OpenSource,
-    SourceCanvases,
-    StoreCanvases,
-    no_source,
-    why_not_rebuilt,
-)
-from bandwise.store.reading.loader import BatchStream
+from bandwise.sources.source import Source
+from bandwise.store.reading.loader import Batch, BatchStream
 from bandwise.store.reading.store import Store, open_store
 
 Origin = Literal["bands", "source", "store"]
 WantedOrigin = Literal["auto", "bands", "source", "store"]
+Views = Callable[[Tensor], Iterator[Tensor]]
+"""From a batch of samples to the views of it, one after another."""
+
+
+class Samples(Protocol):
+    """The samples of a split, in batches: their bands, or their canvases."""
+
+    def batches(self) -> Iterator[Batch]:
+        """Yield every sample once, in the order of the ids."""
+        ...
 
 
 class BandViews:
@@ -45,19 +47,10 @@ class BandViews:
         *,
         mirrored: bool = False,
     ) -> None:
-        """Prepare for one group of bands.
+        """Prepare for a group of bands and 1 or 10 crops of `crop` band pixels a side.
 
-        Args:
-            store: opened with at least these bands.
-            bands: the group, in the order of the channels.
-            crop: side of the crop in pixels of a band.
-            crops: 1 for the centre, 10 for corners and centre with their mirrors.
-            device: where the views are computed.
-            mirrored: the mirror image of a single crop is a second view; of ten crops half are mirror images anyway.
-
-        Raises:
-            UsageError: another number of crops, a crop that does not fit, or a group whose mirror image is no function
-                of its stored bands.
+        With `mirrored` the mirror image of a single crop is a second view; of ten crops half are mirror images anyway.
+        A group whose mirror image is no function of its stored bands is a `UsageError`.
         """
         self._boxes = evaluation_boxes(store.side, crop, crops)
         if mirrored and crops == 1:
@@ -68,7 +61,7 @@ class BandViews:
                 "dct2d or hadamard, or train one branch on all bands"
             )
         self._device = device
-        self._cutter = _cutter(store, bands, store.side, crop)
+        self._cutter = cutter_of(store, bands, store.side, crop)
 
     def __call__(self, images: Tensor) -> Iterator[Tensor]:
         """Yield the standardised views of stored bands (B, nb * C, side, side) as float32 (B, nb * C, crop, crop)."""
@@ -77,38 +70,8 @@ class BandViews:
             yield self._cutter.box(images, top, left, mirrored)
 
 
-class CanvasViews:
-    """The views of `BandViews`, cut from the whole image; of unmirrored crops they are the same bits.
-
-    A mirrored crop of a uint8 store differs by one stored step where a value lay halfway between two: the store rounded
-    it before it was mirrored, this class rounds it afterwards.
-    """
-
-    def __init__(self, store: Store, bands: tuple[int, ...], crop: int, crops: int, device: torch.device) -> None:
-        """Prepare for one group of bands; see `BandViews`.
-
-        Raises:
-            UsageError: another number of crops, or a crop that does not fit.
-        """
-        self._boxes = evaluation_boxes(store.side, crop, crops)
-        self._stride, self._side, self._device = store.config.stride, crop * store.config.stride, device
-        self._split = BandSplit(store.transform, bands, storage=store.config.storage).to(device)
-        self._stored_as = torch.uint8 if store.config.storage == "uint8" else torch.float16
-        self._cutter = _cutter(store, bands, crop, crop)
-
-    def __call__(self, images: Tensor) -> Iterator[Tensor]:
-        """Yield the views of canvases, uint8 (B, C, canvas, canvas), as float32 (B, nb * C, crop, crop)."""
-        images = to_device(images, self._device)
-        for top, left, mirrored in self._boxes:
-            rows = slice(self._stride * top, self._stride * top + self._side)
-            columns = slice(self._stride * left, self._stride * left + self._side)
-            view = images[:, :, rows, columns]
-            stored = self._split(view.flip(3) if mirrored else view).to(self._stored_as)
-            yield self._cutter.center(stored.contiguous(memory_format=torch.channels_last))
-
-
-def _cutter(store: Store, bands: tuple[int, ...], side: int, crop: int) -> BandCutter:
-    # One for both ways, so that not even the last bit depends on where the pixels come from.
+def cutter_of(store: Store, bands: tuple[int, ...], side: int, crop: int) -> BandCutter:
+    """Return what cuts and standardises, one for both ways: not even the last bit depends on where pixels come from."""
     standardiser = BandStandardiser(store.transform, bands, store.mean(bands), store.std(bands))
     return BandCutter(standardiser, side=side, crop_side=crop)
 
@@ -123,6 +86,10 @@ def why_no_mirror(store: Store, bands: tuple[int, ...]) -> str | None:
     )
 
 
+def _no_source() -> Source:
+    raise UsageError("none was given")
+
+
 @dataclass(frozen=True, slots=True)
 class CropsFrom:
     """Where the caller wants the pixels of the crops to come from."""
@@ -130,7 +97,7 @@ class CropsFrom:
     origin: WantedOrigin = "auto"
     """`auto` takes the bands where no mirror image is needed or they have exact ones, else the store where it holds all
     bands, else the source."""
-    open_source: OpenSource = no_source
+    open_source: Callable[[], Source] = _no_source
     """Called where the source is needed; raises UsageError where there is none."""
 
 
@@ -143,10 +110,8 @@ class OpenedViews:
 
     origin: Origin
     """Where the pixels come from."""
-    stream: BatchStream | Canvases
-    """Yields bands, or canvases."""
-    views: BandViews | CanvasViews
-    """Takes what `stream` yields."""
+    stream: Samples
+    views: Views
 
 
 def open_views(
@@ -161,28 +126,20 @@ def open_views(
     wanted: CropsFrom = AUTO,
     mirrored: bool = False,
 ) -> OpenedViews:
-    """Open what a branch is evaluated on.
+    """Open what a branch is evaluated on; sizes and `mirrored`, which is for the bands only, are as for `BandViews`.
 
-    Args:
-        store: opened with the bands of the branch.
-        bands: the group, in the order of the channels.
-        split: train, holdout or val.
-        crop: side of the crop in pixels of a band.
-        crops: 1 or 10.
-        batch_size: images a batch.
-        device: where the views are computed.
-        wanted: where the pixels come from.
-        mirrored: as for `BandViews`; only from the bands.
-
-    Raises:
-        UsageError: the crops cannot come from where they are wanted or, on `auto`, from anywhere; it says why.
-        IncompatibleError: the source is not that of the store.
+    Crops that cannot come from where they are wanted or, on `auto`, from anywhere, are a `UsageError` that says why; a
+    source that is not that of the store is an `IncompatibleError`.
     """
     origin = _choose(store, bands, crops) if wanted.origin == "auto" else wanted.origin
     if origin == "bands":
         views = BandViews(store, bands, crop, crops, device, mirrored=mirrored)
         return OpenedViews(origin, BatchStream(store, bands, split, batch_size, cache="none"), views)
     assert not mirrored
+    # Here, because one crop of the bands, which most evaluations are, needs nothing of it.
+    from bandwise.evaluation.canvasviews import CanvasViews
+    from bandwise.store.reading.canvases import SourceCanvases, StoreCanvases, why_not_rebuilt
+
     views = CanvasViews(store, bands, crop, crops, device)
     if origin == "store":
         if reason := why_not_rebuilt(store):
@@ -203,4 +160,6 @@ def open_views(
 def _choose(store: Store, bands: tuple[int, ...], crops: int) -> Origin:
     if crops == 1 or why_no_mirror(store, bands) is None:
         return "bands"
+    from bandwise.store.reading.canvases import why_not_rebuilt
+
     return "store" if why_not_rebuilt(store) is None else "source"

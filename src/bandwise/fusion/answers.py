@@ -52,11 +52,8 @@ def origin_of(meta: dict[str, str]) -> str:
 def load_branches(paths: Iterable[Path]) -> BranchLogits:
     """Read the logits files of one or more branches, in the order given; no model and no store is needed.
 
-    Raises:
-        UsageError: there is no file, or no sample in them.
-        CorruptionError: a file is missing or damaged, or holds a non-finite logit or a label outside the classes.
-        IncompatibleError: two files have another split, store, class list, sample, label or number of classes, or are
-            the same branch; the message names the branch and the difference.
+    Files of another split, store, class list, sample, label or number of classes, or twice of one branch, are an
+    `IncompatibleError` that names branch and difference.
     """
     return join_logits([(path, read_logits(path)) for path in paths])
 
@@ -167,11 +164,7 @@ class BranchFeatures:
 
 
 def read_features(path: Path) -> FeaturesFile:
-    """Read the features of one branch.
-
-    Raises:
-        CorruptionError: the file is missing, damaged, repeats an id, or holds a feature that is not finite.
-    """
+    """Read the features of one branch; a damaged file, a repeated id or a number that is not finite is refused."""
     arrays, meta = read_arrays(path, ("features", "ids", "labels"))
     if set(meta) != set(_FEATURES_META) or not (meta["branch"].isdecimal() and meta["views"].isdecimal()):
         raise CorruptionError(

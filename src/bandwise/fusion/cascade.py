@@ -59,13 +59,8 @@ def fit_cascade(fusion: Fusion, holdout: BranchLogits, target: float, costs: Seq
 
     The next branch is the one with which the fusion of those before it is right most often; equal counts are decided by
     the NLL, then by position. Among 200 quantiles of the confidences the threshold is the cheapest that keeps `target`
-    of the accuracy of all branches.
-
-    Args:
-        fusion: of all branches; those without weight are left out.
-        holdout: logits of these branches, and perhaps of others.
-        target: share of the accuracy, above 0 and at most 1.
-        costs: of each branch of `fusion`, for example multiply-adds; equal when None.
+    of the accuracy of all branches. `costs` are of each branch of `fusion`, for example multiply-adds; equal when None.
+    Branches without weight are left out.
     """
     if not 0 < target <= 1:
         raise UsageError(f"cascade is {target!r}; it must be above 0 and at most 1: the share of the accuracy to keep")
@@ -92,11 +87,8 @@ def cascade_curve(
 ) -> list[CurvePoint]:
     """Return accuracy against cost by rising threshold, ending with the one at which no image stops early.
 
-    Args:
-        cascade: order and temperatures count, its threshold does not.
-        data: logits of any split.
-        costs: of each branch in the order of the cascade; equal when None.
-        thresholds: the points; quantiles of the confidences in `data` when None.
+    The threshold of the cascade does not count. `costs` are in its order, equal when None; `thresholds` are quantiles
+    of the confidences in `data` when None.
     """
     confidence, right = _by_stage(cascade.stages, data)
     if thresholds is None:
@@ -110,11 +102,7 @@ def cascade_curve(
 
 
 def fitted_cascade(run: Run, target: float) -> Cascade:
-    """Fit a cascade of the fusion of a run on the holdout logits in its folder.
-
-    Raises:
-        UsageError: nothing is fused, the fusion is a head, there are no holdout logits, or `target` is out of range.
-    """
+    """Fit a cascade of the fusion of a run on the holdout logits in its folder."""
     fusion = _fusion_of_logits(run)
     return fit_cascade(fusion, _load(run, fusion, "holdout"), target)
 
@@ -123,12 +111,7 @@ def cascade_report(run: Run, target: float, costs: tuple[float, ...] | None = No
     """Return a cascade of a run and its accuracy against its cost, ready for JSON; no network is loaded.
 
     Order, temperatures and all thresholds come from the holdout; the reported set is only scored, and left out where
-    its logits are not there.
-
-    Args:
-        run: with logits in its folder.
-        target: as in `fit_cascade`.
-        costs: of every branch of the run, for example multiply-adds; equal when None.
+    its logits are not there. `costs` are of every branch of the run, equal when None.
     """
     fusion = _fusion_of_logits(run)
     holdout = _load(run, fusion, "holdout")

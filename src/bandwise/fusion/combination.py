@@ -65,9 +65,6 @@ class Fusion:
         """Return the fusion for when only some branches have arrived: their weights divided by the sum of them.
 
         The temperature stays, so the total weight of the evidence stays.
-
-        Raises:
-            UsageError: a branch is not part of this fusion, or those left have no weight at all.
         """
         weights = dict(zip(self.branches, self.weights, strict=True))
         strangers = [branch for branch in branches if branch not in weights]
@@ -85,11 +82,7 @@ class Fusion:
 
     @classmethod
     def parse(cls, content: Any, what: object) -> "Fusion":
-        """Check what was read from the file `what`.
-
-        Raises:
-            CorruptionError: a key is missing or unknown, a value has the wrong type or is not possible; names the key.
-        """
+        """Check what was read from the file `what`; a `CorruptionError` names it and the key."""
         names = {field.name for field in dataclasses.fields(cls)}
         if not isinstance(content, dict) or set(content) != names:
             given = sorted(map(str, content)) if isinstance(content, dict) else type(content).__name__

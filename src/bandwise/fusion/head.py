@@ -127,16 +127,10 @@ def leave_one_out_of_head(trained: TrainedHead, data: BranchFeatures) -> list[He
 
 
 def fit_head(train: BranchFeatures, holdout: BranchFeatures, *, classes: int, seed: int) -> TrainedHead:
-    """Train a head.
+    """Train a head on all views of the training images, and stop it on the first view of the holdout.
 
     The result depends on the features, the seed and the number of threads of torch; the global random numbers are
     given back as they were.
-
-    Args:
-        train: features of the training images, all views.
-        holdout: features of the holdout; only the first view is used.
-        classes: number of logits.
-        seed: 0 to 2^63 - 1.
     """
     if train.split != "train" or holdout.split != "holdout":
         raise UsageError(

@@ -96,13 +96,8 @@ def learned_weights(
 ) -> tuple[FloatArray, float]:
     """Return the simplex weights (n,) and the temperature that together give the least NLL.
 
-    Where no branch says anything about the labels, the weights are equal and the temperature is 1000.
-
-    Args:
-        logits: (n, N, K).
-        labels: (N,).
-        pull: strength in observations with which the weights are drawn together; see `convex.Problem`.
-        ridge: strength in observations with which confidence is drawn down.
+    Logits are (n, N, K), labels (N,); `pull` and `ridge` are those of `convex.Problem`. Where no branch says anything
+    about the labels, the weights are equal and the temperature is 1000.
     """
     multipliers = minimise(Problem(logits, labels, pull=pull, ridge=ridge)).multipliers
     total = float(multipliers.sum())
@@ -116,9 +111,7 @@ def greedy_counts(logits: FloatArray, labels: IntArray, rounds: int = GREEDY_ROU
 
     Candidates are judged at the temperature that suits the mean of all branches. At temperature 1, over-confident
     branches would be preferred in crowds only because their mean is less confident (measured in docs/fusion.md).
-
-    Returns:
-        (n,) how often each branch was drawn, up to the round with the least NLL. Ties go to the first branch and round.
+    Returned is (n,) how often each was drawn up to the best round. Ties go to the first branch and round.
 
     Source: Caruana, Niculescu-Mizil, Crew and Ksikes, Ensemble selection from libraries of models, ICML 2004.
     """

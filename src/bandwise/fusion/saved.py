@@ -31,11 +31,7 @@ class HeadFile(HeadRecord):
 
     @classmethod
     def parse(cls, content: Any, name: object) -> "HeadFile":
-        """Check what was read from the file `name`.
-
-        Raises:
-            CorruptionError: a key is missing or has another type, or such a head is not possible; names the key.
-        """
+        """Check what was read from the file `name`; a `CorruptionError` names it and the key."""
         head = parse(cls, content, name)
         sizes, temperature = head.sizes, head.temperature
         possible = 0 < len(sizes) == len(head.branches) == len(head.branch_weights) and min(sizes) > 0
@@ -74,11 +70,7 @@ def describe_head(trained: TrainedHead) -> HeadRecord:
 
 
 def save_fusion(path: Path, fusion: Fusion | TrainedHead) -> None:
-    """Write `fusion.json`; a head's weights are written first, beside it.
-
-    Raises:
-        LockedError: another process is writing a head here.
-    """
+    """Write `fusion.json`; a head's weights are written first, beside it."""
     if isinstance(fusion, Fusion):
         write_document(path, fusion.to_dict())
         return
@@ -91,11 +83,7 @@ def save_fusion(path: Path, fusion: Fusion | TrainedHead) -> None:
 
 
 def read_fusion(path: Path) -> Fusion | TrainedHead:
-    """Read what `save_fusion` wrote, and check it.
-
-    Raises:
-        CorruptionError: a file is missing, damaged, or not the one that `fusion.json` names.
-    """
+    """Read what `save_fusion` wrote; a file that is missing, damaged or of another fusion is a `CorruptionError`."""
     content = read_document(path)
     if content.get("rule") != HEAD_RULE:
         return Fusion.parse(content, path)

@@ -88,11 +88,8 @@ def train_tasks(tasks: Sequence[Task], *, jobs: int = 1) -> None:
     """Train branches of one or several runs; one that fails stops only those that were to start from it.
 
     They start in the order of `tasks`, but for those that others start from, which come first. With more than one job,
-    each is a process of its own.
-
-    Raises:
-        BranchesFailed: some failed, after the others were finished.
-        Preempted: a signal came; every branch has saved its state.
+    each is a process of its own. `BranchesFailed` comes after the others are finished; `Preempted` after every branch
+    has saved its state.
     """
     waiting = sorted(tasks, key=lambda task: task.branch != task.run.config.initial_branch)
     failures = _in_turn(waiting) if jobs == 1 or len(tasks) == 1 else _in_processes(waiting, jobs)

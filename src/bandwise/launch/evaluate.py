@@ -1,6 +1,6 @@
 """Score the branches and the fusion of a run on the reported set: one document with every figure and its cost."""
 
-from dataclasses import asdict
+from dataclasses import asdict, fields
 
 import numpy as np
 import torch
@@ -72,7 +72,7 @@ def evaluate_run(run: Run, *, with_head: bool = False, answers: Answers | None =
     else:
         scored = rules[HEAD_RULE]
         assert isinstance(scored, documents.ScoredHead)
-        fused = Scores(n=scored.n, top1=scored.top1, top5=scored.top5, nll=scored.nll, ece=scored.ece)
+        fused = Scores(**{own.name: getattr(scored, own.name) for own in fields(Scores)})
         left_out, right["fused"] = scored.leave_one_out, right[HEAD_RULE]
     results = Results(
         name=run.config.name,

@@ -12,13 +12,14 @@ the allocator rounds up; a real step takes somewhat more.
 """
 
 import time
-from dataclasses import asdict, dataclass, replace
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import Any, Literal
 
 import torch
 from torch import nn
 
 from bandwise.config import RunConfig
+from bandwise.files.schema import plain
 from bandwise.launch.cost import activation_bytes, branch_cost, train_crop
 from bandwise.store.writing.records import estimate_bytes
 from bandwise.training.determinism import choose_device, reproducible
@@ -78,109 +79,139 @@ class StepMemory:
         return max(0, int((memory_bytes - self.fixed) // self.activations))
 
 
-@dataclass(frozen=True, slots=True)
-class Plan:
-    """The needs of one run; of several branches, the largest counts as "one"."""
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Hours:
+    """How long a training takes at a rate of images a second."""
 
-    facts: dict[str, Any]
-    """Ready for JSON."""
+    images_per_s: float
+    per_branch: float
+    summed: float
+    """Of all branches."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Plan:
+    """The needs of one run: of the largest branch and, by names that end in `_all`, of all branches together."""
+
+    name: str
+    dataset: str
+    model: str
+    stem: str
+    input_px: int
+    train_px: int
+    bands: tuple[tuple[int, ...], ...]
+    branches: int
+    classes: int
+    epochs: int
+    batch_size: int
+    parameters: int
+    parameters_all: int
+    buffers: int
+    mib_parameters: float
+    mib_with_buffers: float
+    gmacs: float
+    gmacs_all: float
+    activation_bytes_per_image: int
+    activation_bytes_per_image_all: int
     memory: StepMemory
+    images_at_once: int
+    gpu_memory_gb: float
+    batch_ceiling: int
+    images: int
+    record_bytes: int
+    bytes_per_node: int
+    bytes_all: int
+    stored_bytes_per_node_estimated: int
+    stored_bytes_all_estimated: int
+    codec: str
+    trains_from: Literal["source images", "stored bands"]
+    hours: Hours | None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return what `bandwise plan --json` prints."""
+        found, memory, batch = plain(self), self.memory, self.images_at_once
+        del found["images_at_once"]
+        found["memory"] = {f"{key}_bytes": value for key, value in plain(memory).items() if key != "activations"} | {
+            "fixed_bytes": memory.fixed,
+            "images_at_once": batch,
+            "activation_bytes": batch * memory.activations,
+            "peak_bytes": memory.peak(batch),
+        }
+        return found
 
 
 def make_plan(config: RunConfig, setting: Setting) -> Plan:
     """Work out what a run needs; a `UsageError` if its network, optimiser or size cannot be used."""
-    groups = config.groups()
+    groups, training, split = config.groups(), config.training, config.split
     size = {"channels": setting.channels, "num_classes": setting.classes}
     costs = [branch_cost(config, branch, **size) for branch in range(len(groups))]
     kept = [activation_bytes(config, branch, **size) for branch in range(len(groups))]
     largest = max(costs, key=lambda cost: cost.params)
     memory = step_memory(config, parameters=largest.params, buffers=largest.buffers, activations=max(kept))
-    batch = config.training.batch_size // config.training.grad_accum_steps
-    facts = {
-        "name": config.name,
-        "dataset": config.data.data,
-        "model": config.network.model,
-        "stem": config.network.stem,
-        "input_px": config.training.crop // config.split.stride,
-        "train_px": train_crop(config) // config.split.stride,
-        "bands": [list(group) for group in groups],
-        "branches": len(groups),
-        "classes": setting.classes,
-        "epochs": config.training.epochs,
-        "batch_size": config.training.batch_size,
-        "parameters": largest.params,
-        "parameters_all": sum(cost.params for cost in costs),
-        "buffers": largest.buffers,
-        "mib_parameters": largest.mib_parameters,
-        "mib_with_buffers": largest.mib_with_buffers,
-        "gmacs": max(cost.macs for cost in costs) / 1e9,
-        "gmacs_all": sum(cost.macs for cost in costs) / 1e9,
-        "activation_bytes_per_image": max(kept),
-        "activation_bytes_per_image_all": sum(kept),
-        "memory": _memory(memory, batch),
-        "gpu_memory_gb": setting.gpu_memory_gb,
-        "batch_ceiling": memory.batch_ceiling(setting.gpu_memory_gb * 1e9),
-        **_storage(config, setting),
-        "hours": _hours(config, setting, len(groups)),
-    }
-    return Plan(facts, memory)
+    item = 2 if split.storage == "float16" else 1
+    record = (split.canvas // split.stride) ** 2 * setting.channels * item
+    node, stored = max(map(len, groups)), len({band for group in groups for band in group})
+    estimated = [estimate_bytes(split, bands, setting.channels, setting.images) for bands in (node, stored)]
+    return Plan(
+        name=config.name,
+        dataset=config.data.data,
+        model=config.network.model,
+        stem=config.network.stem,
+        input_px=training.crop // split.stride,
+        train_px=train_crop(config) // split.stride,
+        bands=groups,
+        branches=len(groups),
+        classes=setting.classes,
+        epochs=training.epochs,
+        batch_size=training.batch_size,
+        parameters=largest.params,
+        parameters_all=sum(cost.params for cost in costs),
+        buffers=largest.buffers,
+        mib_parameters=largest.mib_parameters,
+        mib_with_buffers=largest.mib_with_buffers,
+        gmacs=max(cost.macs for cost in costs) / 1e9,
+        gmacs_all=sum(cost.macs for cost in costs) / 1e9,
+        activation_bytes_per_image=max(kept),
+        activation_bytes_per_image_all=sum(kept),
+        memory=memory,
+        images_at_once=training.batch_size // training.grad_accum_steps,
+        gpu_memory_gb=setting.gpu_memory_gb,
+        batch_ceiling=memory.batch_ceiling(setting.gpu_memory_gb * 1e9),
+        images=setting.images,
+        record_bytes=record,
+        bytes_per_node=record * setting.images * node,
+        bytes_all=record * setting.images * stored,
+        stored_bytes_per_node_estimated=estimated[0],
+        stored_bytes_all_estimated=estimated[1],
+        codec=split.codec,
+        # Image-level augmentation cannot be made from stored bands.
+        trains_from="source images" if config.augment.at == "image" else "stored bands",
+        hours=_hours(config, setting),
+    )
 
 
-def compare(plan: Plan, full: Plan) -> dict[str, Any]:
+def compare(mine: Plan, whole: Plan) -> dict[str, str | float | None]:
     """Return how many times less than the whole-image row one branch needs, and all branches together.
 
     A ratio of 4 is a quarter; `batch_ceiling` is the other way round, how many times more images fit.
     """
-    mine, whole = plan.facts, full.facts
     return {
-        "row": whole["name"],
-        "activation_bytes_per_image": whole["activation_bytes_per_image"] / mine["activation_bytes_per_image"],
-        "activation_bytes_per_image_all": whole["activation_bytes_per_image"] / mine["activation_bytes_per_image_all"],
-        "gmacs": whole["gmacs"] / mine["gmacs"],
-        "gmacs_all": whole["gmacs"] / mine["gmacs_all"],
-        "parameters": whole["parameters"] / mine["parameters"],
-        "parameters_all": whole["parameters"] / mine["parameters_all"],
-        "batch_ceiling": mine["batch_ceiling"] / whole["batch_ceiling"] if whole["batch_ceiling"] else None,
+        "row": whole.name,
+        "activation_bytes_per_image": whole.activation_bytes_per_image / mine.activation_bytes_per_image,
+        "activation_bytes_per_image_all": whole.activation_bytes_per_image / mine.activation_bytes_per_image_all,
+        "gmacs": whole.gmacs / mine.gmacs,
+        "gmacs_all": whole.gmacs / mine.gmacs_all,
+        "parameters": whole.parameters / mine.parameters,
+        "parameters_all": whole.parameters / mine.parameters_all,
+        "batch_ceiling": mine.batch_ceiling / whole.batch_ceiling if whole.batch_ceiling else None,
     }
 
 
-def _memory(memory: StepMemory, batch: int) -> dict[str, Any]:
-    parts = {f"{key}_bytes": value for key, value in asdict(memory).items() if key != "activations"}
-    return {
-        **parts,
-        "fixed_bytes": memory.fixed,
-        "images_at_once": batch,
-        "activation_bytes": batch * memory.activations,
-        "peak_bytes": memory.peak(batch),
-    }
-
-
-def _storage(config: RunConfig, setting: Setting) -> dict[str, Any]:
-    """Return the bytes of the sub-dataset of one branch and of all stored bands."""
-    side = config.split.canvas // config.split.stride
-    item = 2 if config.split.storage == "float16" else 1
-    record = side * side * setting.channels * item
-    groups = config.groups()
-    node = max(len(group) for group in groups)
-    stored = len({band for group in groups for band in group})
-    return {
-        "images": setting.images,
-        "record_bytes": record,
-        "bytes_per_node": record * setting.images * node,
-        "bytes_all": record * setting.images * stored,
-        "stored_bytes_per_node_estimated": estimate_bytes(config.split, node, setting.channels, setting.images),
-        "stored_bytes_all_estimated": estimate_bytes(config.split, stored, setting.channels, setting.images),
-        "codec": config.split.codec,
-        # Image-level augmentation cannot be made from stored bands.
-        "trains_from": "source images" if config.augment.at == "image" else "stored bands",
-    }
-
-
-def _hours(config: RunConfig, setting: Setting, branches: int) -> dict[str, float] | None:
+def _hours(config: RunConfig, setting: Setting) -> Hours | None:
     if setting.images_per_s is None:
         return None
     one = config.training.epochs * setting.train_images / setting.images_per_s / _SECONDS_AN_HOUR
-    return {"images_per_s": setting.images_per_s, "per_branch": one, "summed": one * branches}
+    return Hours(images_per_s=setting.images_per_s, per_branch=one, summed=one * len(config.groups()))
 
 
 def step_memory(config: RunConfig, *, parameters: int, buffers: int, activations: int) -> StepMemory:

@@ -5,8 +5,8 @@ A repair uses what is valid in the run: damage is set aside or computed again.
 
 import contextlib
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from bandwise.checkpoints.folder import read_checkpoint, set_aside, steps
 from bandwise.errors import BandwiseError, CorruptionError, IncompatibleError, UsageError
@@ -27,18 +27,26 @@ from bandwise.training.predict import write_answers
 _SHOWN = 20
 
 
-def verify_run(path: Path, *, repair: bool = False, source: Source | None = None) -> dict[str, Any]:
-    """Check every file of a run and the store behind it.
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SoundRun:
+    """What a check of a run has read, and what a repair has done, where all is as it was written."""
+
+    run: str
+    ok: bool = True
+    checkpoints: int
+    logits: int
+    documents: int
+    others: int
+    notes: tuple[str, ...]
+    repaired: tuple[str, ...]
+
+
+def verify_run(path: Path, *, repair: bool = False, source: Source | None = None) -> SoundRun:
+    """Check every file of a run and the store behind it; what is damaged and not mended is a `CorruptionError`.
 
     With `repair`, what can be mended is mended, see `_repair_run`; the store too, where `source`, the images, is known
     or not needed. A repair reads every file of the store once, and what it writes once more; the files of the run are
     read again only if some were mended.
-
-    Returns:
-        What was checked and what was repaired, ready for JSON.
-
-    Raises:
-        CorruptionError: something is damaged and was not mended; each file is named, and so is what was mended.
     """
     if not (path / RUN_NAME).exists():
         raise UsageError(f"{path} is no run (it has no {RUN_NAME})")
@@ -51,7 +59,7 @@ def verify_run(path: Path, *, repair: bool = False, source: Source | None = None
         found = check_run(path, sound)
     if found.problems or found.store_problems:
         raise CorruptionError(_report(path, found, repaired, repair))
-    return {"run": str(path), "ok": True, **found.checked, "notes": found.notes, "repaired": repaired}
+    return SoundRun(run=str(path), **found.checked, notes=tuple(found.notes), repaired=tuple(repaired))
 
 
 def _repair_store(store: Path, source: Source | None, sound: SoundFiles) -> list[str]:

@@ -20,12 +20,9 @@ class Counts(TypedDict):
 
 
 def counts(model: nn.Module) -> Counts:
-    """Count the values of a network; works on the meta device.
+    """Count the values of a network, a shared tensor once, and their bytes over 2^20; works on the meta device.
 
-    Returns:
-        `parameters` and `buffers`: numbers of values, a shared tensor once. `mib_parameters` and `mib_with_buffers`:
-        their bytes in the types that they have, divided by 2^20. The buffers of our networks are the running
-        statistics of batch normalisation and its step counters.
+    The buffers of our networks are the running statistics of batch normalisation and its step counters.
     """
     parameters, buffers = list(model.parameters()), list(model.buffers())
     parameter_bytes = sum(tensor.numel() * tensor.element_size() for tensor in parameters)

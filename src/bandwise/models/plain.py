@@ -114,10 +114,8 @@ class FullyConnected(nn.Module):
     """`layers - 1` hidden layers (linear, batch normalisation, ReLU) and a classifier.
 
     At 28x28x1 and 10 classes with buffers: 7.11 MiB for 4 layers and 16.55 MiB for 8. With 8 layers, 1.06 MiB at
-    14x14 and 0.07 MiB at 7x7. It takes images of `input_size` pixels a side, and of no other size.
-
-    Raises:
-        UsageError: an image has more than 8,192 values; each hidden layer would have the square of that in weights.
+    14x14 and 0.07 MiB at 7x7. It takes images of `input_size` pixels a side, and of no other size, with at most 8,192
+    values: each hidden layer has the square of that in weights.
     """
 
     def __init__(self, layers: int, *, num_classes: int, in_channels: int, input_size: int) -> None:

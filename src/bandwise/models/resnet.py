@@ -98,13 +98,10 @@ class ResNet(nn.Module):
     The last batch normalisation of every block starts at weight 0, so that a block starts as its shortcut (Goyal et
     al., Accurate, Large Minibatch SGD, 2017, section 5.1). It takes images of any size; `input_size` chooses the stem.
 
-    Args:
-        block: `BasicBlock` or `Bottleneck`.
-        depths: blocks in every stage; the first block of every stage but the first halves the map.
-        widths: planes of every stage; the stem has as many as the first.
-        num_classes, in_channels, input_size, stem: as in `zoo.create_branch`.
-        drop_path: probability of skipping the last block in training; it grows linearly over the blocks from 0 at the
-            first (stochastic depth, Huang et al., 2016; the rates are timm's).
+    `depths` are the blocks in every stage, of which the first halves the map but in the first stage; `widths` the
+    planes of every stage, and the stem has as many as the first. `drop_path` is the probability of skipping the last
+    block in training; it grows linearly over the blocks from 0 at the first (stochastic depth, Huang et al., 2016; the
+    rates are timm's).
     """
 
     def __init__(

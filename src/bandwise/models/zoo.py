@@ -106,14 +106,9 @@ def create_branch(
 def _create_timm_model(
     name: str, *, num_classes: int, in_channels: int, input_size: int, drop_path: float = 0.0
 ) -> nn.Module:
-    """Build a model of timm without pretrained weights, as `create_branch`, and check that it takes the size.
+    """Build a model of timm without pretrained weights, and check by one blank image that it takes the size.
 
-    A model that has an `img_size` (transformers) is built for `input_size`. The check is one blank image through the
-    model, on the device that it was built on (nothing is computed on the meta device).
-
-    Raises:
-        UsageError: timm has no such model, it needs weights from elsewhere, it does not take the channels or the
-            size, or it has no blocks to skip.
+    A model that has an `img_size` (transformers) is built for `input_size`.
     """
     import timm
 
@@ -170,11 +165,7 @@ def _create(name: str, *, img_size: int, **options: Any) -> nn.Module:
 
 
 def logits_and_features(network: nn.Module, images: Tensor) -> tuple[Tensor, Tensor]:
-    """Return the logits (B, K) of images and the features (B, D): what the last linear layer was given for them.
-
-    Raises:
-        UsageError: the logits are not what the last linear layer makes of one vector an image.
-    """
+    """Return the logits (B, K) of images and the features (B, D): what the last linear layer was given for them."""
     linear = [layer for layer in network.modules() if isinstance(layer, nn.Linear)]
     name = type(network).__name__
     if not linear:

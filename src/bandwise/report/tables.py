@@ -1,7 +1,6 @@
 """The tables of a report: accuracies, fusion, cost, data and settings.
 
-A new score is computed and listed in `evaluation.metrics`, in `SCORES`, and kept in `runs.documents.Scores`; its column
-here follows.
+A new score is a field of `runs.documents.Scores`, computed in `evaluation.metrics`; its column here follows.
 """
 
 import json
@@ -11,12 +10,12 @@ from typing import Any
 import torch
 
 from bandwise.config import to_dict
-from bandwise.evaluation.metrics import SCORES, classification_metrics, per_class_accuracy
+from bandwise.evaluation.metrics import classification_metrics, per_class_accuracy
 from bandwise.report.page import Table
 from bandwise.report.units import amount, percent, percent_with_error, points, ratio, seconds
 from bandwise.report.verdict import why_not_comparable
 from bandwise.report.view import EvaluatedRun, RunView, branch_name, describe
-from bandwise.runs.documents import Cost, Results, ScoredWeights, Scores, WeightsRecord
+from bandwise.runs.documents import SCORES, Cost, Results, ScoredWeights, Scores, WeightsRecord
 
 _NONE = "–"
 _SCORES = tuple(score.name + (" (nats)" if score.kind == "nats" else "") for score in SCORES)

@@ -1,8 +1,8 @@
 """What a finished branch and an evaluated run leave on disk: `summary.json` and `results.json`."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, NamedTuple
 
 from bandwise.errors import CorruptionError
 from bandwise.files.documents import read_document, write_document
@@ -14,17 +14,32 @@ RESULTS_FORMAT = "bandwise-results"
 RESULTS_VERSION = 1
 
 
+class Score(NamedTuple):
+    """How one score is called in JSON and in tables; an accuracy and an error are fractions of 1."""
+
+    key: str
+    name: str
+    kind: Literal["accuracy", "nats", "error"]
+
+
+def _score(name: str, kind: str) -> Any:
+    return field(metadata={"name": name, "kind": kind})
+
+
 @dataclass(frozen=True, kw_only=True)
 class Scores:
-    """Figures of one classifier on one set; shares are fractions."""
+    """Figures of one classifier on one set, as `evaluation.metrics` computes them; every table has a column of each."""
 
     n: int
-    top1: float
-    top5: float
-    nll: float
-    """Mean negative log-likelihood in nats."""
-    ece: float
+    top1: float = _score("top-1", "accuracy")
+    top5: float = _score("top-5", "accuracy")
+    nll: float = _score("NLL", "nats")
+    """Mean negative log-likelihood."""
+    ece: float = _score("ECE", "error")
     """Expected calibration error of the largest probability."""
+
+
+SCORES = tuple(Score(own.name, **own.metadata) for own in fields(Scores) if own.metadata)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,7 +100,6 @@ class WeightsRecord:
     fitted_on: str
     n_holdout: int
     p: float | None
-    """Ratio of the geometric rule."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -111,21 +125,19 @@ class HeadRecord:
 
 @dataclass(frozen=True, kw_only=True)
 class LeftOut:
-    """The value of one branch: the fused result with it minus the result without it."""
+    """The value of one branch: the accuracy that it adds, and the NLL; None where nothing is left without it."""
 
     branch: int
     top1_gain: float | None
-    """Accuracy that the branch adds, a fraction; None where nothing with a weight is left without it."""
     nll_gain: float | None
     """NLL in nats that the branch takes away; positive is good."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class HeadLeftOut(LeftOut):
-    """The value of one branch, and what is left without it; results have the latter for a head only."""
+    """The value of one branch, and the accuracy without it; results have the latter for a head only."""
 
     top1: float | None
-    """Accuracy without the branch."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -138,7 +150,6 @@ class ScoredHead(Scores, HeadRecord):
     """A fusion head and its scores on the reported set."""
 
     holdout: Scores
-    """By which systems are chosen."""
     leave_one_out: tuple[HeadLeftOut, ...]
     feature_bytes: int
     """What the branch with most features sends for all splits."""
@@ -182,7 +193,7 @@ class DataRecord:
 
 @dataclass(frozen=True, kw_only=True)
 class BranchScore:
-    """The accuracy of one branch as a reference for the fusion."""
+    """The accuracy of one branch."""
 
     branch: int
     top1: float
@@ -245,11 +256,8 @@ class Results:
     cost: Cost
     environment: Environment
     config: dict[str, Any]
-    """The configuration, as `config.to_dict` gives it."""
     trained_at: str | None
-    """The commit that made the run folder."""
     views: str | None = None
-    """Where the crops came from."""
     leave_one_out: tuple[HeadLeftOut | LeftOut, ...] | None = None
     answers: Answers | None = None
 
@@ -274,8 +282,7 @@ class Results:
 
 def read_summary(folder: Path) -> Summary:
     """Read the `summary.json` that a finished branch leaves; a `CorruptionError` says what is wrong with it."""
-    path = folder / SUMMARY_NAME
-    return Summary.parse(read_document(path), path)
+    return Summary.parse(read_document(folder / SUMMARY_NAME), folder / SUMMARY_NAME)
 
 
 def write_summary(folder: Path, summary: Summary) -> None:

@@ -42,7 +42,7 @@ def environment() -> Environment:
             cores=usable_cores(),
             accelerator=_accelerator(),
         ),
-        commit=_commit(),
+        commit=source_commit(),
     )
 
 
@@ -70,7 +70,7 @@ def _accelerator() -> str | None:
     return torch.cuda.get_device_name(0) if torch.cuda.is_available() else None
 
 
-def _commit() -> str | None:
+def source_commit() -> str | None:
     """Return the commit of the checkout that holds this file, with `+` when it has uncommitted changes."""
     here = Path(__file__).resolve().parents[1]
     try:

@@ -36,9 +36,7 @@ class CascadedEnsemble(nn.Module):
     def from_run(cls, run_path: Path | str, target: float) -> "CascadedEnsemble":
         """Load the classifier of a run; the cascade is fitted on the holdout logits in the run folder.
 
-        Args:
-            run_path: the run folder.
-            target: share of the holdout accuracy of all branches to keep, above 0 and at most 1.
+        `target` is the share of the holdout accuracy of all branches to keep, above 0 and at most 1.
         """
         run = open_run(Path(run_path))
         return cls(SpectralEnsemble.from_run(run.path), fitted_cascade(run, target))

@@ -150,12 +150,9 @@ class SpectralEnsemble(nn.Module):
         return stored_bands(self.split, images[:, :, top : top + self.crop, left : left + self.crop])
 
     def input_of(self, place: int, stored: Tensor, rows: Tensor | None = None) -> Tensor:
-        """Return what the branch at a place sees, float32 (rows, bands * C, crop / stride, crop / stride).
+        """Return what the branch at a place of the fusion sees of `stored`, float32 (rows, bands * C, side, side).
 
-        Args:
-            place: of the branch in the fusion.
-            stored: as `stored` returned it.
-            rows: int64, which pictures; all when None.
+        `rows`, int64, are which pictures; all when None.
         """
         places = self._places[place]
         # One band is taken as a view; with the colours innermost in memory convolutions are faster.

@@ -1,6 +1,10 @@
 """What makes two trainings of a branch the same, and what a store must have to be trained on at all."""
 
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
+
+import torch
 
 from bandwise.config import RunConfig, to_dict
 from bandwise.config.configfile import differences
@@ -9,10 +13,33 @@ from bandwise.files.documents import json_bytes
 from bandwise.files.regular import sha256_bytes
 from bandwise.runs.run import FREE_TRAINING
 from bandwise.store.reading.store import Store
+from bandwise.training.determinism import seeds_of
 
 _FREE_SPLIT = ("bands", "group_size")
 # Compared by content, not by place: see `start.require_same_start`.
 _FREE_NETWORK = ("initial_checkpoint",)
+
+
+@dataclass(frozen=True, slots=True)
+class Branch:
+    """One branch as it is trained: of which run, on which store, in which folder, on which device."""
+
+    config: RunConfig
+    number: int
+    store: Store
+    """Opened with the bands of the branch."""
+    folder: Path
+    device: torch.device
+
+    @property
+    def bands(self) -> tuple[int, ...]:
+        """Its group, in the order of its input channels."""
+        return bands_of(self.config, self.number)
+
+    @property
+    def seeds(self) -> dict[str, int]:
+        """Every seed by its purpose."""
+        return seeds_of(self.config.training.seed, self.number)
 
 
 def bands_of(config: RunConfig, branch: int) -> tuple[int, ...]:

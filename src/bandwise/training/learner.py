@@ -105,7 +105,7 @@ class Learner:
         the device never idles: whether to step is known exactly, whatever the optimiser.
         """
         self._stepper.zero_grad(set_to_none=True)
-        copy_all(self._statistics, self._statistics_before)
+        _copy_all(self._statistics, self._statistics_before)
         total = torch.zeros((), device=self.device)
         parts = self._training.grad_accum_steps
         for part, wanted in zip(images.chunk(parts), targets.chunk(parts), strict=True):
@@ -117,7 +117,7 @@ class Learner:
         if math.isfinite(value):
             self._update(step)
         else:
-            copy_all(self._statistics_before, self._statistics)
+            _copy_all(self._statistics_before, self._statistics)
         return value
 
     def _update(self, step: int) -> None:
@@ -185,12 +185,7 @@ class _ReadBack:
 
 
 def check_network(network: nn.Module, config: RunConfig, in_channels: int) -> None:
-    """Refuse a network, in training mode, that cannot be trained on the parts and crops of this configuration.
-
-    Raises:
-        UsageError: batches of one image for a network that normalises over the batch, or crops of training of another
-            size than the network takes.
-    """
+    """Refuse a network, in training mode, that cannot be trained on the parts and crops of this configuration."""
     training = config.training
     part = training.batch_size // training.grad_accum_steps
     if part == 1 and any(isinstance(layer, _BatchNorm) for layer in network.modules()):
@@ -216,7 +211,7 @@ def check_network(network: nn.Module, config: RunConfig, in_channels: int) -> No
         network.train()
 
 
-def copy_all(source: Sequence[Tensor], target: Sequence[Tensor]) -> None:
+def _copy_all(source: Sequence[Tensor], target: Sequence[Tensor]) -> None:
     """Copy tensors into others, with few calls to the device."""
     if source:
         torch._foreach_copy_(list(target), list(source))  # pyright: ignore[reportPrivateImportUsage]

@@ -3,7 +3,6 @@
 import math
 import time
 from collections.abc import Callable
-from pathlib import Path
 from signal import Signals
 from typing import Any
 
@@ -12,7 +11,6 @@ import torch
 from torch import nn
 
 from bandwise.checkpoints.folder import Checkpoint
-from bandwise.config import RunConfig
 from bandwise.errors import BandwiseError, Preempted
 from bandwise.evaluation.metrics import classification_metrics
 from bandwise.evaluation.views import BandViews
@@ -20,8 +18,8 @@ from bandwise.files.schema import plain
 from bandwise.progress import Advance, progress, say
 from bandwise.runs.documents import SUMMARY_NAME, Summary, write_summary
 from bandwise.store.reading.loader import BatchStream
-from bandwise.store.reading.store import Store
 from bandwise.training.feed import open_feed
+from bandwise.training.identity import Branch
 from bandwise.training.journal import Journal, Position
 from bandwise.training.learner import Learner, check_network
 from bandwise.training.predict import predict_split
@@ -38,58 +36,47 @@ class BranchLoop:
 
     def __init__(
         self,
-        config: RunConfig,
-        store: Store,
-        folder: Path,
+        branch: Branch,
         fixed: dict[str, Any],
-        device: torch.device,
         received: Callable[[], Signals | None],
         load: Callable[[nn.Module], None] | None,
     ) -> None:
-        """Build the network and the data stream of the branch.
+        """Build the network and the data stream of the branch; what does not go together is refused.
 
-        Args:
-            config, store, folder, device: as in `trainer`; the store is opened with the bands of the branch.
-            fixed: what goes into every checkpoint unchanged.
-            received: returns the signal that asks to stop, or None.
-            load: puts the weights to start from into a new network; None for those drawn.
-
-        Raises:
-            UsageError: network, optimiser, augmentation and store do not go together.
-            IncompatibleError: the source of `augment.at` image is not that of the store, or the initial weights do not
-                fit.
+        `fixed` goes into every checkpoint unchanged, `received` returns the signal that asks to stop, and `load` puts
+        the weights to start from into a new network, None for those drawn.
         """
-        self._training, self._store, self._folder, self._received = config.training, store, folder, received
-        bands = tuple(fixed["bands"])
-        self._evaluate = _holdout_metrics(config, store, bands, device)
-        self._feed = open_feed(config, store, folder, bands, fixed["seeds"], device)
+        config, store = branch.config, branch.store
+        self._branch, self._training, self._received = branch, config.training, received
+        self._evaluate = _holdout_metrics(branch)
+        self._feed = open_feed(branch)
         self._total_steps = self._feed.steps_per_epoch * config.training.epochs
         self._learner = Learner(
             config,
-            fixed["branch"],
+            branch.number,
             num_classes=len(store.classes),
-            bands=len(bands),
+            bands=len(branch.bands),
             channels=store.channels,
             steps_per_epoch=self._feed.steps_per_epoch,
-            device=device,
+            device=branch.device,
             load=load,
         )
-        check_network(self._learner.network, config, len(bands) * store.channels)
+        check_network(self._learner.network, config, len(branch.bands) * store.channels)
         self._fixed = {**fixed, "steps_per_epoch": self._feed.steps_per_epoch, "total_steps": self._total_steps}
         self._position = Position()
-        self._journal = Journal(folder, self._fixed, device, config.training.keep_checkpoints)
+        self._journal = Journal(branch.folder, self._fixed, branch.device, config.training.keep_checkpoints)
         self._holdout: dict[str, Any] | None = None
         """Metrics at the end of the last epoch."""
 
     def resume(self, checkpoint: Checkpoint) -> None:
-        """Continue from a checkpoint of the same branch, configuration and store; raises as `Learner.restore`."""
+        """Continue from a checkpoint of the same branch, configuration and store."""
         self._learner.restore(checkpoint)
         self._position = Position(**checkpoint.state["position"])
         self._journal.resume(checkpoint.state)
         say(f"{self._name}: continuing after step {self._position.step} of {self._total_steps}")
 
     def run(self, on_step: Callable[[int], None]) -> dict[str, Any]:
-        """Train to the end, write `summary.json` and return it; raises as `trainer.train_branch`."""
+        """Train to the end, write `summary.json` and return it."""
         self._journal.publish(self._position.history, tolerant=False)
         batch = self._training.batch_size
         with progress(self._name, self._total_steps * batch, "images", done=self._position.step * batch) as advance:
@@ -103,7 +90,7 @@ class BranchLoop:
 
     @property
     def _name(self) -> str:
-        return f"branch {self._fixed['branch']}"
+        return f"branch {self._branch.number}"
 
     def _train_epoch(self, on_step: Callable[[int], None], advance: Advance) -> None:
         position = self._position
@@ -170,12 +157,12 @@ class BranchLoop:
         images = self._total_steps * self._training.batch_size
         initial = self._fixed["initial_checkpoint"]
         summary = {
-            "branch": self._fixed["branch"],
+            "branch": self._branch.number,
             "bands": self._fixed["bands"],
             "epochs": self._training.epochs,
             "steps": self._total_steps,
             "params": sum(parameter.numel() for parameter in self._learner.network.parameters()),
-            "n_train": self._store.rows("train"),
+            "n_train": self._branch.store.rows("train"),
             "train_loss": self._position.history[-1]["train_loss"],
             "holdout": self._holdout,
             "wall_s": round(session["wall_s"], 3),
@@ -188,17 +175,16 @@ class BranchLoop:
             "initial_checkpoint": initial,
             "versions": self._fixed["environment"]["versions"],
         }
-        write_summary(self._folder, Summary.parse(summary, SUMMARY_NAME))
+        write_summary(self._branch.folder, Summary.parse(summary, SUMMARY_NAME))
         return summary
 
 
-def _holdout_metrics(
-    config: RunConfig, store: Store, bands: tuple[int, ...], device: torch.device
-) -> Callable[[nn.Module, Callable[[], None]], dict[str, Any] | None] | None:
+def _holdout_metrics(branch: Branch) -> Callable[[nn.Module, Callable[[], None]], dict[str, Any] | None] | None:
     """Return what evaluates a network on the holdout, to None where a logit is not finite; None without a holdout."""
+    config, store, bands = branch.config, branch.store, branch.bands
     training = config.training
     stream = BatchStream(store, bands, "holdout", training.batch_size, cache=training.cache)
-    views = BandViews(store, bands, training.crop // config.split.stride, 1, device)
+    views = BandViews(store, bands, training.crop // config.split.stride, 1, branch.device)
     if not store.rows("holdout"):
         return None
 

@@ -46,11 +46,7 @@ def create_optimizer(model: nn.Module, config: TrainingConfig) -> torch.optim.Op
 
 
 def restore_optimizer(optimizer: torch.optim.Optimizer, state: dict[str, Any]) -> None:
-    """Load a saved state, from any device, as this optimiser would have made it; `state` is changed.
-
-    Raises:
-        KeyError, TypeError, ValueError, RuntimeError: as the optimiser, where the state does not fit.
-    """
+    """Load a saved state, from any device, as this optimiser would have made it; `state` is changed."""
     # Whether the step is fused is up to this device; where it is, torch puts step counters beside the parameters.
     for saved, group in zip(state["param_groups"], optimizer.param_groups, strict=True):
         if "fused" in group:

@@ -11,15 +11,13 @@ from bandwise.checkpoints.branch import load_branch
 from bandwise.checkpoints.folder import weights_digest
 from bandwise.config import RunConfig
 from bandwise.errors import BandwiseError, UsageError
-from bandwise.evaluation.views import AUTO, BandViews, CanvasViews, CropsFrom, open_views, why_no_mirror
+from bandwise.evaluation.views import AUTO, CropsFrom, Samples, Views, open_views, why_no_mirror
 from bandwise.files.arrays import write_arrays
 from bandwise.files.documents import json_bytes
 from bandwise.files.regular import sha256_bytes
 from bandwise.machine import keep_freed_memory
 from bandwise.models.zoo import as_stored, logits_and_features
 from bandwise.runs.run import LogitsFile, write_logits
-from bandwise.store.reading.canvases import Canvases
-from bandwise.store.reading.loader import BatchStream
 from bandwise.store.reading.store import Store, open_store
 from bandwise.training.determinism import choose_device, reproducible
 from bandwise.training.identity import (
@@ -46,21 +44,13 @@ def write_answers(
 ) -> None:
     """Ask a trained branch about every stored sample of a split, in one pass, and write its answers atomically.
 
-    Args:
-        config, store_path, folder, branch: as the branch was trained with, see `trainer.train_branch`.
-        split: `train`, `holdout` or `val`.
-        logits: file to write, for `runs.read_logits`; float32 (N, K), in the order of the ids.
-        features: file to write, for `fusion.answers.read_features`; float16 (views, N, D) of the centre crop.
-        crops: 1 is the centre crop. 10 is the four corners and the centre, each also mirrored; their logits are
-            averaged, so that the result is again logits and the fusion rules apply to it unchanged. Features need 1.
-        crops_from: where the pixels of the crops come from; the file of the logits says which it was.
-        mirrored: write the features of the mirrored centre crop too, as a second view.
+    - `logits` is the file to write for `runs.read_logits`: float32 (N, K), in the order of the ids. Of 10 crops, four
+      corners and the centre, each also mirrored, they are the mean, so that the result is again logits and the fusion
+      rules apply to it unchanged. The file says where the pixels of the crops come from.
+    - `features` is the file for `fusion.answers.read_features`: float16 (views, N, D) of the centre crop and, where
+      `mirrored`, of its mirror image.
 
-    Raises:
-        UsageError: there is no such split or it is empty, the branch is not finished or has no features, or the crops
-            cannot come from where they are wanted.
-        IncompatibleError: branch, configuration, store and source do not belong together.
-        CorruptionError: checkpoint or store is damaged.
+    Branch, configuration, store and source must belong together, the branch must be finished, and the split not empty.
     """
     bands = bands_of(config, branch)
     trained = load_branch(folder)
@@ -116,17 +106,15 @@ def mirrors(config: RunConfig, store: Store, branch: int) -> bool:
 
 def predict_split(
     network: nn.Module,
-    stream: BatchStream | Canvases,
-    views: BandViews | CanvasViews,
+    stream: Samples,
+    views: Views,
     *,
     check: Callable[[], None] = lambda: None,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Predict all samples of a stream in evaluation mode; none is padded, dropped or seen twice.
 
-    The logits of all views are averaged. `check` is called after each batch, and may raise to stop.
-
-    Returns:
-        ids int64 (N,), labels int64 (N,) and logits float32 (N, K), in the order of the ids.
+    The logits of all views are averaged. `check` is called after each batch, and may raise to stop. What is returned,
+    ids int64 (N,), labels int64 (N,) and logits float32 (N, K), is in the order of the ids.
     """
 
     def mean_logits(images: Tensor) -> tuple[Tensor]:
@@ -138,7 +126,7 @@ def predict_split(
 
 
 def predict_with_features(
-    network: nn.Module, stream: BatchStream | Canvases, views: BandViews | CanvasViews
+    network: nn.Module, stream: Samples, views: Views
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """Return ids, labels and logits as `predict_split`, of the first view, and the features float32 (N, views, D)."""
 
@@ -152,7 +140,7 @@ def predict_with_features(
 
 def _collect(
     network: nn.Module,
-    stream: BatchStream | Canvases,
+    stream: Samples,
     answer: Callable[[Tensor], tuple[Tensor, ...]],
     check: Callable[[], None],
 ) -> list[np.ndarray]:

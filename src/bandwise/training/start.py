@@ -3,6 +3,7 @@
 Both are known by their content, so they may be moved, renamed or copied from another machine between two calls.
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,7 +26,7 @@ _COLOURS = (1, 3)
 
 
 @dataclass(frozen=True, slots=True)
-class Start:
+class Start(ABC):
     """Where weights come from."""
 
     path: Path
@@ -35,9 +36,9 @@ class Start:
         """Return name and hash, as checkpoints and summaries say where a branch started from."""
         return {"name": self.path.name, "sha256": self.sha256}
 
+    @abstractmethod
     def load(self, network: nn.Module, *, num_classes: int, bands: tuple[int, ...], channels: int) -> None:
         """Copy the weights into a new network on the CPU; all must fit, as in `load_weights`, but what is adapted."""
-        raise NotImplementedError
 
 
 class StartFromFile(Start):
@@ -51,7 +52,6 @@ class StartFromFile(Start):
     """
 
     def load(self, network: nn.Module, *, num_classes: int, bands: tuple[int, ...], channels: int) -> None:
-        """Copy the weights of the file, see `Start.load`."""
         expected = network.state_dict()
         tensors = {
             name: value.to(expected[name].dtype)
@@ -62,13 +62,15 @@ class StartFromFile(Start):
         notes = []
         first = name_of_first(network, nn.Conv2d)
         if first in tensors and first in expected:
-            filters, inputs = tensors[first], len(bands) * channels
-            if _adaptable(filters, expected[first], inputs):
+            filters, wanted = tensors[first], expected[first].shape
+            colours = filters.ndim == 4 and filters.shape[1] in _COLOURS and filters.shape[1] != wanted[1]
+            if colours and (*filters.shape[:1], len(bands) * channels, *filters.shape[2:]) == wanted:
                 notes.append(
                     f"its filters of {filters.shape[1]} inputs are adapted to {len(bands)} bands of {channels}"
                 )
                 tensors[first] = adapt_filters(filters, bands=len(bands), channels=channels)
-        classifier = _name_of_last(network, nn.Linear)
+        linear = [name for name, layer in network.named_modules() if isinstance(layer, nn.Linear)]
+        classifier = f"{linear[-1]}.weight" if linear else ""
         if classifier in tensors and classifier in expected:
             found = tensors[classifier].shape
             if len(found) == 2 and found[0] != num_classes and found[1:] == expected[classifier].shape[1:]:
@@ -87,7 +89,6 @@ class StartFromBranch(Start):
     """
 
     def load(self, network: nn.Module, *, num_classes: int, bands: tuple[int, ...], channels: int) -> None:
-        """Copy the weights of the branch, see `Start.load`."""
         source = load_branch(self.path)
         tensors = dict(source.network.state_dict())
         first = name_of_first(network, nn.Conv2d)
@@ -100,15 +101,9 @@ class StartFromBranch(Start):
 def starting_point(config: RunConfig, branch: int, folder: Path | None, store: Store, *, resumed: bool) -> Start | None:
     """Return what a branch starts from; None for a start from scratch.
 
-    Args:
-        config, branch, store: what is trained.
-        folder: of the branch to start from, where `config.initial_branch` names another one.
-        resumed: the branch has its weights already; another branch is then not checked, and may be gone (None).
-
-    Raises:
-        UsageError: the weights are not here, or the other branch is not finished.
-        IncompatibleError: the other branch was trained with another configuration or on another store.
-        CorruptionError: its newest checkpoint is damaged.
+    `folder` is that of the branch to start from, where `config.initial_branch` names another one: finished, of the same
+    configuration and store. A branch that is `resumed` has its weights already: the other is not checked, and may be
+    gone.
     """
     source = config.source_of(branch)
     if source is None:
@@ -135,16 +130,7 @@ def find_initial(config: NetworkConfig) -> StartFromFile | None:
 
 
 def require_same_start(saved: dict[str, Any] | None, now: dict[str, Any] | None, where: str) -> None:
-    """Refuse to continue a branch that started from other weights.
-
-    Args:
-        saved: name and SHA-256 of the weights that it started from, or None for a start from scratch.
-        now: those asked for, likewise.
-        where: the branch folder, for the message.
-
-    Raises:
-        IncompatibleError: the contents differ.
-    """
+    """Refuse to continue a branch that started from weights of another SHA-256; None is a start from scratch."""
     before, after = (start["sha256"] if start else "" for start in (saved, now))
     if before != after:
         first, second = (f"weights of SHA-256 {each[:16]}..." if each else "scratch" for each in (before, after))
@@ -164,8 +150,7 @@ def adapt_filters(filters: Tensor, *, bands: int, channels: int) -> Tensor:
       variance, which the batch statistics and the next layers of the file expect. (Division by the number itself, as
       for copies of one picture, would shrink it by the root of that number.)
 
-    Returns:
-        (outputs, bands * channels, h, w), band-major.
+    The result, (outputs, bands * channels, h, w), is band-major.
     """
     if filters.shape[1] != channels:
         filters = filters.sum(1, keepdim=True).repeat(1, channels, 1, 1) / channels
@@ -173,15 +158,12 @@ def adapt_filters(filters: Tensor, *, bands: int, channels: int) -> Tensor:
 
 
 def carry_filters(filters: Tensor, *, source: Sequence[int], target: Sequence[int]) -> Tensor:
-    """Turn the first filters of a branch, (outputs, len(source) * C, h, w), into those for other bands.
+    """Turn the first filters of a branch, (outputs, len(source) * C, h, w), into those for other bands, band-major.
 
     - Where the branches share bands, these keep their filters and the others start at zero: the new branch answers at
       first as the old one would on what they share.
     - Where they share none, every band gets the sum of the old filters over the square root of the number of bands,
       which keeps the variance of the response to uncorrelated inputs of unit variance (as `adapt_filters`).
-
-    Returns:
-        (outputs, len(target) * C, h, w), band-major.
     """
     outputs, inputs, height, width = filters.shape
     by_band = filters.reshape(outputs, len(source), inputs // len(source), height, width)
@@ -196,17 +178,6 @@ def carry_filters(filters: Tensor, *, source: Sequence[int], target: Sequence[in
 def name_of_first(network: nn.Module, kind: type[nn.Module]) -> str:
     """Return the name of the weight of the first layer of a kind; empty where there is none."""
     return next((f"{name}.weight" for name, layer in network.named_modules() if isinstance(layer, kind)), "")
-
-
-def _name_of_last(network: nn.Module, kind: type[nn.Module]) -> str:
-    return next(
-        (f"{name}.weight" for name, layer in reversed([*network.named_modules()]) if isinstance(layer, kind)), ""
-    )
-
-
-def _adaptable(filters: Tensor, expected: Tensor, inputs: int) -> bool:
-    same = filters.ndim == 4 and filters.shape[0] == expected.shape[0] and filters.shape[2:] == expected.shape[2:]
-    return same and expected.shape[1] == inputs != filters.shape[1] and filters.shape[1] in _COLOURS
 
 
 def _require_finished(folder: Path, config: RunConfig, branch: int, digest: str) -> None:

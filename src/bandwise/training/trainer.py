@@ -18,9 +18,10 @@ from bandwise.runs.documents import SUMMARY_NAME, read_summary
 from bandwise.runs.provenance import environment
 from bandwise.signals import stop_requested
 from bandwise.store.layout import format_bands
-from bandwise.store.reading.store import Store, open_store
-from bandwise.training.determinism import choose_device, reproducible, seeds_of
+from bandwise.store.reading.store import open_store
+from bandwise.training.determinism import choose_device, reproducible
 from bandwise.training.identity import (
+    Branch,
     bands_of,
     check_store,
     describe_branch,
@@ -78,7 +79,10 @@ def train_branch(
         if (summary := _finished(folder, checkpoint, description)) is not None:
             return summary
         bands = bands_of(config, branch)
-        store = _open_store(store_path, config, bands)
+        store = open_store(store_path, bands)
+        store.require_split(replace(config.split, bands=format_bands(bands)))
+        check_store(store, config)
+        own = Branch(config, branch, store, folder, device)
         initial = starting_point(config, branch, start, store, resumed=checkpoint is not None)
         started = initial and initial.to_dict()
         if checkpoint is not None:
@@ -90,7 +94,7 @@ def train_branch(
         fixed = {
             **description,
             "config_sha256": fingerprint(description),
-            "seeds": seeds_of(config.training.seed, branch),
+            "seeds": own.seeds,
             "store": describe_store(store, bands),
             # What the bits of a result depend on beside the configuration.
             "environment": {
@@ -105,7 +109,7 @@ def train_branch(
         if initial is not None and checkpoint is None:
             load = partial(initial.load, num_classes=len(store.classes), bands=bands, channels=store.channels)
         with reproducible(config.training, device), keep_freed_memory():
-            loop = BranchLoop(config, store, folder, fixed, device, received, load)
+            loop = BranchLoop(own, fixed, received, load)
             if checkpoint is not None:
                 require_same_store(checkpoint.state["store"], fixed["store"], str(folder))
                 for change in differences(checkpoint.state["environment"], fixed["environment"]):
@@ -130,10 +134,3 @@ def _finished(folder: Path, checkpoint: Checkpoint | None, description: dict[str
         return read_summary(folder).to_dict()
     path.unlink()
     return None
-
-
-def _open_store(path: Path, config: RunConfig, bands: tuple[int, ...]) -> Store:
-    store = open_store(path, bands)
-    store.require_split(replace(config.split, bands=format_bands(bands)))
-    check_store(store, config)
-    return store

@@ -5,7 +5,7 @@ Both yield what `loader.BatchStream` yields, with canvases in the place of bands
 
 import hashlib
 import struct
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import numpy as np
 import torch
@@ -18,13 +18,6 @@ from bandwise.store.layout import band_folder, format_bands, plan_groups
 from bandwise.store.origin import canvas_of, require_source
 from bandwise.store.reading.loader import Batch, BatchStream
 from bandwise.store.reading.store import Store
-
-OpenSource = Callable[[], Source]
-
-
-def no_source() -> Source:
-    """Stand for a source where none is known."""
-    raise UsageError("none was given")
 
 
 class SourceCanvases:
@@ -88,9 +81,6 @@ def why_not_rebuilt(store: Store) -> str | None:
     if absent := sorted(set(range(store.transform.count)) - here):
         return f"{store.path} lacks bands {format_bands(tuple(absent))} of {store.transform.count}"
     return None
-
-
-Canvases = SourceCanvases | StoreCanvases
 
 
 class _SplitDigest:
