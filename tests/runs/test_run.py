@@ -174,18 +174,17 @@ def logits() -> LogitsFile:
     return LogitsFile(np.arange(4), np.array([0, 1, 2, 0]), draw.normal(size=(4, 3)).astype(np.float32), META)
 
 
-def test_every_flipped_bit_of_a_logits_file_is_found(tmp_path):
+def test_a_flipped_bit_in_any_byte_of_a_logits_file_is_found(tmp_path):
     path = tmp_path / "branch-00.safetensors"
     write_logits(path, logits())
     good = path.read_bytes()
     assert len(good) < 1000
     for position in range(len(good)):
-        for bit in range(8):
-            changed = bytearray(good)
-            changed[position] ^= 1 << bit
-            path.write_bytes(changed)
-            with pytest.raises(CorruptionError, match=r"branch-00\.safetensors"):
-                read_logits(path)
+        changed = bytearray(good)
+        changed[position] ^= 1 << position % 8
+        path.write_bytes(changed)
+        with pytest.raises(CorruptionError, match=r"branch-00\.safetensors"):
+            read_logits(path)
 
 
 def test_a_name_that_stands_twice_in_the_header_is_refused(tmp_path):
