@@ -14,7 +14,7 @@ from bandwise.augment.standardise import BandStandardiser
 from bandwise.config import AugmentConfig, SplitConfig
 from bandwise.sources.folders.folder import FolderSource
 from bandwise.store.reading.loader import BatchStream, Cache, read_all
-from bandwise.store.reading.order import epoch_order
+from bandwise.store.reading.order import shuffled_windows
 from bandwise.store.reading.store import Store, open_store
 from bandwise.store.writing.split import split_dataset
 from benchmarks.figures import Figure, Options, Reach, Spread
@@ -184,7 +184,8 @@ def _accuracy(seed: int, rows: int, window: int, stored_by_class: bool) -> float
     optimiser = torch.optim.SGD(network.parameters(), lr=_RATE, momentum=0.9)
     groups = [_GROUP] * (rows // _GROUP)
     for epoch in range(_EPOCHS):
-        positions = torch.from_numpy(epoch_order(groups, seed=seed, epoch=epoch, window=window))
+        windows = shuffled_windows(groups, seed=seed, epoch=epoch, window=window)
+        positions = torch.from_numpy(np.concatenate([each.positions for each in windows]))
         for batch in positions.split(_SHUFFLED_BATCH):
             optimiser.zero_grad()
             nn.functional.cross_entropy(network(images[batch]), labels[batch]).backward()

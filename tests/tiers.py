@@ -35,7 +35,6 @@ PARAMETERS: dict[str, int] = {
     "tests/launch/test_train_command.py::test_initial_weights_that_were_moved_reach_every_branch": 0,
     "tests/sources/test_named_network.py::test_cifar10": 0,
     "tests/store/test_store_verify.py::test_damage_is_named_and_repaired_to_the_same_bytes": 3,
-    "tests/store/test_workers.py::test_a_decoder_that_crashes_skips_its_picture": 1,
     "tests/store/test_workers.py::test_the_result_depends_on_the_pictures_alone": 0,
     "tests/store/test_workers.py::test_what_happens_once_leaves_no_trace": 1,
     # What is tested at every stride and transform.

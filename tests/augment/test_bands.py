@@ -24,7 +24,7 @@ from tests.augment.exact import (
 )
 
 from bandwise.augment.bands import BandCutter
-from bandwise.augment.standardise import BandStandardiser
+from bandwise.augment.standardise import BandStandardiser, to_device
 from bandwise.bands.quantize import BandQuantizer
 from bandwise.bands.transform import SubbandTransform
 from bandwise.errors import UsageError
@@ -201,6 +201,26 @@ def test_a_constant_band_is_centred_and_stays_finite() -> None:
     images = torch.full((4, 1, SIDE, SIDE), 128, dtype=torch.uint8)
     found = BandCutter(bands, side=SIDE, crop_side=CROP).center(images)
     assert torch.equal(found, torch.zeros(4, 1, CROP, CROP))
+
+
+def test_values_reach_a_device_without_a_wait() -> None:
+    """A stand-in writes down how it is moved: on a CPU not at all, else it is queued from pinned memory."""
+
+    class Values:
+        is_cuda = False
+
+        def __init__(self, pinned: bool = False) -> None:
+            self.pinned = pinned
+
+        def pin_memory(self) -> "Values":
+            return Values(True)
+
+        def to(self, device: torch.device, non_blocking: bool = False) -> tuple[bool, str, bool]:
+            return self.pinned, device.type, non_blocking
+
+    assert to_device(Values(), torch.device("cuda")) == (True, "cuda", True)  # type: ignore[reportArgumentType]
+    values = torch.arange(6)
+    assert to_device(values, torch.device("cpu")) is values
 
 
 def test_a_crop_larger_than_the_record_is_refused() -> None:

@@ -8,8 +8,7 @@ import numpy as np
 import pytest
 
 from bandwise.bands import kernels
-from bandwise.bands.folding import fold
-from bandwise.bands.kernels import compiled_kernels, flat_memory
+from bandwise.bands.kernels import compiled_kernels, flat_memory, fold
 from bandwise.bands.quantize import BandQuantizer, band_sums, integer_filters, reference_split
 from bandwise.bands.transform import SubbandTransform
 
@@ -89,7 +88,13 @@ def test_sums_of_both_kernels_are_equal(channels):
     whole.flags.writeable = False
     assert band_sums(whole)[0].tolist() == whole.sum(axis=(1, 2), dtype=int).tolist()
     tall = np.full((1, 1 << 16, 1, 1), 255, np.uint8)
-    assert band_sums(tall, kernel="compiled")[1].item() == (1 << 16) * 255**2
+    for kernel in BOTH:
+        assert band_sums(tall, kernel=kernel)[1].item() == (1 << 16) * 255**2
+    for bad in (np.zeros((1, (1 << 16) + 1, 1, 1), np.uint8), np.zeros((1, 2, 2, 1), np.float32)):
+        with pytest.raises(
+            ValueError, match=r"stored bands are .*; uint8 \(bands, height, width, channels\) is needed"
+        ):
+            band_sums(bad)
 
 
 def test_folded_filters_unfold_to_the_filters(transform):

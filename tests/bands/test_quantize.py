@@ -5,7 +5,6 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from hypothesis.extra import numpy as hnp
 
 from bandwise.bands.quantize import (
     BandQuantizer,
@@ -110,11 +109,6 @@ def test_no_picture_can_be_clipped_by_any_random_transform(stride, seed):
     assert_never_clipped(SubbandTransform(stride, "random", seed=seed))
 
 
-def test_nothing_is_clipped_in_the_hardest_pictures(transform, hard_images):
-    quantizer = BandQuantizer(transform)
-    assert [quantizer.count_clipped(image) for image in hard_images] == [0, 0, 0]
-
-
 def test_clipping_would_be_counted():
     """The negative control: filters twice as strong leave the range on both sides."""
     transform = SubbandTransform(4, "dct2d")
@@ -156,17 +150,6 @@ def test_dequantize_is_within_half_a_step_of_the_true_coefficients(transform, ha
         assert np.abs(error).max() <= tolerance
 
 
-@pytest.mark.parametrize("kind", ["dct1d", "dct2d", "hadamard", "random"])
-@pytest.mark.parametrize("stride", [2, 4, 8])
-def test_the_way_back_loses_about_0_3_strides_of_grey_levels(kind, stride):
-    transform = SubbandTransform(stride, kind)
-    image = noise(16 * stride, 16 * stride, 3)
-    quantizer = BandQuantizer(transform)
-    back = transform.inverse(quantizer.dequantize(quantizer.split(image)).transpose(0, 3, 1, 2))
-    rms = np.sqrt(np.mean((back.transpose(1, 2, 0) - image) ** 2))
-    assert 0.27 * stride < rms < 0.32 * stride
-
-
 @pytest.mark.parametrize("stride", range(1, 9))
 def test_identity_is_lossless(stride):
     transform, image = SubbandTransform(stride, "identity"), noise(3 * stride, 2 * stride, 3)
@@ -186,36 +169,6 @@ def test_float16_is_the_exact_value_rounded_once(transform):
         exact = Fraction(total, 2**16)
         spacing = Fraction(float(np.spacing(np.float16(abs(value)))))
         assert abs(Fraction(value) - exact) <= spacing / 2
-
-
-def test_float16_coefficients_have_no_offset_to_take_off(transform):
-    image = noise(2 * transform.stride, 3 * transform.stride, 3)
-    quantizer = BandQuantizer(transform)
-    exact = transform.forward(image.transpose(2, 0, 1)).transpose(0, 2, 3, 1)
-    error = (
-        np.abs(quantizer.dequantize(quantizer.split_float16(image)) - exact) / scales(transform)[:, None, None, None]
-    )
-    assert error.max() < 0.0626 + transform.count * 255 * 2.0**-17
-
-
-@given(
-    hnp.arrays(
-        np.uint8,
-        st.tuples(st.integers(1, 9), st.integers(1, 9), st.sampled_from([1, 3])).map(
-            lambda shape: (shape[0] * 3, shape[1] * 3, shape[2])
-        ),
-    )
-)
-def test_any_picture_splits_like_the_reference(image):
-    transform = SubbandTransform(3, "dct1d")
-    assert np.array_equal(BandQuantizer(transform).split(image), reference_split(image, transform))
-
-
-def test_one_to_nine_blocks_on_a_side_reuse_one_quantizer(transform):
-    quantizer = BandQuantizer(transform)
-    for blocks in (1, 9, 2, 8, 3, 7, 4, 6, 5, 5):
-        image = noise(blocks * transform.stride, (10 - blocks) * transform.stride, 3, seed=blocks)
-        assert np.array_equal(quantizer.split(image), reference_split(image, transform))
 
 
 def test_some_bands_in_the_order_asked_for():

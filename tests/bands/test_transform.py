@@ -35,13 +35,6 @@ def transforms(draw, kinds=KINDS):
 
 
 @pytest.mark.parametrize("stride", STRIDES)
-def test_phases_are_those_of_pixel_unshuffle(stride):
-    images = torch.randn(2, 3, 3 * stride, 2 * stride)
-    expected = torch.nn.functional.pixel_unshuffle(images.reshape(6, 1, 3 * stride, 2 * stride), stride)
-    assert torch.equal(split_phases(images, stride), expected.transpose(0, 1).reshape(stride**2, 2, 3, 3, 2))
-
-
-@pytest.mark.parametrize("stride", STRIDES)
 def test_phases_are_strided_slices_and_merge_undoes_them(stride):
     image = np.arange(2 * 3 * stride * stride).reshape(2 * stride, 3 * stride)
     phases = split_phases(image, stride)
@@ -78,12 +71,6 @@ def test_hadamard_rows_are_scipys_in_order_of_sign_changes(stride):
         for h in range(stride):
             expected = np.kron(by_changes[v], by_changes[h]) / stride
             np.testing.assert_allclose(matrix[v * stride + h], expected, rtol=0, atol=1e-15)
-
-
-def test_hadamard_and_dct2d_agree_at_stride_2_and_differ_at_4():
-    for stride, agree in ((2, True), (4, False)):
-        pair = [SubbandTransform(stride, kind).matrix for kind in ("hadamard", "dct2d")]
-        assert np.allclose(*pair, rtol=0, atol=1e-15) is agree
 
 
 @pytest.mark.parametrize("stride", STRIDES)
@@ -177,16 +164,6 @@ def test_dct1d_order_is_not_spatial_frequency():
     assert share[12].argmax() == 3 * 4 + 3
 
 
-@pytest.mark.parametrize(("kind", "shared"), [("hadamard", 16), ("identity", 16), ("dct2d", 4), ("dct1d", 1)])
-def test_how_many_bands_of_stride_4_come_from_splitting_those_of_stride_2(kind, shared):
-    image, half = picture(32, 32), SubbandTransform(2, kind)
-    nested = half.forward(half.forward(image)).reshape(16, -1)
-    direct = SubbandTransform(4, kind).forward(image).reshape(16, -1)
-    same = [[np.allclose(abs(one), abs(other)) for other in direct] for one in nested]
-    assert np.sum(same) == shared
-    assert same[0][0]
-
-
 @pytest.mark.parametrize(
     ("height", "width", "message"),
     [
@@ -243,7 +220,8 @@ def test_the_matrix_cannot_be_changed_by_mistake():
 def test_integer_filters_are_the_ones_that_stores_were_written_with(transform):
     """The bytes of a store follow from these numbers. If this fails, the format has changed: give it a new version."""
     digest = hashlib.sha256(integer_filters(transform).astype("<i4").tobytes()).hexdigest()[:16]
-    assert digest == GOLDEN[f"{transform.kind}-{transform.stride}"]
+    strides = HADAMARD_STRIDES if transform.kind == "hadamard" else tuple(STRIDES)
+    assert digest == GOLDEN[transform.kind].split()[strides.index(transform.stride)]
 
 
 def test_splitting_needs_no_torch():
@@ -252,48 +230,16 @@ def test_splitting_needs_no_torch():
 
 
 GOLDEN = {
-    "dct1d-1": "6b1e73a0094b7b81",
-    "dct2d-1": "6b1e73a0094b7b81",
-    "hadamard-1": "6b1e73a0094b7b81",
-    "identity-1": "6b1e73a0094b7b81",
-    "random-1": "6b1e73a0094b7b81",
-    "refft-1": "6b1e73a0094b7b81",
-    "dct1d-2": "f3d5c6aa74403c25",
-    "dct2d-2": "b6208eeabbffb5a2",
-    "hadamard-2": "b6208eeabbffb5a2",
-    "identity-2": "61d5065c5364cfc6",
-    "random-2": "fe2580a9c9f98c7a",
-    "refft-2": "a9deca6d36191204",
-    "dct1d-3": "357a3a6e1e0c3d1e",
-    "dct2d-3": "57418a97f060cf92",
-    "identity-3": "0c30fb45cdc9f322",
-    "random-3": "67b5da0cda91142a",
-    "refft-3": "3fdfd31e4c99acfa",
-    "dct1d-4": "3e29b18752cadd59",
-    "dct2d-4": "d658606a93444ccf",
-    "hadamard-4": "cc375c83ae95a4d3",
-    "identity-4": "f9b8212075ba9859",
-    "random-4": "441bee68179000b8",
-    "refft-4": "da131587f26d2a00",
-    "dct1d-5": "18e49d1168bffded",
-    "dct2d-5": "ee5ac15d0fe6d28d",
-    "identity-5": "c020e060fc750cc8",
-    "random-5": "51f01832e3fad2b7",
-    "refft-5": "7d37b3566bb3b55b",
-    "dct1d-6": "bdfd21fe4cf354b2",
-    "dct2d-6": "b10f94ee64fb8410",
-    "identity-6": "a219b268ae3b8d48",
-    "random-6": "6941d9b798b560f5",
-    "refft-6": "84f8d8792f84f128",
-    "dct1d-7": "4c606ddd7838371b",
-    "dct2d-7": "11598470d116c69c",
-    "identity-7": "c79d6b243cd6323e",
-    "random-7": "7aecce1d6aff8505",
-    "refft-7": "39e07087e84e2f9c",
-    "dct1d-8": "ec6f9b475c358fbc",
-    "dct2d-8": "185821bee0f2f2d4",
-    "hadamard-8": "5117717af8e49177",
-    "identity-8": "9c7802b69e5f0681",
-    "random-8": "046563cee6b524a7",
-    "refft-8": "f9c43f56944b3cf4",
+    "dct1d": "6b1e73a0094b7b81 f3d5c6aa74403c25 357a3a6e1e0c3d1e 3e29b18752cadd59"
+    " 18e49d1168bffded bdfd21fe4cf354b2 4c606ddd7838371b ec6f9b475c358fbc",
+    "dct2d": "6b1e73a0094b7b81 b6208eeabbffb5a2 57418a97f060cf92 d658606a93444ccf"
+    " ee5ac15d0fe6d28d b10f94ee64fb8410 11598470d116c69c 185821bee0f2f2d4",
+    "hadamard": "6b1e73a0094b7b81 b6208eeabbffb5a2 cc375c83ae95a4d3 5117717af8e49177",
+    "identity": "6b1e73a0094b7b81 61d5065c5364cfc6 0c30fb45cdc9f322 f9b8212075ba9859"
+    " c020e060fc750cc8 a219b268ae3b8d48 c79d6b243cd6323e 9c7802b69e5f0681",
+    "random": "6b1e73a0094b7b81 fe2580a9c9f98c7a 67b5da0cda91142a 441bee68179000b8"
+    " 51f01832e3fad2b7 6941d9b798b560f5 7aecce1d6aff8505 046563cee6b524a7",
+    "refft": "6b1e73a0094b7b81 a9deca6d36191204 3fdfd31e4c99acfa da131587f26d2a00"
+    " 7d37b3566bb3b55b 84f8d8792f84f128 39e07087e84e2f9c f9c43f56944b3cf4",
 }
+"""By stride, the first 64 bits of each digest."""

@@ -4,7 +4,6 @@ A fault test that still passes with its line broken tests nothing.
 """
 
 import contextlib
-import fcntl
 import os
 import pickle
 import traceback
@@ -12,7 +11,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from tests.faults.forkserver import NOT_BROKEN
+from tests.faults.processes import NOT_BROKEN
 
 from bandwise.checkpoints import folder as checkpoint_folder
 from bandwise.checkpoints import tensors
@@ -25,7 +24,7 @@ from bandwise.store import verify
 from bandwise.store.writing import conversion
 from bandwise.store.writing import group as groups
 from bandwise.store.writing.commits import Commits
-from bandwise.training import learner, loop, optim, trainer
+from bandwise.training import loop
 
 _setter: list[Callable[[Any, str, Any], None]] = [setattr]
 
@@ -86,32 +85,6 @@ def fsync_tried_again() -> None:
     _put(atomic, "fsync_file", stubborn)
 
 
-def no_random_state() -> None:
-    """Go on with fresh random numbers."""
-    _put(learner, "restore_random_states", lambda states, device: None)
-
-
-def no_schedule() -> None:
-    """Start the schedule of the learning rate again."""
-    _put(optim.Schedule, "load_state_dict", lambda self, state: None)
-
-
-def no_optimizer() -> None:
-    """Start with an empty optimiser."""
-    real = learner.Learner.restore
-
-    def restore(self: learner.Learner, checkpoint: Any) -> None:
-        self.optimizer.load_state_dict = lambda state: None  # type: ignore[method-assign]
-        real(self, checkpoint)
-
-    _put(learner.Learner, "restore", restore)
-
-
-def no_average() -> None:
-    """Start the moving average of the weights again."""
-    _put(learner, "average_weights", lambda checkpoint: checkpoint.model)
-
-
 def no_position() -> None:
     """Start the epoch again, with the weights of its middle."""
     real = loop.BranchLoop.resume
@@ -121,11 +94,6 @@ def no_position() -> None:
         self._position.batches = 0
 
     _put(loop.BranchLoop, "resume", resume)
-
-
-def no_resume() -> None:
-    """Start silently from zero."""
-    _put(trainer, "newest_checkpoint", lambda folder: None)
 
 
 def index_on_exception() -> None:
@@ -147,11 +115,6 @@ def process_in_record() -> None:
     """Let something of the process into what is committed."""
     real = groups.write_document
     _put(groups, "write_document", lambda path, content: real(path, {**content, "pid": os.getpid()}))
-
-
-def no_lock() -> None:
-    """Let everybody write."""
-    _put(fcntl, "flock", lambda descriptor, operation: None)
 
 
 def full_disk_hidden() -> None:
@@ -208,12 +171,10 @@ def pickles_welcome() -> None:
 
 
 def apply(name: str | None, put: Callable[[Any, str, Any], None] | None = None) -> None:
-    """Break the named line of this process; None breaks nothing.
+    """Break the line that a function of this file is named after; None breaks nothing.
 
-    Args:
-        name: a function of this file.
-        put: what replaces an attribute, for example `monkeypatch.setattr`; without it the process stays broken, and
-            ends with `NOT_BROKEN` where the line is not there any more.
+    `put` replaces an attribute, for example `monkeypatch.setattr`; without it the process stays broken, and ends with
+    `NOT_BROKEN` where the line is not there any more.
     """
     if name is None:
         return

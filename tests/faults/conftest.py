@@ -1,27 +1,31 @@
-"""The fork server, the undisturbed results that everything is compared with, and the figures at the end."""
+"""The children, and the undisturbed results that everything is compared with; do not change them."""
 
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
-from tests.faults import figures, material
-from tests.faults.forkserver import ForkServer, fork_server
+from tests.faults import material
+from tests.faults.processes import ROOT, Server
+from tests.faults.targets import Target, finish_target, split_target, train_target
 from tests.training import tiny
 
 from bandwise.store.writing.split import split_dataset
 
 
 @pytest.fixture(scope="session")
-def server(tmp_path_factory) -> Iterator[ForkServer]:
+def server(tmp_path_factory) -> Server:
     """Children that start in milliseconds."""
-    with fork_server(tmp_path_factory.mktemp("logs")) as running:
-        yield running
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("OMP_NUM_THREADS", "1")
+        patch.setenv("PYTHONPATH", f"{ROOT}:{ROOT / 'src'}")
+        running = Server(tmp_path_factory.mktemp("logs"))
+        # The imports take seconds, which no test may take for the time of its own work.
+        assert running.run("nothing").code == 0
+    return running
 
 
 @pytest.fixture(scope="session")
 def whole(tmp_path_factory) -> Path:
-    """A store of 700 random pictures in four groups, never disturbed; do not change it."""
+    """A store of 700 random pictures in four groups."""
     out = tmp_path_factory.mktemp("whole") / "store"
     split_dataset(material.SOURCE, material.SPLIT, out)
     return out
@@ -29,7 +33,7 @@ def whole(tmp_path_factory) -> Path:
 
 @pytest.fixture(scope="session")
 def small(tmp_path_factory) -> Path:
-    """A store of nine pictures and two bands; do not change it."""
+    """A store of nine pictures and two bands."""
     out = tmp_path_factory.mktemp("small") / "store"
     material.split_small(out)
     return out
@@ -37,43 +41,27 @@ def small(tmp_path_factory) -> Path:
 
 @pytest.fixture(scope="session")
 def train_store(tmp_path_factory) -> Path:
-    """What the tiny network is trained on: four bands of 12 px, 36 images; do not change it."""
+    """What the tiny network is trained on: four bands of 12 px, 36 images."""
     return tiny.make_store(tmp_path_factory.mktemp("train-store"))
 
 
 @pytest.fixture(scope="session")
 def run_folder(server, tmp_path_factory) -> Path:
-    """A finished run of two branches, made in a process of its own; do not change it."""
+    """A finished run of two branches, made in a process of its own."""
     root = tmp_path_factory.mktemp("finished")
     ended = server.run("make_run", root=root)
     assert ended.code == 0, ended.log
     return root / "run"
 
 
-@pytest.fixture
-def figure(record_property) -> figures.Record:
-    """Record that `passed` of `total` of something came out as they must."""
-
-    def record(what: str, passed: int, total: int, note: str = "") -> None:
-        record_property(figures.KEY, [what, passed, total, note])
-
-    return record
-
-
-@pytest.fixture
-def control(figure) -> figures.Record:
-    """Record one negative control that has failed as it must."""
-
-    def record() -> None:
-        figure("negative controls that failed as they must", 1, 1)
-
-    return record
-
-
-def pytest_terminal_summary(terminalreporter: Any) -> None:
-    """Print the figures of the tests that passed."""
-    found = figures.lines(terminalreporter.stats.get("passed", []))
-    if found:
-        terminalreporter.section("faults")
-        for line in found:
-            terminalreporter.write_line(line)
+@pytest.fixture(scope="session")
+def targets(server, whole, small, train_store, run_folder, tmp_path_factory) -> dict[str, Target]:
+    """The kinds of work that are disturbed."""
+    folder = tmp_path_factory.mktemp("targets")
+    return {
+        "split": split_target(whole),
+        "small split": split_target(small, small="yes"),
+        "training": train_target(server, train_store, folder / "training", "every_step"),
+        "half a training": train_target(server, train_store, folder / "half", "one_epoch", done=4),
+        "results": finish_target(run_folder),
+    }

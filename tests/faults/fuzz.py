@@ -3,27 +3,30 @@
 A mutator with a seed, no coverage: bits, bytes, blocks, lengths and known bad numbers in valid inputs, and pure noise.
 """
 
+import contextlib
 import io
 import random
 import signal
 import struct
-import zlib
+import tarfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
 
 import numpy as np
+import scipy.io
+import torch
 import yaml
 from PIL import Image
 from tests.faults import material
 
 from bandwise.checkpoints.tensors import from_file, to_bytes
-from bandwise.config import RunConfig, to_dict
+from bandwise.config import to_dict
 from bandwise.config.branches import parse_bands, parse_branches
 from bandwise.config.configfile import config_from_dict, read_config_file
 from bandwise.errors import BandwiseError
-from bandwise.files.documents import json_bytes, read_json, seal
+from bandwise.files.documents import json_bytes, read_json, seal, without_seal
 from bandwise.runs.run import LogitsFile, read_logits, write_logits
 from bandwise.sources.archives.devkit import read_synsets
 from bandwise.sources.archives.tar import members
@@ -34,18 +37,7 @@ from bandwise.store.verify import verify_store
 
 SECONDS = 10
 _NUMBERS = (b"0", b"-1", b"1e400", b"NaN", b"18446744073709551616", b"null", b"[]", b"{}", b'""', b"true", b'"../.."')
-_WORDS = (
-    b"\x00" * 8,
-    b"\xff" * 8,
-    b"\xff\xff\xff\x7f",
-    b"..",
-    b"/",
-    b'"',
-    b"{",
-    b"[",
-    b"\n",
-    b"!!python/name:os.system ",
-)
+_WORDS = (bytes(8), b"\xff" * 8, b"\xff\xff\xff\x7f", *b'.. / " { [ \n !!python/name:os.system'.split(b" "))
 
 
 @dataclass(frozen=True)
@@ -135,128 +127,104 @@ def _sealed_again(path: Path, read: Callable[[], object]) -> Callable[[bytes], o
 
     def reader(content: bytes) -> object:
         path.write_bytes(content)
-        try:
-            inner = read_json(path)
-            path.write_bytes(json_bytes(seal({key: inner[key] for key in inner if key != "self_sha256"})))
-        except (BandwiseError, ValueError, AttributeError, TypeError):
-            pass
+        with contextlib.suppress(BandwiseError, ValueError, AttributeError, TypeError):
+            path.write_bytes(json_bytes(seal(without_seal(read_json(path)))))
         return read()
 
     return reader
 
 
-def _logits(folder: Path) -> bytes:
+def _config(folder: Path) -> Target:
+    valid = yaml.safe_dump(to_dict(material.RUN)).encode(), b"split:\n  stride: 4\n"
+    read = _in_file(folder / "c.yaml", lambda path: config_from_dict(read_config_file(path)))
+    return Target(read, (BandwiseError,), valid)
+
+
+def _notation(folder: Path) -> Target:
+    def read(content: bytes) -> object:
+        text = content.decode("latin-1")
+        return parse_branches(text, (0, 1, 2), 36) if ";" in text or text == "each" else parse_bands(text, 36)
+
+    return Target(read, (BandwiseError,), (b"0,3-5", b"all", b"each", b"0;0,1;0,2-4", b"7"))
+
+
+def _manifest(folder: Path) -> Target:
+    store = folder / "store"
+    material.split_small(store)
+    path = store / "MANIFEST.json"
+    return Target(_sealed_again(path, lambda: open_store(store).ids("train")), (BandwiseError,), (path.read_bytes(),))
+
+
+def _commits(folder: Path) -> Target:
+    store = folder / "store"
+    material.split_small(store)
+    path = next((store / "commits").glob("train*"))
+
+    def read() -> object:
+        # A record that is not valid is written again; nothing else may happen to the rest.
+        (store / "MANIFEST.json").unlink(missing_ok=True)
+        material.split_small(store)
+        return verify_store(store)
+
+    return Target(_sealed_again(path, read), (BandwiseError,), (path.read_bytes(),), refused=0.0)
+
+
+def _weights(folder: Path) -> Target:
+    valid = to_bytes({"a.weight": torch.ones(3, 4), "b": torch.zeros(2, dtype=torch.int64)})
+    return Target(_in_file(folder / "w.safetensors", from_file), (BandwiseError,), (valid,))
+
+
+def _logits(folder: Path) -> Target:
     path = folder / "valid.safetensors"
     meta = {"branch": "0", "split": "val", "crops": "1", "store": "0" * 64, "weights": "", "classes": "0" * 64}
     write_logits(path, LogitsFile(np.arange(5), np.arange(5) % 3, np.ones((5, 3), np.float32), meta))
-    return path.read_bytes()
+    return Target(_in_file(folder / "l.safetensors", read_logits), (BandwiseError,), (path.read_bytes(),))
 
 
-def _tar() -> bytes:
-    import tarfile
-
+def _tar(folder: Path) -> Target:
     stream = io.BytesIO()
     with tarfile.open(fileobj=stream, mode="w", format=tarfile.PAX_FORMAT) as archive:
         for name in ("a/1.jpg", "b/" + "x" * 150 + ".jpg", "ü.png"):
             facts = tarfile.TarInfo(name)
             facts.size = 700
             archive.addfile(facts, io.BytesIO(bytes(700)))
-    return stream.getvalue()
+    return Target(
+        lambda content: list(members(memory_region(content, "a tar"))), (BandwiseError,), (stream.getvalue(),)
+    )
 
 
-def _mat() -> bytes:
-    def element(kind: int, data: bytes) -> bytes:
-        return struct.pack("<II", kind, len(data)) + data + bytes(-len(data) % 8)
-
-    def matrix(kind: int, name: bytes, content: bytes) -> bytes:
-        head = element(6, struct.pack("<II", kind, 0)) + element(5, struct.pack("<ii", 1, 1)) + element(1, name)
-        return element(14, head + content)
-
-    number = matrix(6, b"", element(9, struct.pack("<d", 7)))
-    text = matrix(4, b"", element(4, "ab".encode("utf-16-le")))
-    fields = [name.encode().ljust(16, b"\0") for name in ("ILSVRC2012_ID", "WNID", "words", "num_children")]
-    body = element(5, struct.pack("<i", 16)) + element(1, b"".join(fields)) + number + text + text + number
-    plain = matrix(2, b"synsets", body)
-    packed = zlib.compress(plain)
-    return b"MATLAB 5.0".ljust(124) + b"\x00\x01IM" + struct.pack("<II", 15, len(packed)) + packed
+def _mat(folder: Path) -> Target:
+    fields = [(name, object) for name in ("ILSVRC2012_ID", "WNID", "words", "num_children")]
+    synsets = np.array([(7.0, "n1", "ab", 0.0)], dtype=fields).reshape(-1, 1)
+    files = plain, packed = io.BytesIO(), io.BytesIO()
+    for stream in files:
+        scipy.io.savemat(stream, {"synsets": synsets}, do_compression=stream is packed)
+    return Target(read_synsets, (ValueError,), (plain.getvalue(), packed.getvalue()))
 
 
-def _mat_plain() -> bytes:
-    content = _mat()
-    return content[:128] + zlib.decompress(content[136:])
-
-
-def _pictures() -> tuple[bytes, ...]:
+def _pictures(folder: Path) -> Target:
     found = []
     pixels = np.random.default_rng(0).integers(0, 256, (16, 16, 3), dtype=np.uint8)
     for kind in ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF"):
         stream = io.BytesIO()
         Image.fromarray(pixels).save(stream, kind)
         found.append(stream.getvalue())
-    return tuple(found)
+
+    def read(content: bytes) -> object:
+        return decode(content, channels=3, background=255, exif="transpose", max_pixels=1_000_000)
+
+    return Target(read, (BadImage,), tuple(found))
 
 
-def _decode(content: bytes) -> object:
-    return decode(content, channels=3, background=255, exif="transpose", max_pixels=1_000_000)
-
-
-def _config(path: Path) -> RunConfig:
-    return config_from_dict(read_config_file(path))
-
-
-def _notation(content: bytes) -> object:
-    text = content.decode("latin-1")
-    return parse_branches(text, (0, 1, 2), 36) if ";" in text or text == "each" else parse_bands(text, 36)
-
-
-def make_targets(folder: Path) -> dict[str, Callable[[], Target]]:
-    """Return the targets by name, each made when it is wanted, with its files in `folder`."""
-    store = folder / "store"
-
-    def manifest() -> Target:
-        material.split_small(store)
-        path = store / "MANIFEST.json"
-        return Target(
-            _sealed_again(path, lambda: open_store(store).ids("train")), (BandwiseError,), (path.read_bytes(),)
-        )
-
-    def commits() -> Target:
-        material.split_small(store)
-        path = next((store / "commits").glob("train*"))
-
-        def read() -> object:
-            # A record that is not valid is written again; nothing else may happen to the rest.
-            (store / "MANIFEST.json").unlink(missing_ok=True)
-            material.split_small(store)
-            return verify_store(store)
-
-        return Target(_sealed_again(path, read), (BandwiseError,), (path.read_bytes(),), refused=0.0)
-
-    def config() -> Target:
-        valid = yaml.safe_dump(to_dict(material.RUN)).encode()
-        return Target(_in_file(folder / "c.yaml", _config), (BandwiseError,), (valid, b"split:\n  stride: 4\n"))
-
-    def weights() -> Target:
-        import torch
-
-        valid = to_bytes({"a.weight": torch.ones(3, 4), "b": torch.zeros(2, dtype=torch.int64)})
-        return Target(_in_file(folder / "w.safetensors", from_file), (BandwiseError,), (valid,))
-
-    def logits() -> Target:
-        return Target(_in_file(folder / "l.safetensors", read_logits), (BandwiseError,), (_logits(folder),))
-
-    def tar() -> Target:
-        read = lambda content: list(members(memory_region(content, "a tar")))  # noqa: E731
-        return Target(read, (BandwiseError,), (_tar(),))
-
-    return {
-        "configuration files": config,
-        "band notation": lambda: Target(_notation, (BandwiseError,), (b"0,3-5", b"all", b"each", b"0;0,1;0,2-4", b"7")),
-        "manifests": manifest,
-        "commit records": commits,
-        "weights": weights,
-        "logits": logits,
-        "tars": tar,
-        "MATLAB files": lambda: Target(read_synsets, (ValueError,), (_mat(), _mat_plain())),
-        "pictures": lambda: Target(_decode, (BadImage,), _pictures()),
-    }
+TARGETS: dict[str, Callable[[Path], Target]] = {
+    "configuration files": _config,
+    "band notation": _notation,
+    "manifests": _manifest,
+    "commit records": _commits,
+    "weights": _weights,
+    "logits": _logits,
+    "tars": _tar,
+    "MATLAB files": _mat,
+    "pictures": _pictures,
+}
+"""What makes each target, with its files in a folder."""

@@ -4,19 +4,15 @@ import contextlib
 import io
 import os
 import pickle
-import random
 import signal
 import time
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
-from tests.faults import breaks, flips, fuzz, material
+from tests.faults import breaks, fuzz, material
 from tests.faults.shim import NOT_REACHED, Shim
-from tests.helpers.arrays import RandomSource
-from tests.training import tiny
 
 import bandwise.commands.evaluate
 import bandwise.commands.fuse
@@ -25,10 +21,6 @@ import bandwise.commands.split
 import bandwise.commands.train
 import bandwise.commands.verify
 from bandwise import cli
-from bandwise.checkpoints.folder import steps
-from bandwise.config import RunConfig
-from bandwise.files.atomic import write_text
-from bandwise.files.documents import read_json
 from bandwise.runs.run import open_run
 from bandwise.store.writing import conversion
 from bandwise.store.writing.split import split_dataset
@@ -37,11 +29,11 @@ from bandwise.training.trainer import train_branch
 # The commands are imported only so that no child has to.
 __all__ = ["bandwise"]
 
+CONFIGS = {"every_step": material.EVERY_STEP, "one_epoch": material.ONE_EPOCH}
 
-def warm_up(folder: Path) -> None:
-    """Load in the server what is loaded and compiled at the first use, so that no child has to."""
-    material.split_small(folder / "store")
-    material.make_run(folder)
+
+def nothing() -> None:
+    """Only start and end."""
 
 
 def split(out: str, workers: int = 1, broken: str | None = None, small: str = "") -> None:
@@ -56,22 +48,16 @@ def split(out: str, workers: int = 1, broken: str | None = None, small: str = ""
 def train(
     store: str,
     out: str,
-    config: str = "every_step",
+    config: str,
     broken: str | None = None,
+    stop_after: int = 0,
     pause_s: float = 0.0,
     announce: str | None = None,
-    rates: str | None = None,
 ) -> None:
     """Train branch 1 of the tiny network.
 
-    Args:
-        store: the store.
-        out: the branch folder.
-        config: a key of `CONFIGS`.
-        broken: a name of `breaks`.
-        pause_s: seconds to wait after each step.
-        announce: a file that grows by a byte after each step.
-        rates: a folder for the learning rate of each step; a step trained again must have the same.
+    Ask to stop, with a signal, after step `stop_after`; wait `pause_s` after each, and let the file `announce` grow by
+    a byte.
     """
     breaks.apply(broken)
     material.use_tiny_network()
@@ -80,35 +66,11 @@ def train(
         if announce is not None:
             with open(announce, "ab") as stream:
                 stream.write(b".")
-        if rates is not None:
-            Path(rates).mkdir(exist_ok=True)
-            state = read_json(steps(Path(out))[0] / "state.json")
-            write_text(Path(rates) / str(step), repr(state["position"]["lr"]))
+        if step == stop_after:
+            os.kill(os.getpid(), signal.SIGTERM)
         time.sleep(pause_s)
 
     train_branch(CONFIGS[config], Path(store), Path(out), 1, on_step=on_step)
-
-
-def train_steps(store: str, out: str, stop_after: int) -> None:
-    """Train one epoch and ask to stop, with a signal, after some steps; 0 lets it run to its end."""
-    material.use_tiny_network()
-
-    def on_step(step: int) -> None:
-        if step == stop_after:
-            os.kill(os.getpid(), signal.SIGTERM)
-
-    train_branch(material.ONE_EPOCH, Path(store), Path(out), 1, on_step=on_step)
-
-
-def train_to(store: str, out: str, step: int) -> None:
-    """Train the tiny network up to one step of its two epochs and stop there, as on a signal."""
-    material.use_tiny_network()
-
-    def on_step(done: int) -> None:
-        if done == step:
-            os.kill(os.getpid(), signal.SIGTERM)
-
-    train_branch(material.EVERY_STEP, Path(store), Path(out), 1, on_step=on_step)
 
 
 def make_run(root: str) -> None:
@@ -143,35 +105,10 @@ def without_preflight(inner: str, arguments: dict) -> int:
     return globals()[inner](**arguments) or 0
 
 
-def split_held(out: str, marks: str, go: str, broken: str | None = None) -> None:
-    """Split the nine pictures; before the first one leave a mark and wait until the file `go` is there."""
-    breaks.apply(broken)
-    real, waited = RandomSource.read, []
-
-    def read(self: RandomSource, path: bytes) -> Any:
-        if not waited:
-            waited.append(True)
-            (Path(marks) / str(os.getpid())).touch()
-            while not Path(go).exists():
-                time.sleep(0.002)
-        return real(self, path)
-
-    RandomSource.read = read  # type: ignore[method-assign]
-    material.split_small(Path(out))
-
-
-def flip(run: str, name: str, count: int, seed: int, broken: str | None = None) -> int:
-    """Flip bits in one class of file; print what was missed, and return 3 if something was."""
-    breaks.apply(broken)
-    missed = flips.flip_bits(Path(run), name, count, seed)
-    print("\n".join(missed))
-    return 3 if missed else 0
-
-
 def fuzz_target(name: str, folder: str, count: int, seed: int, broken: str | None = None) -> int:
     """Fuzz one reader; print what went wrong, and return 3 if something did."""
     breaks.apply(broken)
-    target = fuzz.make_targets(Path(folder))[name]()
+    target = fuzz.TARGETS[name](Path(folder))
     refused, wrong = fuzz.fuzz(target, count, seed, Path(folder) / "input")
     print(f"{refused} of {count} refused", *wrong[:10], sep="\n")
     assert refused >= count * target.refused
@@ -198,20 +135,8 @@ def command(argv: list[str], cwd: str, broken: str | None = None) -> int:
     return cli.main(argv)
 
 
-def sleeping() -> None:
-    """Sleep for a minute."""
-    time.sleep(60)
-
-
 def endless() -> None:
     """Never end, and do not listen to polite signals."""
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     while True:
-        random.random()
-
-
-CONFIGS: dict[str, RunConfig] = {
-    "every_step": material.EVERY_STEP,
-    "one_epoch": material.ONE_EPOCH,
-    "plain": tiny.CONFIG,
-}
+        time.sleep(0.01)

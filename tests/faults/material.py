@@ -2,7 +2,6 @@
 
 import hashlib
 import os
-import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,7 +15,7 @@ from bandwise.launch.answers import write_missing_answers
 from bandwise.launch.evaluate import evaluate_run
 from bandwise.launch.fuse import fuse_run
 from bandwise.runs import provenance
-from bandwise.runs.run import Run, create_run, open_run
+from bandwise.runs.run import Run, create_run
 from bandwise.sources.folders.folder import open_folder
 from bandwise.store.writing.split import split_dataset
 from bandwise.training.trainer import train_branch
@@ -73,12 +72,6 @@ def finish_run(run: Run) -> None:
     evaluate_run(run)
 
 
-def unfinished_copy(run: Path, to: Path) -> Run:
-    """Copy a run without its logits, fusion and results."""
-    shutil.copytree(run, to, ignore=shutil.ignore_patterns("logits", "fusion.json", "results.json", "preview"))
-    return open_run(to)
-
-
 def tree(folder: Path) -> dict[str, str]:
     """Return the SHA-256 of every file below a folder, by relative name; what vanishes meanwhile is left out."""
     found: dict[str, str] = {}
@@ -94,7 +87,5 @@ def tree(folder: Path) -> dict[str, str]:
 
 def final_names(files: dict[str, str]) -> dict[str, str]:
     """Leave out the lock, temporary files, and what is being deleted."""
-    parts = {
-        name: [part for part in name.split("/") if part.startswith((".tmp-", ".trash-", ".lock"))] for name in files
-    }
-    return {name: digest for name, digest in files.items() if not parts[name]}
+    ours = (".tmp-", ".trash-", ".lock")
+    return {name: digest for name, digest in files.items() if not any(p.startswith(ours) for p in name.split("/"))}

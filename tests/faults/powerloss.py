@@ -17,11 +17,6 @@ Change = tuple[tuple[str, int | None], ...]
 _ALL_UP_TO = 6
 
 
-def inode_of(status: os.stat_result) -> int:
-    """Return the inode; a test that needs one to be given twice replaces this."""
-    return status.st_ino
-
-
 @dataclass
 class Moment:
     """The state at one point of the work: what is safe, and what is not yet."""
@@ -50,7 +45,7 @@ class Watch:
         self.root.mkdir(parents=True, exist_ok=True)
         self._nodes: dict[int, int] = {}
         self._count = itertools.count()
-        self._top = self._node(inode_of(self.root.stat()))
+        self._top = self._node(self.root.stat().st_ino)
         self._names: dict[int, dict[str, int]] = {self._top: {}}
         self._content: dict[int, bytes] = {}
         self._folders: set[int] = {self._top}
@@ -68,7 +63,7 @@ class Watch:
             self._look()
             self._note()
             real(descriptor)
-            self._synced(self._nodes.get(inode_of(os.fstat(descriptor))))
+            self._synced(self._nodes.get(os.fstat(descriptor).st_ino))
             self._note()
 
         put(os, "fsync", fsync)
@@ -104,7 +99,7 @@ class Watch:
         names: dict[int, dict[str, int]] = {}
         inodes: set[int] = set()
         for place, folders, files in os.walk(self.root):
-            found = {name: inode_of(Path(place, name).lstat()) for name in (".", *folders, *files)}
+            found = {name: Path(place, name).lstat().st_ino for name in (".", *folders, *files)}
             inodes.update(found.values())
             here = self._node(found.pop("."))
             names[here] = {name: self._node(inode) for name, inode in found.items()}

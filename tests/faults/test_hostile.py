@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 from tests.faults import hostile, material
-from tests.faults.forkserver import CRASHED, ForkServer
 from tests.faults.hostile import Case
 from tests.faults.hostile_pictures import write_pictures
+from tests.faults.processes import CRASHED, Server
 from tests.faults.scale import share
 from tests.pictures import make_folder
 
@@ -16,7 +16,7 @@ EVERY = share(1, 12)
 MEMORY = 2 << 30
 
 
-def endure(server: ForkServer, case: Case, folder: Path, broken: str | None = None) -> None:
+def endure(server: Server, case: Case, folder: Path, broken: str | None = None) -> None:
     """Run one case in a folder of its own, beside things that it must not touch."""
     (folder / "outside").mkdir(parents=True)
     (folder / "outside" / "precious").write_text("x")
@@ -48,7 +48,7 @@ def families(small, run_folder, tmp_path_factory) -> dict[str, list[Case]]:
 
 
 @pytest.mark.parametrize("family", ["stores", "checkpoints", "configurations", "archives"])
-def test_hostile_files_end_with_the_right_status(server, families, tmp_path, figure, family):
+def test_hostile_files_end_with_the_right_status(server, families, tmp_path, family):
     cases = families[family][::EVERY]
     problems = []
     for number, case in enumerate(cases):
@@ -57,10 +57,9 @@ def test_hostile_files_end_with_the_right_status(server, families, tmp_path, fig
         except AssertionError as error:
             problems.append(str(error))
     assert not problems, f"{len(problems)} of {len(cases)}:\n" + "\n".join(problems[:25])
-    figure("hostile files, no crash, no hang, right status", len(cases), len(cases), f"{family} {len(cases)}")
 
 
-def test_hostile_pictures_get_a_row_each(server, run_folder, tmp_path, figure):
+def test_hostile_pictures_get_a_row_each(server, run_folder, tmp_path):
     count = write_pictures(tmp_path / "pictures", share(120, 12))
     argv = ["predict", str(run_folder), str(tmp_path / "pictures"), "--json"]
     ended = server.run("command", argv=argv, cwd=tmp_path, memory=MEMORY, timeout_s=300)
@@ -71,39 +70,24 @@ def test_hostile_pictures_get_a_row_each(server, run_folder, tmp_path, figure):
     certain = ("bomb", "no-", "html", "eps", "psd", "svg", "pickle", "script", "empty", "one-byte", "pointer")
     assert all(row["status"] == "error" for row in rows if Path(row["path"]).name.startswith(certain))
     assert not list(tmp_path.rglob("CANARY"))
-    figure("hostile files, no crash, no hang, right status", count, count, f"pictures classified {count}")
 
 
-def test_hostile_pictures_are_skipped_and_counted_by_a_split(server, tmp_path, figure):
+def test_hostile_pictures_are_skipped_and_counted_by_a_split(server, tmp_path):
     folder = make_folder(tmp_path / "data", classes=2, train=4, val=2, side=32)
     count = write_pictures(folder / "train" / "class-2", share(60, 12))
     make_folder(folder, classes=3, train=2, val=2, side=32)
-    argv = [
-        "split",
-        "--data",
-        str(folder),
-        "--out",
-        str(tmp_path / "out"),
-        "--canvas",
-        "16",
-        "--holdout",
-        "0",
-        "--json",
-    ]
-    ended = server.run("command", argv=[*argv, "--max-bad", "500"], cwd=tmp_path, timeout_s=300)
+    argv = ["split", "--data", str(folder), "--canvas", "16", "--holdout", "0", "--json"]
+    ended = server.run("command", argv=[*argv, "--out", "out", "--max-bad", "500"], cwd=tmp_path, timeout_s=300)
     assert ended.code == 0, ended.log[-3000:]
     result = json.loads(next(line for line in ended.log.splitlines() if line.startswith("{")))
     assert result["skipped"] >= 15
     assert result["train"] + result["val"] + result["skipped"] == count + 10 + 6
-    refused = server.run(
-        "command", argv=[*argv[:4], str(tmp_path / "again"), *argv[5:], "--max-bad", "3"], cwd=tmp_path
-    )
+    refused = server.run("command", argv=[*argv, "--out", "again", "--max-bad", "3"], cwd=tmp_path)
     assert refused.code == 3, refused.log[-2000:]
-    figure("hostile files, no crash, no hang, right status", count, count, f"pictures split {count}")
 
 
 @pytest.mark.parametrize("fault", ["errors_untranslated", "hang"])
-def test_a_crash_and_a_hang_are_noticed(server, families, tmp_path, control, fault):
+def test_a_crash_and_a_hang_are_noticed(server, families, tmp_path, fault):
     if fault == "hang":
         ended = server.run("endless", timeout_s=1)
         assert ended.code is None
@@ -111,4 +95,3 @@ def test_a_crash_and_a_hang_are_noticed(server, families, tmp_path, control, fau
         case = next(case for case in families["checkpoints"] if "F99" in case.name)
         with pytest.raises(AssertionError, match="Traceback"):
             endure(server, case, tmp_path, fault)
-    control()

@@ -6,19 +6,14 @@ again after its fsync has failed, and the same command ends with the same bytes.
 
 import shutil
 import signal
-from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import pytest
-from tests.faults import material
-from tests.faults.forkserver import CRASHED, ForkServer
+from tests.faults.processes import CRASHED, Server
 from tests.faults.scale import FULL, share
 from tests.faults.shim import FAULTS, NOT_REACHED, OPERATIONS, RETRIED
-from tests.training import tiny
+from tests.faults.targets import Target
 
-from bandwise.checkpoints.folder import read_checkpoint, steps
 from bandwise.errors import CorruptionError
 
 pytestmark = pytest.mark.timeout(1800)
@@ -34,26 +29,15 @@ STRIDE = share(1, 5)
 _CODES = {"kill": {-signal.SIGKILL}, "EIO": {0, 1, 2}, "ENOSPC": {0, 6}}
 
 
-@dataclass(frozen=True)
-class Target:
-    """One kind of work: how to start it, and what must hold after a fault and at the end."""
-
-    job: str
-    prepare: Callable[[Path], dict[str, Any]]
-    intact: Callable[[Path], None]
-    finished: Callable[[Path], None]
-
-
-def inject(
-    server: ForkServer, target: Target, base: Path, operation: str, fault: str, broken: str | None = None
-) -> int:
+def inject(server: Server, target: Target, base: Path, operation: str, fault: str, broken: str | None = None) -> int:
     """Go through all points of one operation and fault; return how many there were."""
     stride = STRIDE if broken is None else 1
     number, passed = 1 - stride, 0
     while True:
         number += stride
         root = base / f"{operation}-{fault}-{number}"
-        arguments = {key: str(value) for key, value in target.prepare(root).items()}
+        root.mkdir()
+        arguments = target.prepare(root / "out")
         point = {"root": root / "out", "operation": operation, "number": number, "fault": fault}
         faulty = arguments if broken is None else {**arguments, "broken": broken}
         ended = server.run("injected", inner=target.job, arguments=faulty, **point)
@@ -73,99 +57,27 @@ def inject(
         shutil.rmtree(root)
 
 
-@pytest.fixture
-def split_target(small) -> Target:
-    reference = material.tree(small)
-
-    def prepare(root: Path) -> dict[str, Any]:
-        return {"out": root / "out", "small": "yes"}
-
-    def intact(out: Path) -> None:
-        assert material.final_names(material.tree(out)).items() <= reference.items()
-
-    def finished(out: Path) -> None:
-        assert material.tree(out) == reference
-
-    return Target("split", prepare, intact, finished)
-
-
-@pytest.fixture
-def train_target(server, train_store, tmp_path) -> Target:
-    half, whole = tmp_path / "half", tmp_path / "whole"
-    for folder, number in ((half, 4), (whole, 0)):
-        code = server.run("train_steps", store=train_store, out=folder / "out", stop_after=number).code
-        assert code == (75 if number else 0)
-    reference = tiny.outcome(whole / "out")
-
-    def prepare(root: Path) -> dict[str, Any]:
-        """Step 4 of 6 is saved; what follows is a checkpoint, the pruning of an old one, metrics and summary."""
-        shutil.copytree(half, root)
-        return {"store": train_store, "out": root / "out", "config": "one_epoch"}
-
-    def intact(out: Path) -> None:
-        found = steps(out)
-        assert found
-        for path in found:
-            read_checkpoint(path)
-
-    def finished(out: Path) -> None:
-        assert tiny.outcome(out) == reference
-        assert not [path for path in out.iterdir() if path.name.startswith((".", "damaged"))]
-
-    return Target("train", prepare, intact, finished)
-
-
-@pytest.fixture
-def finish_target(run_folder) -> Target:
-    """The logits, the fusion and the results of a run, written over older ones of other bytes."""
-    logits = (f"logits/{split}/branch-0{branch}.safetensors" for split in ("holdout", "val") for branch in (0, 1))
-    names = ("fusion.json", "results.json", *logits)
-    new = {name: (run_folder / name).read_bytes() for name in names}
-
-    def prepare(root: Path) -> dict[str, Any]:
-        shutil.copytree(run_folder, root / "out", ignore=shutil.ignore_patterns("logits", "store"))
-        for name in ("fusion.json", "results.json"):
-            (root / "out" / name).write_bytes(b"old")
-        return {"run": root / "out", "store": run_folder / "store"}
-
-    def intact(out: Path) -> None:
-        for name in names:
-            content = (out / name).read_bytes() if (out / name).exists() else b"absent"
-            assert content in (new[name], b"old", b"absent"), name
-        assert (out / "fusion.json").exists()
-        assert (out / "results.json").exists()
-
-    def finished(out: Path) -> None:
-        assert {name: (out / name).read_bytes() for name in names} == new
-
-    return Target("finish", prepare, intact, finished)
-
-
 @pytest.mark.parametrize(("operation", "fault"), POINTS)
-@pytest.mark.parametrize("target", ["split_target", "train_target", "finish_target"])
-def test_every_point_is_survived(server, request, tmp_path, figure, target, operation, fault):
-    points = inject(server, request.getfixturevalue(target), tmp_path, operation, fault)
+@pytest.mark.parametrize("target", ["small split", "half a training", "results"])
+def test_every_point_is_survived(server, targets, tmp_path, target, operation, fault):
+    points = inject(server, targets[target], tmp_path, operation, fault)
     if operation not in ("delete", "mkdir"):
         assert points >= share(2, 1)
-    figure("systematic injection points", points, points, "split, checkpoints, logits, fusion and results")
 
 
 @pytest.mark.parametrize(
     ("broken", "target", "operation", "fault"),
     [
-        ("no_temporary_name", "split_target", "write", "kill"),
-        ("no_temporary_name", "train_target", "write", "kill"),
-        ("no_temporary_name", "finish_target", "write", "EIO"),
-        ("fsync_tried_again", "split_target", "fsync", "EIO"),
-        ("index_on_exception", "split_target", "write", "EIO"),
-        ("full_disk_hidden", "split_target", "write", "ENOSPC"),
+        ("no_temporary_name", "small split", "write", "kill"),
+        ("no_temporary_name", "half a training", "write", "kill"),
+        ("no_temporary_name", "results", "write", "EIO"),
+        ("fsync_tried_again", "small split", "fsync", "EIO"),
+        ("index_on_exception", "small split", "write", "EIO"),
+        ("full_disk_hidden", "small split", "write", "ENOSPC"),
     ],
 )
-def test_the_points_notice_a_broken_line(server, request, tmp_path, control, broken, target, operation, fault):
-    # Made before: what fails while it is prepared is not the broken line that is to be noticed.
-    prepared = request.getfixturevalue(target)
+def test_the_points_notice_a_broken_line(server, targets, tmp_path, broken, target, operation, fault):
     with pytest.raises((AssertionError, CorruptionError)) as caught:
-        inject(server, prepared, tmp_path, operation, fault, broken)
+        inject(server, targets[target], tmp_path, operation, fault, broken)
     if broken == "full_disk_hidden":
         assert f"exit code {CRASHED}" in str(caught.value)
-    control()

@@ -17,7 +17,7 @@ from bandwise.files.documents import (
     write_document,
     write_rows,
 )
-from bandwise.files.regular import file_size, sha256_file
+from bandwise.files.regular import sha256_file
 
 CONTENT = {"b": [1, 2.5, None, True], "a": {"x": "text, ü", "y": -0.1}, "long": 2**70}
 ROWS = [{"epoch": 1, "loss": 0.5}, {"epoch": 2, "loss": None}, {"epoch": 3, "loss": 1e-7}]
@@ -113,7 +113,7 @@ def test_json_has_one_form_and_no_nan():
 
 
 @pytest.mark.timeout(20)
-@pytest.mark.parametrize("read", [read_json, read_document, read_rows, read_arrays, sha256_file, file_size])
+@pytest.mark.parametrize("read", [read_json, read_document, read_rows, read_arrays, sha256_file])
 @pytest.mark.parametrize("kind", ["pipe", "folder", "link to itself", "device", "nothing"])
 def test_what_is_no_file_is_damage_and_not_waited_for(tmp_path, read, kind):
     path = tmp_path / "a.json"

@@ -84,13 +84,22 @@ def test_a_silent_one_is_taken_over(tmp_path):
         assert json.loads((tmp_path / LOCK_NAME).read_text())["pid"] == os.getpid()
 
 
-def test_the_lock_of_a_dead_process_of_this_machine_is_taken_over_at_once(tmp_path):
-    """Also if another process has its number by now: this one."""
+@pytest.mark.parametrize("content", ["", "{", "\0" * 5000, "4711", str(os.getpid())])
+def test_the_lock_of_a_dead_process_of_this_machine_is_taken_over_at_once(tmp_path, content):
+    """Whatever its file says: only the kernel knows whether its holder lives, numbers of processes are given again."""
     path = left_behind(tmp_path, host=os.uname().nodename, age_s=1)
-    path.write_text(path.read_text().replace("4711", str(os.getpid())))
+    path.write_text(path.read_text().replace("4711", content) if content.isdigit() else content)
     with folder_lock(tmp_path):
         pass
     assert not path.exists()
+
+
+def test_a_live_holder_with_a_damaged_lock_file_still_holds(tmp_path, monkeypatch):
+    monkeypatch.setattr(locks, "_READ_PAUSE_S", 0.001)
+    with folder_lock(tmp_path):
+        (tmp_path / LOCK_NAME).write_bytes(b"rubbish")
+        with pytest.raises(LockedError, match="is being written by another process"), folder_lock(tmp_path):
+            pass
 
 
 def killed_holder(folder: Path, *, outlived_s: float) -> None:
@@ -137,19 +146,13 @@ def test_a_holder_gives_signs_of_life(tmp_path, monkeypatch):
         assert time.time() - path.stat().st_mtime < SILENT_S
 
 
-def test_a_link_in_the_place_of_the_lock_is_not_followed(tmp_path):
-    target = tmp_path / "precious"
+@pytest.mark.timeout(20)
+@pytest.mark.parametrize("kind", ["pipe", "folder", "link"])
+def test_what_is_no_lock_file_is_refused(tmp_path, kind):
+    """Nor is a link followed."""
+    path, target = tmp_path / LOCK_NAME, tmp_path / "precious"
     target.write_text("content")
-    (tmp_path / LOCK_NAME).symlink_to(target)
+    {"pipe": lambda: os.mkfifo(path), "folder": path.mkdir, "link": lambda: path.symlink_to(target)}[kind]()
     with pytest.raises(UsageError, match="is no lock file"), folder_lock(tmp_path):
         pass
     assert target.read_text() == "content"
-
-
-@pytest.mark.timeout(20)
-@pytest.mark.parametrize("kind", ["pipe", "folder"])
-def test_what_is_no_lock_file_is_refused(tmp_path, kind):
-    path = tmp_path / LOCK_NAME
-    os.mkfifo(path) if kind == "pipe" else path.mkdir()
-    with pytest.raises(UsageError, match="is no lock file"), folder_lock(tmp_path):
-        pass

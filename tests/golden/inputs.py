@@ -1,10 +1,12 @@
-"""Pictures for the golden record, made from seeds: class folders, archives, shards, and pictures that are odd."""
+"""What the golden record is made from: pictures by seeds, in class folders, archives and shards; configurations."""
 
+import copy
 import gzip
 import io
 import json
 import tarfile
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -15,6 +17,12 @@ from PIL import Image
 CLASSES = ("ash", "birch", "cedar")
 WORDNET = {"n01440764": "tench, Tinca tinca", "n01443537": "goldfish", "n02012849": "crane", "n03126707": "crane"}
 NUMBERS = dict(zip(WORDNET, (3, 1, 4, 2), strict=True))
+BASE: dict[str, Any] = {
+    "data": {"data": "pictures"},
+    "split": {"stride": 2, "canvas": 32},
+    "network": {"model": "resnet8-slim", "stem": "dense"},
+    "training": {"crop": 28, "epochs": 2, "batch_size": 16, "checkpoint_steps": 3, "device": "cpu"},
+}
 
 
 def pixels(label: int, index: int, height: int, width: int) -> np.ndarray:
@@ -176,3 +184,25 @@ def make_imagenet21k(root: Path) -> None:
         members = {f"{name}_{index}.JPEG": bmp(label, index, side=10) for index in range(count)}
         classes[f"winter21_whole/{name}.tar"] = tar_of(members)
     write(root / "winter21_whole.tar.gz", tar_of(classes))
+
+
+def merged(base: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
+    """Return nested plain data with some values replaced."""
+    result = copy.deepcopy(base)
+    for key, value in changes.items():
+        result[key] = merged(result.get(key, {}), value) if isinstance(value, dict) else value
+    return result
+
+
+def write_config(name: str, changes: dict[str, Any]) -> str:
+    """Write the configuration of a training as a file and return its name."""
+    Path("configs").mkdir(exist_ok=True)
+    Path(f"configs/{name}.json").write_text(json.dumps(merged(BASE, changes)))
+    return f"configs/{name}.json"
+
+
+def flip(path: str, at: float | bytes) -> None:
+    """Change one bit of a file: at a share of its length, or, where that is not always the same, in certain words."""
+    raw = bytearray(Path(path).read_bytes())
+    raw[raw.index(at) + 2 if isinstance(at, bytes) else int(at * (len(raw) - 1))] ^= 1
+    Path(path).write_bytes(raw)

@@ -3,8 +3,8 @@
 import shutil
 from pathlib import Path
 
-from tests.golden.stores import HERE, SPLITS
-from tests.golden.work import Work, case
+from tests.golden.cases import DATA, case
+from tests.golden.work import Work
 
 STORES = ("dct2d-s2", "webp", "float16", "hadamard-s8", "odd", "imagenet1k", "imagenet21k", "parquet-packed")
 RUNS = ("plain", "average", "warm", "head", "joint", "float16", "image")
@@ -18,13 +18,13 @@ def kept_stores(work: Work) -> None:
     for name in STORES:
         root = f"kept-stores/{name}"
         work.fresh(str(work.old / "stores" / name), root)
-        work.cli("verify", root, "--json")
-        work.cli("split", *SPLITS[name], "--out", root, *HERE, "--json", name=f"$ split {name} again")
-        work.compared(root, f"stores/{name}")
+        work.script(
+            f"verify {root} --json \n split {DATA['splits'][name]} --out {root} HERE --json ## $ split {name} again",
+            f": compared {root} stores/{name}",
+        )
     work.fresh(str(work.old / "stores/tested"), "kept-stores/tested")
-    flags = [flag for flag in SPLITS["tested"] if flag != "0,2-3"][:-1]
-    work.cli("split", *flags, "--bands", "1", "--out", "kept-stores/tested", *HERE, "--json", name="$ split band 1")
-    work.store("kept-stores/tested")
+    flags = DATA["splits"]["tested"].replace("--bands 0,2-3", "--bands 1")
+    work.script(f"split {flags} --out kept-stores/tested HERE --json ## $ split band 1", ": store kept-stores/tested")
 
 
 @case("kept/runs", *(f"runs/{name}" for name in RUNS))
@@ -33,12 +33,16 @@ def kept_runs(work: Work) -> None:
     for name in RUNS:
         root = f"kept-runs/{name}"
         work.fresh(str(work.old / "runs" / name), root)
-        work.cli("verify", root, "--json")
-        work.cli("train", "--out", root, "--json")
-        work.cli("fuse", root, "--json")
-        work.cli("evaluate", root, "--json")
-        work.cli("predict", root, "pictures/val/ash", "--json")
-        work.run_folder(root, f"{name}/", brief=True)
+        work.script(
+            f"""
+            verify {root} --json
+            train --out {root} --json
+            fuse {root} --json
+            evaluate {root} --json
+            predict {root} pictures/val/ash --json
+            : run_folder {root} {name}/ brief
+            """
+        )
 
 
 @case("kept/continued", *(f"runs/{name}" for name in CONTINUED))
@@ -51,7 +55,7 @@ def kept_continued(work: Work) -> None:
         last = sorted(folder.glob("step-*"))[-1]
         shutil.rmtree(last)
         (folder / "summary.json").unlink()
-        work.cli("train", "--out", root, "--branch", str(branch), "--json")
+        work.cli(f"train --out {root} --branch {branch} --json")
         for file in ("model.safetensors", "optim.safetensors"):
             before = work.old / "runs" / last.relative_to("kept-continued") / file
             work.data(f"{name} {file}", {"as before": (last / file).read_bytes() == before.read_bytes()})

@@ -8,8 +8,9 @@ from typing import Any
 
 import numpy as np
 from tests.golden import normal
+from tests.golden.cases import case
 from tests.golden.inputs import CLASSES, pixels
-from tests.golden.work import MODES, Work, case
+from tests.golden.work import MODES, Work
 
 SERVED = ("plain", "average", "warm", "head", "joint", "float16", "whole", "hadamard", "identity", "connected")
 

@@ -1,10 +1,9 @@
 """Records what users see of Bandwise as digests, and compares: `python tests/golden/record.py [--check | --write]`.
 
 Run it before and after a change that must alter nothing. Only the command line and the public names of the package are
-used, so the same script serves any layout of the source. Digests hold for the versions and the processor that
-`digests.json` names; on another machine compare two sources with `--base-src OTHER/src`. There is one digest a case;
-what has changed in it is named with `--base-src OTHER/src`, or with `--against DIR`, where DIR is what `--keep DIR`
-wrote with another source; `diff -r` shows it.
+used, so the same script serves any layout of the source. Digests, one a case, hold for the versions and the processor
+that `digests.json` names; on another machine, and to see which pieces of a case have changed, compare two sources with
+`--base-src OTHER/src`, or with `--against DIR`, where DIR is what `--keep DIR` wrote; `diff -r` shows it.
 """
 
 import argparse
@@ -75,20 +74,13 @@ def record(
     old: Path | None = None,
     tell: bool = True,
 ) -> Digests:
-    """Run cases with all that they need.
+    """Run cases with all that they need in an empty folder, and return the digest of each.
 
-    Args:
-        names: the cases.
-        scratch: an empty folder to work in.
-        source: the folder that holds the package.
-        keep: where to write the normalised pieces.
-        old: the scratch folder of an earlier record, for the cases `kept/...`.
-        tell: whether to print a line a case.
-
-    Returns:
-        The digest of each case.
+    The normalised pieces are written to `keep`. The cases `kept/...` read what an earlier record left in its scratch
+    folder `old`.
     """
-    from tests.golden.work import Work, wanted, working_in
+    from tests.golden.cases import wanted
+    from tests.golden.work import Work, working_in
 
     found: Digests = {}
     work = Work(scratch.resolve(), source.resolve(), (old or scratch).resolve() / "work")
@@ -98,8 +90,6 @@ def record(
             pieces = work.run(name)
             found[name] = f"error: {pieces['error'].decode()}" if "error" in pieces else digest(pieces)
             if keep is not None:
-                for stale in (path for path in (keep / name).glob("*") if path.is_file()):
-                    stale.unlink()
                 for piece, content in pieces.items():
                     path = keep / name / _file_name(piece)
                     path.parent.mkdir(parents=True, exist_ok=True)
@@ -127,14 +117,13 @@ def _arguments() -> argparse.Namespace:
     what.add_argument("--check", action="store_true", help="compare with digests.json (what is done when left out)")
     what.add_argument("--write", action="store_true", help="write digests.json; with --only, these cases of it")
     what.add_argument("--list", action="store_true", help="name the cases")
+    what.add_argument("--keep", type=Path, help="write the normalised pieces to this new folder")
+    what.add_argument("--base-src", type=Path, help="compare with what this source gives")
+    what.add_argument("--against", type=Path, help="compare with the pieces that --keep wrote here")
     parser.add_argument("--only", action="append", default=[], metavar="PATTERN", help="cases, such as 'stores/*'")
     parser.add_argument("--scratch", type=Path, help="an empty folder to work in; it stays. A temporary one without")
-    parser.add_argument("--keep", type=Path, help="write the normalised pieces here; compare two with `diff -r`")
     parser.add_argument("--src", type=Path, default=ROOT / "src", help="source to record, this repository's by default")
-    parser.add_argument("--base-src", type=Path, help="compare with what this source gives, instead of digests.json")
-    parser.add_argument("--against", type=Path, help="name what differs from the pieces that --keep wrote here")
     parser.add_argument("--old", type=Path, help="scratch folder of another record, whose stores and runs are read")
-    parser.add_argument("--out", type=Path, help="write the digests to this file, and compare with nothing")
     return parser.parse_args()
 
 
@@ -144,7 +133,7 @@ def main() -> int:
     source = options.src.resolve()
     sys.path[:0] = [str(source), str(ROOT)]
     os.environ["PYTHONPATH"] = str(source)
-    from tests.golden.work import CASES, wanted
+    from tests.golden.cases import CASES, register
 
     import bandwise
 
@@ -158,47 +147,35 @@ def main() -> int:
         scratch = (options.scratch or Path(temporary) / "now").resolve()
         if (scratch / "work").exists():
             sys.exit(f"{scratch} is in use; name an empty folder")
-        keep, against, base = options.keep or Path(temporary) / "kept", options.against, None
+        against = options.against
         if options.base_src is not None:
-            against = keep.with_name(f"{keep.name}-before")
-            base = _of_other(options, Path(temporary) / "base", against)
+            against = Path(temporary) / "before"
+            command = [sys.executable, __file__, "--src", options.base_src, "--keep", against]
+            subprocess.run([*command, *(f"--only={pattern}" for pattern in options.only)], check=True)
+        keep = (options.keep or Path(temporary) / "kept").resolve()
         found = record(names, scratch, source, keep=keep, old=options.old)
-        if options.out is not None:
-            options.out.write_text(json.dumps(found))
+        if options.keep is not None:
             return 0
         if options.write:
-            if failed := [name for name, result in found.items() if result.startswith("error")]:
-                sys.exit(f"nothing was written: these cases ended in an error: {failed}")
-            _write(found, complete=not options.only)
-            return 0
-        if base is None:
-            made_with, base = recorded()
-            if other := other_environment(made_with):
-                print(f"NOTE: digests.json is of another environment ({', '.join(other)}); use --base-src here")
-        needed = wanted(names)
-        return _tell({name: base[name] for name in needed if name in base}, found, against, keep)
+            return _write(found, complete=not options.only)
+        if against is not None:
+            return _tell({name: changed(against / name, keep / name) for name in found})
+        made_with, before = recorded()
+        if other := other_environment(made_with):
+            print(f"NOTE: digests.json is of another environment ({', '.join(other)}); use --base-src here")
+        return _tell({name: [] if before.get(name) == now else ["see --base-src"] for name, now in found.items()})
 
 
-def register() -> None:
-    """Import the modules that register cases."""
-    from tests.golden import kept, public, scoring, sources, stores, texts, trainings  # noqa: F401
+def _write(found: Digests, *, complete: bool) -> int:
+    from tests.golden.cases import CASES
 
-
-def _of_other(options: argparse.Namespace, scratch: Path, keep: Path) -> Digests:
-    out = scratch.with_suffix(".json")
-    command = [sys.executable, __file__, "--src", str(options.base_src), "--scratch", str(scratch), "--out", str(out)]
-    command += [f"--only={pattern}" for pattern in options.only] + ["--keep", str(keep)]
-    subprocess.run(command, check=True)
-    return json.loads(out.read_text())
-
-
-def _write(found: Digests, *, complete: bool) -> None:
-    from tests.golden.work import CASES
-
+    if failed := [name for name, result in found.items() if result.startswith("error")]:
+        sys.exit(f"nothing was written: these cases ended in an error: {failed}")
     cases = {} if complete else {name: value for name, value in recorded()[1].items() if name in CASES}
     content = {"environment": environment(), "cases": dict(sorted({**cases, **found}.items()))}
     DIGESTS.write_text(json.dumps(content, indent=1) + "\n")
     print(f"wrote the digests of {len(found)} cases to {DIGESTS}")
+    return 0
 
 
 def changed(before: Path, after: Path) -> list[str]:
@@ -209,13 +186,11 @@ def changed(before: Path, after: Path) -> list[str]:
     return lines + [f"different: {name}" for name in sorted(old.keys() & new.keys()) if old[name] != new[name]]
 
 
-def _tell(base: Digests, found: Digests, against: Path | None, keep: Path) -> int:
-    different = {name for name in base.keys() | found.keys() if base.get(name) != found.get(name)}
-    for name in sorted(base.keys() | found.keys()):
-        print(f"DIFFERENT {name}" if name in different else f"equal     {name}")
-        if name in different and against is not None:
-            print("".join(f"            {line}\n" for line in changed(against / name, keep / name)), end="")
-    print(f"{len(found)} cases: {len(different)} differ")
+def _tell(differences: Mapping[str, list[str]]) -> int:
+    for name, lines in sorted(differences.items()):
+        print("\n            ".join([f"DIFFERENT {name}" if lines else f"equal     {name}", *lines]))
+    different = sum(1 for lines in differences.values() if lines)
+    print(f"{len(differences)} cases: {different} differ")
     return 1 if different else 0
 
 

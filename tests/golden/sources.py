@@ -8,11 +8,9 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+from tests.golden.cases import case
 from tests.golden.inputs import CLASSES, WORDNET, bmp, make_imagenet1k, tar_of, write
-from tests.golden.stores import HERE
-from tests.golden.work import Work, case
-
-SPLIT = ("--canvas", "8", "--bands", "0", "--holdout-min", "1", *HERE)
+from tests.golden.work import Work
 
 
 def small_folder(root: Path) -> None:
@@ -30,29 +28,29 @@ def linked(root: Path) -> None:
     (root / "train/ash/outside.bmp").symlink_to((root.parent / "outside.bmp").resolve())
 
 
-FOLDERS: dict[str, tuple[Callable[[Path], Any], tuple[str, ...]]] = {
-    "plain": (lambda root: None, ()),
-    "links": (linked, ()),
-    "links-followed": (linked, ("--follow-symlinks",)),
-    "empty-class": (lambda root: [(root / part / "yew").mkdir() for part in ("train", "val")], ()),
+FOLDERS: dict[str, tuple[Callable[[Path], Any], str]] = {
+    "plain": (lambda root: None, ""),
+    "links": (linked, ""),
+    "links-followed": (linked, "--follow-symlinks"),
+    "empty-class": (lambda root: [(root / part / "yew").mkdir() for part in ("train", "val")], ""),
     "empty-class-allowed": (
         lambda root: [(root / part / "yew").mkdir() for part in ("train", "val")],
-        ("--allow-empty-class",),
+        "--allow-empty-class",
     ),
-    "other-classes": (lambda root: (root / "val/ash").rename(root / "val/elm"), ()),
-    "case": (lambda root: shutil.copytree(root / "train/ash", root / "train/Ash"), ()),
-    "nested": (lambda root: write(root / "train/ash/more/0.bmp", bmp(0, 9, side=8)), ()),
-    "beside": (lambda root: write(root / "train/0.bmp", bmp(0, 9, side=8)), ()),
-    "hidden": (lambda root: write(root / "train/ash/.hidden.bmp", bmp(0, 9, side=8)), ()),
-    "upper": (lambda root: write(root / "train/ash/LOUD.BMP", bmp(0, 9, side=8)), ()),
-    "unsupported": (lambda root: write(root / "train/ash/scan.tiff", b"II*\0"), ()),
-    "both": (lambda root: shutil.copytree(root / "val", root / "test"), ()),
-    "both-chosen": (lambda root: shutil.copytree(root / "val", root / "test"), ("--reported", "test")),
-    "no-train": (lambda root: shutil.rmtree(root / "train"), ()),
-    "no-pictures": (lambda root: [path.unlink() for path in root.rglob("*.bmp")], ()),
-    "one-class": (lambda root: [shutil.rmtree(root / part / "ash") for part in ("train", "val")], ()),
-    "folder-as-picture": (lambda root: (root / "train/ash/9.bmp").mkdir(), ()),
-    "large": (lambda root: write(root / "train/ash/9.bmp", b"BM" + bytes(70_000)), ("--max-bad", "0")),
+    "other-classes": (lambda root: (root / "val/ash").rename(root / "val/elm"), ""),
+    "case": (lambda root: shutil.copytree(root / "train/ash", root / "train/Ash"), ""),
+    "nested": (lambda root: write(root / "train/ash/more/0.bmp", bmp(0, 9, side=8)), ""),
+    "beside": (lambda root: write(root / "train/0.bmp", bmp(0, 9, side=8)), ""),
+    "hidden": (lambda root: write(root / "train/ash/.hidden.bmp", bmp(0, 9, side=8)), ""),
+    "upper": (lambda root: write(root / "train/ash/LOUD.BMP", bmp(0, 9, side=8)), ""),
+    "unsupported": (lambda root: write(root / "train/ash/scan.tiff", b"II*\0"), ""),
+    "both": (lambda root: shutil.copytree(root / "val", root / "test"), ""),
+    "both-chosen": (lambda root: shutil.copytree(root / "val", root / "test"), "--reported test"),
+    "no-train": (lambda root: shutil.rmtree(root / "train"), ""),
+    "no-pictures": (lambda root: [path.unlink() for path in root.rglob("*.bmp")], ""),
+    "one-class": (lambda root: [shutil.rmtree(root / part / "ash") for part in ("train", "val")], ""),
+    "folder-as-picture": (lambda root: (root / "train/ash/9.bmp").mkdir(), ""),
+    "large": (lambda root: write(root / "train/ash/9.bmp", b"BM" + bytes(70_000)), "--max-bad 0"),
 }
 
 
@@ -65,10 +63,10 @@ def folders(work: Work) -> None:
         _split(work, f"folders/{name}", flags)
 
 
-def _split(work: Work, root: str, flags: tuple[str, ...] = ()) -> None:
+def _split(work: Work, root: str, flags: str = "") -> None:
     out = f"from-{root}"
-    code = work.cli("split", "--data", root, "--out", out, *SPLIT, *flags, "--json", name=f"$ split {root}")
-    if code == 0:
+    command = f"split --data {root} --out {out} --canvas 8 --bands 0 --holdout-min 1 HERE {flags} --json"
+    if work.cli(command, f"$ split {root}") == 0:
         rows = pq.read_table(f"{out}/samples.parquet").to_pylist()
         work.data(f"samples of {root}", [[row["path"].hex(), row["label"], row["split"], row["size"]] for row in rows])
         found = {path.name: np.frombuffer(path.read_bytes(), np.uint8) for path in sorted(Path(out).glob("band-00/*"))}
@@ -135,7 +133,7 @@ def webdatasets(work: Work) -> None:
     for name, files in shards().items():
         for file, content in files.items():
             write(Path("shards", name, file), content)
-        _split(work, f"shards/{name}", ("--source", "webdataset"))
+        _split(work, f"shards/{name}", "--source webdataset")
 
 
 def table(kind: pa.DataType, labels: list[Any], pictures: list[Any] | None = None) -> pa.Table:
@@ -172,7 +170,7 @@ def parquet(work: Work) -> None:
     raw = Path("tables/plain/data/train-0.parquet").read_bytes()
     for name, damaged in {"cut": raw[:-100], "page": broken(raw, 30, b"\xff\xff\xff\xff"), "empty": b""}.items():
         write(Path("tables", name, "train-0.parquet"), damaged)
-        _split(work, f"tables/{name}", ("--source", "parquet"))
+        _split(work, f"tables/{name}", "--source parquet")
 
 
 @case("sources/imagenet1k")

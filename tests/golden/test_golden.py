@@ -3,12 +3,13 @@
 from pathlib import Path
 
 import pytest
-from tests.golden import record
-from tests.golden.work import CASES, Work, case
+from tests.golden import cases, record
+from tests.golden.cases import CASES, case, register
+from tests.golden.work import Work
 
 import bandwise
 
-record.register()
+register()
 QUICK = [name for name, each in CASES.items() if each.quick]
 MADE_WITH, BEFORE = record.recorded()
 OTHER_PROCESSOR = MADE_WITH["processor"] != record.processor()
@@ -44,7 +45,8 @@ def test_a_changed_a_lost_and_a_new_piece_are_noticed_and_so_is_an_error(tmp_pat
     assert len({record.digest(each) for each in (pieces, *others)}) == 5
     assert record.digest(dict(reversed(pieces.items()))) == record.digest(pieces)
 
-    monkeypatch.setattr("tests.golden.work.CASES", {})
+    monkeypatch.setattr("tests.golden.cases.CASES", {})
+    monkeypatch.setattr("tests.golden.work.CASES", cases.CASES)
     monkeypatch.setattr("traceback.print_exc", lambda: None)
 
     @case("fails")

@@ -10,13 +10,15 @@ import subprocess
 import sys
 import traceback
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from tests.golden import normal
+from tests.golden.cases import CASES
+from tests.golden.inputs import write_config
 
 ENVIRONMENT = {
     "OMP_NUM_THREADS": "1",
@@ -31,51 +33,15 @@ ENVIRONMENT = {
 }
 _USERS_OWN = ("BANDWISE_TRACEBACK", "FORCE_COLOR", "LINES", "LANGUAGE", "RANK", "WORLD_SIZE", "LOCAL_RANK")
 
+HERE = "--workers 1 --decode-timeout 0"
+"""A split in this process; `HERE` in a command line stands for it."""
 MODES = ("sequential", "concurrent", "stacked")
 """How the branches of a served run may be run."""
 
 
-@dataclass(frozen=True)
-class Case:
-    """Something to record."""
-
-    name: str
-    run: Callable[["Work"], None]
-    needs: tuple[str, ...] = ()
-    quick: bool = False
-    """Whether it is compared in every test run."""
-    floats: bool = False
-    """Whether it holds floating-point results, whose last bits another processor may give otherwise."""
-
-
-CASES: dict[str, Case] = {}
-
-
-def case(
-    name: str, *needs: str, quick: bool = False, floats: bool = False
-) -> Callable[[Callable[["Work"], None]], Callable[["Work"], None]]:
-    """Register a function as a case; those it needs are run before it."""
-
-    def register(run: Callable[["Work"], None]) -> Callable[["Work"], None]:
-        assert name not in CASES, name
-        CASES[name] = Case(name, run, needs, quick, floats)
-        return run
-
-    return register
-
-
-def wanted(names: Iterable[str]) -> list[str]:
-    """Return cases and all that they need, which comes first, in the order of registration otherwise."""
-    found: dict[str, None] = {}
-
-    def add(name: str) -> None:
-        for needed in CASES[name].needs:
-            add(needed)
-        found[name] = None
-
-    for name in sorted(names, key=list(CASES).index):
-        add(name)
-    return list(found)
+def arguments_of(command: str) -> list[str]:
+    """Return the arguments of a command line; none of them holds a blank."""
+    return command.replace("HERE", HERE).split() if command != "$" else []
 
 
 @contextlib.contextmanager
@@ -144,28 +110,48 @@ class Work:
             rows[key] = [str(array.dtype), list(array.shape), normal.sha256(array.tobytes()), *head]
         self.data(name, rows)
 
-    def cli(self, *argv: str, name: str = "", mask: bool = True) -> int:
+    @contextlib.contextmanager
+    def unrecorded(self) -> Iterator[None]:
+        """Keep what a block does out of the pieces."""
+        before = dict(self.pieces)
+        yield
+        self.pieces = before
+
+    def script(self, *lines: str) -> None:
+        """Run commands, one a line, each for a piece of its own.
+
+        `raw COMMAND` masks nothing in its output, `COMMAND ## NAME` names the piece, `$` is no argument at all, and
+        `: METHOD ARGUMENTS` calls a method of this class.
+        """
+        for line in filter(None, (line.strip() for part in lines for line in part.splitlines())):
+            command, _, name = line.partition(" ## ")
+            if command.startswith(": "):
+                method, _, rest = command[2:].partition(" ")
+                getattr(self, method)(*rest.split(maxsplit=1 if method == "write" else -1))
+            else:
+                self.cli(command.removeprefix("raw "), name, mask=not command.startswith("raw "))
+
+    def cli(self, command: str, name: str = "", *, mask: bool = True) -> int:
         """Run a command in this process and add exit code and output as one piece; return the exit code.
 
-        Args:
-            argv: the command line.
-            name: the piece; `$` and the command line when left out.
-            mask: whether volatile keys of a JSON output are masked.
+        The piece is called `$` and the command line when no name is given; volatile keys of JSON are masked, or not.
         """
+        argv = arguments_of(command)
         out, err = io.StringIO(), io.StringIO()
         with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
             try:
-                code = importlib.import_module("bandwise.cli").main(list(argv))
+                code = importlib.import_module("bandwise.cli").main(argv)
             except Exception as error:
                 code = f"{type(error).__name__}: {error}"
         self._output(name or f"$ {' '.join(argv)}", code, out.getvalue(), err.getvalue(), mask)
         return code
 
-    def process(self, *argv: str, name: str = "", stdin: bytes = b"", path: str = "") -> int:
+    def process(self, command: str, name: str = "", *, stdin: bytes = b"", path: str = "") -> int:
         """Run a command in a process of its own, and add what it gives as `cli` does; `path` is searched first."""
+        argv = arguments_of(command)
         surroundings = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, (path, str(self.source))))}
-        command = [sys.executable, "-m", "bandwise", *argv]
-        done = subprocess.run(command, input=stdin, capture_output=True, check=False, env=surroundings)
+        program = [sys.executable, "-m", "bandwise", *argv]
+        done = subprocess.run(program, input=stdin, capture_output=True, check=False, env=surroundings)
         self._output(name or f"$ {' '.join(argv)}", done.returncode, done.stdout.decode(), done.stderr.decode(), True)
         return done.returncode
 
@@ -189,14 +175,7 @@ class Work:
             self.add(name, raw)
 
     def folder(self, root: str, *, exactly: bool = False, leave_out: Sequence[str] = (), prefix: str = "") -> None:
-        """Add every file of a folder, also of its subfolders, byte for byte or as `file` does.
-
-        Args:
-            root: the folder.
-            exactly: whether all files are added byte for byte, as those of a store.
-            leave_out: relative paths of files and folders that are not added.
-            prefix: put before the names of the pieces.
-        """
+        """Add every file below a folder but those to leave out, as `file` does, or exactly, as those of a store."""
         for path in sorted(Path(root).rglob("*")):
             where = path.relative_to(root)
             if path.is_dir() or any(where.is_relative_to(other) for other in leave_out):
@@ -222,16 +201,11 @@ class Work:
             rows[name] = "equal" if here == there else "absent" if here is None else normal.sha256(here)
         self.data(f"{root} beside {reference}", rows)
 
-    def run_folder(self, root: str, prefix: str = "", *, brief: bool = False) -> None:
+    def run_folder(self, root: str, prefix: str = "", brief: str = "") -> None:
         """Add the names of all files of a run, and what is in them.
 
-        Left out are the store, the report, which holds times, and all checkpoints of a branch but the last; pictures
-        are joined in one piece.
-
-        Args:
-            root: the run.
-            prefix: put before the names of the pieces.
-            brief: leave out what is in the folders of branches and logits.
+        Left out are the store, the report, which holds times, and all checkpoints of a branch but the last; where it is
+        `brief`, also the folders of branches and logits. Pictures are joined in one piece.
         """
         files = [path for path in sorted(Path(root).rglob("*")) if path.is_file()]
         inside = [path for path in files if path.relative_to(root).parts[0] != "store"]
@@ -242,9 +216,23 @@ class Work:
         for path in inside:
             where = path.relative_to(root)
             old = path.parent.name.startswith("step-") and last[path.parent.parent] != path.parent
-            left_out = brief and where.parts[0].startswith(("branch-", "logits", "features"))
+            left_out = bool(brief) and where.parts[0].startswith(("branch-", "logits", "features"))
             if not (old or left_out or path in pictures or path.stem == "report"):
                 self.file(path, f"{prefix}{where}")
+
+    def text_file(self, path: str) -> None:
+        """Add a file as normalised text."""
+        self.add(path, Path(path).read_text())
+
+    def write(self, path: str, text: str) -> None:
+        """Write a file: the configuration of a training where it is JSON, else text, with `;` for the end of a line."""
+        if text.startswith("{"):
+            write_config(path, json.loads(text))
+        else:
+            Path(path).write_text(text.replace("; ", "\n") + "\n")
+
+    def mkdir(self, path: str) -> None:
+        Path(path).mkdir(exist_ok=True)
 
     def fresh(self, source: str, out: str) -> None:
         """Copy a folder over whatever is at `out`."""

@@ -19,7 +19,7 @@ from bandwise.store.reading import bandfiles as reading
 from bandwise.store.reading import loader
 from bandwise.store.reading.bandfiles import RowGroupReader
 from bandwise.store.reading.loader import BatchStream
-from bandwise.store.reading.order import epoch_order, shuffled_windows
+from bandwise.store.reading.order import shuffled_windows
 from bandwise.store.reading.store import Store
 
 BROKEN = frozenset({b"train/00003", b"train/00500", b"train/00777", b"val/00001"})
@@ -89,7 +89,8 @@ def test_training_order_is_the_pure_function(store: Store, cache: Any) -> None:
     assert stream.reader.sizes == [256, 254, 256, 256, 256, 19]
     for epoch in (0, 1, 5):
         ids, _, _ = collect(stream, epoch, seed=4)
-        order = epoch_order(stream.reader.sizes, seed=4, epoch=epoch, window=2)
+        windows = shuffled_windows(stream.reader.sizes, seed=4, epoch=epoch, window=2)
+        order = np.concatenate([each.positions for each in windows])
         assert flat(ids) == store.ids("train")[order].tolist()
         assert [len(part) for part in ids] == [BATCH] * 35 + [2]
         assert stream.steps_per_epoch == len(list(stream.batches(epoch, seed=4, drop_last=True))) == 35
@@ -278,9 +279,8 @@ def test_a_window_is_read_while_the_one_before_is_given_out(store: Store, monkey
     batches.close()
     assert threading.get_ident() not in threads
     assert len(threads) == 1
-    assert (
-        first == store.ids("train")[epoch_order([256, 254, 256, 256, 256, 19], seed=0, epoch=0, window=1)][:16].tolist()
-    )
+    window = next(shuffled_windows([256, 254, 256, 256, 256, 19], seed=0, epoch=0, window=1))
+    assert first == store.ids("train")[window.positions][:16].tolist()
     assert not [thread for thread in threading.enumerate() if thread.name.startswith("bandwise-read-ahead")]
 
 

@@ -5,7 +5,13 @@ import itertools
 import numpy as np
 import pytest
 
-from bandwise.store.reading.order import epoch_order, shuffled_windows, stored_windows
+from bandwise.store.reading.order import shuffled_windows, stored_windows
+
+
+def epoch_order(groups: list[int], *, seed: int, epoch: int, window: int = 16) -> np.ndarray:
+    """Return the positions of one epoch in order."""
+    windows = shuffled_windows(groups, seed=seed, epoch=epoch, window=window)
+    return np.concatenate([each.positions for each in windows])
 
 
 @pytest.mark.parametrize(

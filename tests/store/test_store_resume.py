@@ -1,19 +1,16 @@
 """When a store may be continued, and when a run is refused before it touches anything."""
 
 import dataclasses
-import os
 from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
 from tests.helpers.arrays import CONFIG, SOURCE
 from tests.helpers.trees import tree
 from tests.pictures import make_folder
 
 from bandwise.config import SplitConfig
-from bandwise.errors import CorruptionError, IncompatibleError, LockedError, Preempted, TooManyBadInputs, UsageError
-from bandwise.files.locks import folder_lock
+from bandwise.errors import CorruptionError, IncompatibleError, TooManyBadInputs, UsageError
 from bandwise.sources.folders.folder import open_folder
 from bandwise.store.reading.store import open_store
 from bandwise.store.reconstruct import reconstruct_store
@@ -46,45 +43,6 @@ def test_bands_added_later_are_those_of_one_go(whole, tmp_path):
     assert later.bands == first.bands == (0, 1, 2, 3)
     assert later.digest == first.digest
     assert np.array_equal(later.mean(later.bands), first.mean(first.bands))
-
-
-def test_bands_added_after_the_pictures_changed_are_refused(tmp_path):
-    folder = make_folder(tmp_path / "in", train=4, val=2, side=16)
-    config = SplitConfig(canvas=8, holdout=0)
-    split_dataset(open_folder(folder), dataclasses.replace(config, bands="0"), tmp_path / "s")
-    before = tree(tmp_path / "s")
-    victim = folder / "train" / "class-0" / "000.png"
-    Image.fromarray(255 - np.asarray(Image.open(victim))).save(victim, compress_level=0)
-    with pytest.raises(IncompatibleError, match=r"samples\.sha256"):
-        split_dataset(open_folder(folder), dataclasses.replace(config, bands="1"), tmp_path / "s")
-    assert tree(tmp_path / "s") == before
-
-
-def test_pictures_changed_behind_the_sample_list_are_noticed(tmp_path):
-    config = dataclasses.replace(CONFIG, holdout=0)
-    split_dataset(SOURCE, dataclasses.replace(config, bands="0"), tmp_path / "s")
-    before = tree(tmp_path / "s")
-    changed = dataclasses.replace(SOURCE, broken=frozenset({b"train/00000"}))
-    with pytest.raises(IncompatibleError, match=r"otherwise than before \(bad, canvas_digest\).*have changed since"):
-        split_dataset(changed, dataclasses.replace(config, bands="1"), tmp_path / "s")
-    assert {name: before[name] for name in before} == {name: tree(tmp_path / "s")[name] for name in before}
-
-
-@pytest.mark.parametrize(
-    ("change", "text"),
-    [
-        ({"transform": "dct1d"}, r"config\.transform: 'dct2d' -> 'dct1d'"),
-        ({"split_seed": 1}, r"config\.split_seed: 0 -> 1"),
-        ({"codec": "webp"}, r"config\.codec"),
-    ],
-)
-def test_another_configuration_is_refused_field_by_field(whole, tmp_path, change, text):
-    before = tree(whole)
-    with pytest.raises(IncompatibleError, match=text):
-        split_dataset(SOURCE, dataclasses.replace(CONFIG, **change), whole)
-    with pytest.raises(IncompatibleError, match=r"samples\.train: 270 -> 271"):
-        split_dataset(dataclasses.replace(SOURCE, train=301), CONFIG, whole)
-    assert tree(whole) == before
 
 
 def test_other_libraries_are_refused(whole, monkeypatch):
@@ -124,44 +82,6 @@ def test_a_source_that_was_renamed_is_the_same(tmp_path):
     verify_store(tmp_path / "begun", repair=True, source=source)
     assert tree(tmp_path / "begun") == whole
     assert reconstruct_store(tmp_path / "whole", source)["n"] > 0
-
-
-def test_foreign_folders_are_not_touched(tmp_path):
-    (tmp_path / "work").mkdir()
-    (tmp_path / "work" / "thesis.txt").write_text("years")
-    with pytest.raises(UsageError, match=r"not empty and not a store \(it holds thesis\.txt\)"):
-        split_dataset(SOURCE, CONFIG, tmp_path / "work")
-    (tmp_path / "file").write_text("x")
-    with pytest.raises(UsageError, match="is not a folder"):
-        split_dataset(SOURCE, CONFIG, tmp_path / "file")
-    (tmp_path / "other").mkdir()
-    (tmp_path / "other" / "STORE.json").write_text('{"shop": 1}')
-    with pytest.raises(CorruptionError, match=r"STORE\.json is damaged"):
-        split_dataset(SOURCE, CONFIG, tmp_path / "other")
-    assert {**tree(tmp_path)}.keys() == {"work/thesis.txt", "file", "other/STORE.json"}
-
-
-def test_a_locked_store_is_left_alone(tmp_path):
-    (tmp_path / "s").mkdir()
-    with folder_lock(tmp_path / "s"), pytest.raises(LockedError, match=f"process {os.getpid()}"):
-        split_dataset(SOURCE, CONFIG, tmp_path / "s")
-    split_dataset(SOURCE, CONFIG, tmp_path / "s")
-
-
-def test_stopping_keeps_what_is_finished(whole, tmp_path):
-    asked = 0
-
-    def stop() -> bool:
-        nonlocal asked
-        asked += 1
-        return asked > 260
-
-    with pytest.raises(Preempted, match="the same command continues"):
-        split_dataset(SOURCE, CONFIG, tmp_path / "s", stop=stop)
-    assert list(tree(tmp_path / "s" / "commits")) == ["train-00000.json"]
-    result = split_dataset(SOURCE, CONFIG, tmp_path / "s")
-    assert result["groups_written"] == 3
-    assert tree(tmp_path / "s") == tree(whole)
 
 
 def test_options_out_of_range_are_refused(tmp_path):

@@ -28,10 +28,6 @@ def flip(path: Path, position: int) -> None:
     path.write_bytes(content)
 
 
-def cut(path: Path) -> None:
-    path.write_bytes(path.read_bytes()[:-100])
-
-
 def swap(one: Path, other: Path) -> None:
     first, second = one.read_bytes(), other.read_bytes()
     one.write_bytes(second)
@@ -41,10 +37,6 @@ def swap(one: Path, other: Path) -> None:
 DAMAGE: dict[str, tuple[Callable[[Path], object], list[str]]] = {
     "data": (lambda store: flip(store / SHARD, 5000), [SHARD]),
     "footer": (lambda store: flip(store / SHARD, -300), [SHARD]),
-    "last byte": (lambda store: flip(store / SHARD, -1), [SHARD]),
-    "cut": (lambda store: cut(store / SHARD), [SHARD]),
-    "longer": (lambda store: (store / SHARD).write_bytes((store / SHARD).read_bytes() + b"\0"), [SHARD]),
-    "empty": (lambda store: (store / SHARD).write_bytes(b""), [SHARD]),
     "missing": (lambda store: (store / SHARD).unlink(), [SHARD]),
     "swapped": (lambda store: swap(store / SHARD, store / OTHER), [SHARD, OTHER]),
     "record": (lambda store: flip(store / RECORD, 40), [RECORD]),

@@ -11,7 +11,6 @@ from tests.helpers.trees import temporaries, tree
 
 from bandwise.config import SplitConfig
 from bandwise.errors import BandwiseError, Preempted, UsageError
-from bandwise.store.reading.store import open_store
 from bandwise.store.verify import verify_store
 from bandwise.store.writing import workers
 from bandwise.store.writing.split import split_dataset
@@ -33,22 +32,6 @@ def split(out: Path, *, workers: int = 1, timeout: float = 30.0, **trap) -> dict
     return split_dataset(TrapSource(TRAIN, VAL, **trap), CONFIG, out, workers=workers, decode_timeout=timeout)
 
 
-@pytest.mark.parametrize("what", ["segfault", "exit"])
-def test_a_decoder_that_crashes_skips_its_picture(tmp_path, capfd, what):
-    result = split(tmp_path / "store", traps=TRAPPED, what=what)
-    assert [(sample["path"], sample["reason"]) for sample in result["bad"]] == [
-        ("train/00005", "decoder crashed"),
-        ("val/00002", "decoder crashed"),
-    ]
-    store = open_store(tmp_path / "store")
-    for band in (0, 3):
-        assert sum(store.file_facts(name).rows for name in store.files(band, "val")) == VAL - 1
-    assert store.rows("train") + store.rows("holdout") == TRAIN - 1
-    said = capfd.readouterr().err
-    assert said.count("trying it alone") == 2
-    assert "WARNING: 2 pictures were skipped, in every band: 2 decoder crashed" in said
-
-
 def test_the_result_depends_on_the_pictures_alone(tmp_path, whole):
     one, several = tmp_path / "one", tmp_path / "several"
     split(one, traps=TRAPPED)
@@ -57,12 +40,6 @@ def test_the_result_depends_on_the_pictures_alone(tmp_path, whole):
     next((one / "band-03").glob("val-*")).unlink()
     verify_store(one, repair=True, source=TrapSource(TRAIN, VAL, traps=TRAPPED))
     assert tree(one) == tree(several)
-
-
-def test_a_decoder_that_hangs_skips_its_picture(tmp_path):
-    result = split(tmp_path / "store", traps=TRAPPED[1:], what="hang", timeout=1.0)
-    assert [(sample["path"], sample["reason"]) for sample in result["bad"]] == [("val/00002", "decoder timed out")]
-    assert "1 s" not in str(result["bad"]), "another limit must give the same record"
 
 
 @pytest.mark.parametrize(("what", "timeout"), [("kill", 30.0), ("segfault", 30.0), ("hang", 1.0)])

@@ -31,19 +31,11 @@ class BandCutter:
         kernel: Kernel = "auto",
         reuse: bool = False,
     ) -> None:
-        """Prepare for one branch.
+        """Prepare for one branch; the sides of a stored record and of what the network sees are in band pixels.
 
-        Args:
-            bands: the bands and their statistics.
-            side, crop_side: sides of a stored record and of what the network sees, in band pixels.
-            inexact_flip: mirror also where the result is not the band of the mirrored picture.
-            kernel: which code cuts bytes on a CPU; the values are equal.
-            reuse: whether a result may be overwritten by the next call. Fresh memory for every batch costs more than
-                the arithmetic. Only the compiled kernel makes use of it.
-
-        Raises:
-            ValueError: the kernel is not available.
-            UsageError: the crop is larger than the record.
+        With `inexact_flip` it mirrors also where the result is not the band of the mirrored picture. With `reuse` a
+        result may be overwritten by the next call: fresh memory for every batch costs more than the arithmetic. Only
+        the compiled kernel makes use of it.
         """
         if not 1 <= crop_side <= side:
             raise UsageError(
@@ -68,17 +60,10 @@ class BandCutter:
         return self.box(images, start, start)
 
     def cut(self, images: Tensor, cuts: Cuts) -> Tensor:
-        """Cut, mirror and standardise a batch.
+        """Cut, mirror and standardise a batch (B, nb * C, side, side), band-major.
 
-        Args:
-            images: (B, nb * C, side, side), band-major: uint8 as stored, or floating values without offset.
-            cuts: where.
-
-        Returns:
-            float32 (B, nb * C, crop_side, crop_side), channels_last in memory; float64 where `images` is.
-
-        Raises:
-            UsageError: the bands have no exact mirror image.
+        It is uint8 as stored, or floating without offset. The result is float32 (B, nb * C, crop_side, crop_side),
+        channels_last in memory; float64 where `images` is.
         """
         expected = (len(cuts.top), self.bands.channels, self.side, self.side)
         assert images.shape == expected, (images.shape, expected)
@@ -97,7 +82,9 @@ class BandCutter:
         assert self._compiled is not None
         batch, channels, height, width = images.shape
         gain, bias = self.bands.gain_and_bias(images.dtype, signs)
-        result = self._memory((batch, self.crop_side, self.crop_side, channels))
+        shape = batch, self.crop_side, self.crop_side, channels
+        result = self._kept if self._kept is not None and self._kept.shape == shape else torch.empty(shape)
+        self._kept = result if self._reuse else None
         self._compiled.cut_and_standardise(
             images.permute(0, 2, 3, 1).contiguous().view(batch, height, width * channels).numpy(),
             channels,
@@ -111,13 +98,6 @@ class BandCutter:
         )
         return result.permute(0, 3, 1, 2)
 
-    def _memory(self, shape: tuple[int, ...]) -> Tensor:
-        if not self._reuse:
-            return torch.empty(shape)
-        if self._kept is None or self._kept.shape != shape:
-            self._kept = torch.empty(shape)
-        return self._kept
-
 
 class BandAugment:
     """Draws crops, flips and boxes to erase for the samples of a batch, and applies them.
@@ -128,11 +108,7 @@ class BandAugment:
     """
 
     def __init__(self, config: AugmentConfig, cutter: BandCutter, seed: int) -> None:
-        """Prepare for one branch; `seed` is the same for all branches of a run.
-
-        Raises:
-            UsageError: a flip is asked for that the bands cannot do exactly.
-        """
+        """Prepare for one branch; `seed` is the same for all branches of a run."""
         self._config, self._cutter, self._seed = config, cutter, seed
         cutter.flips.matrix(horizontal=config.hflip > 0, vertical=config.vflip > 0)
 

@@ -17,14 +17,9 @@ def cut_and_standardise(
     bias: NDArray[np.float32],
     out: NDArray[np.float32],
 ) -> None:
-    """Write `value * gain + bias` of one square of every record.
+    """Write `value * gain + bias` of one square of every record (B, H, W * channels) to (B, side, side * channels).
 
-    Args:
-        records: (B, H, W * channels).
-        top, left: (B,), first row and column of the squares, in pixels.
-        horizontal, vertical: (B,), which squares are mirrored.
-        gain, bias: (B, channels).
-        out: (B, side, side * channels).
+    `top`, `left`, in pixels, `horizontal` and `vertical` are (B,), as in `geometry.Cuts`; gain and bias (B, channels).
     """
     side, length = out.shape[1], out.shape[2]
     gains, biases = np.empty(length, np.float32), np.empty(length, np.float32)

@@ -52,9 +52,6 @@ class GroupFlips:
 
         Stored values are coefficients divided by the stride, the same for all bands, so A holds for them too, once the
         offset is taken off.
-
-        Raises:
-            UsageError: the bands have no such flip.
         """
         result = np.eye(len(self._bands))
         for axis, wanted, matrix in (("h", horizontal, self._horizontal), ("v", vertical, self._vertical)):
@@ -74,9 +71,8 @@ class GroupFlips:
     ) -> tuple[NDArray[np.float64], list[tuple[NDArray[np.int64], NDArray[np.float64]]]]:
         """Return what the flips of a batch do to its bands beside mirroring them.
 
-        Returns:
-            The sign of each band, float64 (B, nb), for flips that are signs alone; and for the others the samples that
-            have them, int64, each time with the matrix to apply.
+        That is the sign of each band, float64 (B, nb), for flips that are signs alone; and for the others the samples
+        that have them, int64, each time with the matrix to apply.
         """
         signs = np.ones((len(cuts.top), len(self._bands)))
         matrices = []
@@ -96,10 +92,8 @@ class GroupFlips:
 def crop_and_mirror(images: Tensor, cuts: Cuts, side: int) -> Tensor:
     """Cut a square of `side` out of every sample and mirror those that are marked: one gather of whole rows.
 
-    Images are (B, channels, H, W) of any type, on any device; fastest where the channels lie innermost in memory.
-
-    Returns:
-        A new tensor (B, side, side, channels) of the same type.
+    Images are (B, channels, H, W) of any type, on any device; fastest where the channels lie innermost in memory. The
+    result is (B, side, side, channels).
     """
     device = images.device
     records = images.permute(0, 2, 3, 1).contiguous()

@@ -56,13 +56,8 @@ def mix(
     Where both are on, a batch has one of them, with equal chances. The weight is drawn from Beta(alpha, alpha) for the
     batch: mixup as Zhang et al. (2018), cutmix as Yun et al. (2019) with the weight corrected to the box.
 
-    Args:
-        images: floating (B, channels, h, w).
-        labels, ids: int64 (B,); the targets come on the device of the labels, the ids are best on the CPU.
-        num_classes, config, seed, epoch, smoothing: of the run.
-
-    Returns:
-        The images (the ones given where nothing is mixed) and soft targets float32 (B, K).
+    Images are floating (B, channels, h, w); where nothing is mixed they are given back. The soft targets, float32
+    (B, K), come on the device of the labels; the ids are best on the CPU.
     """
     targets = soft_targets(labels, num_classes, smoothing)
     if not (config.mixup or config.cutmix) or not len(images):

@@ -27,13 +27,9 @@ def standardise(values: Tensor, gain: Tensor, bias: Tensor) -> Tensor:
 
     Two operations, each rounded: one fused operation would have other last bits, and only where there is one.
 
-    Args:
-        values: (B, h, w, channels) of any type, best with the channels innermost in memory.
-        gain, bias: floating (1 or B, 1, w * channels), of the type of the result: the numbers of a channel w times.
-            One row of the picture is one run of memory; short inner axes would cost several times as much.
-
-    Returns:
-        A new tensor (B, channels, h, w) in channels_last memory.
+    Values are (B, h, w, channels) of any type, best with the channels innermost in memory. Gain and bias have the type
+    of the result, (1 or B, 1, w * channels), the numbers of a channel w times: one row of the picture is one run of
+    memory, and short inner axes would cost several times as much. The result is (B, channels, h, w), channels_last.
     """
     batch, height, width, channels = values.shape
     rows = values.reshape(batch, height, width * channels).to(gain.dtype, copy=True)
@@ -80,11 +76,9 @@ class BandStandardiser:
     def gain_and_bias(
         self, dtype: torch.dtype, signs: NDArray[np.float64] | None = None
     ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Return what standardises a value as `value * gain + bias`, float64 (B, nb * C) each.
+        """Return what standardises a value that was stored in a type as `value * gain + bias`, float64 (B, nb * C) each.
 
-        Args:
-            dtype: the type that the values were stored in.
-            signs: float64 (B, nb), -1 where a flip turns the sign of a band; by default one sample without.
+        `signs`, float64 (B, nb), is -1 where a flip turns the sign of a band; by default one sample without.
         """
         signs = np.ones((1, len(self.bands))) if signs is None else signs
         offset = self.offsets(dtype)[:, None]
@@ -93,10 +87,9 @@ class BandStandardiser:
         return gain.reshape(len(signs), -1), bias.reshape(len(signs), -1)
 
     def __call__(self, values: Tensor, signs: NDArray[np.float64], dtype: torch.dtype) -> Tensor:
-        """Standardise a batch (B, side, side, nb * C), uint8 or floating; other arguments as in `gain_and_bias`.
+        """Standardise a batch (B, side, side, nb * C), uint8 or floating, to (B, nb * C, side, side), channels_last.
 
-        Returns:
-            A new tensor (B, nb * C, side, side) in channels_last memory, float64 for float64 and else float32.
+        Float64 stays so, everything else becomes float32; other arguments as in `gain_and_bias`.
         """
         kind = torch.float64 if values.dtype == torch.float64 else torch.float32
         gain, bias = (

@@ -23,15 +23,10 @@ def split_folded(
     out: NDArray[np.uint8],
     starts: NDArray[np.int64],
 ) -> None:
-    """Write the stored bands of one picture.
+    """Write the stored bands of one picture (H, W, channels), C-contiguous, of an even stride.
 
-    Args:
-        image: (H, W, channels), C-contiguous; the stride is even.
-        weights: (bands, stride**2 / 4), folded filters over 2^16, see `folding`.
-        first: (bands,), as in `folding.FoldedFilters`.
-        added: (bands,), the offset plus 1/2.
-        out: memory that holds all results.
-        starts: (bands,), where in `out` each band begins; its H / stride rows lie there one after another.
+    `weights` and `first` are `kernels.FoldedFilters` over 2^16; `added` (bands,) is the offset plus 1/2. Where in the
+    memory `out` each band begins say `starts` (bands,); its H / stride rows lie there one after another.
     """
     height, width, channels = image.shape
     rows = image.reshape(height, width * channels)
@@ -159,15 +154,9 @@ def add_up(
     total: NDArray[np.int64],
     squares: NDArray[np.int64],
 ) -> None:
-    """Add up bands by colour channel.
+    """Write sums and sums of squares, (bands, channels), of bands that begin at `starts` in the memory `out`.
 
-    Args:
-        out: memory that holds all bands.
-        starts: (bands,), where each begins.
-        height: rows of a band, at most 65,536.
-        columns: width times channels.
-        total: (bands, channels), receives the sums.
-        squares: (bands, channels), receives the sums of squares.
+    A band has `height` rows, at most 65,536, of `columns` values: width times channels.
     """
     channels = total.shape[1]
     sums, of_squares = np.empty(columns, np.uint32), np.empty(columns, np.uint32)

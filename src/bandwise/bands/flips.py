@@ -19,17 +19,10 @@ _TOLERANCE = 1e-9
 
 
 def flip_matrix(transform: SubbandTransform, axis: Axis) -> NDArray[np.float64]:
-    """Return F with `bands(flip(x)) = F . flip(bands(x))`, float64 (n, n).
+    """Return F with `bands(flip(x)) = F . flip(bands(x))`, float64 (n, n), for any invertible transform.
 
     It is diagonal with entries +1 and -1 for `dct2d` and `hadamard`, a permutation for `identity`, and full for `dct1d`
     and `random`.
-
-    Args:
-        transform: any invertible kind.
-        axis: `horizontal` exchanges left and right, `vertical` top and bottom.
-
-    Raises:
-        ValueError: the transform has no inverse (`refft`), or there is no such `axis`.
     """
     if not transform.invertible:
         raise ValueError(
@@ -43,9 +36,6 @@ def flip_group(transform: SubbandTransform, bands: Sequence[int], axis: Axis) ->
 
     There is one if and only if the flipped filters of the group are combinations of the group's own filters. Entries
     that are 0, 1 or -1 but for rounding are returned as exactly that.
-
-    Raises:
-        ValueError: a band does not exist or occurs twice, or there is no such `axis`.
     """
     filters = transform.matrix[list(check_bands(transform, bands))]
     wanted = filters @ _flipped_phases(transform, axis)

@@ -1,6 +1,12 @@
-"""Which code splits a picture: the portable one, or the compiled one where numba is installed; the bytes are equal."""
+"""Which code splits a picture: the portable one, or the compiled one where numba is installed; the bytes are equal.
+
+The compiled one folds its filters: a row of a separable DCT or Walsh matrix is even or odd when the block is mirrored
+upside down, and so from left to right. So it needs only the sums or differences of the four pixels that mirror each
+other, and a quarter of its entries.
+"""
 
 import importlib
+from dataclasses import dataclass
 from functools import cache
 from types import ModuleType
 from typing import Literal
@@ -14,11 +20,7 @@ Kernel = Literal["auto", "portable", "compiled"]
 
 
 def compiled_kernels(kernel: Kernel, folder: Literal["bands", "augment"] = "bands") -> ModuleType | None:
-    """Return the module `compiled` of a folder, or None where the portable code shall run.
-
-    Raises:
-        ValueError: no such kernel, or `compiled` where numba is missing or does not work.
-    """
+    """Return the module `compiled` of a folder, or None where the portable code shall run."""
     if kernel not in ("auto", "portable", "compiled"):
         raise ValueError(f"kernel is {kernel!r}; choose auto, portable or compiled")
     if kernel == "portable":
@@ -42,6 +44,40 @@ def flat_memory(bands: NDArray[np.uint8]) -> tuple[NDArray[np.uint8], NDArray[np
         return bands.reshape(-1), np.arange(0, bands.size, size)
     line = as_strided(bands, ((len(bands) - 1) * step + size,), (1,))
     return line, np.arange(0, len(bands) * step, step)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class FoldedFilters:
+    """Filters over the four kinds of folded pixels of an even stride."""
+
+    weights: NDArray[np.float32]
+    """(bands, stride**2 / 4), the upper left quarter of each filter, row by row."""
+    first: NDArray[np.int64]
+    """(bands,), where the folded pixels of a band begin among all: 0, 1, 2 or 3 quarters of the way.
+
+    The quarters are even-even, even-odd, odd-even and odd-odd, vertical parity first.
+    """
+
+
+def fold(filters: NDArray[np.float32], stride: int) -> FoldedFilters | None:
+    """Fold filters (bands, stride**2); None where one of them has no such symmetry or the stride is odd."""
+    if stride % 2:
+        return None
+    half = stride // 2
+    weights, first = [], []
+    for block in filters.reshape(-1, stride, stride):
+        parities = [_parity(block, block[::-1]), _parity(block, block[:, ::-1])]
+        if None in parities:
+            return None
+        weights.append(block[:half, :half].ravel())
+        first.append(sum(place for place, parity in zip((2, 1), parities, strict=True) if parity == -1) * half * half)
+    return FoldedFilters(np.array(weights, np.float32), np.array(first, np.int64))
+
+
+def _parity(block: NDArray[np.float32], mirrored: NDArray[np.float32]) -> int | None:
+    if np.array_equal(block, mirrored):
+        return 1
+    return -1 if np.array_equal(block, -mirrored) else None
 
 
 @cache

@@ -106,11 +106,7 @@ class SubbandTransform:
 
 
 def check_size(height: int, width: int, stride: int) -> None:
-    """Refuse an image that has no whole number of blocks.
-
-    Raises:
-        ValueError: a side is 0 or not a multiple of `stride`; the message names the nearest sides that are.
-    """
+    """Refuse an image that has no whole number of blocks, and name the nearest sides that have one."""
     for name, side in (("height", height), ("width", width)):
         if side < 1 or side % stride:
             below = side // stride * stride
@@ -122,19 +118,10 @@ def check_size(height: int, width: int, stride: int) -> None:
 
 
 def split_phases(images: Array, stride: int) -> Array:
-    """Split images into their polyphase components.
+    """Split images (..., H, W) into their polyphase components (stride**2, ..., H / stride, W / stride).
 
-    Phase `m = row * stride + col` holds the pixels `images[..., row::stride, col::stride]`.
-
-    Args:
-        images: (..., H, W), numpy or torch, any type.
-        stride: grid step in pixels.
-
-    Returns:
-        (stride**2, ..., H / stride, W / stride), same type; with stride 1 it may share memory with `images`.
-
-    Raises:
-        ValueError: H or W is not a multiple of `stride`, or there are fewer than two axes.
+    Phase `m = row * stride + col` holds the pixels `images[..., row::stride, col::stride]`. The type stays; with stride
+    1 the memory may be that of `images`.
     """
     x = cast(Any, images)
     if len(x.shape) < 2:
@@ -148,11 +135,7 @@ def split_phases(images: Array, stride: int) -> Array:
 
 
 def merge_phases(phases: Array, stride: int) -> Array:
-    """Undo `split_phases`: (stride**2, ..., h, w) to (..., h * stride, w * stride), same type.
-
-    Raises:
-        ValueError: the first axis is not stride**2, or there are fewer than three axes.
-    """
+    """Undo `split_phases`: (stride**2, ..., h, w) to (..., h * stride, w * stride), same type."""
     x = cast(Any, phases)
     _check_bands(x.shape, stride)
     _, *lead, height, width = x.shape

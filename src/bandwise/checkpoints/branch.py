@@ -63,13 +63,7 @@ def build_network(config: RunConfig, *, num_classes: int, bands: int, channels: 
 
 
 def load_branch(folder: Path) -> TrainedBranch:
-    """Load a finished branch on the CPU; the moving average of the weights where it keeps one.
-
-    Raises:
-        CorruptionError: there is no checkpoint, or the newest one is damaged or holds values that are not finite.
-        IncompatibleError: the weights do not fit the network, or a newer version wrote them.
-        NotFinishedError: training is not finished.
-    """
+    """Load a finished branch on the CPU; the moving average of the weights where it keeps one."""
     checkpoint = last_checkpoint(folder)
     state = checkpoint.state
     try:

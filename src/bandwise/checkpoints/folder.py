@@ -7,12 +7,13 @@ The newest one is found by scanning; there is no pointer file that could be lost
 """
 
 import contextlib
+import os
 import re
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from torch import Tensor
 
@@ -20,14 +21,14 @@ from bandwise.checkpoints.tensors import NotFiniteError, from_bytes, listed, not
 from bandwise.errors import CorruptionError, IncompatibleError
 from bandwise.files.atomic import commit_folder, fsync_folder
 from bandwise.files.documents import json_bytes, parse_json
-from bandwise.files.regular import file_size, read_bytes, sha256_bytes
+from bandwise.files.regular import open_regular, read_bytes, sha256_bytes
+from bandwise.files.schema import parse, plain
 from bandwise.progress import say
 
 COMMIT_NAME = "COMMIT.json"
 MODEL_NAME = "model.safetensors"
 OPTIM_NAME = "optim.safetensors"
 STATE_NAME = "state.json"
-FORMAT = "bandwise-checkpoint"
 VERSION = 1
 AVERAGE_PREFIX = "average."
 """Names in `optim.safetensors` that hold the moving average of the weights."""
@@ -64,12 +65,7 @@ def save_checkpoint(
     """Write the checkpoint of `step`, read it back, and delete all but the `keep` newest ones.
 
     The caller holds the lock of the folder, and no checkpoint of this step exists. `optim` has the tensors beside the
-    weights, and `state` everything else, as plain JSON types.
-
-    Raises:
-        NotFiniteError: a weight or its moving average is NaN or infinite; nothing was written.
-        NoSpaceError: the disk is full; the older checkpoints are intact.
-        CorruptionError: the disk gave back other bytes than were written.
+    weights, and `state` everything else, as plain JSON types. Whatever it raises, the older checkpoints are intact.
     """
     if bad := _not_finite_weights(model, optim):
         raise NotFiniteError(
@@ -89,8 +85,8 @@ def save_checkpoint(
         for name, make in makers.items():
             content = make()
             (temporary / name).write_bytes(content)
-            facts[name] = {"bytes": len(content), "sha256": sha256_bytes(content)}
-        (temporary / COMMIT_NAME).write_bytes(json_bytes({"format": FORMAT, "files": facts}))
+            facts[name] = _FileFacts(len(content), sha256_bytes(content))
+        (temporary / COMMIT_NAME).write_bytes(json_bytes(plain(_Commit("bandwise-checkpoint", facts))))
 
     commit_folder(path, write)
     files = _read_commit(path)
@@ -108,12 +104,7 @@ def steps(folder: Path) -> list[Path]:
 
 
 def read_checkpoint(path: Path) -> Checkpoint:
-    """Read one checkpoint, each of its files once: the bytes that are hashed are the ones that are used.
-
-    Raises:
-        CorruptionError: a file is missing, altered, damaged or holds weights that are not finite.
-        IncompatibleError: a newer version wrote it.
-    """
+    """Read one checkpoint, each of its files once: the bytes that are hashed are the ones that are used."""
     files = _read_commit(path)
     state = parse_json(_read_file(path / STATE_NAME, files[STATE_NAME]), path / STATE_NAME)
     if not isinstance(state, dict) or type(state.get("version")) is not int:
@@ -130,11 +121,7 @@ def newest_checkpoint(folder: Path) -> Checkpoint | None:
     """Return the newest valid checkpoint to resume from, or None where there has never been one.
 
     A newer one that fails its check is renamed to `damaged-step-...`, with a warning, and the one before it is used.
-    The caller holds the lock of the folder.
-
-    Raises:
-        CorruptionError: there are checkpoints, but none is valid; training never starts again by itself.
-        IncompatibleError: a newer version wrote the newest one.
+    Where none is valid that is a `CorruptionError`: training never starts again by itself. The caller holds the lock.
     """
     problems: list[tuple[Path, CorruptionError]] = []
     for path in steps(folder):
@@ -181,9 +168,7 @@ def average_weights(checkpoint: Checkpoint) -> dict[str, Tensor]:
 def weights_digest(folder: Path) -> str | None:
     """Return the SHA-256 of the newest weights as their COMMIT.json gives it, or None where there is no checkpoint."""
     found = steps(folder)
-    if not found:
-        return None
-    return str(_read_commit(found[0])[MODEL_NAME]["sha256"])
+    return _read_commit(found[0])[MODEL_NAME].sha256 if found else None
 
 
 def remove_trash(folder: Path) -> None:
@@ -192,31 +177,38 @@ def remove_trash(folder: Path) -> None:
         shutil.rmtree(path, ignore_errors=True)
 
 
-def _read_commit(path: Path) -> dict[str, Any]:
+@dataclass(frozen=True, slots=True)
+class _FileFacts:
+    bytes: int
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Commit:
+    """COMMIT.json."""
+
+    format: Literal["bandwise-checkpoint"]
+    files: dict[str, _FileFacts]
+
+
+def _read_commit(path: Path) -> dict[str, _FileFacts]:
     """Return what the commit record of a checkpoint says of each file."""
     commit_path = path / COMMIT_NAME
     content = read_bytes(commit_path, max_bytes=_MAX_COMMIT_BYTES)
-    commit = parse_json(content, commit_path)
-    if not isinstance(commit, dict) or commit.keys() != {"format", "files"} or commit["format"] != FORMAT:
-        raise CorruptionError(f"{commit_path} is damaged: it is not the record of a checkpoint")
-    if content != json_bytes(commit):
+    commit = parse(_Commit, parse_json(content, commit_path), commit_path)
+    if content != json_bytes(plain(commit)) or sorted(commit.files) != sorted(_FILES):
         raise CorruptionError(f"{commit_path} is damaged: it is not as it was written")
-    files = commit["files"]
-    if not isinstance(files, dict) or sorted(files) != sorted(_FILES):
-        raise CorruptionError(f"{commit_path} is damaged: it does not list {', '.join(_FILES)}")
-    for name, facts in files.items():
-        if not isinstance(facts, dict) or facts.keys() != {"bytes", "sha256"}:
-            raise CorruptionError(f"{commit_path} is damaged: no size and hash of {name}")
-    return files
+    return commit.files
 
 
-def _read_file(file: Path, facts: dict[str, Any]) -> bytes:
+def _read_file(file: Path, facts: _FileFacts) -> bytes:
     """Return the bytes of a file, if they are the ones that the commit record names."""
-    # First, so that a file that has grown beyond all measure is not read.
-    if (size := file_size(file)) != facts["bytes"]:
-        raise CorruptionError(f"{file} has {size} bytes, not the {facts['bytes']!r} that {COMMIT_NAME} says")
-    content = read_bytes(file)
-    if sha256_bytes(content) != facts["sha256"]:
+    with open_regular(file) as stream:
+        # First, so that a file that has grown beyond all measure is not read.
+        if (size := os.fstat(stream.fileno()).st_size) != facts.bytes:
+            raise CorruptionError(f"{file} has {size} bytes, not the {facts.bytes} that {COMMIT_NAME} says")
+        content = stream.read()
+    if sha256_bytes(content) != facts.sha256:
         raise CorruptionError(f"{file} is altered: its SHA-256 is not the one in {COMMIT_NAME}")
     return content
 

@@ -43,11 +43,7 @@ def from_file(path: Path) -> dict[str, Tensor]:
 
 
 def from_bytes(content: bytes, path: Path) -> dict[str, Tensor]:
-    """Undo `to_bytes`; `path` says in messages where the bytes come from.
-
-    Raises:
-        CorruptionError: they are damaged, or name a tensor twice.
-    """
+    """Undo `to_bytes`; `path` says in messages where the bytes come from."""
     tensor_header(content, path)
     try:
         return load(content)
@@ -61,11 +57,7 @@ def not_finite(tensors: Mapping[str, Tensor]) -> list[str]:
 
 
 def require_fit(module: nn.Module, tensors: Mapping[str, Tensor], source: Path) -> None:
-    """Check that tensors from a file are exactly the weights of a network, which may be on the meta device.
-
-    Raises:
-        IncompatibleError: a tensor is missing, extra, or of another shape or type; the first ten are named.
-    """
+    """Check that tensors from a file are exactly the weights of a network, which may be on the meta device."""
     expected = module.state_dict()
     both = expected.keys() & tensors.keys()
     problems = {

@@ -27,16 +27,16 @@ def temporary_path(path: Path) -> Path:
 
 def fsync_file(path: Path) -> None:
     """Force the contents of one file to the disk."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+    _fsync(path, os.O_RDONLY)
 
 
 def fsync_folder(folder: Path) -> None:
     """Force the names in one folder to the disk, so that a rename survives a power cut."""
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    _fsync(folder, os.O_RDONLY | os.O_DIRECTORY)
+
+
+def _fsync(path: Path, flags: int) -> None:
+    descriptor = os.open(path, flags)
     try:
         os.fsync(descriptor)
     finally:
@@ -64,10 +64,7 @@ def explain_full_disk(what: Path) -> Iterator[None]:
 
 @contextlib.contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """Yield a temporary path; when the block ends well, the file there becomes `path`.
-
-    On an exception the temporary file is removed and `path` is untouched.
-    """
+    """Yield a temporary path; the file there becomes `path` when the block ends well, else it is removed."""
     temporary = temporary_path(path)
     with explain_full_disk(path):
         try:
@@ -94,10 +91,7 @@ def create_bytes(path: Path, content: bytes) -> bool:
     """Write one whole file atomically where there is none, however many processes try at the same moment.
 
     A rename would put it in the place of the one that another process has just written; a link is refused then. Where
-    the file system has no links, only what is there before the rename is seen.
-
-    Returns:
-        Whether it was written; False where a file was there, which stays as it is.
+    the file system has no links, only what is there before the rename is seen. Returns whether it was written.
     """
     temporary = temporary_path(path)
     with explain_full_disk(path):
@@ -176,10 +170,7 @@ def require_writable(folder: Path) -> None:
 
 
 def commit_folder(folder: Path, write: Callable[[Path], None]) -> None:
-    """Fill a temporary folder by `write`, force all that lies in it to disk, and rename it to `folder`.
-
-    `folder` must not exist. On an error nothing is left behind.
-    """
+    """Fill a temporary folder by `write`, and rename it to `folder`, which must not exist, or leave nothing behind."""
     temporary = temporary_path(folder)
     with explain_full_disk(folder):
         try:

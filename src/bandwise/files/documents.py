@@ -20,11 +20,7 @@ _START = "0" * 64
 
 
 def json_bytes(value: Any) -> bytes:
-    """Serialise to the one JSON form that we hash and compare: sorted keys, two blanks, a final newline, no NaN.
-
-    Raises:
-        ValueError: `value` holds NaN or infinity, which JSON cannot express.
-    """
+    """Serialise to the one JSON form that we hash and compare; NaN and infinity are a ValueError."""
     return (json.dumps(value, indent=2, sort_keys=True, ensure_ascii=True, allow_nan=False) + "\n").encode("ascii")
 
 
@@ -82,14 +78,12 @@ def read_sealed(path: Path) -> dict[str, Any]:
     if SEAL not in content:
         raise CorruptionError(f"{path} is damaged: it carries no SHA-256 of its content ({SEAL})")
     try:
-        intact = content == seal(without_seal(content))
-        canonical = intact and raw == json_bytes(content)
+        if content != seal(without_seal(content)):
+            raise CorruptionError(f"{path} is damaged: its content does not match its own hash")
+        if raw != json_bytes(content):
+            raise CorruptionError(f"{path} is damaged: it is not byte for byte as it was written")
     except ValueError as error:
         raise CorruptionError(f"{path} is damaged: {error}") from error
-    if not intact:
-        raise CorruptionError(f"{path} is damaged: its content does not match its own hash")
-    if not canonical:
-        raise CorruptionError(f"{path} is damaged: it is not byte for byte as it was written")
     return content
 
 
@@ -121,11 +115,10 @@ def read_rows(path: Path) -> list[dict[str, Any]]:
         row = without_seal(content)
         try:
             before = _chained(row, before)
-            intact = line == _line(row, before)
+            if line != _line(row, before):
+                raise CorruptionError(f"{what} is damaged: it does not match its own hash")
         except ValueError as error:
             raise CorruptionError(f"{what} is damaged: {error}") from error
-        if not intact:
-            raise CorruptionError(f"{what} is damaged: it does not match its own hash")
         rows.append(row)
     return rows
 

@@ -39,9 +39,7 @@ _DEAD_HOLDER_S = 3.0
 def folder_lock(folder: Path) -> Iterator[None]:
     """Hold the only writer's lock of `folder`, which must exist; the lock file is removed at the end.
 
-    Raises:
-        LockedError: another live process holds it; the message names host, process and start time.
-        UsageError: the file system has no working `flock`, or something else has the name of the lock file.
+    A `LockedError` names host, process and start time of the live process that holds it.
     """
     path = folder / LOCK_NAME
     descriptor = _acquire(path)

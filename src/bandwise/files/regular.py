@@ -39,12 +39,6 @@ def read_bytes(path: Path, *, max_bytes: int | None = None) -> bytes:
         return stream.read()
 
 
-def file_size(path: Path) -> int:
-    """Return the bytes of a file of ours."""
-    with open_regular(path) as stream:
-        return os.fstat(stream.fileno()).st_size
-
-
 def sha256_bytes(content: bytes) -> str:
     """Return the SHA-256 of `content` as 64 hexadecimal digits."""
     return hashlib.sha256(content).hexdigest()

@@ -23,15 +23,7 @@ def parse(kind: type[Document], content: Any, what: object) -> Document:
     """Read a dataclass of `int`, `float`, `str`, `bool`, `None`, literals, tuples, dictionaries and such dataclasses.
 
     The keys of a dictionary are texts, or numbers written as texts. Of several dataclasses joined by `|`, the first
-    whose keys without a default are all there is read.
-
-    Args:
-        kind: the dataclass.
-        content: what `json.loads` returned.
-        what: where it comes from, for messages.
-
-    Raises:
-        CorruptionError: a key is missing, or a value has another type; the message names `what` and the key.
+    whose keys without a default are all there is read. A `CorruptionError` names the key, and by `what` the file.
     """
     return _read(kind, content, what, "")
 
@@ -74,22 +66,15 @@ def _read(kind: Any, value: Any, what: object, key: str) -> Any:
 def _read_object(kind: Any, content: Any, what: object, key: str) -> Any:
     if not isinstance(content, dict):
         raise CorruptionError(f"{what} is damaged: {key or 'its content'} is no object with keys")
-    before = f"{key}." if key else ""
-    if missing := _missing(kind, content):
-        raise CorruptionError(f"{what} lacks {', '.join(before + name for name in missing)}")
-    values = {name: _read(hint, content.get(name), what, before + name) for name, hint in _hints(kind).items()}
+    before, hints = f"{key}." if key else "", _hints(kind)
+    required = (name for name, hint in hints.items() if types.NoneType not in typing.get_args(hint))
+    if missing := [before + name for name in required if name not in content]:
+        raise CorruptionError(f"{what} lacks {', '.join(missing)}")
+    values = {name: _read(hint, content.get(name), what, before + name) for name, hint in hints.items()}
     try:
         return kind(**values)
     except ValueError as error:
         raise CorruptionError(f"{what} is damaged: {before}{error}") from error
-
-
-def _missing(kind: Any, content: dict[str, Any]) -> list[str]:
-    return [
-        name
-        for name, hint in _hints(kind).items()
-        if name not in content and types.NoneType not in typing.get_args(hint)
-    ]
 
 
 def _complete(kind: Any, content: Any) -> bool:

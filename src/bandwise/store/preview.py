@@ -25,9 +25,7 @@ def write_preview(store_path: Path, source: Source, folder: Path, count: int = 4
 
     Bands around zero are shown around middle grey with more contrast, by the same factor for all samples; the caption
     says which. The samples are spread evenly over the reported set, or over the training set where there is none.
-
-    Returns:
-        For each picture its file, sample, band (None for the canvas), class name, caption and SHA-256.
+    Returns for each picture its file, sample, band (None for the canvas), class name, caption and SHA-256.
     """
     if count < 1:
         raise UsageError(f"count is {count}; it must be at least 1")

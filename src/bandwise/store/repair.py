@@ -9,7 +9,7 @@ from bandwise.config.branches import parse_bands
 from bandwise.config.configfile import merge
 from bandwise.errors import CorruptionError, IncompatibleError
 from bandwise.files.atomic import write_bytes
-from bandwise.files.documents import json_bytes, seal
+from bandwise.files.documents import json_bytes, seal, write_document
 from bandwise.files.locks import folder_lock
 from bandwise.files.regular import sha256_bytes
 from bandwise.files.schema import plain
@@ -40,23 +40,20 @@ def restore_documents(path: Path, broken: frozenset[str]) -> None:
     if not documents or any((path / name).is_dir() for name in documents):
         return
     with folder_lock(path):
-        if MANIFEST_NAME not in broken:
-            _restore_from_manifest(path, documents)
-        elif broken == {MANIFEST_NAME}:
+        if broken == {MANIFEST_NAME}:
             with contextlib.suppress(CorruptionError, IncompatibleError):
-                write_bytes(path / MANIFEST_NAME, json_bytes(seal(plain(manifest_of_files(path)))))
-
-
-def _restore_from_manifest(path: Path, documents: frozenset[str]) -> None:
-    manifest = Manifest.read(path)
-    splits = {split for split in SPLITS if manifest.splits[split].groups}
-    contents = {
-        STORE_NAME: json_bytes(seal(plain(manifest.shared()))),
-        CARD_NAME: build_card(manifest, manifest.bands, splits).encode(),
-    }
-    for name in documents:
-        if sha256_bytes(contents[name]) == manifest.files[name].sha256:
-            write_bytes(path / name, contents[name])
+                write_document(path / MANIFEST_NAME, plain(manifest_of_files(path)))
+        if MANIFEST_NAME in broken:
+            return
+        manifest = Manifest.read(path)
+        splits = {split for split in SPLITS if manifest.splits[split].groups}
+        contents = {
+            STORE_NAME: json_bytes(seal(plain(manifest.shared()))),
+            CARD_NAME: build_card(manifest, manifest.bands, splits).encode(),
+        }
+        for name in documents:
+            if sha256_bytes(contents[name]) == manifest.files[name].sha256:
+                write_bytes(path / name, contents[name])
 
 
 def repair_store(path: Path, source: Source, broken: frozenset[str], expected_files: Mapping[str, FileFacts]) -> None:

@@ -63,15 +63,8 @@ def verify_store(
     """Compare every byte of a store with its hashes, every row with the sample list, the manifest with its parts.
 
     A repair writes broken documents again from the others, and computes broken groups again from the images in
-    `source`; these are not needed where only STORE.json, README.md or MANIFEST.json is damaged.
-
-    Returns:
-        What was checked and what was repaired, ready for JSON.
-
-    Raises:
-        UsageError: no store, or a repair that needs the images and does not know them.
-        CorruptionError: something is damaged, missing or foreign; each file is named.
-        IncompatibleError: a repair with another source, or with other library versions, than those of the store.
+    `source`; these are not needed where only STORE.json, README.md or MANIFEST.json is damaged. A `CorruptionError`
+    names each file that is damaged, missing or foreign. Returns what was checked and repaired, ready for JSON.
     """
     sound = sound or SoundFiles()
     problems = find_problems(path, sound)
@@ -110,10 +103,9 @@ def verify_store(
 
 
 def find_problems(path: Path, sound: SoundFiles | None = None) -> dict[str, str]:
-    """Read every byte of a store, but for the files that are known to be sound.
+    """Read every byte of a store, but for the files that are known to be sound, and return what is wrong, by file name.
 
-    Returns what is wrong, by file name relative to the store. Only a store that is missing, unfinished or of a newer
-    format raises.
+    Only a store that is missing, unfinished or of a newer format raises.
     """
     sound = sound or SoundFiles()
     problems: dict[str, str] = {}

@@ -51,8 +51,3 @@ def stored_windows(groups: Sequence[int]) -> Iterator[Window]:
         rows = np.arange(size)
         yield Window(np.array([group]), rows, first + rows)
         first += size
-
-
-def epoch_order(groups: Sequence[int], *, seed: int, epoch: int, window: int = WINDOW) -> NDArray[np.int64]:
-    """Return the positions of one epoch in order, int64 (sum of groups,); each position occurs once."""
-    return np.concatenate([each.positions for each in shuffled_windows(groups, seed=seed, epoch=epoch, window=window)])

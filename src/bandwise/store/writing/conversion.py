@@ -16,10 +16,9 @@ from bandwise.files.atomic import (
     remove_temporaries,
     replacing,
     require_space,
-    write_bytes,
     write_text,
 )
-from bandwise.files.documents import json_bytes, read_sealed, seal
+from bandwise.files.documents import read_sealed, write_document
 from bandwise.files.schema import plain
 from bandwise.progress import progress, say
 from bandwise.sources.samples import SampleList
@@ -160,7 +159,7 @@ class Conversion:
         return len(planned)
 
     def _write_head(self) -> None:
-        write_bytes(self.out / STORE_NAME, json_bytes(seal(plain(self.identity.shared()))))
+        write_document(self.out / STORE_NAME, plain(self.identity.shared()))
         with replacing(self.out / SAMPLES_NAME) as path:
             write_samples(self._samples, path)
         with explain_full_disk(self.out):
@@ -219,7 +218,7 @@ class Conversion:
         bands = commits.finished_bands(self._groups, self.identity.band_count)
         write_text(self.out / CARD_NAME, build_card(self.identity, bands, {group.split for group in self._groups}))
         manifest = derive_manifest(self.out, self.identity, self._samples, self._groups, commits, bands)
-        write_bytes(self.out / MANIFEST_NAME, json_bytes(seal(plain(manifest))))
+        write_document(self.out / MANIFEST_NAME, plain(manifest))
 
     def _estimate(self, planned: list[Planned]) -> int:
         return sum(
