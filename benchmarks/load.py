@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from bandwise.augment.bands import BandAugment, BandCutter
 from bandwise.augment.standardise import BandStandardiser
 from bandwise.config import AugmentConfig, SplitConfig
-from bandwise.sources.folders.folder import FolderSource
+from bandwise.sources.folder import FolderSource
 from bandwise.store.reading.loader import BatchStream, Cache, read_all
 from bandwise.store.reading.order import shuffled_windows
 from bandwise.store.reading.store import Store, open_store

@@ -16,7 +16,7 @@ from PIL import Image
 from torch import Tensor
 
 from bandwise.compat import ensure_torchvision
-from bandwise.sources.folders.folder import FolderSource
+from bandwise.sources.folder import FolderSource
 
 CROP = 224
 _MEAN = np.array([0.485, 0.456, 0.406], np.float32) * 255

@@ -11,7 +11,7 @@ from PIL import Image
 from bandwise.config import DataConfig
 from bandwise.errors import UsageError
 from bandwise.sources.decoding.decode import decode, to_canvas
-from bandwise.sources.folders.folder import FolderSource, open_folder
+from bandwise.sources.folder import FolderSource, open_folder
 from bandwise.sources.resolve import open_source
 
 _MAX_PIXELS = 50_000_000

@@ -16,7 +16,7 @@ from PIL import Image
 from bandwise.config import SplitConfig
 from bandwise.machine import usable_cores
 from bandwise.sources.decoding.decode import load_canvas
-from bandwise.sources.folders.folder import FolderSource
+from bandwise.sources.folder import FolderSource
 from bandwise.store.layout import COMMITS_NAME
 from bandwise.store.writing.split import split_dataset
 from benchmarks.figures import Figure, Options, Reach, Spread

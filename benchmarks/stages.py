@@ -13,7 +13,7 @@ from bandwise.bands.quantize import BandQuantizer, band_sums
 from bandwise.bands.transform import SubbandTransform
 from bandwise.config import SplitConfig
 from bandwise.sources.decoding.decode import decode, to_canvas
-from bandwise.sources.folders.folder import FolderSource
+from bandwise.sources.folder import FolderSource
 from bandwise.store.layout import ROW_GROUP
 from bandwise.store.writing.records import BandFileWriter, RecordBlock
 

@@ -16,7 +16,7 @@ import torch
 from PIL import Image
 
 from bandwise.config import AugmentConfig, NetworkConfig, RunConfig, SplitConfig, TrainingConfig
-from bandwise.sources.folders.folder import FolderSource, open_folder
+from bandwise.sources.folder import FolderSource, open_folder
 from bandwise.store.reading.store import open_store
 from bandwise.store.writing.split import split_dataset
 from bandwise.training.feed import open_feed

@@ -6,17 +6,27 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pyarrow.parquet as pq
+import pytest
 from tests.bad_inputs.bench import Bench, Case, png
 from tests.sources import imagenet
 from tests.unprivileged import unprivileged
 
+from bandwise.errors import UsageError
 from bandwise.files.schema import plain
+from bandwise.sources.folder import FolderSource
+from bandwise.sources.reading import read_file
 from bandwise.store.reading.store import open_store
 
 
 def nothing(bench: Bench) -> Sequence[str]:
     bench.pictures.mkdir()
     return bench.split()
+
+
+def a_file(bench: Bench) -> Sequence[str]:
+    argv = bench.split()
+    argv[argv.index("--data") + 1] = str(bench.put("0.png"))
+    return argv
 
 
 def files(*names: str | bytes):
@@ -93,8 +103,6 @@ def unix_socket(bench: Bench) -> Sequence[str]:
 
 def later_a_fifo(bench: Bench) -> Sequence[str]:
     """A file becomes a FIFO after it was listed."""
-    from bandwise.sources.folders.folder import FolderSource
-
     bench.folder()
     entries = FolderSource.entries
 
@@ -119,6 +127,11 @@ def denied(bench: Bench) -> Sequence[str]:
         assert other.code == 2
         assert "2 files or folders in" in other.err
         assert "may not be read; change their mode or owner: 'train/a/0.png', 'train/a/2.png'" in other.err
+        with pytest.raises(UsageError, match=r"no permission to read .*train/a/0.png"):
+            read_file(bytes(other.pictures / "train" / "a" / "0.png"))
+        (other.pictures / "train" / "b").chmod(0)
+        assert "3 files or folders in" in other.call(*other.split()).err
+        (other.pictures / "train" / "b").chmod(0o755)
         for name in ("0.png", "2.png"):
             (other.pictures / "train" / "a" / name).chmod(0o644)
         assert other.call(*other.split()).code == 0
@@ -184,6 +197,7 @@ ROWS: dict[str, Sequence[Case]] = {
         Case(files("train/"), 2, ["pictures/train holds no class folders", LAYOUT]),
         Case(files("train/a/", "train/b/"), 2, ["holds no pictures", LAYOUT]),
         Case(files("train/a/notes.txt"), 2, ["holds no pictures", LAYOUT]),
+        Case(a_file, 2, ["0.png is a file; give a folder of class folders, or the name of a set"]),
     ),
     "S2": (
         Case(files("train/a/1.png", "train/b/"), 2, ["1 of 2 classes have no images in train: 'b'", "--allow-empty"]),
@@ -201,6 +215,7 @@ ROWS: dict[str, Sequence[Case]] = {
             ],
         ),
         Case(files("train/1.png", "train/a/1.png"), 2, ["1 files", "'train/1.png'"]),
+        Case(files("2.png", "a/1.png"), 2, ["1 files", "'2.png'"]),
         Case(files("train/a/deep/1.png", "train/a/1.png"), 2, ["deeper inside", "'train/a/deep/'"]),
     ),
     "S4": (
@@ -209,14 +224,22 @@ ROWS: dict[str, Sequence[Case]] = {
             2,
             ["only in train/: 'b'; only in val/: 'c'"],
         ),
+        Case(files("train/a/1.png", "train/b/1.png", "test/a/1.png"), 2, ["only in train/: 'b'; only in test/: none"]),
     ),
     "S5": (
         Case(files("train/Dog/1.png", "train/dog/1.png"), 2, ["differ only in case or Unicode form: 'Dog', 'dog'"]),
-        Case(files("caf\u00e9/1.png", "cafe\u0301/1.png"), 2, ["Unicode form", "merge or rename"]),
+        Case(files("caf\u00e9/1.png", "cafe\u0301/1.png"), 2, [r"form: 'cafe\u0301', 'caf\xe9'; merge or rename"]),
+        Case(files("train/Dog/1.png", "val/dog/1.png"), 2, ["class 'Dog' of train/ is spelled 'dog' in val/"]),
+        Case(
+            files("train/caf\u00e9/1.png", "val/cafe\u0301/1.png"),
+            2,
+            [r"class 'caf\xe9' of train/ is spelled 'cafe\u0301' in val/"],
+        ),
         Case(files(b"train/a/\xff\xfe.png", b"train/caf\xe9/1.png"), 0, (), names_survive),
     ),
     "S21": (
         Case(linked(("train/a/x.png", "../../../outside/x.png")), 2, [LEAD_OUT, "'train/a/x.png'"]),
+        Case(linked(("train/c", "../../outside")), 2, [LEAD_OUT, "'train/c'"]),
         Case(linked(("train/a/x.png", "../../../outside/x.png"), flags=["--follow-symlinks"]), 0, ["7"]),
         Case(linked(("train/a/x.png", "0.png")), 0, ["7"]),
         Case(linked(("train/a/loop", "..")), 2, ["deeper inside", "'train/a/loop/'"]),

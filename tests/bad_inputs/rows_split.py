@@ -19,7 +19,7 @@ from bandwise.bands.quantize import BandQuantizer
 from bandwise.commands import split as command
 from bandwise.files.locks import folder_lock
 from bandwise.sources import reading
-from bandwise.sources.folders.folder import FolderSource, open_folder
+from bandwise.sources.folder import FolderSource, open_folder
 from bandwise.store.writing import records
 
 

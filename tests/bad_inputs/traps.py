@@ -5,7 +5,7 @@ from pathlib import Path
 
 from tests.helpers.traps import trap
 
-from bandwise.sources.folders.folder import FolderSource
+from bandwise.sources.folder import FolderSource
 
 
 class CrashingFolder(FolderSource):

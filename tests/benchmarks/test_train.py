@@ -10,7 +10,7 @@ from benchmarks.measuring import Race
 from benchmarks.trainpeers import memory_of
 
 from bandwise.config import RunConfig
-from bandwise.sources.folders.folder import open_folder
+from bandwise.sources.folder import open_folder
 from bandwise.store.reading.loader import BatchStream
 from bandwise.store.reading.store import open_store
 

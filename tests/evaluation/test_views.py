@@ -18,7 +18,7 @@ from bandwise.errors import IncompatibleError, UsageError
 from bandwise.evaluation.canvasviews import CanvasViews
 from bandwise.evaluation.views import BandViews, CropsFrom, open_views
 from bandwise.runs.run import read_logits
-from bandwise.sources.folders.folder import FolderSource, open_folder
+from bandwise.sources.folder import FolderSource, open_folder
 from bandwise.sources.samples import freeze_samples
 from bandwise.store.reading.canvases import SourceCanvases, StoreCanvases
 from bandwise.store.reading.loader import BatchStream

@@ -16,7 +16,7 @@ from bandwise.launch.evaluate import evaluate_run
 from bandwise.launch.fuse import fuse_run
 from bandwise.runs import provenance
 from bandwise.runs.run import Run, create_run
-from bandwise.sources.folders.folder import open_folder
+from bandwise.sources.folder import open_folder
 from bandwise.store.writing.split import split_dataset
 from bandwise.training.trainer import train_branch
 

@@ -10,7 +10,7 @@ from bandwise.launch.engines import train_branches
 from bandwise.launch.evaluate import evaluate_run
 from bandwise.launch.fuse import fuse_run
 from bandwise.runs.run import create_run
-from bandwise.sources.folders.folder import open_folder
+from bandwise.sources.folder import open_folder
 from bandwise.store.preview import write_preview
 from bandwise.store.writing.split import split_dataset
 

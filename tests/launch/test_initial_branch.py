@@ -19,7 +19,7 @@ from bandwise.launch.evaluate import evaluate_run
 from bandwise.launch.fuse import fuse_run
 from bandwise.runs.documents import InitialWeights, read_summary
 from bandwise.runs.run import create_run, open_run
-from bandwise.sources.folders.folder import open_folder
+from bandwise.sources.folder import open_folder
 from bandwise.store.writing.split import split_dataset
 
 WARM = replace(CONFIG, branches="0;0,3;3", initial_branch=1)

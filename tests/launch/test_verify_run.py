@@ -17,7 +17,7 @@ from bandwise.launch.evaluate import evaluate_run
 from bandwise.launch.fuse import fuse_run
 from bandwise.launch.verify import verify_run
 from bandwise.runs.run import open_run
-from bandwise.sources.folders.folder import open_folder
+from bandwise.sources.folder import open_folder
 
 """Nobody relies on them: the one is rendered again, the other is a log."""
 

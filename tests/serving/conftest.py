@@ -13,7 +13,7 @@ from bandwise.fusion.answers import load_branches
 from bandwise.fusion.rules import fit
 from bandwise.runs.run import create_run
 from bandwise.serving.ensemble import SpectralEnsemble
-from bandwise.sources.folders.folder import open_folder
+from bandwise.sources.folder import open_folder
 from bandwise.store.writing.split import split_dataset
 from bandwise.training.predict import write_answers
 from bandwise.training.trainer import train_branch

@@ -15,7 +15,7 @@ from bandwise.fusion.combination import Fusion
 from bandwise.runs.run import open_run, read_logits
 from bandwise.serving.ensemble import SpectralEnsemble
 from bandwise.sources.decoding.decode import load_canvas
-from bandwise.sources.folders.folder import open_folder
+from bandwise.sources.folder import open_folder
 from bandwise.store.reading.loader import BatchStream
 from bandwise.store.reading.store import open_store
 

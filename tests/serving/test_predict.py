@@ -13,7 +13,7 @@ from bandwise.runs.run import open_run, read_logits
 from bandwise.serving import predict
 from bandwise.serving.predict import ClassScore, Prediction, predict_paths, safe_cell, write_csv
 from bandwise.sources.decoding.decode import load_canvas
-from bandwise.sources.folders.folder import open_folder
+from bandwise.sources.folder import open_folder
 
 
 @pytest.fixture

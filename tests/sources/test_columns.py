@@ -1,4 +1,4 @@
-"""Long columns: the same as numpy, lists and sorted() give at once."""
+"""Long columns and listings of them: the same as numpy, lists and sorted() give at once."""
 
 import random
 
@@ -11,21 +11,15 @@ from bandwise.sources.columns import (
     Names,
     NamesBuilder,
     PickedNames,
+    TableBuilder,
     counts_of,
     gather,
     narrowed,
-    pieces,
     true_positions,
 )
+from bandwise.sources.source import Entry, Listing
 
 WORDS = [b"b", b"", b"a\0", b"a", b"\xff\xfe", b"a/b", b"aa"]
-
-
-@pytest.mark.parametrize("count", [0, 1, 9, 10, 11])
-def test_pieces_cover_every_row_once(count):
-    parts = [list(range(count))[part] for part in pieces(count, 5)]
-    assert [row for part in parts for row in part] == list(range(count))
-    assert all(1 <= len(part) <= 5 for part in parts)
 
 
 @pytest.mark.parametrize("count", [0, 1, PIECE, PIECE + 1, 2 * PIECE + 77])
@@ -49,23 +43,24 @@ def test_numbers_that_fit_are_narrow(number):
     assert found.dtype == (np.int32 if -(1 << 31) <= number < 1 << 31 else np.int64)
 
 
-@pytest.mark.parametrize("kind", [np.int32, np.int64, np.uint8])
-def test_a_column_collected_in_parts(kind):
-    parts = [np.arange(5), np.zeros(0, int), np.arange(100)[::7], np.broadcast_to(3, 4)]
+@pytest.mark.parametrize(("kind", "extra"), [(np.int32, 7), (np.int64, 7), (np.uint8, 7), (np.int32, 1 << 40)])
+def test_a_column_collected_in_parts(kind, extra):
+    """A column of int32 becomes wide when a number needs it."""
+    parts = [
+        np.arange(5),
+        np.zeros(0, int),
+        np.arange(100)[::7],
+        np.broadcast_to(3, 4),
+        np.array([extra]),
+        np.array([1]),
+    ]
     builder = ColumnBuilder(kind)
     for part in parts:
         builder.add(part)
-    assert len(builder) == 5 + 15 + 4
-    assert builder.column().dtype == kind
+    assert len(builder) == 5 + 15 + 4 + 2
+    assert builder.column().dtype == (np.int64 if extra >> 31 else kind)
     assert builder.column().tolist() == np.concatenate(parts).tolist()
     assert builder.column().flags.writeable, "torch warns of memory that may not be written to"
-
-
-def test_a_column_becomes_wide_when_a_number_needs_it():
-    builder = ColumnBuilder(np.int32)
-    for part in ([1, -1], [1 << 40], [7]):
-        builder.add(np.array(part))
-    assert builder.column().tolist() == [1, -1, 1 << 40, 7]
 
 
 def test_names_are_a_sequence_of_bytes():
@@ -117,14 +112,6 @@ def test_picked_names_are_a_sequence_of_bytes():
             assert bytes(part.packed().joined()) == b"".join(expected[cut])
 
 
-@pytest.mark.parametrize("count", [0, 150_000])
-def test_no_picked_names_and_many(count):
-    positions = np.random.default_rng(0).integers(0, 7, count)
-    picked = PickedNames(Names.of(WORDS), positions)
-    assert list(picked) == [WORDS[place] for place in positions.tolist()]
-    assert len(picked.packed()) == len(picked.lengths()) == count
-
-
 def test_names_collected_in_parts():
     builder = NamesBuilder()
     for part in (Names.of(WORDS), Names.of([]), Names.of(WORDS)[1:3], Names.of([b""])):
@@ -134,3 +121,38 @@ def test_names_collected_in_parts():
     assert list(names) == [*WORDS, b"", b"a\0", b""]
     names.array.validate(full=True)
     assert len(NamesBuilder().names()) == 0
+
+
+@pytest.mark.parametrize("largest", [7, 1 << 40])
+@pytest.mark.parametrize("seed", [None, 0, 1])
+def test_a_listing_of_columns(seed, largest):
+    groups = [
+        [Entry(b"%d/%d" % (label, number), label, number, "val" if label % 2 else "train") for number in range(5)]
+        for label in range(4)
+    ]
+    groups[2][3] = Entry(b"2/3", 2, largest, "train")
+    groups.append([])
+    if seed is not None:
+        random.Random(seed).shuffle(groups)
+    builder = TableBuilder({"labels": np.int32, "sizes": np.int32, "val": np.bool_})
+    for number, group in enumerate(groups):
+        first = group[0] if group else Entry(b"", number, 0, "train")
+        sizes = [each.size for each in group]
+        builder.add([each.path for each in group], labels=first.label, sizes=sizes, val=first.split == "val")
+    assert len(builder) == 20
+    names, columns = builder.sorted_by_name()
+    listing = Listing(names, **columns)
+    expected = sorted((each for group in groups for each in group), key=lambda each: each.path)
+    assert list(listing) == expected
+    assert (listing.val.dtype, listing.labels.dtype) == (bool, np.int32)
+
+
+def test_a_listing_is_a_sequence_of_entries():
+    entries = [Entry(b"val/b", 1, 7, "val"), Entry(b"train/a", 0, 9, "train"), Entry(b"train/c", 1, 0, "train")]
+    listing = Listing.of(entries)
+    assert list(listing) == entries
+    assert [listing[index] for index in range(3)] == entries
+    assert list(listing[1:]) == entries[1:]
+    assert Listing.of(listing) is listing
+    with pytest.raises(AssertionError, match="a source lists one name twice"):
+        Listing.of([*entries, entries[0]])

@@ -86,42 +86,27 @@ def test_a_bomb_is_not_inflated(monkeypatch):
 ROWS = "ILSVRC2012_val_00000002,n01440764 1 2 3 4\nILSVRC2012_val_00000001,n01443537 1 2 3 4\n"
 
 
-def test_ground_truth():
+def test_label_files():
     assert parse_ground_truth("490\n361\r\n8\n\n", "x") == [490, 361, 8]
-    assert parse_synset_labels("n01440764\nn01443537", "x") == ["n01440764", "n01443537"]
-
-
-def test_a_byte_order_mark_and_windows_line_ends_do_not_matter():
     assert parse_ground_truth(decode_text(b"\xef\xbb\xbf1\r\n2\r\n", "x"), "x") == [1, 2]
-
-
-def test_val_solution():
-    assert parse_val_solution("ImageId,PredictionString\n" + ROWS, "x") == ["n01443537", "n01440764"]
-    assert parse_val_solution(ROWS, "x") == ["n01443537", "n01440764"]
-
-
-def test_words():
-    text = "n01440764 tench, Tinca tinca\nn01443537\tgoldfish\n"
-    assert parse_words(text, "x") == {"n01440764": "tench, Tinca tinca", "n01443537": "goldfish"}
-    names = class_names(["n02012849", "n01440764"], {"n01440764": "tench, Tinca tinca"})
-    assert names == ("n01440764 tench", "n02012849")
+    assert parse_synset_labels("n01440764\nn01443537", "x") == ["n01440764", "n01443537"]
+    for header in ("", "ImageId,PredictionString\n"):
+        assert parse_val_solution(header + ROWS, "x") == ["n01443537", "n01440764"]
+    words = parse_words("n01440764 tench, Tinca tinca\nn01443537\tgoldfish\n", "x")
+    assert words == {"n01440764": "tench, Tinca tinca", "n01443537": "goldfish"}
+    assert class_names(["n02012849", "n01440764"], words) == ("n01440764 tench", "n02012849")
 
 
 @pytest.mark.parametrize(
     ("parse", "text", "words"),
     [
         (parse_ground_truth, "1\n\n3\n", "x, line 2: '' is not an id"),
-        (parse_ground_truth, "1\ntwo\n", "x, line 2: 'two' is not an id"),
         (parse_ground_truth, "1\n-2\n", "x, line 2: '-2' is not an id"),
         (parse_ground_truth, "\u0661\n", "x, line 1: '\u0661' is not an id"),
         (parse_ground_truth, "1" * 5000, "x, line 1: '1{60}' is not an id"),
         (parse_synset_labels, "n01440764\nn0144\n", "x, line 2: 'n0144' is not a WordNet id"),
         (parse_val_solution, ROWS + "cat.jpg,n01440764\n", "x, line 3: 'cat.jpg,n01440764' is not a picture and its"),
-        (
-            parse_val_solution,
-            ROWS + "ILSVRC2012_val_00000003,tench\n",
-            "x, line 3: .* is not a picture and its WordNet",
-        ),
+        (parse_val_solution, ROWS + "ILSVRC2012_val_00000003,tench\n", "x, line 3: .* is not a picture and its"),
         (parse_val_solution, ROWS + ROWS, "x, line 3: ILSVRC2012_val_00000002 stands there for the second time"),
         (parse_val_solution, ROWS.replace("2,", "5,"), "x has 2 pictures, but not number 2"),
         (parse_words, "n01440764 a\nn01440764 b\n", "x, line 2: n01440764 stands there for the second time"),

@@ -119,22 +119,18 @@ def broken():
     raise WrongContentError("found 3 pictures, expected 4")
 
 
-def test_a_file_placed_by_hand_is_used_first_and_kept(tmp_path):
+@pytest.mark.parametrize("content", [CONTENT, b"something else"])
+def test_a_file_placed_by_hand_is_used_first_and_kept(tmp_path, content):
     hand_folder(tmp_path).mkdir()
     placed = hand_folder(tmp_path) / "set.bin"
-    placed.write_bytes(CONTENT)
+    placed.write_bytes(content)
     origins = (origin("the host", fail(OSError("no route"))),)
-    assert (fetch_set(tmp_path, "set", origins, 1) / "deep/file").read_bytes() == CONTENT
-    assert placed.read_bytes() == CONTENT
-
-
-def test_a_wrong_file_placed_by_hand_is_named_and_kept(tmp_path):
-    hand_folder(tmp_path).mkdir()
-    placed = hand_folder(tmp_path) / "set.bin"
-    placed.write_bytes(b"something else")
-    with pytest.raises(UsageError, match=r"  - the files in .*downloads: SHA256 hash .* does not match"):
-        fetch_set(tmp_path, "set", (origin("the host", fail(OSError("no route"))),), 1)
-    assert placed.read_bytes() == b"something else"
+    if content == CONTENT:
+        assert (fetch_set(tmp_path, "set", origins, 1) / "deep/file").read_bytes() == CONTENT
+    else:
+        with pytest.raises(UsageError, match=r"  - the files in .*downloads: SHA256 hash .* does not match"):
+            fetch_set(tmp_path, "set", origins, 1)
+    assert placed.read_bytes() == content
 
 
 def test_full_disk_is_not_a_reason_to_try_another_way(tmp_path):

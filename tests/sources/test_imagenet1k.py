@@ -1,5 +1,6 @@
 """ImageNet-1K from its archives and from class folders: one store, and one clear error for each kind of damage."""
 
+import gzip
 import io
 import pickle
 import shutil
@@ -15,30 +16,24 @@ from bandwise.config import DataConfig
 from bandwise.errors import IncompatibleError, UsageError
 from bandwise.sources.archives.imagenet1k import PUBLISHED, open_imagenet1k
 from bandwise.sources.archives.tar import TarSource
-from bandwise.sources.folders.folder import FolderSource, open_folder
+from bandwise.sources.folder import FolderSource, open_folder
 from bandwise.sources.resolve import open_source
 
 TRAIN, VAL = "ILSVRC2012_img_train.tar", "ILSVRC2012_img_val.tar"
 DEVKIT = "ILSVRC2012_devkit_t12.tar.gz"
 
 
-def test_the_pictures_are_those_of_the_image_folder(pristine, folders, tmp_path):
-    source = open_imagenet1k(pristine)
-    assert imagenet.contents(source) == imagenet.contents(open_folder(folders))
-    store = imagenet.split(source, tmp_path / "store")
-    assert store.manifest.bad == ()
-    assert imagenet.split(source, tmp_path / "parallel", workers=2).digest == store.digest
-
-
 def test_archives_and_class_folders_give_the_same_bytes(pristine, folders, tmp_path):
     shutil.copytree(folders, tmp_path / "unpacked")
     shutil.copy(pristine / DEVKIT, tmp_path / "unpacked")
-    unpacked = open_imagenet1k(tmp_path / "unpacked")
+    packed, unpacked = open_imagenet1k(pristine), open_imagenet1k(tmp_path / "unpacked")
     assert isinstance(unpacked, FolderSource)
-    packed = open_imagenet1k(pristine)
     assert unpacked.classes == packed.classes
-    stores = [imagenet.split(source, tmp_path / name) for source, name in ((packed, "a"), (unpacked, "b"))]
-    assert stores[0].digest == stores[1].digest
+    assert imagenet.contents(packed) == imagenet.contents(open_folder(folders))
+    store = imagenet.split(packed, tmp_path / "a")
+    assert store.manifest.bad == ()
+    assert imagenet.split(unpacked, tmp_path / "b").digest == store.digest
+    assert imagenet.split(packed, tmp_path / "c", workers=2).digest == store.digest
 
 
 def test_class_order_and_names(pristine):
@@ -172,3 +167,87 @@ def test_resolve(archives, folders):
         open_source(DataConfig(data=str(archives), expect="fall11"))
     with pytest.raises(UsageError, match="is not the published ILSVRC 2012"):
         open_source(DataConfig(data=str(archives), expect="ilsvrc2012"))
+
+
+def file(name, change):
+    """Return a damage: one of the three archives is what `change` makes of its bytes."""
+    return lambda archives, folders: (archives / name).write_bytes(change((archives / name).read_bytes()))
+
+
+def inner(**contents):
+    """Return a damage: class tars are others."""
+
+    def damage(archives, folders):
+        tars = {**imagenet.class_tars(folders), **{f"{name}.tar": content for name, content in contents.items()}}
+        (archives / TRAIN).write_bytes(tar_of(tars))
+
+    return damage
+
+
+def holding(*names):
+    """Return a tar of files that hold one letter, as what `change` of `file` takes."""
+    return lambda _: tar_of(dict.fromkeys(names, b"x"))
+
+
+def meta_twice(archives, folders):
+    meta = imagenet.meta_mat(ids={**NUMBERS, IDS[0]: NUMBERS[IDS[1]]})
+    (archives / DEVKIT).write_bytes(imagenet.devkit(imagenet.ground_truth(folders), meta))
+
+
+CASES = {
+    "outer-cut": (
+        file(TRAIN, lambda tar: tar[:-30000]),
+        r"img_train.tar is cut off: 'n03126707.tar' should have \d+ bytes from byte \d+, but it ends at byte \d+",
+    ),
+    "no-class-tars": (
+        file(TRAIN, holding("ILSVRC2012_val_00000001.JPEG")),
+        r"holds no class tars such as n01440764.tar; it holds 'ILSVRC2012_val_00000001.JPEG'",
+    ),
+    "class-twice": (
+        file(TRAIN, holding(f"{IDS[0]}.tar", f"again/{IDS[0]}.tar")),
+        "holds 1 class tars twice: n01440764",
+    ),
+    "more-classes": (
+        inner(n99999999=tar_of({"n99999999_1.JPEG": b"x"})),
+        r"has 9 classes and .* has 8; the archive has, besides, n99999999.tar",
+    ),
+    "name-twice": (inner(n01440764=holding("a/x.JPEG", "b/x.JPEG")(b"")), "holds 1 names twice: 'x.JPEG'"),
+    "val-gap": (
+        file(VAL, holding(*(f"ILSVRC2012_val_{number:08d}.JPEG" for number in (1, 2, *range(4, 18))))),
+        "img_val.tar holds 16 pictures, but not number 3",
+    ),
+    "val-other-names": (
+        file(VAL, holding("cat.JPEG")),
+        r"img_val.tar holds b'cat.JPEG'; expected names such as ILSVRC2012_val_00000001.JPEG",
+    ),
+    "no-val": (lambda a, _: (a / VAL).unlink(), "has ILSVRC2012_img_train.tar but not ILSVRC2012_img_val.tar"),
+    "no-labels": (lambda a, _: (a / DEVKIT).unlink(), "no labels of the validation pictures; put ILSVRC2012_devkit"),
+    "devkit-cut": (file(DEVKIT, lambda packed: packed[:-20]), "devkit_t12.tar.gz: damaged gzip file"),
+    "devkit-without-meta": (
+        file(DEVKIT, lambda _: gzip.compress(tar_of({"x": b"y"}))),
+        "devkit_t12.tar.gz lacks data/ILSVRC2012_validation_ground_truth.txt and data/meta.mat",
+    ),
+    "meta-damaged": (
+        file(DEVKIT, lambda _: imagenet.devkit("1\n", b"no matlab" * 40)),
+        "data/meta.mat: it is no MATLAB file of level 5",
+    ),
+    "meta-twice": (meta_twice, r"data/meta.mat: .* is no WordNet id, or stands twice"),
+}
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_damage_is_one_clear_error_and_nothing_is_written(case, archives, folders, home):
+    """Beside what `tests/bad_inputs/rows_archives.py` shows."""
+    open_imagenet1k(archives)
+    shutil.rmtree(home)
+    damage, words = CASES[case]
+    damage(archives, folders)
+    with pytest.raises(UsageError, match=words):
+        open_imagenet1k(archives)
+    assert not home.exists()
+
+
+def test_an_empty_class_is_refused_as_in_a_folder(archives, folders, tmp_path):
+    inner(n01440764=tar_of({}))(archives, folders)
+    with pytest.raises(UsageError, match="1 of 8 classes have no images in train: 'n01440764 tench'"):
+        imagenet.split(open_imagenet1k(archives), tmp_path / "store")

@@ -16,7 +16,7 @@ from bandwise.errors import IncompatibleError, UsageError
 from bandwise.sources.archives import parquet
 from bandwise.sources.archives.parquet import open_parquet
 from bandwise.sources.archives.parquetpages import NotPlain, plain_values
-from bandwise.sources.folders.folder import open_folder
+from bandwise.sources.folder import open_folder
 from bandwise.sources.reading import open_archive
 from bandwise.sources.resolve import open_source
 
@@ -131,65 +131,52 @@ def test_names_that_stand_twice_get_their_number(folders, tmp_path):
     assert open_parquet(tmp_path / "set").classes == ("crane (0)", "a", "b", "c", "d", "crane (5)", "e", "f")
 
 
-def change(path, **columns):
-    table = pq.read_table(path)
-    for name, values in columns.items():
-        table = table.set_column(table.schema.get_field_index(name), name, pa.array(values))
-    pq.write_table(table, path)
+FIRST, SECOND, VAL = "train-00000-of-00002.parquet", "train-00001-of-00002.parquet", "validation-00000-of-00001.parquet"
+
+
+def replaced(name, table):
+    """Return a damage: a shard is what `table` returns of it."""
+
+    def damage(root):
+        path = root / name
+        pq.write_table(table(pq.read_table(path) if path.exists() else None), path)
+
+    return damage
+
+
+def one_row(label, metadata=None):
+    return lambda _: table_of([b"x"], [label], metadata or named())
 
 
 CASES = {
-    "missing-shard": (
-        lambda root: (root / "train-00000-of-00002.parquet").unlink(),
-        "has 1 of 2 files train-\\*; number 0 is missing",
-    ),
+    "missing-shard": (lambda root: (root / FIRST).unlink(), r"has 1 of 2 files train-\*; number 0 is missing"),
     "cut": (
-        lambda root: (root / "train-00001-of-00002.parquet").write_bytes(
-            (root / "train-00001-of-00002.parquet").read_bytes()[:-100]
-        ),
-        "train-00001-of-00002.parquet is cut off or no Parquet file",
+        lambda root: (root / SECOND).write_bytes((root / SECOND).read_bytes()[:-100]),
+        f"{SECOND} is cut off or no Parquet file",
     ),
-    "no-parquet": (
-        lambda root: (root / "train-00001-of-00002.parquet").write_bytes(b"version https://git-lfs.github.com/spec/v1"),
-        "train-00001-of-00002.parquet is cut off or no Parquet file",
-    ),
+    "no-parquet": (lambda root: (root / SECOND).write_bytes(b"version 1"), f"{SECOND} is cut off or no Parquet file"),
     "folder": (lambda root: (root / "train-x.parquet").mkdir(), "train-x.parquet is no regular file"),
     "columns": (
-        lambda root: pq.write_table(pa.table({"img": [1], "label": [1]}), root / "train-x.parquet"),
+        replaced("train-x.parquet", lambda _: pa.table({"img": [1], "label": [1]})),
         "train-x.parquet has the columns img, label; expected image",
     ),
-    "S4-names": (
-        lambda root: pq.write_table(
-            pq.read_table(root / "validation-00000-of-00001.parquet").replace_schema_metadata(named(reversed(IDS))),
-            root / "validation-00000-of-00001.parquet",
-        ),
-        "validation-00000-of-00001.parquet names other classes than train-00000-of-00002.parquet",
+    "other-names": (
+        replaced(VAL, lambda table: table.replace_schema_metadata(named(reversed(IDS)))),
+        f"{VAL} names other classes than {FIRST}",
     ),
     "names-no-text": (
-        lambda root: pq.write_table(
-            table_of([b"x"], [0], {"huggingface": '{"info": {"features": {"label": {"names": [1]}}}}'}),
-            root / "train-00000-of-00002.parquet",
-        ),
+        replaced(FIRST, one_row(0, {"huggingface": '{"info": {"features": {"label": {"names": [1]}}}}'})),
         "its huggingface metadata name classes that are no text",
     ),
-    "metadata": (
-        lambda root: pq.write_table(table_of([b"x"], [0], {"huggingface": "{"}), root / "train-00000-of-00002.parquet"),
-        "its huggingface metadata are damaged",
-    ),
+    "metadata": (replaced(FIRST, one_row(0, {"huggingface": "{"})), "its huggingface metadata are damaged"),
     "unlabelled": (
-        lambda root: pq.write_table(table_of([b"x"], [-1], named()), root / "validation-00000-of-00001.parquet"),
+        replaced(VAL, one_row(-1)),
         "has the label -1: its pictures are not labelled; report on another split",
     ),
-    "label-range": (
-        lambda root: pq.write_table(table_of([b"x"], [8], named()), root / "validation-00000-of-00001.parquet"),
-        "has the label 8; there are 8 classes",
-    ),
-    "label-missing": (
-        lambda root: pq.write_table(table_of([b"x"], [None], named()), root / "validation-00000-of-00001.parquet"),
-        "labels are of type int64, 1 are missing",
-    ),
+    "label-range": (replaced(VAL, one_row(8)), "has the label 8; there are 8 classes"),
+    "label-missing": (replaced(VAL, one_row(None)), "labels are of type int64, 1 are missing"),
     "label-kind": (
-        lambda root: change(root / "train-00000-of-00002.parquet", label=[0.5] * 15),
+        replaced(FIRST, lambda table: table.set_column(1, "label", pa.array([0.5] * len(table)))),
         "labels are of type double",
     ),
 }
@@ -207,51 +194,46 @@ def test_damage_is_one_clear_error_and_nothing_is_written(case, folders, tmp_pat
     assert sorted((tmp_path / "home").rglob("*")) == written
 
 
-def test_s4_labels_without_names(tmp_path):
-    write(tmp_path / "a/train.parquet", [b"x"] * 3, [0, 1, 2])
-    write(tmp_path / "a/test.parquet", [b"x"], [3])
-    with pytest.raises(UsageError, match="training labels run to 2 and reported ones to 3: the classes differ"):
-        open_parquet(tmp_path / "a")
-    write(tmp_path / "b/train.parquet", [b"x"] * 2, ["cat", "dog"])
-    write(tmp_path / "b/test.parquet", [b"x"] * 2, ["cat", "cow"])
-    with pytest.raises(UsageError, match="only in train/: 'dog'; only in reported/: 'cow'"):
-        open_parquet(tmp_path / "b")
-    write(tmp_path / "c/train.parquet", [b"x"] * 3, [0, 1, 2_000_000_000])
-    with pytest.raises(UsageError, match="labels run to 2000000000, but there are only 3 pictures"):
-        open_parquet(tmp_path / "c")
-    write(tmp_path / "d/train.parquet", [b"x"], ["cat"])
-    write(tmp_path / "d/test.parquet", [b"x"], [0])
-    with pytest.raises(UsageError, match="labels are words and numbers, for example 0"):
-        open_parquet(tmp_path / "d")
+@pytest.mark.parametrize(
+    ("train", "test", "words"),
+    [
+        ([0, 1, 2], [3], "training labels run to 2 and reported ones to 3: the classes differ"),
+        (["cat", "dog"], ["cat", "cow"], "only in train/: 'dog'; only in reported/: 'cow'"),
+        ([0, 1, 2_000_000_000], [0], "labels run to 2000000000, but there are only 4 pictures"),
+        (["cat"], [0], "labels are words and numbers, for example 0"),
+    ],
+)
+def test_labels_that_do_not_fit(train, test, words, tmp_path):
+    write(tmp_path / "train.parquet", [b"x"] * len(train), train)
+    write(tmp_path / "test.parquet", [b"x"] * len(test), test)
+    with pytest.raises(UsageError, match=words):
+        open_parquet(tmp_path)
 
 
-def test_a_shard_that_changes_under_us(folders, tmp_path):
-    root = make(folders, tmp_path / "plain", named(), **PLAIN)
-    source = open_parquet(root)
-    shard = root / "train-00000-of-00002.parquet"
+def blanked(shard):
     shard.write_bytes(bytes(shard.stat().st_size))
-    with pytest.raises(IncompatibleError, match=r"train-00000-of-00002.parquet has changed since it was indexed"):
-        source.read(b"train-00000-of-00002/0000003")
-    root = make(folders, tmp_path / "packed", named())
-    source = open_parquet(root)
-    (root / "train-00000-of-00002.parquet").write_bytes(b"short")
-    with pytest.raises(IncompatibleError, match="has changed since it was indexed, or is damaged"):
-        source.read(b"train-00000-of-00002/0000003")
-    (root / "train-00000-of-00002.parquet").unlink()
-    with pytest.raises(IncompatibleError, match="has changed since it was indexed"):
-        source.read(b"train-00000-of-00002/0000003")
 
 
-def test_a_damaged_page_of_a_packed_shard_is_no_fault_of_the_storage(folders, tmp_path):
-    source = open_parquet(
-        make(folders, tmp_path / "set", named(), **{"compression": "snappy", "use_dictionary": False})
-    )
-    shard = source.files[0]
+def damaged_page(shard):
     start = pq.read_metadata(shard).row_group(0).column(0).data_page_offset
     content = bytearray(shard.read_bytes())
     content[start : start + 40] = b"\xff" * 40
     shard.write_bytes(content)
-    with pytest.raises(IncompatibleError, match="has changed since it was indexed, or is damaged"):
+
+
+@pytest.mark.parametrize(
+    ("options", "change"),
+    [
+        (PLAIN, blanked),
+        ({}, lambda shard: shard.write_bytes(b"short")),
+        ({}, lambda shard: shard.unlink()),
+        ({"compression": "snappy", "use_dictionary": False}, damaged_page),
+    ],
+)
+def test_a_shard_that_changes_under_us(options, change, folders, tmp_path):
+    source = open_parquet(make(folders, tmp_path / "set", named(), **options))
+    change(source.files[0])
+    with pytest.raises(IncompatibleError, match=f"{FIRST} has changed since it was indexed"):
         source.read(b"train-00000-of-00002/0000003")
 
 

@@ -7,7 +7,7 @@ import pytest
 from bandwise.config import SplitConfig
 from bandwise.errors import IncompatibleError
 from bandwise.sources.decoding.decode import load_canvas
-from bandwise.sources.folders.folder import open_folder
+from bandwise.sources.folder import open_folder
 from bandwise.sources.reading import DELAYS_S, read_file, read_retrying
 
 

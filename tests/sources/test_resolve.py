@@ -4,7 +4,7 @@ import pytest
 
 from bandwise.config import DataConfig
 from bandwise.errors import UsageError
-from bandwise.sources.folders.folder import FolderSource
+from bandwise.sources.folder import FolderSource
 from bandwise.sources.named import catalog as named
 from bandwise.sources.resolve import open_source
 

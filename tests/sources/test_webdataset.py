@@ -11,7 +11,7 @@ from bandwise.config import DataConfig
 from bandwise.errors import UsageError
 from bandwise.sources.archives.shards import find_shards, split_of
 from bandwise.sources.archives.webdataset import open_webdataset
-from bandwise.sources.folders.folder import open_folder
+from bandwise.sources.folder import open_folder
 from bandwise.sources.resolve import open_source
 
 

@@ -13,7 +13,7 @@ from bandwise.bands.quantize import reference_split
 from bandwise.bands.transform import SubbandTransform
 from bandwise.config import SplitConfig
 from bandwise.errors import IncompatibleError, UsageError
-from bandwise.sources.folders.folder import open_folder
+from bandwise.sources.folder import open_folder
 from bandwise.sources.samples import freeze_samples
 from bandwise.store.preview import write_preview
 from bandwise.store.reading.store import open_store

@@ -11,7 +11,7 @@ from tests.pictures import make_folder
 
 from bandwise.config import SplitConfig
 from bandwise.errors import CorruptionError, IncompatibleError, TooManyBadInputs, UsageError
-from bandwise.sources.folders.folder import open_folder
+from bandwise.sources.folder import open_folder
 from bandwise.store.reading.store import open_store
 from bandwise.store.reconstruct import reconstruct_store
 from bandwise.store.verify import verify_store

@@ -18,7 +18,7 @@ from bandwise.bands.quantize import reference_split
 from bandwise.bands.transform import SubbandTransform
 from bandwise.config import SplitConfig
 from bandwise.errors import CorruptionError, UsageError
-from bandwise.sources.folders.folder import open_folder
+from bandwise.sources.folder import open_folder
 from bandwise.sources.samples import freeze_samples
 from bandwise.store.layout import SPLITS
 from bandwise.store.origin import group_size

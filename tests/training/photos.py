@@ -10,7 +10,7 @@ from tests.pictures import make_picture
 from tests.training.tiny import CONFIG
 
 from bandwise.config import AugmentConfig, DataConfig, RunConfig
-from bandwise.sources.folders.folder import open_folder
+from bandwise.sources.folder import open_folder
 from bandwise.store.writing.split import split_dataset
 
 SHAPES = ((24, 24), (40, 30), (30, 52), (64, 64), (25, 48))

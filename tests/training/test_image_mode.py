@@ -15,7 +15,7 @@ from tests.training.tiny import outcome
 
 from bandwise.config import RunConfig
 from bandwise.errors import BandwiseError, IncompatibleError
-from bandwise.sources.folders.folder import open_folder
+from bandwise.sources.folder import open_folder
 from bandwise.store.reading.store import open_store
 from bandwise.store.writing.split import split_dataset
 from bandwise.training.feed import open_feed

@@ -12,7 +12,7 @@ from tests.training.tiny import CANVAS, CONFIG, CrashError, crash_at, make_store
 from bandwise.checkpoints.folder import steps
 from bandwise.errors import IncompatibleError, UsageError
 from bandwise.files.documents import read_document
-from bandwise.sources.folders.folder import open_folder
+from bandwise.sources.folder import open_folder
 from bandwise.store.writing.split import split_dataset
 from bandwise.training import trainer
 from bandwise.training.trainer import train_branch

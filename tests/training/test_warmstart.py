@@ -11,7 +11,7 @@ from torch.nn import functional
 from bandwise.checkpoints.branch import load_branch
 from bandwise.checkpoints.folder import read_checkpoint, steps, weights_digest
 from bandwise.errors import CorruptionError, IncompatibleError, UsageError
-from bandwise.sources.folders.folder import open_folder
+from bandwise.sources.folder import open_folder
 from bandwise.store.writing.split import split_dataset
 from bandwise.training.start import StartFromBranch, carry_filters
 from bandwise.training.trainer import train_branch

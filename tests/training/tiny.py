@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from bandwise.checkpoints.folder import read_checkpoint, steps
 from bandwise.config import AugmentConfig, RunConfig, SplitConfig, TrainingConfig
-from bandwise.sources.folders.folder import open_folder
+from bandwise.sources.folder import open_folder
 from bandwise.store.writing.split import split_dataset
 
 CANVAS = 24

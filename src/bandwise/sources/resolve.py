@@ -4,7 +4,7 @@ from pathlib import Path
 
 from bandwise.config import DataConfig
 from bandwise.errors import UsageError
-from bandwise.sources.folders.folder import open_folder
+from bandwise.sources.folder import open_folder
 from bandwise.sources.named.catalog import available, open_named, reported_kind, similar_name
 from bandwise.sources.source import Source
 

@@ -15,7 +15,7 @@ from bandwise.progress import progress, say
 from bandwise.sources.archives.tar import members
 from bandwise.sources.columns import Names
 from bandwise.sources.decoding.sniff import PICTURE_EXTENSIONS, extension
-from bandwise.sources.folders.scan import examples
+from bandwise.sources.naming import examples
 from bandwise.sources.reading import Region, open_archive
 
 MAX_PICTURE_BYTES = 256 << 20

@@ -18,7 +18,7 @@ from bandwise.sources.archives.classtars import find_class_tars, find_pictures, 
 from bandwise.sources.archives.devkit import WORDNET_ID, Labels, class_names, find_words, read_labels
 from bandwise.sources.archives.index import IndexBuilder, indexed, load_index
 from bandwise.sources.archives.tar import TarSource
-from bandwise.sources.folders.folder import FolderSource, open_folder
+from bandwise.sources.folder import FolderSource, open_folder
 from bandwise.sources.reading import open_archive
 from bandwise.sources.source import Source
 

@@ -17,7 +17,8 @@ from bandwise.errors import UsageError
 from bandwise.progress import progress, say
 from bandwise.sources.archives.index import IndexBuilder
 from bandwise.sources.columns import Names
-from bandwise.sources.folders.folder import Reported, require_distinct, require_same
+from bandwise.sources.folder import Reported
+from bandwise.sources.naming import require_distinct, require_same
 
 _NAME = re.compile(r"(?:.*?[-_.])?(train|validation|valid|val|test)(?:[-_.].*)?")
 _NUMBERED = re.compile(r"(.*?)-?([0-9]+)-of-([0-9]+)")

@@ -20,8 +20,8 @@ from bandwise.sources.archives.index import indexed, load_index
 from bandwise.sources.archives.shards import ShardContent, Shards, find_shards, index_shards
 from bandwise.sources.archives.tar import Member, TarSource, members
 from bandwise.sources.decoding.sniff import PICTURE_EXTENSIONS
-from bandwise.sources.folders.folder import Reported
-from bandwise.sources.folders.scan import examples
+from bandwise.sources.folder import Reported
+from bandwise.sources.naming import examples
 from bandwise.sources.reading import Region, decode_text, open_archive, read_text
 
 CLASSES_FILE = "classes.txt"

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
-from bandwise.sources.folders.folder import FolderSource, open_folder
+from bandwise.sources.folder import FolderSource, open_folder
 from bandwise.sources.named.fetch import Origin, RemoteFile, from_web
 from bandwise.sources.named.unpack import WrongContentError, tar_files
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from bandwise.sources.folders.folder import FolderSource, open_folder
+from bandwise.sources.folder import FolderSource, open_folder
 from bandwise.sources.named.fetch import Origin, RemoteFile, from_pip
 from bandwise.sources.named.unpack import WrongContentError
 

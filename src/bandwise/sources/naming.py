@@ -1,0 +1,54 @@
+"""Names of classes and files: which may stand beside each other, and how messages show them."""
+
+import os
+import unicodedata
+from collections import defaultdict
+from collections.abc import Iterable
+
+from bandwise.errors import UsageError
+
+
+def examples(paths: list[bytes]) -> str:
+    """Name up to five of the paths, printable whatever their bytes are."""
+    shown = ", ".join(repr(os.fsdecode(path)) for path in sorted(paths)[:5])
+    return shown + (", ..." if len(paths) > 5 else "")
+
+
+def require_distinct(where: str, names: Iterable[str]) -> None:
+    """Refuse names that some file systems or people cannot tell apart: equal but for case or Unicode form."""
+    alike: dict[str, list[str]] = defaultdict(list)
+    for name in names:
+        alike[_folded(name)].append(name)
+    for same in alike.values():
+        if len(same) > 1:
+            raise UsageError(
+                f"{where} has class folders that differ only in case or Unicode form: "
+                f"{', '.join(ascii(name) for name in sorted(same))}; merge or rename them"
+            )
+
+
+def require_same(where: str, train: Iterable[str], reported_folder: str, reported: Iterable[str]) -> None:
+    """Check that the training and the reported images have the same classes."""
+    only_train, only_reported = set(train) - set(reported), set(reported) - set(train)
+    if not only_train and not only_reported:
+        return
+    folded = {_folded(name): name for name in only_train}
+    for name in sorted(only_reported):
+        if twin := folded.get(_folded(name)):
+            raise UsageError(
+                f"{where}: class {twin!a} of train/ is spelled {name!a} in {reported_folder}/ "
+                "(case or Unicode form); rename one"
+            )
+    raise UsageError(
+        f"{where}: the classes of train/ and {reported_folder}/ differ; "
+        f"only in train/: {_listed(only_train)}; only in {reported_folder}/: {_listed(only_reported)}"
+    )
+
+
+def _folded(name: str) -> str:
+    return unicodedata.normalize("NFC", unicodedata.normalize("NFC", name).casefold())
+
+
+def _listed(names: set[str]) -> str:
+    shown = ", ".join(repr(name) for name in sorted(names)[:10])
+    return (shown or "none") + (", ..." if len(names) > 10 else "")
