@@ -23,6 +23,11 @@ def nothing(bench: Bench) -> Sequence[str]:
     return bench.split()
 
 
+def no_picture(bench: Bench) -> Sequence[str]:
+    bench.put("train/a/notes.txt", b"notes")
+    return bench.split()
+
+
 def a_file(bench: Bench) -> Sequence[str]:
     argv = bench.split()
     argv[argv.index("--data") + 1] = str(bench.put("0.png"))
@@ -196,7 +201,7 @@ ROWS: dict[str, Sequence[Case]] = {
         Case(nothing, 2, ["holds no class folders", LAYOUT]),
         Case(files("train/"), 2, ["pictures/train holds no class folders", LAYOUT]),
         Case(files("train/a/", "train/b/"), 2, ["holds no pictures", LAYOUT]),
-        Case(files("train/a/notes.txt"), 2, ["holds no pictures", LAYOUT]),
+        Case(no_picture, 2, ["holds no pictures", LAYOUT]),
         Case(a_file, 2, ["0.png is a file; give a folder of class folders, or the name of a set"]),
     ),
     "S2": (
@@ -227,7 +232,11 @@ ROWS: dict[str, Sequence[Case]] = {
         Case(files("train/a/1.png", "train/b/1.png", "test/a/1.png"), 2, ["only in train/: 'b'; only in test/: none"]),
     ),
     "S5": (
-        Case(files("train/Dog/1.png", "train/dog/1.png"), 2, ["differ only in case or Unicode form: 'Dog', 'dog'"]),
+        Case(
+            files("train/Dog/1.png", "train/dog/1.png"),
+            2,
+            ["differ only in case, blanks or Unicode form: 'Dog', 'dog'"],
+        ),
         Case(files("caf\u00e9/1.png", "cafe\u0301/1.png"), 2, [r"form: 'cafe\u0301', 'caf\xe9'; merge or rename"]),
         Case(files("train/Dog/1.png", "val/dog/1.png"), 2, ["class 'Dog' of train/ is spelled 'dog' in val/"]),
         Case(

@@ -64,6 +64,6 @@ def test_load_canvas_uses_the_configuration():
     canvas, remarks = load_canvas(One(), b"a.png", SplitConfig(canvas=8, background=17))
     assert canvas.shape == (8, 8, 3)
     assert set(canvas.ravel().tolist()) == {17}
-    assert remarks == ("transparency over the background",)
+    assert remarks == ("transparency over the background", "one colour all over")
     with pytest.raises(BadImage, match="at most 100 are decoded"):
         load_canvas(One(), b"a.png", SplitConfig(canvas=8, max_pixels=100))

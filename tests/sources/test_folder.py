@@ -96,11 +96,14 @@ def test_the_reported_set_that_is_named_is_taken(tree):
 
 
 def test_files_that_are_no_pictures_are_named_once(tree, capsys):
-    source = open_folder(tree("train/a/1.png", "train/a/notes.txt", "train/a/Thumbs.db", "train/a/.hidden.png"))
+    root = tree("train/a/1.png", "train/a/.hidden.png")
+    for name in ("notes.txt", "Thumbs.db"):
+        (root / "train/a" / name).write_bytes(b"no picture")
+    source = open_folder(root)
     assert capsys.readouterr().err == ""
     assert paths(source) == [b"train/a/1.png"]
-    assert "note: 2 files of" in (text := capsys.readouterr().err)
-    assert "'train/a/Thumbs.db', 'train/a/notes.txt'" in text
+    assert "WARNING: 67% of the files of" in (text := capsys.readouterr().err)
+    assert "are no pictures by name or content: 'train/a/Thumbs.db', 'train/a/notes.txt'" in text
     assert text.count("\n") == 1
 
 

@@ -79,8 +79,9 @@ def test_an_archive_that_changes_under_us(archives):
 def test_known_kinds_of_bad_pictures(archives, folders, tmp_path):
     """A CMYK JPEG and a PNG named JPEG are used, a broken picture is skipped; as many are left as there were."""
     cmyk, png = io.BytesIO(), io.BytesIO()
-    Image.fromarray(np.full((20, 20, 4), 90, np.uint8), "CMYK").save(cmyk, "JPEG")
-    Image.fromarray(np.full((20, 20, 3), 90, np.uint8)).save(png, "PNG")
+    noise = Image.fromarray(np.random.default_rng(0).integers(0, 256, (20, 20, 3), np.uint8))
+    noise.convert("CMYK").save(cmyk, "JPEG")
+    noise.save(png, "PNG")
     members = imagenet.class_tars(folders)
     changed = imagenet.files_below(folders / "train" / IDS[0])
     names = sorted(changed)

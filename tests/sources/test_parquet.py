@@ -139,7 +139,7 @@ def replaced(name, table):
 
     def damage(root):
         path = root / name
-        pq.write_table(table(pq.read_table(path) if path.exists() else None), path)
+        pq.write_table(table(pq.read_table(path)), path)
 
     return damage
 
@@ -155,10 +155,10 @@ CASES = {
         f"{SECOND} is cut off or no Parquet file",
     ),
     "no-parquet": (lambda root: (root / SECOND).write_bytes(b"version 1"), f"{SECOND} is cut off or no Parquet file"),
-    "folder": (lambda root: (root / "train-x.parquet").mkdir(), "train-x.parquet is no regular file"),
+    "folder": (lambda root: (root / SECOND).unlink() or (root / SECOND).mkdir(), f"{SECOND} is no regular file"),
     "columns": (
-        replaced("train-x.parquet", lambda _: pa.table({"img": [1], "label": [1]})),
-        "train-x.parquet has the columns img, label; expected image",
+        replaced(SECOND, lambda _: pa.table({"img": [1], "label": [1]})),
+        f"{SECOND} has the columns img, label; expected image",
     ),
     "other-names": (
         replaced(VAL, lambda table: table.replace_schema_metadata(named(reversed(IDS)))),

@@ -67,15 +67,51 @@ def test_names_and_classes(folders, tmp_path):
     assert (entry.size, entry.label, entry.split) == (path.stat().st_size, 5, "train")
 
 
+def one_shard(tmp_path, members):
+    (tmp_path / "train.tar").write_bytes(tar_of(members))
+    return [(entry.path.decode(), entry.label) for entry in open_webdataset(tmp_path).entries()]
+
+
 def test_keys_have_folders_and_end_at_the_first_dot(tmp_path):
-    (tmp_path / "train.tar").write_bytes(
-        tar_of({"b.d/1.JPG": b"x", "b.d/1.cls": b"0", "a/1.0.seg.png": b"mask", "a/1.jpg": b"y", "a/1.cls": b"1"})
+    members = {"b.d/1.JPG": b"x", "b.d/1.cls": b"0", "a/1.0.seg.png": b"mask", "a/1.jpg": b"y", "a/1.cls": b"1"}
+    assert one_shard(tmp_path, members) == [("train/a/1.jpg", 1), ("train/b.d/1.jpg", 0)]
+
+
+@pytest.mark.parametrize(
+    ("picture", "label"),
+    [("jpg.jpg", "jpg.cls"), ("05.jpg", "05.cls"), ("input.png", "output.cls"), ("image.jpg", "label.json")],
+)
+def test_the_only_picture_and_label_of_a_sample_may_have_dots(tmp_path, capsys, picture, label):
+    content = b'{"label": %d}' if label.endswith("json") else b"%d"
+    members = {f"{key}.{picture}": b"x" for key in range(3)} | {f"{key}.{label}": content % key for key in range(3)}
+    assert one_shard(tmp_path, members) == [(f"train/{key}.{picture}", key) for key in range(3)]
+    assert "used for nothing" not in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("names", "words"),
+    [
+        (["photo.v2_1", "photo.v2_2"], "the sample 'photo' has 2 pictures: 'photo.v2_1.jpg', 'photo.v2_2.jpg'"),
+        (["0.05", "0.10", "1.05"], "the sample '0' has 2 pictures"),
+        (["a/b", "a/b.2"], "the sample 'a/b' has 2 pictures: 'a/b.2.jpg', 'a/b.jpg'"),
+        (["IMG.a.b", "IMG.a.c"], "rename the files so that only the extension follows a dot, or leave all but one"),
+    ],
+)
+def test_pictures_are_never_lost_to_dots_in_their_names(tmp_path, names, words):
+    with pytest.raises(UsageError, match=words):
+        one_shard(tmp_path, {f"{name}.{field}": b"0" for name in names for field in ("jpg", "cls")})
+    plain = {name.replace(".", "-"): name for name in names}
+    assert len(one_shard(tmp_path, {f"{name}.{field}": b"0" for name in plain for field in ("jpg", "cls")})) == len(
+        names
     )
-    source = open_webdataset(tmp_path)
-    assert [(entry.path, entry.label) for entry in source.entries()] == [
-        (b"train/a/1.jpg", 1),
-        (b"train/b.d/1.jpg", 0),
-    ]
+
+
+def test_what_is_used_for_nothing_is_counted_and_named(tmp_path, capsys):
+    members = {f"{key}.{field}": b"0" for key in range(4) for field in ("jpg", "cls", "json", "txt", "seg.png")}
+    assert len(one_shard(tmp_path, {**members, "README": b"", ".DS_Store": b"", "._0.jpg": b""})) == 4
+    note = capsys.readouterr().err
+    assert "15 members of the shards in" in note
+    assert "are used for nothing: 4 such as '0.json', 4 such as '0.txt', 4 such as '0.seg.png', 1 such as" in note
 
 
 @pytest.mark.parametrize(
@@ -116,14 +152,73 @@ def test_split_of(tmp_path):
         "train-000000.tar": "train",
         "imagenet1k-train-0001.tar": "train",
         "imagenet1k-validation-00.tar": "val",
-        "valid_3.tar": "val",
+        "Valid_3.tar": "val",
         "val.tar": "val",
-        "test-0.tar": "test",
+        "TEST-0.tar": "test",
         "retrain-0.tar": None,
         "training-0.tar": None,
         "0000.tar": None,
     }
     assert {name: split_of(tmp_path / name) for name in expected} == expected
+
+
+@pytest.mark.parametrize(
+    ("names", "words"),
+    [
+        (
+            "train-000000 train-000001 train-000003",
+            r"has 3 files train-\*.tar up to number 3, but not train-000002.tar",
+        ),
+        ("train-0 train-10 train-2", r"but not train-1.tar, train-3.tar, .*train-6.tar, \.\.\.; fetch what is missing"),
+        ("train-000002 train-000003", "but not train-000001.tar; fetch"),
+        ("train-0007", "but not train-0001.tar, train-0002.tar"),
+        ("set_train_01 set_train_04", "but not set_train_02.tar, set_train_03.tar"),
+        ("train.1 train.3", "but not train.2.tar"),
+        ("train-part0001 train-part0003", "but not train-part0002.tar"),
+        ("train-00-0001 train-00-0002 train-01-0001 train-01-0003", "but not train-01-0002.tar"),
+        ("train-00000-of-00003 train-00002-of-00003", r"has 2 of 3 files train-\*; number 1 is missing"),
+        ("train-00000-of-00002-ab1 train-00001-of-00003-cd2", r"has 1 of 2 files train-\*; number 1 is missing"),
+        (
+            "train-0-of-1 train-0-of-2 train-1-of-2",
+            r"shards of several sets .*: train-\*-of-1, train-\*-of-2; leave one",
+        ),
+        (
+            "train-0-of-1 train-0",
+            r"shards of several sets for one split: train-\*-of-1, train-0.tar; leave one of them",
+        ),
+        (
+            "train-0 train_small-0",
+            r"holds 2 families of .*: train\* \(1 files\), train_small\* \(1 files\); give a folder",
+        ),
+        ("train-extra-0 train-0 train-1", r"families of shards for one split: train\* \(2 files\), train-extra\* \(1"),
+    ],
+)
+def test_a_missing_shard_and_merged_sets_are_refused(tmp_path, names, words):
+    for name in names.split():
+        (tmp_path / f"{name}.tar").touch()
+    with pytest.raises(UsageError, match=words):
+        find_shards(tmp_path, ".tar", "auto")
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        "train-000000 train-000001 train-000002",
+        "train-1 train-2 train-3",
+        "train-0001",
+        "train-2011 train-2012",
+        "train",
+        "imagenet1k-train-0000 imagenet1k-train-0001",
+        "train-00-0000 train-00-0001 train-01-0000",
+        "train-00000-of-00002-3f2a train-00001-of-00002-9c1b",
+        "train-3f2a9c train-91bb07",
+    ],
+)
+def test_whole_series_of_every_style_are_read(tmp_path, names):
+    """A control for the test above; the gap of a split that is not read does not matter."""
+    for name in [*names.split(), "test-0", "val-1", "val-3"]:
+        (tmp_path / f"{name}.tar").touch()
+    assert len(find_shards(tmp_path, ".tar", "test").train) == len(names.split())
 
 
 def test_shards_and_the_reported_set(tmp_path):
@@ -145,7 +240,3 @@ def test_shards_and_the_reported_set(tmp_path):
         find_shards(tmp_path, ".tar", "auto")
     assert [path.name for path in find_shards(tmp_path, ".tar", "val").reported] == ["validation-0.tar"]
     assert [path.name for path in find_shards(tmp_path, ".tar", "test").reported] == ["test-0.tar"]
-    (tmp_path / "train-00000-of-00003.tar").touch()
-    (tmp_path / "train-00002-of-00003.tar").touch()
-    with pytest.raises(UsageError, match=r"has 2 of 3 files train-\*; number 1 is missing"):
-        find_shards(tmp_path, ".tar", "val")

@@ -9,8 +9,11 @@ from typing import Any
 from bandwise.commands.verb import Outcome, base_config, parse, require_out, take_recipe
 from bandwise.config import DataConfig, SplitConfig
 from bandwise.machine import usable_cores
+from bandwise.progress import say
 from bandwise.signals import stop_requested
+from bandwise.sources.columns import counts_of
 from bandwise.sources.resolve import open_source
+from bandwise.sources.samples import SampleList
 from bandwise.store.writing.split import split_dataset
 from bandwise.store.writing.workers import DECODE_TIMEOUT_S
 
@@ -61,8 +64,30 @@ def main(argv: Sequence[str]) -> Outcome:
             allow_empty_class=arguments.allow_empty_class,
             dry_run=arguments.dry_run,
             stop=lambda: received() is not None,
+            found=lambda samples: _say_what_was_found(source.name, samples, arguments.split.holdout),
         )
     return Outcome(result, split_text(result))
+
+
+def _say_what_was_found(name: str, samples: SampleList, share: float) -> None:
+    """Say before the first picture is decoded what is about to be split, and what a run of it will lack."""
+    train, holdout, val = samples.counts
+    counts = counts_of(samples.labels, len(samples.classes))
+    shown = [f"{samples.classes[label]!r} ({counts[label]:,})" for label in sorted({0, len(counts) - 1})]
+    say(
+        f"{name}: {len(counts):,} classes with {len(samples):,} pictures, {' to '.join(shown)}; {train:,} to "
+        f"train, {holdout:,} held out, {val:,} reported"
+    )
+    if not val:
+        say(
+            f"WARNING: {name} has no reported set: a run of it can be trained and fused, but not scored; put "
+            "one into val/, valid/, validation/ or test/, or into shards of such a name"
+        )
+    if share > 0 and not holdout:
+        say(
+            f"WARNING: nothing of {name} is held out, for no class has two pictures to train on; fusion can "
+            "then fit no weights"
+        )
 
 
 def split_text(result: dict[str, Any]) -> str:

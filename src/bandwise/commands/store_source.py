@@ -31,13 +31,14 @@ def source_of(store: Path, data: str | None, run_data: DataConfig | None = None)
     facts = read_source_facts(store)
     base = DataConfig() if run_data is None else run_data
     name = data or facts["name"]
-    if data is None and name not in available():
-        if run_data is None or run_data.data in available() or not Path(run_data.data).expanduser().exists():
+    named = base.source == "named" or (base.source == "auto" and base.data in available())
+    if data is None and not (named and name in available()):
+        if run_data is None or named or not Path(run_data.data).expanduser().exists():
             raise UsageError(f"{store} was made from the folder {name!r}; say where it is now with --data")
         name = run_data.data
     # What a folder of archives or shards is cannot always be seen from outside; the store knows how it was read.
     kind = facts.get("kind")
-    how = kind if kind in _KINDS_TO_NAME else "auto"
+    how = kind if kind in _KINDS_TO_NAME else base.source if data is None else "auto"
     seed = facts.get("seed", 0) if kind == "imagenet21k" else 0
     reported = facts.get("reported") or "auto"
     return open_source(replace(base, data=name, source=how, reported=reported, val_seed=seed, expect="any"))

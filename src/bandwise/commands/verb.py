@@ -31,6 +31,11 @@ def parse(arguments: type[Arguments], argv: Sequence[str], verb: str, default: A
     beside `--json`, whose reader expects an object, it is a `UsageError`.
     """
     markers = (tyro.conf.OmitArgPrefixes, tyro.conf.FlagCreatePairsOff)
+    if (data := value_of("--data", argv)) is not None and value_of("--source", argv) is None:
+        # Here, so that other commands do not wait for the sources.
+        from bandwise.sources.resolve import require_one_meaning
+
+        require_one_meaning(data)
     options: dict[str, Any] = {"args": list(argv), "prog": f"bandwise {verb}", "config": markers}
     if default is not None:
         options["default"] = default

@@ -1,11 +1,25 @@
 """Names of classes and files: which may stand beside each other, and how messages show them."""
 
 import os
+import re
 import unicodedata
 from collections import defaultdict
 from collections.abc import Iterable
 
 from bandwise.errors import UsageError
+
+SPLIT_WORDS = {"train": "train", "validation": "val", "valid": "val", "val": "val", "test": "test"}
+"""What a folder or the shards of a split are called, in any case, and the split that it is."""
+
+_SPLIT_LIKE = re.compile(
+    r"(train(ing)?|test(ing)?|val|valid(ation)?)([-_ .]?(set|data|dataset|images?|imgs?|pictures?|pics?|photos?))*",
+    re.IGNORECASE,
+)
+
+
+def split_like(name: str) -> bool:
+    """Say whether a folder is called like a split, and not like a class: `train_images`, `Testing`."""
+    return _SPLIT_LIKE.fullmatch(name) is not None
 
 
 def examples(paths: list[bytes]) -> str:
@@ -15,14 +29,14 @@ def examples(paths: list[bytes]) -> str:
 
 
 def require_distinct(where: str, names: Iterable[str]) -> None:
-    """Refuse names that some file systems or people cannot tell apart: equal but for case or Unicode form."""
+    """Refuse names that some file systems or people cannot tell apart: equal but for case, blanks or Unicode form."""
     alike: dict[str, list[str]] = defaultdict(list)
     for name in names:
         alike[_folded(name)].append(name)
     for same in alike.values():
         if len(same) > 1:
             raise UsageError(
-                f"{where} has class folders that differ only in case or Unicode form: "
+                f"{where} has class folders that differ only in case, blanks or Unicode form: "
                 f"{', '.join(ascii(name) for name in sorted(same))}; merge or rename them"
             )
 
@@ -37,7 +51,7 @@ def require_same(where: str, train: Iterable[str], reported_folder: str, reporte
         if twin := folded.get(_folded(name)):
             raise UsageError(
                 f"{where}: class {twin!a} of train/ is spelled {name!a} in {reported_folder}/ "
-                "(case or Unicode form); rename one"
+                "(case, blanks or Unicode form); rename one"
             )
     raise UsageError(
         f"{where}: the classes of train/ and {reported_folder}/ differ; "
@@ -46,7 +60,7 @@ def require_same(where: str, train: Iterable[str], reported_folder: str, reporte
 
 
 def _folded(name: str) -> str:
-    return unicodedata.normalize("NFC", unicodedata.normalize("NFC", name).casefold())
+    return unicodedata.normalize("NFC", " ".join(unicodedata.normalize("NFC", name).casefold().split()))
 
 
 def _listed(names: set[str]) -> str:

@@ -4,6 +4,7 @@ from pathlib import Path
 
 from bandwise.config import DataConfig
 from bandwise.errors import UsageError
+from bandwise.progress import say
 from bandwise.sources.folder import open_folder
 from bandwise.sources.named.catalog import available, open_named, reported_kind, similar_name
 from bandwise.sources.source import Source
@@ -16,7 +17,7 @@ _EXPECTABLE = {"imagenet1k": ("ilsvrc2012",), "imagenet21k": ("fall11", "winter2
 def open_source(config: DataConfig) -> Source:
     """Open the images that the configuration names; a named set is fetched on first use.
 
-    `--source auto` takes a known name before a folder of the same name; write `./photos` for the folder.
+    `--source auto` takes a known name before a folder of the same name, and says so; write `./photos` for the folder.
 
     Raises:
         UsageError: it is neither a name nor a place, or what is there cannot be used.
@@ -48,6 +49,15 @@ def open_source(config: DataConfig) -> Source:
     return _open_archives(config, path, kind)
 
 
+def require_one_meaning(data: str) -> None:
+    """Refuse what a user typed where it is the name of a set and that of something in this folder."""
+    if data in available() and Path(data).exists():
+        raise UsageError(
+            f"--data {data!r} is the name of a set, and ./{data} is in this folder too: give --data ./{data} for what "
+            "is here, or add --source named for the set"
+        )
+
+
 def _open_archives(config: DataConfig, path: Path, kind: str) -> Source:
     from bandwise.sources.archives.imagenet1k import open_imagenet1k
     from bandwise.sources.archives.imagenet21k import open_imagenet21k
@@ -65,6 +75,8 @@ def _look(config: DataConfig, path: Path) -> str:
     """Say what kind of source `--data` is."""
     known = available()
     if config.data in known:
+        if path.exists():
+            say(f"note: {config.data!r} is the set of that name, not ./{config.data} in this folder")
         return "named"
     if not path.exists():
         raise UsageError(
@@ -77,7 +89,7 @@ def _look(config: DataConfig, path: Path) -> str:
     if path.name in (*imagenet21k.OUTER_ARCHIVES, imagenet21k.DOWNLOADED):
         return "imagenet21k"
     # Class folders beside the archives they were unpacked from are read as folders, as they always were.
-    if not path.is_dir() or (path / "train").is_dir():
+    if not path.is_dir() or any(child.name.lower() == "train" and child.is_dir() for child in path.iterdir()):
         return "folder"
     if (path / imagenet1k.TRAIN_ARCHIVE).exists():
         return "imagenet1k"

@@ -12,6 +12,8 @@ from bandwise.errors import CorruptionError, IncompatibleError, UsageError
 from bandwise.files.documents import json_bytes
 from bandwise.files.regular import sha256_bytes
 from bandwise.runs.run import FREE_TRAINING
+from bandwise.sources.decoding.decode import UNIFORM
+from bandwise.store.layout import SPLITS
 from bandwise.store.reading.store import Store
 from bandwise.training.determinism import seeds_of
 
@@ -122,6 +124,16 @@ def check_store(store: Store, config: RunConfig) -> None:
         raise UsageError(
             f"{store.path} has {rows} training samples, fewer than one batch of {batch}; "
             f"use --batch-size {max(rows, 1)} or less"
+        )
+    if empty := [band for band in store.bands if not store.std([band]).any()]:
+        raise UsageError(
+            f"{store.path}: all training samples are the same in band {', '.join(map(str, empty))}, so there is "
+            "nothing to learn from it; look at the pictures, and split them again elsewhere"
+        )
+    uniform, stored = store.manifest.notes.get(UNIFORM, 0), sum(store.rows(split) for split in SPLITS)
+    if 2 * uniform > stored:
+        raise UsageError(
+            f"{store.path}: {uniform} of {stored} pictures have {UNIFORM}; look at them, and split them again elsewhere"
         )
     for split in ("train", "holdout"):
         labels = store.labels(split)

@@ -3,6 +3,7 @@
 Names are such as `train-00000-of-00294.parquet`, `val-000012.tar`, `set-test-7.tar`.
 """
 
+import itertools
 import re
 from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping, Sequence
@@ -18,11 +19,14 @@ from bandwise.progress import progress, say
 from bandwise.sources.archives.index import IndexBuilder
 from bandwise.sources.columns import Names
 from bandwise.sources.folder import Reported
-from bandwise.sources.naming import require_distinct, require_same
+from bandwise.sources.naming import SPLIT_WORDS, require_distinct, require_same
 
-_NAME = re.compile(r"(?:.*?[-_.])?(train|validation|valid|val|test)(?:[-_.].*)?")
-_NUMBERED = re.compile(r"(.*?)-?([0-9]+)-of-([0-9]+)")
-_SPLITS = {"train": "train", "validation": "val", "valid": "val", "val": "val", "test": "test"}
+_NAME = re.compile(
+    r"((?:.*?[-_.])?(" + "|".join(SPLIT_WORDS) + r")(?:[-_.][a-z]+(?=[-_.]|$))*)(?:[-_.].*)?", re.IGNORECASE
+)
+_OF_TOTAL = re.compile(r"(.*?)-?([0-9]+)-of-([0-9]+)(?![0-9]).*")
+_NUMBER = re.compile(r"(?<![0-9])[0-9]{1,9}(?![0-9])")
+_COUNTED = re.compile(r"0[0-9]{2,}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,8 +79,8 @@ def index_shards(
 
 def split_of(path: Path) -> str | None:
     """Return `train`, `val` or `test` as the name of a shard says, or None."""
-    match = _NAME.fullmatch(path.name.removesuffix(path.suffix))
-    return _SPLITS[match[1]] if match else None
+    match = _NAME.fullmatch(path.stem)
+    return SPLIT_WORDS[match[2].lower()] if match else None
 
 
 def find_shards(root: Path, suffix: Literal[".parquet", ".tar"], reported: Reported) -> Shards:
@@ -91,9 +95,10 @@ def find_shards(root: Path, suffix: Literal[".parquet", ".tar"], reported: Repor
         raise UsageError(f"{root} holds no train-*{suffix}, and none lie in {root / 'data'}")
     if unread := found.pop("", None):
         say(f"note: not read in {root}: {len(unread)} files such as {min(unread).name}, whose names name no split")
-    for files in found.values():
-        _require_all_numbers(files)
     chosen = _choose(root, [split for split in ("val", "test") if found[split]], reported)
+    for files in filter(None, (found["train"], found[chosen] if chosen else [])):
+        _require_one_family(files)
+        _require_all_numbers(sorted(files))
     return Shards(root, tuple(sorted(found["train"])), tuple(sorted(found[chosen])) if chosen else (), chosen)
 
 
@@ -171,17 +176,57 @@ def _choose(root: Path, present: list[str], reported: Reported) -> Literal["val"
     return "val" if present == ["val"] else "test"
 
 
+def _require_one_family(files: list[Path]) -> None:
+    """Refuse `train-0.tar` beside `train_small-0.tar`: most probably a set and a part of it, or an addition."""
+    families: Counter[str] = Counter(match[1] for path in files if (match := _NAME.fullmatch(path.stem)))
+    if len(families) > 1:
+        named = ", ".join(f"{name}* ({count} files)" for name, count in sorted(families.items()))
+        raise UsageError(
+            f"{files[0].parent} holds {len(families)} families of shards for one split: {named}; give a folder "
+            "with only those that are meant (links to them will do), or rename them into one family"
+        )
+
+
 def _require_all_numbers(files: list[Path]) -> None:
-    """Check names such as `train-00003-of-00294`: where the number of files is stated, all must be there."""
-    series: dict[tuple[str, int], set[int]] = defaultdict(set)
+    """Check that no shard is missing, by the total in names such as `train-00003-of-00294` or by their numbers."""
+    totals: dict[tuple[str, int], set[int]] = defaultdict(set)
+    others = []
     for path in files:
-        if match := _NUMBERED.fullmatch(path.stem):
-            series[match[1], int(match[3])].add(int(match[2]))
-    for (name, total), numbers in series.items():
+        if match := _OF_TOTAL.fullmatch(path.stem):
+            totals[match[1], int(match[3])].add(int(match[2]))
+        else:
+            others.append(path.name)
+    for (name, total), numbers in totals.items():
         if len(numbers) != total:
             lost = next(number for number in range(total + 1) if number not in numbers)
             raise UsageError(
                 f"{files[0].parent} has {len(numbers)} of {total} files {name}-*; number {lost} is missing"
+            )
+    if len(totals) + bool(others) > 1:
+        named = ", ".join([*(f"{name}-*-of-{total}" for name, total in totals), *others[:1]])
+        raise UsageError(
+            f"{files[0].parent} holds shards of several sets for one split: {named}; leave one of them there"
+        )
+    _require_no_gap(files[0].parent, others)
+
+
+def _require_no_gap(folder: Path, names: list[str]) -> None:
+    """Check every number in the names: those that are equal but for it are a series, which may have no gap."""
+    series: dict[tuple[str, str], dict[int, str]] = defaultdict(dict)
+    for name in names:
+        for match in _NUMBER.finditer(name):
+            series[name[: match.start()], name[match.end() :]][int(match[0])] = match[0]
+    for (before, after), found in series.items():
+        lowest, highest = min(found), max(found)
+        # A number such as 2012 may be part of a name; one with leading zeros counts from 0 or 1.
+        counted = _COUNTED.fullmatch(found[lowest]) and before[-1:] in "-_." and after[:1] in "-_."
+        numbers = range(1 if counted else lowest, highest)
+        if missing := list(itertools.islice((number for number in numbers if number not in found), 6)):
+            width = len(found[highest]) if any(len(text) > 1 and text[0] == "0" for text in found.values()) else 0
+            shown = ", ".join(f"{before}{number:0{width}d}{after}" for number in missing[:5])
+            raise UsageError(
+                f"{folder} has {len(found)} files {before}*{after} up to number {highest}, but not {shown}"
+                f"{', ...' if len(missing) > 5 else ''}; fetch what is missing, or number the files without a gap"
             )
 
 

@@ -34,6 +34,10 @@ MIN_SIDE = 8
 PLACEHOLDER_BYTES = 2051
 """Size of the "photo unavailable" picture that one photo host served, under the name of a lost photograph."""
 
+UNIFORM = "one colour all over"
+FEW_BITS = "16 bits, of which at most 12 are used: near black"
+_FEW_BITS = 12
+
 _ORIENTATION = 0x0112
 _TURN = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -122,6 +126,7 @@ def decode(
         "bytes after the end of the picture": is_jpeg and not several and trailing_bytes(encoded) > 0,
         "damaged metadata": orientation is None or bool(warned),
         "16 bits reduced to 8": deep,
+        FEW_BITS: deep and int(np.asarray(picture).max()) < 1 << _FEW_BITS,
         "CMYK": eight_bits.mode == "CMYK",
         "transparency over the background": clear,
         "orientation applied" if exif == "transpose" else "orientation ignored": orientation in _TURN,
@@ -156,7 +161,7 @@ def load_canvas(source: Source, path: bytes, config: SplitConfig) -> tuple[np.nd
 def decode_canvas(
     encoded: bytes | np.ndarray, path: bytes, channels: Literal[1, 3], config: SplitConfig
 ) -> tuple[np.ndarray, tuple[str, ...]]:
-    """Decode and resize the image `path` that has been read: uint8 `(canvas, canvas, C)`, and the notes of `decode`."""
+    """Decode and resize the image `path` that has been read: uint8 `(canvas, canvas, C)`, and notes as `decode` has."""
     picture, notes = decode(
         encoded,
         channels=channels,
@@ -165,7 +170,10 @@ def decode_canvas(
         max_pixels=config.max_pixels,
         name=path,
     )
-    return to_canvas(picture, config.canvas), notes
+    canvas = to_canvas(picture, config.canvas)
+    # Two pixels tell almost always.
+    uniform = (canvas[0, 0] == canvas[-1, config.canvas // 2]).all() and (canvas == canvas[0, 0]).all()
+    return canvas, (*notes, UNIFORM) if uniform else notes
 
 
 def decoder_versions() -> dict[str, str]:

@@ -49,6 +49,12 @@ def starts_like(content: bytes) -> str | None:
     return "AVIF or HEIC" if content[4:8] == b"ftyp" else None
 
 
+def begins_like_a_picture(start: bytes) -> bool:
+    """Say whether the first 16 bytes are those of a format that is decoded; "BM" alone may begin a text."""
+    known = starts_like(start)
+    return known in _EXTENSIONS.values() and (known != "BMP" or start[6:10] == bytes(4))
+
+
 def name_disagrees(name: bytes, content: bytes) -> bool:
     """Say whether the extension of a file is that of another known format than its content."""
     named = _EXTENSIONS.get(extension(name))

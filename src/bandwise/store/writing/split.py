@@ -12,12 +12,17 @@ from bandwise.errors import UsageError
 from bandwise.files.atomic import require_writable
 from bandwise.files.locks import LOCK_NAME, folder_lock
 from bandwise.progress import say
-from bandwise.sources.samples import freeze_samples
+from bandwise.sources.decoding.decode import FEW_BITS, UNIFORM
+from bandwise.sources.samples import SampleList, freeze_samples
 from bandwise.sources.source import Source
-from bandwise.store.layout import STORE_NAME
+from bandwise.store.layout import SPLITS, STORE_NAME
 from bandwise.store.writing.conversion import Conversion, Options
 
 _LONGEST_S = 86_400
+_WITHOUT_CONTENT = {
+    UNIFORM: "look at some of them: icons on a transparent ground may need another --background",
+    FEW_BITS: "save them with 8 bits a channel",
+}
 _OWN_LEFTOVER = re.compile(r"\.tmp-(clock|probe|STORE\.json)\.\d+\.[0-9a-f]{8}")
 
 
@@ -32,6 +37,7 @@ def split_dataset(
     dry_run: bool = False,
     stop: Callable[[], bool] | None = None,
     decode_timeout: float = 0.0,
+    found: Callable[[SampleList], None] | None = None,
 ) -> dict[str, Any]:
     """Write a store, finish one that was interrupted, or add bands to one.
 
@@ -46,6 +52,7 @@ def split_dataset(
         stop: asked often; when it says true, the work stops with everything finished kept.
         decode_timeout: seconds for the decoding of one picture, which is then skipped; a decoder that crashes skips its
             picture too. 0 sets no limit, and one worker then works in this process.
+        found: called with the sample list before the first picture is decoded.
 
     Returns:
         What was done, ready for JSON.
@@ -67,6 +74,8 @@ def split_dataset(
     started = time.monotonic()
     require_own_place(source, out)
     samples = freeze_samples(source, config, allow_empty_class)
+    if found is not None:
+        found(samples)
     conversion = Conversion(source, config, out, samples)
     options = Options(
         workers=workers,
@@ -96,6 +105,10 @@ def _report(summary: dict[str, Any]) -> None:
             f"WARNING: {len(bad)} pictures were skipped, in every band: {listed}; most in class {name!r} ({count} of "
             f"{of}); the manifest names them"
         )
+    pictures = sum(summary[split] for split in SPLITS)
+    for note, remedy in _WITHOUT_CONTENT.items():
+        if 2 * (count := summary["notes"].get(note, 0)) > pictures:
+            say(f"WARNING: {count} of {pictures} pictures have {note}; {remedy}")
     duplicates = summary["duplicates"]
     if duplicates and duplicates["pictures"]:
         pictures, sets = duplicates["pictures"], duplicates["sets"]

@@ -1,0 +1,39 @@
+"""Folders and shards as people have them, through `bandwise split`: exit code, words and counts."""
+
+import pytest
+from tests.bad_inputs import rows_layouts, rows_shards
+from tests.bad_inputs.bench import check
+
+ROWS = {**rows_layouts.ROWS, **rows_shards.ROWS}
+
+
+@pytest.mark.timeout(180)
+@pytest.mark.parametrize("row", ROWS)
+def test_row(row, tmp_path):
+    check(ROWS[row], tmp_path)
+
+
+# Each row with what it is about taken away.
+BROKEN = {
+    "names of splits": ("bandwise.sources.folder.SPLIT_WORDS", {"train": "train", "val": "val", "test": "test"}),
+    "what a run will lack": ("bandwise.commands.split._say_what_was_found", lambda *_: None),
+    "folders called like splits": ("bandwise.sources.folder.split_like", lambda name: False),
+    "pictures without class folders": ("bandwise.sources.walk._TABLES", ()),
+    "hidden folders": ("bandwise.sources.walk.Walk._is_hidden", lambda self, entry, path: entry.name[:1] in b"._"),
+    "class names": ("bandwise.sources.folder.require_distinct", lambda where, names: None),
+    "a set of the same name": ("bandwise.sources.resolve.require_one_meaning", lambda data: None),
+    "pictures by their content": ("bandwise.sources.walk.begins_like_a_picture", lambda start: False),
+    "missing shards": ("bandwise.sources.archives.shards._require_all_numbers", lambda files: None),
+    "merged sets": ("bandwise.sources.archives.shards._require_one_family", lambda files: None),
+    "dots in keys": ("bandwise.sources.archives.webdataset._kind", lambda field: field),
+}
+
+
+@pytest.mark.timeout(180)
+@pytest.mark.parametrize("row", ROWS)
+def test_a_row_fails_without_what_it_is_about(row, tmp_path, monkeypatch):
+    monkeypatch.setattr(*BROKEN[row])
+    # A set of that name is not fetched for a control.
+    monkeypatch.setattr("bandwise.sources.resolve.open_named", lambda name: pytest.fail(name))
+    with pytest.raises((AssertionError, pytest.fail.Exception)):
+        check(ROWS[row], tmp_path)
