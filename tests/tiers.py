@@ -36,6 +36,13 @@ PARAMETERS: dict[str, int] = {
     "tests/launch/test_train_command.py::test_initial_weights_that_were_moved_reach_every_branch": 0,
     "tests/sources/test_named_network.py::test_cifar10": 0,
     "tests/store/test_store_verify.py::test_damage_is_named_and_repaired_to_the_same_bytes": 3,
+    "tests/faults/test_byte_flips.py::test_without_checksums_bits_flip_silently": 1,
+    "tests/faults/test_canaries.py::test_nothing_that_is_loaded_runs": 1,
+    "tests/faults/test_fuzz.py::test_only_documented_errors": 4,
+    "tests/faults/test_kills.py::test_with_workers_and_a_rival_for_the_folder": 0,
+    "tests/store/test_interruptions.py::test_a_stop_reaches_the_workers": 0,
+    "tests/store/test_store_resume.py::test_a_source_that_was_renamed_is_the_same": 0,
+    "tests/store/test_workers.py::test_a_process_that_is_always_killed_is_an_error_not_a_bad_picture": 0,
     "tests/store/test_workers.py::test_the_result_depends_on_the_pictures_alone": 0,
     "tests/store/test_workers.py::test_what_happens_once_leaves_no_trace": 1,
     # What is tested at every stride and transform.
@@ -46,6 +53,7 @@ FILES_ONLY_IN_FULL = {"tests/launch/test_modules.py"}
 """Files of which nothing is in `make test`: this one traces a whole run."""
 
 PROMISES_ONLY_IN_FULL = {
+    "tests/faults/test_kills.py::test_with_workers_and_a_rival_for_the_folder",
     "tests/launch/test_initial_branch.py::test_several_at_once_wait_for_the_source_and_have_the_same_bits",
 }
 """Tests of docs/promises.md that take too long for `make test`; each promise has others in it."""

@@ -1,4 +1,4 @@
-"""Readers of things that strangers write, each fed with thousands of damaged inputs: only documented errors may come.
+"""Readers of things that strangers write, each fed with hostile and damaged inputs: only documented errors may come.
 
 A mutator with a seed, no coverage: bits, bytes, blocks, lengths and known bad numbers in valid inputs, and pure noise.
 """
@@ -9,8 +9,8 @@ import random
 import signal
 import struct
 import tarfile
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
 
@@ -20,6 +20,7 @@ import torch
 import yaml
 from PIL import Image
 from tests.faults import material
+from tests.faults.hostile_contents import CONFIGS, HEADERS, NOT_JSON, PICTURES
 
 from bandwise.checkpoints.tensors import from_file, to_bytes
 from bandwise.config import to_dict
@@ -47,6 +48,8 @@ class Target:
     read: Callable[[bytes], object]
     allowed: tuple[type[BaseException], ...]
     seeds: tuple[bytes, ...]
+    hostile: Mapping[str, bytes] = field(default_factory=dict)
+    """What strangers write on purpose."""
     refused: float = 0.1
     """The share of damaged inputs that are refused at the least."""
 
@@ -86,7 +89,7 @@ def mutate(seed: bytes, rng: random.Random) -> bytes:
 
 
 def fuzz(target: Target, count: int, seed: int, note: Path) -> tuple[int, list[str]]:
-    """Read `count` damaged inputs; return how many were refused, and what else happened.
+    """Read what is hostile and `count` damaged inputs; return how many were refused, and what else happened.
 
     The input at hand is kept in `note`, for the case that it ends the process.
     """
@@ -94,12 +97,16 @@ def fuzz(target: Target, count: int, seed: int, note: Path) -> tuple[int, list[s
     def ring(number: int, frame: FrameType | None) -> None:
         raise Hung
 
+    def inputs() -> Iterator[bytes]:
+        yield from target.hostile.values()
+        for _ in range(count):
+            yield mutate(rng.choice(target.seeds), rng)
+
     rng, refused, wrong = random.Random(seed), 0, []
     previous = signal.signal(signal.SIGALRM, ring)
     for valid in target.seeds:
         target.read(valid)
-    for _ in range(count):
-        content = mutate(rng.choice(target.seeds), rng)
+    for content in inputs():
         note.write_bytes(content)
         signal.alarm(SECONDS)
         try:
@@ -137,7 +144,7 @@ def _sealed_again(path: Path, read: Callable[[], object]) -> Callable[[bytes], o
 def _config(folder: Path) -> Target:
     valid = yaml.safe_dump(to_dict(material.RUN)).encode(), b"split:\n  stride: 4\n"
     read = _in_file(folder / "c.yaml", lambda path: config_from_dict(read_config_file(path)))
-    return Target(read, (BandwiseError,), valid)
+    return Target(read, (BandwiseError,), valid, CONFIGS)
 
 
 def _notation(folder: Path) -> Target:
@@ -152,7 +159,8 @@ def _manifest(folder: Path) -> Target:
     store = folder / "store"
     material.split_small(store)
     path = store / "MANIFEST.json"
-    return Target(_sealed_again(path, lambda: open_store(store).ids("train")), (BandwiseError,), (path.read_bytes(),))
+    read = _sealed_again(path, lambda: open_store(store).ids("train"))
+    return Target(read, (BandwiseError,), (path.read_bytes(),), NOT_JSON)
 
 
 def _commits(folder: Path) -> Target:
@@ -166,19 +174,19 @@ def _commits(folder: Path) -> Target:
         material.split_small(store)
         return verify_store(store)
 
-    return Target(_sealed_again(path, read), (BandwiseError,), (path.read_bytes(),), refused=0.0)
+    return Target(_sealed_again(path, read), (BandwiseError,), (path.read_bytes(),), NOT_JSON, refused=0.0)
 
 
 def _weights(folder: Path) -> Target:
     valid = to_bytes({"a.weight": torch.ones(3, 4), "b": torch.zeros(2, dtype=torch.int64)})
-    return Target(_in_file(folder / "w.safetensors", from_file), (BandwiseError,), (valid,))
+    return Target(_in_file(folder / "w.safetensors", from_file), (BandwiseError,), (valid,), HEADERS)
 
 
 def _logits(folder: Path) -> Target:
     path = folder / "valid.safetensors"
     meta = {"branch": "0", "split": "val", "crops": "1", "store": "0" * 64, "weights": "", "classes": "0" * 64}
     write_logits(path, LogitsFile(np.arange(5), np.arange(5) % 3, np.ones((5, 3), np.float32), meta))
-    return Target(_in_file(folder / "l.safetensors", read_logits), (BandwiseError,), (path.read_bytes(),))
+    return Target(_in_file(folder / "l.safetensors", read_logits), (BandwiseError,), (path.read_bytes(),), HEADERS)
 
 
 def _tar(folder: Path) -> Target:
@@ -213,7 +221,7 @@ def _pictures(folder: Path) -> Target:
     def read(content: bytes) -> object:
         return decode(content, channels=3, background=255, exif="transpose", max_pixels=1_000_000)
 
-    return Target(read, (BadImage,), tuple(found))
+    return Target(read, (BadImage,), tuple(found), PICTURES)
 
 
 TARGETS: dict[str, Callable[[Path], Target]] = {

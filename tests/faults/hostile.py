@@ -1,20 +1,16 @@
 """Files from a stranger, each as a case for the command line: what to lay out, what to run, and how it may end."""
 
 import copy
-import io
 import json
 import os
 import shutil
 import struct
-import tarfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from PIL import Image
-from tests.faults.hostile_contents import CONFIGS, HEADERS, NOT_JSON
+from tests.faults.hostile_contents import HEADERS, NOT_JSON
 
 from bandwise.files.documents import json_bytes
 from bandwise.files.regular import sha256_bytes
@@ -154,79 +150,3 @@ def checkpoints(run: Path, picture: Path) -> list[Case]:
         for name in special_files(run / "x"):
             case(f"{target} is {name}", lambda step, t=target, n=name: replace(step / t, n), commit=False)
     return cases
-
-
-def configs(store: Path) -> list[Case]:
-    """Configuration files of a stranger."""
-
-    def build_for(content: bytes) -> Callable[[Path], list[str]]:
-        def build(folder: Path) -> list[str]:
-            (folder / "c.yaml").write_bytes(content)
-            out = ["--out", str(folder / "out"), "--store", str(store)]
-            return ["train", "--config", str(folder / "c.yaml"), *out]
-
-        return build
-
-    return [Case(f"configuration: {name}", build_for(content)) for name, content in CONFIGS.items()]
-
-
-def tars() -> list[Case]:
-    """Shards of a stranger; nothing of them may be unpacked anywhere."""
-    picture = io.BytesIO()
-    Image.fromarray(np.zeros((16, 16, 3), np.uint8)).save(picture, "PNG")
-    png = picture.getvalue()
-
-    def archive(*facts: tarfile.TarInfo) -> bytes:
-        stream = io.BytesIO()
-        with tarfile.open(fileobj=stream, mode="w") as tar:
-            for one in facts:
-                one.size = len(png) if one.isreg() else 0
-                tar.addfile(one, io.BytesIO(png) if one.isreg() else None)
-        return stream.getvalue()
-
-    def named(name: str, kind: bytes = tarfile.REGTYPE, link: str = "") -> tarfile.TarInfo:
-        facts = tarfile.TarInfo(name)
-        facts.type, facts.linkname = kind, link
-        return facts
-
-    good = archive(named("0.png"), named("0.cls"))
-    contents = {
-        "parent": archive(named("../outside.png")),
-        "absolute": archive(named("/tmp/outside.png")),
-        "parent inside": archive(named("a/../../outside.png")),
-        "long name": archive(named("x" * 5000 + ".png")),
-        "empty name": archive(named("")),
-        "link": archive(named("a.png", tarfile.SYMTYPE, "/etc/passwd")),
-        "hard link": archive(named("a.png", tarfile.LNKTYPE, "../../etc/passwd")),
-        "pipe": archive(named("a.png", tarfile.FIFOTYPE)),
-        "device": archive(named("a.png", tarfile.CHRTYPE)),
-        "sparse": archive(named("a.png", tarfile.GNUTYPE_SPARSE)),
-        "cut": good[:700],
-        "cut in a header": good[:100],
-        "empty": b"",
-        "zeros": bytes(10240),
-        "noise": bytes(range(256)) * 40,
-        "gzip": b"\x1f\x8b\x08" + bytes(100),
-        "joined": good + good,
-        "huge size": good[:124] + b"77777777777\0" + good[136:],
-        "negative size": good[:124] + b"\xff" * 12 + good[136:],
-        "wrong checksum": good[:148] + b"0000000\0" + good[156:],
-        "no label": archive(named("0.png")),
-        "label is a picture": good,
-        "twice": archive(named("0.png"), named("0.png"), named("0.cls")),
-        "newline": archive(named("a\nb.png")),
-        "not UTF-8": archive(named("a\udcff.png")),
-    }
-
-    def build_for(content: bytes) -> Callable[[Path], list[str]]:
-        def build(folder: Path) -> list[str]:
-            (folder / "data").mkdir()
-            for split in ("train", "val"):
-                (folder / "data" / f"{split}-000000.tar").write_bytes(content)
-            out = ["--out", str(folder / "out"), "--canvas", "16", "--stride", "2"]
-            return ["split", "--source", "webdataset", "--data", str(folder / "data"), *out]
-
-        return build
-
-    codes = frozenset((2, 3))
-    return [Case(f"tar: {name}", build_for(content), codes) for name, content in contents.items()]

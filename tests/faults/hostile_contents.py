@@ -1,7 +1,8 @@
-"""What a stranger may write in the place of a JSON document, a file of tensors or a configuration."""
+"""What a stranger may write in the place of a JSON document, a file of tensors, a configuration or a picture."""
 
 import json
 import struct
+import zlib
 
 DEEP = 200_000
 
@@ -101,4 +102,34 @@ CONFIGS: dict[str, bytes] = {
     "sexagesimal": b"split: {stride: 1:30}\n",
     "a set": b"split: !!set {stride}\n",
     "binary tag": b"split: !!binary aGVsbG8=\n",
+}
+
+
+def _png(width: int, height: int, data: bytes = b"") -> bytes:
+    def chunk(kind: bytes, content: bytes) -> bytes:
+        return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
+
+    header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(data)) + chunk(b"IEND", b"")
+
+
+PICTURES: dict[str, bytes] = {
+    "a bomb": _png(20000, 20000),
+    "a wide bomb": _png(2**31 - 1, 1),
+    "a tall bomb": _png(1, 2**31 - 1),
+    "no pixels": _png(0, 0),
+    "no data": _png(24, 24),
+    "much data": _png(24, 24, bytes(50_000_000)),
+    "one byte": b"\xff",
+    "HTML": b"<!DOCTYPE html><html>404</html>",
+    "EPS": b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n(CANARY) (w) file closefile\n",
+    "SVG": b'<svg xmlns="http://www.w3.org/2000/svg"><image href="file:///etc/passwd"/></svg>',
+    "PSD": b"8BPS\x00\x01" + bytes(100),
+    "a pickle": b"\x80\x04cposix\nsystem\n(S'touch CANARY'\ntR.",
+    "a header of GIF": b"GIF89a\xff\xff\xff\xff\xf7\x00\x00",
+    "a TIFF that goes round": b"II*\x00\x08\x00\x00\x00\x00\x00\x08\x00\x00\x00",
+    "the start of JPEG": b"\xff\xd8\xff\xe0",
+    "a length of WebP": b"RIFF\xff\xff\xff\xffWEBPVP8 \xff\xff\xff\xff",
+    "a huge BMP": b"BM"
+    + struct.pack("<IHHIIiiHHIIiiII", 99, 0, 0, 54, 40, 2**31 - 1, -(2**31), 1, 24, 0, 0, 0, 0, 0, 0),
 }

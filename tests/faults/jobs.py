@@ -86,11 +86,9 @@ def finish(run: str, store: str, broken: str | None = None) -> None:
     material.finish_run(replace(open_run(Path(run)), store_path=Path(store)))
 
 
-def injected(
-    inner: str, arguments: dict, root: str, operation: str, number: int, fault: str, lasting: bool = False
-) -> int:
+def injected(inner: str, arguments: dict, root: str, operation: str, number: int, fault: str) -> int:
     """Run a job in which the n-th operation of a kind below `root` fails."""
-    shim = Shim(Path(root), operation, number, fault, lasting=lasting)
+    shim = Shim(Path(root), operation, number, fault)
     shim.install()
     try:
         return globals()[inner](**arguments) or 0

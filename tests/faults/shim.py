@@ -24,12 +24,14 @@ _REAL_OPEN = io.open
 
 
 class Shim:
-    """Counts one kind of operation below a folder and fails the n-th one, or all from the n-th on."""
+    """Counts one kind of operation below a folder and fails the n-th one."""
 
-    def __init__(self, root: Path, operation: str, number: int, fault: str, *, lasting: bool = False) -> None:
+    def __init__(self, root: Path, operation: str, number: int, fault: str) -> None:
         assert operation in OPERATIONS
-        self._root, self._operation, self._number, self._lasting = os.fspath(root), operation, number, lasting
+        self._root, self._operation, self._number = os.fspath(root), operation, number
         self._code = FAULTS[fault]
+        # A full disk stays full.
+        self._lasting = fault == "ENOSPC" and operation == "write"
         self.seen = 0
         self._lost: set[int] = set()
         self._real_fsync = os.fsync

@@ -57,7 +57,7 @@ def payloads(canary: Path) -> dict[str, bytes]:
     }
 
 
-NAMES = tuple(payloads(Path("/nowhere")))[:: share(1, 6)]
+NAMES = tuple(payloads(Path("/nowhere")))[:: share(1, 12)]
 SPLIT = "split --canvas 16 --out RUN/new --data RUN/data --source"
 TRAIN = (
     "train --out RUN/new --store RUN/store --stride 2 --canvas 24 --crop 20 --holdout 0.2 --model resnet8 --branches 0 "

@@ -5,7 +5,7 @@ from tests.faults.fuzz import TARGETS
 from tests.faults.scale import share
 
 pytestmark = pytest.mark.timeout(900)
-INPUTS = share(2000, 80)
+INPUTS = share(2000, 40)
 MEMORY = 1 << 30
 
 

@@ -16,7 +16,7 @@ from tests.helpers.trees import temporaries
 from bandwise.store.verify import verify_store
 
 pytestmark = pytest.mark.timeout(1800)
-KILLS = {"split": share(200, 24), "training": share(200, 16)}
+KILLS = {"split": share(200, 12), "training": share(200, 8)}
 
 
 @pytest.fixture(scope="module")
@@ -48,11 +48,11 @@ def kill_until_done(server: Server, target: Target, out: Path, rng: random.Rando
     raise AssertionError("a hundred kills and never done")
 
 
-@pytest.mark.parametrize("part", range(4))
+@pytest.mark.parametrize("part", range(share(4, 1)))
 @pytest.mark.parametrize("name", KILLS)
 def test_killed_at_random_times_it_ends_with_the_same_bytes(server, targets, lengths, tmp_path, name, part):
     rng, killed = random.Random(part), 0
-    while killed < KILLS[name] / 4:
+    while killed < KILLS[name] / share(4, 1):
         killed += kill_until_done(server, targets[name], tmp_path / str(killed), rng, lengths[name])
 
 
@@ -70,7 +70,7 @@ def test_the_kills_notice_a_broken_line(server, targets, lengths, tmp_path, name
 def test_with_workers_and_a_rival_for_the_folder(server, whole, tmp_path):
     """Two starts at a time, one with workers of its own; whoever holds the lock is killed, the other takes over."""
     reference, rng, out = material.tree(whole), random.Random(9), tmp_path / "store"
-    for _ in range(share(12, 3)):
+    for _ in range(share(12, 2)):
         children = [server.start("split", out=out, workers=workers) for workers in (1, 2)]
         time.sleep(rng.uniform(0.02, 1.5))
         for child in children:

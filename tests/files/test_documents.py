@@ -23,14 +23,6 @@ CONTENT = {"b": [1, 2.5, None, True], "a": {"x": "text, ü", "y": -0.1}, "long":
 ROWS = [{"epoch": 1, "loss": 0.5}, {"epoch": 2, "loss": None}, {"epoch": 3, "loss": 1e-7}]
 
 
-def flips(content: bytes):
-    for position in range(len(content)):
-        for bit in range(8):
-            changed = bytearray(content)
-            changed[position] ^= 1 << bit
-            yield bytes(changed)
-
-
 def test_a_document_comes_back(tmp_path):
     write_document(tmp_path / "a.json", CONTENT)
     assert read_document(tmp_path / "a.json") == CONTENT
@@ -38,21 +30,17 @@ def test_a_document_comes_back(tmp_path):
 
 
 @pytest.mark.parametrize("name", ["a.json", "a.jsonl"])
-def test_every_flipped_bit_is_found(tmp_path, name):
+def test_a_flipped_bit_in_any_byte_is_found(tmp_path, name):
     path = tmp_path / name
-    if name == "a.json":
-        write_document(path, CONTENT)
-        read = read_document
-    else:
-        write_rows(path, ROWS)
-        read = read_rows
-    count = 0
-    for changed in flips(path.read_bytes()):
-        path.write_bytes(changed)
+    write, content, read = (
+        (write_document, CONTENT, read_document) if name == "a.json" else (write_rows, ROWS, read_rows)
+    )
+    write(path, content)
+    good = path.read_bytes()
+    for place, byte in enumerate(good):
+        path.write_bytes(good[:place] + bytes([byte ^ 1 << place % 8]) + good[place + 1 :])
         with pytest.raises(CorruptionError, match=name):
             read(path)
-        count += 1
-    assert count > 1500
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from bandwise.errors import LockedError, UsageError
 from bandwise.files import locks
 from bandwise.files.locks import LOCK_NAME, SILENT_S, folder_lock
 
-STARTS = 50
+STARTS = 20
 
 
 def start(folder: Path, go: Path, tried: Path) -> int:

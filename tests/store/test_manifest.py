@@ -11,8 +11,8 @@ from bandwise.config import SplitConfig
 from bandwise.errors import BandwiseError, CorruptionError, IncompatibleError
 from bandwise.files.documents import json_bytes, seal, without_seal
 from bandwise.files.schema import plain
-from bandwise.store.layout import SampleGroup, inside
-from bandwise.store.manifest import CommitRecord, Manifest
+from bandwise.store.layout import SampleGroup
+from bandwise.store.manifest import CommitRecord
 from bandwise.store.reading.store import open_store
 from bandwise.store.verify import verify_store
 from bandwise.store.writing.split import split_dataset
@@ -75,27 +75,6 @@ def test_a_forged_record_is_written_again(whole, store):
     assert tree(store) == tree(whole)
 
 
-@pytest.mark.parametrize("change", [{"files": 7}, {"files": {"README.md": None}}, {"bands": 3}, {"bands": ["0"]}])
-def test_a_manifest_that_lists_nothing_is_named(store, change):
-    forge(store / MANIFEST, **change)
-    with pytest.raises(CorruptionError, match=r"MANIFEST\.json is damaged: (files|bands)"):
-        Manifest.read(store)
-    with pytest.raises(CorruptionError, match=r"MANIFEST\.json"):
-        verify_store(store)
-
-
-def test_a_long_name_is_no_file_of_a_store(tmp_path):
-    with pytest.raises(CorruptionError, match=r"x{200} leads out of the store"):
-        inside(tmp_path, "x" * 5000)
-
-
-def test_a_link_to_itself_is_damage(store):
-    (store / RECORD).unlink()
-    (store / RECORD).symlink_to(Path(RECORD).name)
-    with pytest.raises(CorruptionError, match=rf"{RECORD}: "):
-        verify_store(store)
-
-
 def test_a_newer_format_is_refused(store):
     forge(store / MANIFEST, version=[2, 0])
     with pytest.raises(IncompatibleError, match="format version 2; this bandwise reads version 1"):
@@ -117,7 +96,7 @@ HOSTILE = (None, -1, 2**62, 1.5, "../../etc/passwd", [], {})
 
 
 def test_a_hostile_manifest_only_raises_our_errors(store):
-    """Every value of it is replaced by every hostile one, one at a time."""
+    """Every value of it is replaced by hostile ones, one at a time."""
     manifest = without_seal(json.loads((store / MANIFEST).read_text()))
     # Of several alike, one.
     wanted = {
@@ -131,8 +110,9 @@ def test_a_hostile_manifest_only_raises_our_errors(store):
         if path[0] not in skipped and (path[0] not in wanted or path[1:2] in wanted[path[0]])
     ]
     refused = 0
-    for path in paths:
-        for value in HOSTILE:
+    for number, path in enumerate(paths):
+        # Each value by three of them, all of them at places of each kind.
+        for value in (HOSTILE * 2)[number % len(HOSTILE) :][:3]:
             changed = json.loads(json.dumps(manifest))
             place = changed
             for key in path[:-1]:
@@ -145,7 +125,7 @@ def test_a_hostile_manifest_only_raises_our_errors(store):
                 opened.band_bytes(0)
             except BandwiseError:
                 refused += 1
-    assert refused > len(paths)
+    assert refused > len(paths) / 2
 
 
 def test_a_manifest_cannot_name_files_outside(store, tmp_path):

@@ -69,7 +69,9 @@ def test_file_names():
     assert commit_file("val", 0, (0, 3, 4, 5), 16) == "commits/val-00000.bands-0_3-5.json"
 
 
-@pytest.mark.parametrize("name", ["../up", "/etc/passwd", "a/../../b", "A.parquet", "a b", "", "a\n", "link/x"])
+@pytest.mark.parametrize(
+    "name", ["../up", "/etc/passwd", "a/../../b", "A.parquet", "a b", "", "a\n", "link/x", "x" * 5000]
+)
 def test_names_that_lead_out_are_refused(tmp_path, name):
     (tmp_path / "store").mkdir()
     (tmp_path / "store" / "link").symlink_to(tmp_path)

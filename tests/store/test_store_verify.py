@@ -2,7 +2,6 @@
 
 import dataclasses
 import os
-from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,8 +11,6 @@ from tests.helpers.trees import tree
 
 from bandwise.errors import CorruptionError, IncompatibleError, Preempted, UsageError
 from bandwise.store import verify
-from bandwise.store.reading.bandfiles import RowGroupReader
-from bandwise.store.reading.loader import read_all
 from bandwise.store.reading.store import open_store, read_source_facts
 from bandwise.store.verify import verify_store
 from bandwise.store.writing.split import split_dataset
@@ -80,12 +77,6 @@ def test_damage_is_named_and_repaired_to_the_same_bytes(store, whole, kind):
     }
 
 
-def test_opening_a_swapped_shard_fails(store):
-    swap(store / SHARD, store / OTHER)
-    with pytest.raises(CorruptionError, match=r"bytes, not|footer is not the one"):
-        read_all(RowGroupReader(open_store(store), (2,), "train"))
-
-
 def pipe(path: Path) -> None:
     path.unlink()
     os.mkfifo(path)
@@ -126,14 +117,6 @@ def test_the_sample_list_needs_the_images(store, whole, damage):
     with pytest.raises(UsageError, match=r"samples\.parquet can only be made again from the images .* with --data"):
         verify_store(store, repair=True)
     assert verify_store(store, repair=True, source=SOURCE)["repaired"] == ["samples.parquet"]
-    assert tree(store) == tree(whole)
-
-
-def test_several_damages_at_once(store, whole):
-    for name in ("STORE.json", "README.md", "samples.parquet", "commits/train-00001.json"):
-        flip(store / name, 9)
-    assert len(named(store)) == 4
-    assert len(verify_store(store, repair=True, source=SOURCE)["repaired"]) == 4
     assert tree(store) == tree(whole)
 
 
@@ -211,25 +194,6 @@ def test_what_a_run_that_adds_bands_has_left_is_no_foreign_file(tmp_path, whole)
     (out / "band-02" / "train-00002-of-00002.parquet").write_bytes(b"")
     with pytest.raises(CorruptionError, match=r"band-02/train-00002-of-00002\.parquet: not part of the store"):
         verify_store(out)
-
-
-def test_a_repair_reads_a_sound_file_once(store, whole, monkeypatch):
-    read: Counter[str] = Counter()
-    real = verify.sha256_file
-
-    def counted(file: Path) -> str:
-        read[file.relative_to(store).as_posix()] += 1
-        return real(file)
-
-    flip(store / SHARD, 5000)
-    monkeypatch.setattr(verify, "sha256_file", counted)
-    assert verify_store(store, repair=True, source=SOURCE)["repaired"] == [SHARD]
-    assert tree(store) == tree(whole)
-    group = {SHARD, OTHER, SHARD.replace("02/", "00/"), SHARD.replace("02/", "01/"), "commits/train-00000.json"}
-    # A split writes these again, whatever it finds.
-    documents = {"STORE.json", "samples.parquet", "README.md"}
-    assert {name for name, times in read.items() if times > 1} <= group | documents
-    assert read["band-00/val-00000-of-00001.parquet"] == 1
 
 
 def test_a_file_that_changes_between_two_looks_is_read_again(store):

@@ -76,7 +76,7 @@ class BandStandardiser:
     def gain_and_bias(
         self, dtype: torch.dtype, signs: NDArray[np.float64] | None = None
     ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Return what standardises a value that was stored in a type as `value * gain + bias`, float64 (B, nb * C) each.
+        """Return what standardises a value of a stored type as `value * gain + bias`, float64 (B, nb * C) each.
 
         `signs`, float64 (B, nb), is -1 where a flip turns the sign of a band; by default one sample without.
         """

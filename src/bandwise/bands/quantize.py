@@ -120,10 +120,12 @@ class BandQuantizer:
         check_image(image, stride)
         height, width, channels = image.shape
         shape = len(self.bands), height // stride, width // stride, channels
-        memory = None if out is None else flat_memory(out)
-        stored = np.empty(shape, np.uint8) if out is None or memory is None else out
+        stored = np.empty(shape, np.uint8) if out is None else out
         assert stored.shape == shape, (stored.shape, shape)
-        line, starts = memory or (stored.reshape(-1), np.arange(len(stored)) * stored[0].size)
+        memory = flat_memory(stored)
+        if memory is None:
+            np.copyto(stored, self._split_compiled(image, None))
+            return stored
         assert self._folded is not None
         assert self._compiled is not None
         ready = image.flags.c_contiguous and image.flags.writeable
@@ -134,12 +136,8 @@ class BandQuantizer:
             self._folded.weights,
             self._folded.first,
             self._filters[:, -1].copy(),
-            line,
-            starts,
+            *memory,
         )
-        if out is not None and stored is not out:
-            np.copyto(out, stored)
-            return out
         return stored
 
     def _sums(self, image: NDArray[np.uint8]) -> NDArray[np.float32]:

@@ -207,6 +207,10 @@ class CommitRecord(CommitKey):
             raise CorruptionError(f"{path} is not the record of its group: {error}") from error
         return record
 
+    def differing(self, other: "CommitRecord") -> list[str]:
+        """Name what all bands of a group must have in common and these records do not."""
+        return [key for key in ("bad", "canvas_digest") if getattr(self, key) != getattr(other, key)]
+
     def _check(self, group: SampleGroup, bands: tuple[int, ...], channels: int) -> None:
         _require(self.split == group.split, "split", self.split)
         _require(self.group == group.index, "group", self.group)

@@ -76,7 +76,12 @@ def derive_manifest(
 ) -> Manifest:
     """Return the manifest of bands that are finished in every group; README.md must have been written."""
     for group in groups:
-        _require_agreement(out, commits.of_group(group))
+        records = commits.of_group(group)
+        if changed := sorted({key for record in records[1:] for key in record.differing(records[0])}):
+            raise IncompatibleError(
+                f"{out}: the records of {group.split} group {group.index} disagree about {' and '.join(changed)}: the "
+                "source has changed between two runs; split again into another folder"
+            )
     first = {group: commits.of_group(group)[0] for group in groups}
     of_split = {split: [group for group in groups if group.split == split] for split in SPLITS}
     return Manifest(
@@ -176,16 +181,6 @@ def _duplicates(samples: SampleList, records: list[CommitRecord]) -> Duplicates 
 
 def _combined(digests: Iterable[str]) -> str:
     return hashlib.sha256(b"".join(bytes.fromhex(digest) for digest in digests)).hexdigest()
-
-
-def _require_agreement(out: Path, records: list[CommitRecord]) -> None:
-    for record in records[1:]:
-        changed = [key for key in ("bad", "canvas_digest") if getattr(record, key) != getattr(records[0], key)]
-        if changed:
-            raise IncompatibleError(
-                f"{out}: the records of {record.split} group {record.group} disagree about "
-                f"{' and '.join(changed)}: the source has changed between two runs; split again into another folder"
-            )
 
 
 def build_card(identity: Identity, bands: tuple[int, ...], splits: Collection[str]) -> str:

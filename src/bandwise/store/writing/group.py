@@ -173,9 +173,7 @@ def _flush(block: RecordBlock, writers: dict[int, BandFileWriter]) -> None:
 
 
 def _require_expected(work: Work, job: Job, record: CommitRecord) -> None:
-    changed: list[str] = []
-    if job.other is not None:
-        changed += [key for key in ("bad", "canvas_digest") if getattr(record, key) != getattr(job.other, key)]
+    changed = [] if job.other is None else record.differing(job.other)
     changed += [name for name, facts in record.files.items() if job.expected_files.get(name, facts) != facts]
     if changed:
         raise IncompatibleError(

@@ -66,21 +66,18 @@ def run_jobs(
     `decode_timeout` is in seconds for the decoding of one picture. 0 sets no limit, and then one worker works in this
     process, which a decoder that crashes takes down. `advance` is called with how many pictures were just finished.
     """
-    if not decode_timeout and (workers == 1 or len(jobs) <= 1):
-        yield from _run_here(work, jobs, advance, stop)
-    elif jobs:
-        yield from _Supervisor(work, jobs, decode_timeout, advance, stop).run(min(workers, len(jobs)))
 
-
-def _run_here(work: Work, jobs: Sequence[Job], advance: _Advance, stop: _Stop) -> Iterator[Result]:
     def step(sample: int, stage: Stage) -> None:
         if stage == "read":
             if stop():
                 raise stopped(work)
             advance(1)
 
-    for job in jobs:
-        yield job, write_group(work, job, step)
+    if not decode_timeout and (workers == 1 or len(jobs) <= 1):
+        for job in jobs:
+            yield job, write_group(work, job, step)
+    elif jobs:
+        yield from _Supervisor(work, jobs, decode_timeout, advance, stop).run(min(workers, len(jobs)))
 
 
 class _Worker:
