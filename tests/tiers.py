@@ -15,11 +15,9 @@ ALL = 1_000_000
 
 PARAMETERS: dict[str, int] = {
     # A row of the catalogue of bad inputs each.
-    "tests/bad_inputs/test_config_rows.py": ALL,
-    "tests/bad_inputs/test_evaluate_rows.py": ALL,
     "tests/bad_inputs/test_layout_rows.py": ALL,
+    "tests/bad_inputs/test_rows.py": ALL,
     "tests/bad_inputs/test_split_rows.py": ALL,
-    "tests/bad_inputs/test_train_rows.py": ALL,
     # A folder, or a way to load code, each.
     "tests/test_architecture.py": ALL,
     "tests/test_safe_loading.py": ALL,

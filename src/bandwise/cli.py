@@ -35,7 +35,7 @@ VERBS = {
 }
 _EXIT_UNEXPECTED = 1
 _LONGEST_PATH = 200
-_FULL = {errno.ENOSPC, errno.EDQUOT}
+_DISK_FULL = {errno.ENOSPC, errno.EDQUOT}
 # What a wrong path or a wrong permission gives, and what to do; running the same command again cannot help.
 _UNUSABLE = {
     errno.EACCES: "this user may not use it; name another path or change its permissions",
@@ -87,7 +87,7 @@ def _execute(verb: str, rest: list[str]) -> int:
 
 
 def _exit_code(error: OSError) -> int:
-    if error.errno in _FULL:
+    if error.errno in _DISK_FULL:
         return NoSpaceError.exit_code
     return UsageError.exit_code if error.errno in _UNUSABLE else _EXIT_UNEXPECTED
 

@@ -25,14 +25,11 @@ def ensure_torchvision() -> Outcome:
     """Import torchvision, and declare the operators that its compiled part left out where that is what stops it.
 
     The plain import is tried first: where the compiled part loads, it must declare its operators itself. Call this
-    before anything imports timm or torchmetrics; a second call changes nothing.
+    before anything imports timm or torchmetrics; a second call changes nothing. An import that fails for another reason
+    raises what it raised.
 
-    Returns:
-        `native` when torchvision imports as it is, `shim` when it imports with the declared operators, `absent` when
-        it is not installed.
-
-    Raises:
-        RuntimeError: torchvision is installed and fails to import for another reason.
+    Returns `native` when torchvision imports as it is, `shim` when it imports with the declared operators, `absent`
+    when it is not installed.
     """
     try:
         importlib.import_module("torchvision")

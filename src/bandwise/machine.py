@@ -1,4 +1,4 @@
-"""What this machine lends to a process: cores, memory, and blocks that were freed and are wanted again."""
+"""What a process may use of this machine: cores, memory, and memory that it freed and takes again."""
 
 import ctypes
 import os
@@ -76,7 +76,7 @@ def keep_freed_memory() -> Iterator[None]:
     """Keep freed memory in this process inside; give back what is unused afterwards.
 
     A step of a training on a CPU frees and takes the same large blocks as the step before. By default glibc returns
-    much of that to the system, which clears every page before it lends it again: 8 to 15 % of the CPU time of a step.
+    much of that to the system, which clears every page before its next use: 8 to 15 % of the CPU time of a step.
     Kept, the process holds on to its peak, and no value depends on it. Do not nest it: the inner end would be the end
     of both. Without glibc it does nothing.
     """

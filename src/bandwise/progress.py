@@ -14,16 +14,10 @@ Advance = Callable[[int], None]
 
 @contextmanager
 def progress(what: str, total: int, unit: str, *, done: int = 0) -> Iterator[Advance]:
-    """Show how far a piece of work is, its rate and the time left.
+    """Show how far a piece of work is, its rate and the time left, in units such as "images".
 
-    Args:
-        what: a few words that name the work.
-        total: the number of units in all.
-        unit: what is counted, in the plural ("images").
-        done: units finished by an earlier run; they do not count in the rate.
-
-    Yields:
-        A function to call with the number of units just finished.
+    Yields a function to call with the number of units just finished. Those that an earlier run has `done` do not count
+    in the rate.
     """
     if sys.stderr.isatty():
         with _bar(what, total, unit, done) as advance:

@@ -19,11 +19,8 @@ _LAUNCHED = "BANDWISE_LAUNCHED"
 def stop_requested() -> Iterator[Callable[[], signal.Signals | None]]:
     """Turn SIGTERM, SIGINT and SIGUSR1 into a question that the work asks at its safe points.
 
-    A second SIGINT interrupts at once. Outside the main thread nothing is installed, since Python delivers no signals
-    there, and the answer stays None.
-
-    Yields:
-        A function that returns the signal received so far, or None.
+    Yields a function that returns the signal received so far, or None. A second SIGINT interrupts at once. Outside the
+    main thread nothing is installed, since Python delivers no signals there, and the answer stays None.
     """
     received: list[signal.Signals] = []
 

@@ -26,6 +26,8 @@ class Bench:
 
     path: Path
     patch: pytest.MonkeyPatch
+    finished: Path = Path()
+    """The folder of a finished run, for the rows that start from one."""
     code: int = -1
     out: str = ""
     err: str = ""
@@ -37,6 +39,10 @@ class Bench:
     @property
     def store(self) -> Path:
         return self.path / "store"
+
+    @property
+    def run(self) -> Path:
+        return self.path / "run"
 
     @property
     def result(self) -> dict[str, Any]:
@@ -86,7 +92,7 @@ class Case:
     after: Callable[[Bench], None] = field(default=lambda bench: None)
 
 
-def check(cases: Sequence[Case], path: Path) -> None:
+def check(cases: Sequence[Case], path: Path, finished: Path = Path()) -> None:
     """Run the cases of one row."""
     for number, case in enumerate(cases):
         folder = path / str(number)
@@ -95,7 +101,7 @@ def check(cases: Sequence[Case], path: Path) -> None:
             patch.setenv("BANDWISE_HOME", str(folder / "home"))
             # Where a message is wrapped depends on the length of the temporary folder.
             patch.setenv("COLUMNS", "500")
-            bench = Bench(folder, patch)
+            bench = Bench(folder, patch, finished)
             bench.call(*case.prepare(bench))
             said = bench.out + bench.err
             assert bench.code == case.code, said

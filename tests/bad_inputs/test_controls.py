@@ -4,9 +4,8 @@ import os
 
 import pytest
 from PIL import ImageFile
-from tests.bad_inputs import rows_evaluate, rows_train
+from tests.bad_inputs import test_rows, test_split_rows
 from tests.bad_inputs.bench import check
-from tests.bad_inputs.test_split_rows import ROWS
 
 BROKEN = {
     "S7": ("PIL.ImageFile.LOAD_TRUNCATED_IMAGES", True),
@@ -30,9 +29,8 @@ BROKEN = {
 
 @pytest.mark.timeout(180)
 @pytest.mark.parametrize("row", BROKEN)
-def test_a_row_fails_when_what_it_is_about_is_broken(row, trained, tmp_path, monkeypatch):
+def test_a_row_fails_when_what_it_is_about_is_broken(row, finished, tmp_path, monkeypatch):
     assert not ImageFile.LOAD_TRUNCATED_IMAGES
-    rows = {**ROWS, **rows_train.rows(trained), **rows_evaluate.rows(trained)}
     monkeypatch.setattr(*BROKEN[row])
     with pytest.raises((AssertionError, KeyError)):
-        check(rows[row], tmp_path)
+        check({**test_split_rows.ROWS, **test_rows.ROWS}[row], tmp_path, finished)

@@ -6,32 +6,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from tests.helpers.commands import call
 from tests.pictures import make_folder
 
-from bandwise.cli import main
 from bandwise.runs.run import read_logits
 
 SPLIT = ["--canvas", "32", "--transform", "dct1d"]
-TRAIN = [
-    "--crop",
-    "28",
-    "--model",
-    "resnet8-slim",
-    "--stem",
-    "dense",
-    "--epochs",
-    "1",
-    "--batch-size",
-    "8",
-    "--hflip",
-    "0",
-]
-
-
-def call(capsys, *argv: object, code: int = 0) -> dict:
-    """Run a command with --json and return its object."""
-    assert main([*map(str, argv), "--json"]) == code
-    return json.loads(capsys.readouterr().out)
+TRAIN = ["--crop", "28", "--model", "resnet8-slim", "--stem", "dense", "--epochs", "1", "--batch-size", "8"]
+TRAIN += ["--hflip", "0"]
+ALONE = ["--workers", "1", "--decode-timeout", "0"]
 
 
 def logits(run: Path, branch: int) -> np.ndarray:
@@ -46,8 +29,9 @@ def pictures(tmp_path) -> Path:
 def test_a_full_store_and_the_source_give_the_same_figures(tmp_path, pictures, capsys):
     run = tmp_path / "run"
     (tmp_path / "tiny.yaml").write_text(f"data:\n  data: {pictures}\n", encoding="utf-8")
-    alone = ["--workers", "1", "--decode-timeout", "0", "--jobs", "1"]
-    one = call(capsys, "run", tmp_path / "tiny.yaml", "--out", run, *SPLIT, *TRAIN, "--branches", "1;3", *alone)
+    one = call(
+        capsys, "run", tmp_path / "tiny.yaml", "--out", run, *SPLIT, *TRAIN, "--branches", "1;3", *ALONE, "--jobs", "1"
+    )
     assert (one["crops"], one["views"]) == (1, "bands")
     rebuilt = call(capsys, "evaluate", run, "--crops", "10")
     assert (rebuilt["crops"], rebuilt["views"]) == (10, "store")
@@ -72,7 +56,7 @@ def test_a_full_store_and_the_source_give_the_same_figures(tmp_path, pictures, c
 
 def test_a_node_with_one_band_needs_the_pictures(tmp_path, pictures, capsys):
     run, store = tmp_path / "run", tmp_path / "node"
-    call(capsys, "split", "--data", pictures, "--out", store, *SPLIT, "--bands", "1", "--workers", "1")
+    call(capsys, "split", "--data", pictures, "--out", store, *SPLIT, "--bands", "1", *ALONE)
     call(capsys, "train", "--out", run, "--store", store, *SPLIT, "--bands", "1", "--branches", "1", *TRAIN)
     moved = pictures.rename(tmp_path / "moved")
     error = call(capsys, "evaluate", run, "--crops", "10", code=2)["error"]["message"]

@@ -31,25 +31,18 @@ from bandwise.runs.documents import (
 from bandwise.runs.provenance import environment
 from bandwise.runs.run import LogitsFile, Run, create_run, write_logits
 
-CLASSES = ("apple", "banana", "carrot & co", "<b>date</b>", "egg|plant")
+CLASSES = ('"><script>alert(1)</script>', "' onload='x", "carrot & co", "<b>date</b>", "egg|plant")
 
 
-def sub4(name: str = "photos-sub4") -> RunConfig:
-    return RunConfig(name=name, training=TrainingConfig(epochs=6), split=SplitConfig(stride=2))
-
-
-def baseline(name: str = "photos-baseline") -> RunConfig:
-    return RunConfig(name=name, training=TrainingConfig(epochs=6), split=SplitConfig(stride=1, transform="identity"))
-
-
-@pytest.fixture(name="sub4_config", scope="session")
+@pytest.fixture(scope="session")
 def sub4_config() -> RunConfig:
-    return sub4()
+    return RunConfig(name="photos-sub4", training=TrainingConfig(epochs=6), split=SplitConfig(stride=2))
 
 
-@pytest.fixture(name="baseline_config", scope="session")
+@pytest.fixture(scope="session")
 def baseline_config() -> RunConfig:
-    return baseline()
+    split = SplitConfig(stride=1, transform="identity")
+    return RunConfig(name="photos-baseline", training=TrainingConfig(epochs=6), split=split)
 
 
 @pytest.fixture(scope="session")

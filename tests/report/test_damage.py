@@ -47,9 +47,9 @@ def test_all_damaged_files_are_named_at_once(run, capsys):
     assert all(str(run / name) in message for name in FILES)
 
 
-@pytest.mark.parametrize("name", FILES)
-def test_a_file_that_is_not_there_yet_is_no_damage(run, name):
-    (run / name).unlink()
+def test_files_that_are_not_there_yet_are_no_damage(run):
+    for name in FILES:
+        (run / name).unlink()
     assert main(["report", str(run)]) == 0
     assert (run / "report.html").stat().st_size > 1000
 

@@ -27,52 +27,40 @@ def test_each_sample_has_its_canvas_and_its_bands(preview):
     assert base64.b64decode(tile.uri.partition(",")[2]) == (preview / "sample-0.png").read_bytes()
 
 
-def test_no_preview_is_said(tmp_path):
+def test_no_preview_is_reported(tmp_path):
     assert galleries(tmp_path) == ((), "No preview was written for this run.")
 
 
-def change(preview, **fields):
-    index = preview / "preview.json"
-    content = read_document(index)
-    content["pictures"][1] |= fields
-    write_document(index, content)
-
-
-@pytest.mark.parametrize("name", ["../../secret.png", "/etc/passwd", "sub/x.png", "picture.svg", 7])
+@pytest.mark.parametrize("name", ["../../secret.png", "/etc/passwd", "sub/x.png", "picture.svg", 7, "linked.png"])
 def test_names_that_leave_the_folder_are_refused(preview, name):
-    (preview.parent.parent / "secret.png").write_bytes(b"\x89PNG\r\n\x1a\n" + bytes(20))
-    change(preview, file=name)
+    (preview.parent.parent / "secret.png").write_bytes((preview / "sample-0.png").read_bytes())
+    (preview / "linked.png").symlink_to(preview / "sample-0.png")
+    content = read_document(preview / "preview.json")
+    content["pictures"][1]["file"] = name
+    write_document(preview / "preview.json", content)
     shown, missing = galleries(preview)
     assert shown == ()
-    assert "which is no picture beside it" in missing
-
-
-def test_a_link_is_refused(preview):
-    (preview / "linked.png").symlink_to(preview / "sample-0.png")
-    change(preview, file="linked.png")
-    assert "is a link" in galleries(preview)[1]
-
-
-def test_a_file_that_is_no_png_is_refused(preview):
-    (preview / "sample-0-band-00.png").write_text("<svg onload=alert(1)>")
-    assert "is not a PNG picture" in galleries(preview)[1]
+    assert ("is a link" if name == "linked.png" else "which is no picture beside it") in missing
 
 
 @pytest.mark.parametrize("listed", [None, {}, ["sample-0.png"], [{"file": "sample-0.png"}]])
-def test_an_impossible_index_is_said(preview, listed):
+def test_an_impossible_index_is_reported(preview, listed):
     write_document(preview / "preview.json", {"pictures": listed})
     assert galleries(preview)[1].startswith("The preview could not be read")
 
 
-def test_a_damaged_index_is_said(preview):
-    (preview / "preview.json").write_text("not json")
-    assert galleries(preview)[1].startswith("The preview could not be read")
-
-
-def test_an_altered_picture_is_said(preview):
-    path = preview / "sample-0-band-00.png"
-    path.write_bytes(path.read_bytes() + b"\0")
-    assert "sample-0-band-00.png is altered" in galleries(preview)[1]
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("preview.json", b"not json", "The preview could not be read"),
+        ("sample-0-band-00.png", b"<svg onload=alert(1)>", "is not a PNG picture"),
+        ("sample-0-band-00.png", None, "sample-0-band-00.png is altered"),
+    ],
+)
+def test_damage_is_reported(preview, name, content, message):
+    path = preview / name
+    path.write_bytes(path.read_bytes() + b"\0" if content is None else content)
+    assert message in galleries(preview)[1]
 
 
 def test_a_page_does_not_grow_without_bound(preview, monkeypatch):

@@ -32,6 +32,11 @@ def svg(figure):
     return base64.b64decode(figure.uri.removeprefix("data:image/svg+xml;base64,")).decode("utf-8")
 
 
+@pytest.fixture(scope="module", name="charts")
+def charts_():
+    return every_chart()
+
+
 def every_chart():
     weights = np.array([[0.25, 0.75], [0.5, 0.5]])
     return [
@@ -43,63 +48,56 @@ def every_chart():
     ]
 
 
-def test_charts_are_the_same_bytes_every_time_and_valid_xml():
-    first, second = every_chart(), every_chart()
-    assert [figure.uri for figure in first] == [figure.uri for figure in second]
-    for figure in first:
-        root = ET.fromstring(svg(figure))
-        assert root.tag.endswith("svg")
+def test_charts_are_the_same_bytes_every_time_and_leave_no_global_state_behind(charts):
+    before = mpl.rcParams.copy()
+    assert [figure.uri for figure in every_chart()] == [figure.uri for figure in charts]
+    assert plt.get_fignums() == []
+    assert mpl.rcParams == before
+
+
+def test_charts_are_valid_xml_with_no_date_and_no_address_to_load(charts):
+    for figure in charts:
+        text = svg(figure)
+        assert ET.fromstring(text).tag.endswith("svg")
         assert figure.alt
         assert figure.caption
         assert figure.width > 200
-
-
-def test_charts_hold_no_date_and_no_address_to_load():
-    for figure in every_chart():
-        text = svg(figure)
         assert "<metadata" not in text
         assert "matplotlib.org" not in text
         assert not [line for line in text.splitlines() if "href" in line and not re.search('href="(#|data:)', line)]
 
 
-def test_ink_follows_the_theme():
-    text = svg(accuracy_chart(BARS, 0.1))
+def test_ink_follows_the_theme(charts):
+    text = svg(charts[0])
     assert "prefers-color-scheme:dark" in text
     assert "fill: var(--ink)" in text
     assert text.count("#24292f") == 1
 
 
-def test_no_global_state_is_left_behind():
-    before = mpl.rcParams.copy()
-    every_chart()
-    assert plt.get_fignums() == []
-    assert mpl.rcParams == before
+def test_strange_names_and_scores_are_drawn():
+    bars = [Bar(name, 0.5, 10, "control") for name in ("<b>&amp;</b>", "$x^$", "名前", "a\nb", "\N{PEAR}")]
+    bars += [Bar("all", 1.0, 5, "result"), Bar("none", 0.0, 5, "branch")]
+    ET.fromstring(svg(accuracy_chart(bars, 0.1)))
 
 
-@pytest.mark.parametrize("name", ["<b>&amp;</b>", "$x^$", "名前", "a\nb", "\N{PEAR}"])
-def test_strange_names_are_drawn_as_they_are(name):
-    ET.fromstring(svg(accuracy_chart([Bar(name, 0.5, 10, "result")], 0.1)))
+def test_the_alternative_text_holds_the_numbers(charts):
+    assert "the result 61.00 %" in charts[0].alt
+    assert "chance 10.00 %" in charts[0].alt
+    assert "branch 0 1.5" in charts[2].alt
 
 
-def test_the_alternative_text_holds_the_numbers():
-    assert "the result 61.00 %" in accuracy_chart(BARS, 0.1).alt
-    assert "chance 10.00 %" in accuracy_chart(BARS, 0.1).alt
-    assert "branch 0 1.5" in curve_chart(LINES, what="loss", unit="nats", caption="Loss.").alt
-
-
-def test_many_branches_stay_readable():
-    bars = [Bar("fused", 0.7, 661, "result"), *[Bar(f"branch {k}", 0.3, 661, "branch") for k in range(64)]]
+def test_many_branches_stay_readable(charts):
+    bars = [
+        Bar("fused", 0.7, 661, "result"),
+        *[Bar(f"branch {k}", 0.3, 661, "branch") for k in range(64)],
+    ]
     assert accuracy_chart(bars, 0.1).height < 500
     shares = np.full((64, 64), 0.5)
     assert disagreement_chart(shares, [str(k) for k in range(64)]).height < 600
     assert weights_chart(["mean"], np.full((1, 64), 1 / 64), [f"branch {k}" for k in range(64)]).height < 500
     lines = [Line(f"branch {k}", [1, 2], [2.0, 1.0]) for k in range(64)]
     assert "legend" not in svg(curve_chart(lines, what="loss", unit="nats", caption="Loss."))
-    assert "legend" in svg(curve_chart(LINES, what="loss", unit="nats", caption="Loss."))
-
-
-def test_a_perfect_and_a_hopeless_branch_are_drawn():
-    accuracy_chart([Bar("all", 1.0, 5, "result"), Bar("none", 0.0, 5, "branch")], 0.2)
+    assert "legend" in svg(charts[2])
 
 
 def test_one_epoch_is_a_point():

@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 
 import tyro
 
+from bandwise.commands import flags
 from bandwise.commands.verb import Outcome, parse
 from bandwise.errors import UsageError
 from bandwise.sources.named.catalog import available, fetch
@@ -19,12 +20,10 @@ class Arguments:
     """What to do."""
     name: Annotated[str, tyro.conf.Positional] = ""
     """The set to get."""
-    json: bool = False
-    """Print one JSON object."""
+    json: flags.Json = False
 
 
 def main(argv: Sequence[str]) -> Outcome:
-    """List or fetch."""
     arguments = parse(Arguments, argv, "data")
     names = available()
     if arguments.action == "list":

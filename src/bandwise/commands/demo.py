@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from bandwise.commands import flags
 from bandwise.commands.verb import Outcome, parse, percent, results_text
 from bandwise.launch.pipeline import run_together
 from bandwise.machine import usable_cores
@@ -21,12 +22,10 @@ class Arguments:
     """Folder for both runs and the report."""
     jobs: int = field(default_factory=usable_cores)
     """Branches trained at once."""
-    json: bool = False
-    """Print one JSON object."""
+    json: flags.Json = False
 
 
 def main(argv: Sequence[str]) -> Outcome:
-    """Run the demo, or what is missing of it."""
     arguments = parse(Arguments, argv, "demo")
     # The control first: it takes as long as all branches together, so that two cores finish at the same time.
     names = (_CONTROL, _RECIPE)

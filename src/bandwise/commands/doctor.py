@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from bandwise.commands import flags
 from bandwise.commands.verb import Outcome, parse
 from bandwise.doctor.examine import examine
 
@@ -18,12 +19,10 @@ class Arguments:
 
     folder: Path = Path()
     """Where stores and runs are to be; nothing is left there."""
-    json: bool = False
-    """Print one JSON object."""
+    json: flags.Json = False
 
 
 def main(argv: Sequence[str]) -> Outcome:
-    """Examine."""
     arguments = parse(Arguments, argv, "doctor")
     found = examine(arguments.folder.expanduser())
     return Outcome(found, _text(found), 0 if found["ok"] else 1)

@@ -2,17 +2,16 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import tyro
 
-from bandwise.commands.store_source import crops_from
+from bandwise.commands import flags
+from bandwise.commands.store_source import CropsFromFlag, crops_from
 from bandwise.commands.verb import Outcome, parse, percent
 from bandwise.config import FusionRule
 from bandwise.config.branches import parse_bands
 from bandwise.errors import UsageError
-from bandwise.evaluation.views import WantedOrigin
 from bandwise.files.schema import plain
 from bandwise.fusion.head import TrainedHead
 from bandwise.fusion.saved import describe
@@ -25,27 +24,21 @@ from bandwise.runs.run import Run, open_run
 class Arguments:
     """Fit the fusion of a run on the holdout logits of its branches; never on the reported set."""
 
-    run: Annotated[Path, tyro.conf.Positional]
-    """Run folder."""
+    run: flags.RunFolder
     rule: Annotated[FusionRule | None, tyro.conf.arg(name="fusion")] = None
     """Rule; that of the run when left out."""
     use: str = "all"
     """Branches to fuse, for example 0,2-3."""
     crops: Literal[1, 10] = 1
     """Predictions to fuse: of the centre crop, or the mean of ten crops."""
-    crops_from: WantedOrigin = "auto"
-    """Pixels of the crops: the branch's own stored bands, images rebuilt from a store of all bands, or the source
-    decoded again. auto takes the first of these, in this order, that can give the crops exactly or is there."""
-    data: str | None = None
-    """Where the source is now; where the run found it when left out."""
+    crops_from: CropsFromFlag = "auto"
+    data: flags.SourceNow = None
     cascade: float | None = None
     """Say too what asking branches one after another saves, when this share of the holdout accuracy is kept."""
-    json: bool = False
-    """Print one JSON object."""
+    json: flags.Json = False
 
 
 def main(argv: Sequence[str]) -> Outcome:
-    """Fuse."""
     arguments = parse(Arguments, argv, "fuse")
     run = open_run(arguments.run)
     if arguments.cascade is not None and arguments.crops != 1:
@@ -66,8 +59,8 @@ def main(argv: Sequence[str]) -> Outcome:
     text = f"{fusion.rule} fitted on the holdout; weights {weights}; temperature {fusion.temperature:.3f}"
     if arguments.cascade is None:
         return Outcome(fusion.to_dict(), text)
-    cascade, told = _cascade(run, arguments.cascade)
-    return Outcome({**fusion.to_dict(), "cascade": cascade}, f"{text}\n{told}")
+    cascade, summary = _cascade(run, arguments.cascade)
+    return Outcome({**fusion.to_dict(), "cascade": cascade}, f"{text}\n{summary}")
 
 
 def _cascade(run: Run, target: float) -> tuple[dict[str, Any], str]:

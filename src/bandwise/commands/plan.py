@@ -3,9 +3,9 @@
 import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
+from bandwise.commands import flags
 from bandwise.commands.verb import CONFIG_SUFFIXES, Outcome, base_config, parse, take_recipe
 from bandwise.config import RunConfig
 from bandwise.errors import UsageError
@@ -39,19 +39,13 @@ class Arguments:
     """Images a node stores; those of the published data set when left out."""
     classes: int | None = None
     """Classes; those of the published data set when left out."""
-    recipe_set: str = ""
-    """Train by a published recipe in place of the row's own: seed, rsb-a1, rsb-a2, rsb-a3 or torchvision."""
-    config: Path | None = None
-    """YAML or JSON file, merged over the recipe."""
-    json: bool = False
-    """Print one JSON object."""
+    recipe_set: flags.RecipeSet = ""
+    config: flags.ConfigFile = None
+    json: flags.Json = False
 
 
 def main(argv: Sequence[str]) -> Outcome:
-    """Plan."""
-    name, rest = take_recipe(argv)
-    if name is None and not {"-h", "--help"} & set(rest):
-        raise UsageError("name a recipe (see `bandwise recipes`) or a YAML file first: bandwise plan RECIPE")
+    name, rest = take_recipe(argv, required="bandwise plan RECIPE")
     arguments = parse(Arguments, rest, "plan", Arguments(settings=base_config(name, rest)))
     _check(arguments)
     config = arguments.settings

@@ -9,6 +9,7 @@ from typing import Annotated
 import torch
 import tyro
 
+from bandwise.commands import flags
 from bandwise.commands.verb import Outcome, parse, percent
 from bandwise.errors import TooManyBadInputs, UsageError
 from bandwise.machine import keep_freed_memory
@@ -22,8 +23,7 @@ from bandwise.serving.predict import Classifier, Prediction, predict_paths, prin
 class Arguments:
     """Classify pictures with the fused branches of a run: one row for every input, whatever is wrong with it."""
 
-    run: Annotated[Path, tyro.conf.Positional]
-    """Run folder."""
+    run: flags.RunFolder
     paths: Annotated[tuple[str, ...], tyro.conf.Positional] = ()
     """Files and folders; `-` reads a list from the standard input."""
     top: int = 5
@@ -38,12 +38,10 @@ class Arguments:
     """Write the rows to this file too, safe to open in a spreadsheet."""
     max_bad: int = 0
     """Inputs that may fail before the exit code is 3."""
-    json: bool = False
-    """Print one JSON object."""
+    json: flags.Json = False
 
 
 def main(argv: Sequence[str]) -> Outcome:
-    """Predict."""
     arguments = parse(Arguments, argv, "predict")
     if not arguments.paths:
         raise UsageError("name the pictures or folders to classify, or - to read their names from the standard input")

@@ -9,6 +9,7 @@ from typing import Annotated, Any
 
 import tyro
 
+from bandwise.commands import flags
 from bandwise.commands.verb import Outcome, parse
 from bandwise.config import to_dict
 from bandwise.config.configfile import config_text
@@ -28,12 +29,10 @@ class Arguments:
     """The recipe to show; all when left out."""
     recipe_set: str = ""
     """With a NAME: show it trained by a published recipe: seed, rsb-a1, rsb-a2, rsb-a3 or torchvision."""
-    json: bool = False
-    """Print one JSON object."""
+    json: flags.Json = False
 
 
 def main(argv: Sequence[str]) -> Outcome:
-    """List the recipes."""
     arguments = parse(Arguments, argv, "recipes")
     if arguments.recipe_set and not arguments.name:
         raise UsageError(f"--recipe-set {arguments.recipe_set} needs the name of a recipe to show")

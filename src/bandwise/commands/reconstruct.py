@@ -7,6 +7,7 @@ from typing import Annotated
 
 import tyro
 
+from bandwise.commands import flags
 from bandwise.commands.store_source import source_of
 from bandwise.commands.verb import Outcome, parse
 from bandwise.store.reconstruct import reconstruct_store
@@ -20,12 +21,10 @@ class Arguments:
     """Folder of the store; it must hold all bands."""
     data: str | None = None
     """Where the source is now; needed for a store made from a folder."""
-    json: bool = False
-    """Print one JSON object."""
+    json: flags.Json = False
 
 
 def main(argv: Sequence[str]) -> Outcome:
-    """Reconstruct and measure."""
     arguments = parse(Arguments, argv, "reconstruct")
     result = reconstruct_store(arguments.store, source_of(arguments.store, arguments.data))
     psnr = result["psnr_db"]

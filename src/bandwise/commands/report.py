@@ -7,6 +7,7 @@ from typing import Annotated
 
 import tyro
 
+from bandwise.commands import flags
 from bandwise.commands.verb import Outcome, parse
 from bandwise.errors import UsageError
 from bandwise.report.html import render_report
@@ -21,12 +22,10 @@ class Arguments:
     """Run folders; the first is the one reported, the others are its controls."""
     out: Path | None = None
     """The page; report.html in the first run when left out."""
-    json: bool = False
-    """Print one JSON object."""
+    json: flags.Json = False
 
 
 def main(argv: Sequence[str]) -> Outcome:
-    """Render."""
     arguments = parse(Arguments, argv, "report")
     if not arguments.runs:
         raise UsageError("name at least one run folder")

@@ -7,7 +7,8 @@ from typing import Annotated, Any
 
 import tyro
 
-from bandwise.commands.verb import Outcome, parse, percent, require_out
+from bandwise.commands import flags
+from bandwise.commands.verb import Outcome, own_store, parse, percent, require_out
 from bandwise.config.configfile import config_from_dict, differences
 from bandwise.errors import CorruptionError, UsageError
 from bandwise.launch.evaluate import evaluate_run
@@ -32,14 +33,11 @@ class Arguments:
     """A JSON of `results/`."""
     out: Path | None = None
     """Run folder of the repetition; an interrupted one continues."""
-    store: Path | None = None
-    """Store to share with other runs of the same split; OUT/store when left out."""
-    json: bool = False
-    """Print one JSON object."""
+    store: flags.SharedStore = None
+    json: flags.Json = False
 
 
 def main(argv: Sequence[str]) -> Outcome:
-    """Repeat and compare."""
     arguments = parse(Arguments, argv, "reproduce")
     out = require_out(arguments.out)
     results = read_results(arguments.result)
@@ -50,7 +48,7 @@ def main(argv: Sequence[str]) -> Outcome:
         config = config_from_dict(results.config)
     except UsageError as error:
         raise CorruptionError(f"{arguments.result} does not hold a valid configuration: {error}") from error
-    store = None if arguments.store is None else arguments.store.expanduser()
+    store = own_store(arguments.store)
     found = run(config, out, store=store).to_dict()
     if "head" in recorded["rules"]:
         found = evaluate_run(open_run(out), with_head=True).to_dict()

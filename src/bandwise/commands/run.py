@@ -4,7 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from bandwise.commands.verb import Outcome, base_config, evaluation_outcome, parse, require_out, take_recipe
+from bandwise.commands import flags
+from bandwise.commands.verb import Outcome, base_config, evaluation_outcome, own_store, parse, require_out, take_recipe
 from bandwise.config import RunConfig, to_dict
 from bandwise.config.configfile import config_text
 from bandwise.errors import UsageError
@@ -24,8 +25,7 @@ class Arguments:
     settings: RunConfig
     out: Path | None = None
     """Run folder."""
-    store: Path | None = None
-    """Store to share with other runs of the same split; OUT/store when left out."""
+    store: flags.SharedStore = None
     workers: int = field(default_factory=usable_cores)
     """Processes of the split."""
     jobs: int | None = None
@@ -36,29 +36,22 @@ class Arguments:
     decode_timeout: float = DECODE_TIMEOUT_S
     """Seconds of the split for one picture; one that takes longer, or crashes the decoder, is skipped. 0 does not
     guard."""
-    allow_empty_class: bool = False
-    """Accept a class folder without images."""
-    recipe_set: str = ""
-    """Train by a published recipe in place of the row's own: seed, rsb-a1, rsb-a2, rsb-a3 or torchvision."""
-    config: Path | None = None
-    """YAML or JSON file, merged over the recipe."""
+    allow_empty_class: flags.AllowEmptyClass = False
+    recipe_set: flags.RecipeSet = ""
+    config: flags.ConfigFile = None
     dry_run: bool = False
     """Print the resolved configuration and the size of the split, and write nothing."""
-    json: bool = False
-    """Print one JSON object."""
+    json: flags.Json = False
 
 
 def main(argv: Sequence[str]) -> Outcome:
-    """Run, or resume a run."""
-    recipe, rest = take_recipe(argv)
-    if recipe is None and not {"-h", "--help"} & set(rest):
-        raise UsageError("name a recipe (see `bandwise recipes`) or a YAML file first: bandwise run RECIPE --out RUN")
+    recipe, rest = take_recipe(argv, required="bandwise run RECIPE --out RUN")
     arguments = parse(Arguments, rest, "run", Arguments(settings=base_config(recipe, rest)))
     out = require_out(arguments.out)
     if arguments.jobs is not None and arguments.jobs < 1:
         raise UsageError(f"jobs is {arguments.jobs}; it must be at least 1")
     config = arguments.settings
-    store = None if arguments.store is None else arguments.store.expanduser()
+    store = own_store(arguments.store)
     options = SplitOptions(
         workers=arguments.workers,
         max_bad=arguments.max_bad,

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from bandwise.commands import flags
 from bandwise.commands.verb import Outcome, base_config, parse, require_out, take_recipe
 from bandwise.config import DataConfig, SplitConfig
 from bandwise.machine import usable_cores
@@ -34,20 +35,15 @@ class Arguments:
     """Unreadable images allowed before the work stops; 100 or one in ten thousand when left out."""
     decode_timeout: float = DECODE_TIMEOUT_S
     """Seconds for one picture; one that takes longer, or crashes the decoder, is skipped. 0 does not guard."""
-    allow_empty_class: bool = False
-    """Accept a class folder without images."""
-    recipe_set: str = ""
-    """Train by a published recipe in place of the row's own: seed, rsb-a1, rsb-a2, rsb-a3 or torchvision."""
-    config: Path | None = None
-    """YAML or JSON file, merged over the recipe."""
+    allow_empty_class: flags.AllowEmptyClass = False
+    recipe_set: flags.RecipeSet = ""
+    config: flags.ConfigFile = None
     dry_run: bool = False
     """Say what would be written, and write nothing."""
-    json: bool = False
-    """Print one JSON object."""
+    json: flags.Json = False
 
 
 def main(argv: Sequence[str]) -> Outcome:
-    """Split, or resume a split."""
     recipe, rest = take_recipe(argv)
     base = base_config(recipe, rest)
     arguments = parse(Arguments, rest, "split", Arguments(data=base.data, split=base.split))

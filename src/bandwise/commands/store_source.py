@@ -3,6 +3,9 @@
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
+from typing import Annotated
+
+from tyro.conf import arg
 
 from bandwise.config import DataConfig
 from bandwise.errors import UsageError
@@ -13,21 +16,20 @@ from bandwise.sources.resolve import open_source
 from bandwise.sources.source import Source
 from bandwise.store.reading.store import read_source_facts
 
+_CROPS_FROM = (
+    "Pixels of the crops: the branch's own stored bands, images rebuilt from a store of all bands, or the source\n"
+    "decoded again. auto takes the first of these, in this order, that can give the crops exactly or is there."
+)
+CropsFromFlag = Annotated[WantedOrigin, arg(help=_CROPS_FROM)]
 _KINDS_TO_NAME = ("imagenet1k", "imagenet21k", "parquet", "webdataset")
 
 
 def source_of(store: Path, data: str | None, run_data: DataConfig | None = None) -> Source:
-    """Open the source of a store: where `data` says, else the named set that its STORE.json names.
+    """Open the source of a store, finished or not: where `data` says, else the named set of its STORE.json.
 
-    Args:
-        store: the store; it need not be finished.
-        data: where the images are now.
-        run_data: where a run of this store had them; tried where `data` is None and they are no named set.
-
-    Raises:
-        UsageError: the store was made from a folder and `data` does not say where that folder is now.
+    Where that is a folder, where a run of this store had it (`run_data`); a folder that is not there is a `UsageError`.
     """
-    # STORE.json says it too, and a store that is to be repaired cannot be opened.
+    # From STORE.json alone: a store that is to be repaired cannot be opened.
     facts = read_source_facts(store)
     base = DataConfig() if run_data is None else run_data
     name = data or facts["name"]

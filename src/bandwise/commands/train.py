@@ -4,7 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from bandwise.commands.verb import Outcome, base_config, parse, require_out, take_recipe, value_of
+from bandwise.commands import flags
+from bandwise.commands.verb import Outcome, base_config, own_store, parse, require_out, take_recipe
 from bandwise.config import RunConfig, to_dict
 from bandwise.errors import UsageError
 from bandwise.launch.pipeline import train
@@ -25,24 +26,17 @@ class Arguments:
     """Train only this branch; all of them, in turn, when left out."""
     jobs: int = 1
     """Branches trained at once, each in a process of its own."""
-    recipe_set: str = ""
-    """Train by a published recipe in place of the row's own: seed, rsb-a1, rsb-a2, rsb-a3 or torchvision."""
-    config: Path | None = None
-    """YAML or JSON file, merged over the recipe."""
+    recipe_set: flags.RecipeSet = ""
+    config: flags.ConfigFile = None
     dry_run: bool = False
     """Print the resolved configuration, and write nothing."""
-    json: bool = False
-    """Print one JSON object."""
+    json: flags.Json = False
 
 
 def main(argv: Sequence[str]) -> Outcome:
-    """Train, or resume."""
     follow_launcher()
     recipe, rest = take_recipe(argv)
-    existing = value_of("--out", rest)
-    resume_from = None if existing is None else Path(existing).expanduser()
-    base = base_config(recipe, rest, resume_from=resume_from)
-    arguments = parse(Arguments, rest, "train", Arguments(settings=base))
+    arguments = parse(Arguments, rest, "train", Arguments(settings=base_config(recipe, rest, resume=True)))
     out = require_out(arguments.out)
     groups = arguments.settings.groups()
     branches = None if arguments.branch is None else (arguments.branch,)
@@ -54,7 +48,7 @@ def main(argv: Sequence[str]) -> Outcome:
         return Outcome(
             {"config": to_dict(arguments.settings)}, f"would train {len(branches or groups)} branches in {out}"
         )
-    store = None if arguments.store is None else arguments.store.expanduser()
+    store = own_store(arguments.store)
     run = train(arguments.settings, out, store=store, branches=branches, jobs=arguments.jobs)
     summaries = [read_summary(run.branch_folder(branch)) for branch in branches or range(len(groups))]
     text = "\n".join(

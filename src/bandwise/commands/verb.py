@@ -17,7 +17,7 @@ from bandwise.config.configfile import merge, read_config_file
 from bandwise.errors import TooManyBadInputs, UsageError
 from bandwise.recipes.catalog import find_recipe
 from bandwise.runs.documents import SCORES, Results, Scores
-from bandwise.runs.run import open_run
+from bandwise.runs.run import RUN_NAME, open_run
 
 Arguments = TypeVar("Arguments")
 
@@ -41,14 +41,14 @@ def parse(arguments: type[Arguments], argv: Sequence[str], verb: str, default: A
         options["default"] = default
     if "--json" not in argv:
         return tyro.cli(arguments, **options)
-    said = io.StringIO()
+    captured = io.StringIO()
     try:
-        with contextlib.redirect_stderr(said):
+        with contextlib.redirect_stderr(captured):
             return tyro.cli(arguments, **options)
     except SystemExit as error:
         if not error.code:
             raise
-        raise UsageError(_without_box(said.getvalue())) from error
+        raise UsageError(_without_box(captured.getvalue())) from error
 
 
 def _without_box(text: str) -> str:
@@ -57,10 +57,12 @@ def _without_box(text: str) -> str:
     return " ".join(line for line in lines if line)
 
 
-def take_recipe(argv: Sequence[str]) -> tuple[str | None, list[str]]:
-    """Separate a leading recipe name or file from the flags."""
+def take_recipe(argv: Sequence[str], *, required: str = "") -> tuple[str | None, list[str]]:
+    """Separate a leading recipe name or file from the flags; `required` is how a verb is called that needs one."""
     if argv and not argv[0].startswith("-"):
         return argv[0], list(argv[1:])
+    if required and not {"-h", "--help"} & set(argv):
+        raise UsageError(f"name a recipe (see `bandwise recipes`) or a YAML file first: {required}")
     return None, list(argv)
 
 
@@ -78,8 +80,8 @@ def value_of(flag: str, argv: Sequence[str]) -> str | None:
     return None
 
 
-def base_config(recipe: str | None, argv: Sequence[str], *, resume_from: Path | None = None) -> RunConfig:
-    """Return the configuration that the flags change: the recipe, else the run that exists, else the defaults.
+def base_config(recipe: str | None, argv: Sequence[str], *, resume: bool = False) -> RunConfig:
+    """Return the configuration that the flags change: the recipe, else the run in `--out` to resume, else the defaults.
 
     `--recipe-set` changes that, and `--config FILE` is merged over both.
     """
@@ -87,12 +89,11 @@ def base_config(recipe: str | None, argv: Sequence[str], *, resume_from: Path | 
         config = merge(RunConfig(name=Path(recipe).stem), read_config_file(Path(recipe)))
     elif recipe is not None:
         config = find_recipe(recipe).config
-    elif resume_from is not None and (resume_from / "run.json").exists():
-        config = open_run(resume_from).config
+    elif resume and (out := value_of("--out", argv)) and (Path(out).expanduser() / RUN_NAME).exists():
+        config = open_run(Path(out).expanduser()).config
     else:
         config = RunConfig()
-    name = value_of("--recipe-set", argv)
-    if name:
+    if name := value_of("--recipe-set", argv):
         from bandwise.recipes.sets import find_set
 
         config = find_set(name).apply(config)
@@ -105,6 +106,11 @@ def require_out(out: Path | None) -> Path:
     if out is None:
         raise UsageError("--out is missing; name the folder to write to")
     return out.expanduser()
+
+
+def own_store(store: Path | None) -> Path | None:
+    """Return the folder of a store that was named, with `~` resolved; None where the run has its own."""
+    return None if store is None else store.expanduser()
 
 
 @dataclass(frozen=True, slots=True)

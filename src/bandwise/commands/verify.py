@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 import tyro
 
+from bandwise.commands import flags
 from bandwise.commands.store_source import source_of
 from bandwise.commands.verb import Outcome, parse
 from bandwise.errors import CorruptionError, UsageError
@@ -28,12 +29,10 @@ class Arguments:
     """Mend it: compute broken bands and logits again, set damaged checkpoints aside. What was done is said."""
     data: str | None = None
     """Where the images are now; needed to compute bands again that were made from a folder."""
-    json: bool = False
-    """Print one JSON object."""
+    json: flags.Json = False
 
 
 def main(argv: Sequence[str]) -> Outcome:
-    """Verify, and repair where asked."""
     arguments = parse(Arguments, argv, "verify")
     folder = arguments.folder.expanduser()
     is_run = (folder / RUN_NAME).exists()

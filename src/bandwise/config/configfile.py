@@ -23,8 +23,7 @@ ConfigT = TypeVar("ConfigT")
 def config_from_dict(content: Any) -> RunConfig:
     """Build a configuration from a nested dictionary; what is not named keeps its default.
 
-    Raises:
-        UsageError: an unknown key, a wrong type or a value out of range; the message names the key.
+    An unknown key, a wrong type or a value out of range is a `UsageError` that names the key.
     """
     return merge(RunConfig(), content)
 
@@ -39,8 +38,7 @@ def merge(config: ConfigT, content: Any) -> ConfigT:
 def read_config_file(path: Path) -> Any:
     """Read a YAML or JSON file as plain data, without constructing anything else.
 
-    Raises:
-        UsageError: the file is missing, over 1 MiB, not valid, repeats a key, or uses an alias or a tag.
+    A file that is missing, over 1 MiB or not valid, repeats a key, or uses an alias or a tag is a `UsageError`.
     """
     try:
         with open(path, "rb") as stream:

@@ -44,7 +44,7 @@ def compose(views: Sequence[RunView]) -> Page:
     provenance = Section("provenance", "Configuration and environment", folds=provenance_folds(views))
     if not isinstance(first, EvaluatedRun):
         sections = [_training(first, None), provenance]
-        return Page(first.name, _subtitle(first), tuple(problems), (), _present(sections), _footer(first))
+        return Page(first.name, _subtitle(first), tuple(problems), (), _with_content(sections), _footer(first))
     baseline = next((view for view in views if isinstance(view, EvaluatedRun) and is_baseline(view.config)), None)
     other_baseline = None if baseline is first else baseline
     found = comparisons(first, controls)
@@ -55,7 +55,7 @@ def compose(views: Sequence[RunView]) -> Page:
         *([_fusion(first), _branches(first)] if first.is_fused else []),
         Section("cost", "Cost", tables=(cost_table(views, baseline),)),
         _classes(first, other_baseline),
-        Section("data", "Data and settings", tables=_known(data_table(views), difference_table(views))),
+        Section("data", "Data and settings", tables=_tables(data_table(views), difference_table(views))),
         Section("notes", "Read this before you quote a number", paragraphs=tuple(notes(first, controls))),
         provenance,
     ]
@@ -64,17 +64,17 @@ def compose(views: Sequence[RunView]) -> Page:
         subtitle=_subtitle(first),
         statements=(*verdict(first, found), *problems),
         cards=tuple(_cards(first, baseline, found)),
-        sections=_present(sections),
+        sections=_with_content(sections),
         footer=_footer(first),
     )
 
 
-def _present(sections: Sequence[Section]) -> tuple[Section, ...]:
+def _with_content(sections: Sequence[Section]) -> tuple[Section, ...]:
     """Leave out sections without content."""
     return tuple(s for s in sections if s.paragraphs or s.tables or s.figures or s.galleries or s.folds)
 
 
-def _known(*tables: Table | None) -> tuple[Table, ...]:
+def _tables(*tables: Table | None) -> tuple[Table, ...]:
     return tuple(table for table in tables if table is not None)
 
 
@@ -130,7 +130,7 @@ def _result(first: EvaluatedRun, controls: Sequence[RunView]) -> Section:
     return Section(
         "result",
         "Result",
-        tables=_known(headline_table(first, controls), ten_crop_table([first, *controls])),
+        tables=_tables(headline_table(first, controls), ten_crop_table([first, *controls])),
         figures=(accuracy_chart(bars, results.chance), price_chart(priced)),
     )
 
@@ -140,7 +140,7 @@ def _pictures(first: EvaluatedRun) -> Section:
     lead = "Each branch is trained on one of these pictures of an image, and never sees the others."
     if any(len(bands) > 1 for bands in first.config.groups()):
         lead = "The bands of some images; a branch sees those of its group."
-    paragraphs = (*((lead,) if shown else ()), *((missing,) if missing else ()))
+    paragraphs = tuple(text for text in (lead if shown else "", missing) if text)
     return Section("bands", "What the branches see", paragraphs=paragraphs, galleries=shown)
 
 
@@ -173,7 +173,7 @@ def _fusion(first: EvaluatedRun) -> Section:
         "fusion",
         "Fusion",
         paragraphs=(gap,) if gap else (),
-        tables=_known(rules_table(first), weights_table(first), calibration_table(first)),
+        tables=_tables(rules_table(first), weights_table(first), calibration_table(first)),
         figures=(weights_chart(list(rules), weights, names),),
     )
 

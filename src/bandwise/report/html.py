@@ -13,22 +13,11 @@ from bandwise.report.view import read_view
 
 
 def render_report(runs: Sequence[Path], out: Path) -> Path:
-    """Write a report that compares runs: `out`, and the same as Markdown beside it.
+    """Write a report that compares runs to the HTML file `out`, and the same as Markdown beside it; return `out`.
 
-    The first run is the one reported; the others are its controls. What a run lacks is named on the page; where a file
-    is damaged there is no page, since it would look like that of a run that has not come so far.
-
-    Args:
-        runs: run folders.
-        out: the HTML file; its Markdown twin has the suffix `.md`.
-
-    Returns:
-        `out`.
-
-    Raises:
-        UsageError: no run is named, `out` does not end in `.html`, or its folder cannot be written.
-        CorruptionError: files of the runs are damaged; the message names all of them.
-        NoSpaceError: the disk is full.
+    The first run is the one reported; the others are its controls. What a run lacks is named on the page; where files
+    are damaged a `CorruptionError` names all of them, since a page without them would look like that of a run that has
+    not come so far.
     """
     if not runs:
         raise UsageError("a report needs at least one run folder")

@@ -6,8 +6,8 @@ from typing import Literal
 
 Tone = Literal["good", "bad", "plain"]
 
-_SPECIAL = re.compile(r"([\\`*_{}\[\]()#+!|~$-])")
-_ORDINARY = re.compile(r"\\([()+#!-])")
+# Signs that mean something only at the start of a line or behind a bracket stay readable inside a cell.
+_SPECIAL = re.compile(r"([\\`*_{}\[\]|~$])")
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,9 +132,7 @@ def _fold(fold: Fold) -> list[str]:
 def escape_markdown(text: str) -> str:
     """Make any text harmless in a Markdown table or paragraph: no markup, no HTML, no new row, no link."""
     flat = " ".join(text.split())
-    escaped = _SPECIAL.sub(r"\\\1", flat).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
-    # Signs that mean something only at the start of a line or behind a bracket stay readable inside a cell.
-    return _ORDINARY.sub(r"\1", escaped)
+    return _SPECIAL.sub(r"\\\1", flat).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
 
 
 def to_markdown(table: Table) -> str:

@@ -17,11 +17,7 @@ _LARGEST_TOTAL_BYTES = 4 << 20
 
 
 def galleries(folder: Path) -> tuple[tuple[Gallery, ...], str]:
-    """Read `preview.json` and its pictures.
-
-    Returns:
-        One gallery a sample, and a sentence on what is missing, empty where nothing is.
-    """
+    """Return one gallery a sample of a preview, and a sentence on what is missing, empty where nothing is."""
     index = folder / "preview.json"
     if not index.exists():
         return (), "No preview was written for this run."

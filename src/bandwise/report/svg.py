@@ -47,7 +47,7 @@ _SETTINGS = {
 }
 # The page decides on dark or light; a picture inherits that decision, so its ink is a variable with two values.
 _STYLE = (
-    "<style>:root{--ink:#24292f;--faint:#d8dee4}"
+    f"<style>:root{{--ink:{INK};--faint:{FAINT}}}"
     "@media(prefers-color-scheme:dark){:root{--ink:#d7dde4;--faint:#3a424c}}</style>"
 )
 
@@ -67,19 +67,14 @@ def svg_text(figure: Canvas) -> str:
     """Return a drawn figure as the text of an SVG file."""
     stream = io.BytesIO()
     with warnings.catch_warnings():
-        # The browser brings the fonts; what matplotlib's own lacks is no loss.
+        # The page is drawn with fonts of the browser, so it does not matter what matplotlib's own fonts lack.
         warnings.filterwarnings("ignore", message="Glyph .* missing from")
         figure.savefig(stream, format="svg", metadata={"Date": None, "Creator": None, "Format": None, "Type": None})
     text = stream.getvalue().decode("utf-8")
     text = text[text.index("<svg") :]
     text = re.sub(r"\s*<metadata>.*?</metadata>", "", text, flags=re.DOTALL)
-    text = re.sub(r"(<svg[^>]*>)", lambda match: match.group(1) + _STYLE, text, count=1)
-    text = (
-        text.replace(INK, "var(--ink)")
-        .replace(FAINT, "var(--faint)")
-        .replace("--ink:var(--ink)", f"--ink:{INK}")
-        .replace("--faint:var(--faint)", f"--faint:{FAINT}")
-    )
+    text = text.replace(INK, "var(--ink)").replace(FAINT, "var(--faint)")
+    text = re.sub(r"(<svg[^>]*>)", rf"\1{_STYLE}", text, count=1)
     return text.replace("'DejaVu Sans'", "system-ui, 'DejaVu Sans', sans-serif")
 
 

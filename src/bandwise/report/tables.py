@@ -17,7 +17,7 @@ from bandwise.report.verdict import why_not_comparable
 from bandwise.report.view import EvaluatedRun, RunView, branch_name, describe
 from bandwise.runs.documents import SCORES, Cost, Results, ScoredWeights, Scores, WeightsRecord
 
-_NONE = "–"
+_DASH = "–"
 _SCORES = tuple(score.name + (" (nats)" if score.kind == "nats" else "") for score in SCORES)
 
 
@@ -72,7 +72,7 @@ def branch_table(run: EvaluatedRun) -> Table:
                 percent_with_error(entry.top1, results.n_eval),
                 percent(entry.holdout.top1),
                 _weight(entry.branch, results),
-                *((_NONE if gain is None else points(gain),) if gains else ()),
+                *((_DASH if gain is None else points(gain),) if gains else ()),
                 amount(entry.params),
                 amount(entry.macs),
                 seconds(entry.wall_s),
@@ -158,7 +158,7 @@ def class_table(first: EvaluatedRun, baseline: EvaluatedRun | None) -> Table | N
     rows = []
     for number, name in enumerate(first.results.data.classes):
         if not int(counts[number]):
-            rows.append((name, "0", _NONE, *((_NONE, _NONE) if theirs is not None else ())))
+            rows.append((name, "0", _DASH, *((_DASH, _DASH) if theirs is not None else ())))
             continue
         own = float(ours[number])
         cells = (name, str(int(counts[number])), percent(own, 1))
@@ -190,13 +190,13 @@ def cost_table(runs: Sequence[RunView], baseline: EvaluatedRun | None) -> Table:
             continue
         cost, count = run.results.cost, len(run.results.branches)
         reference = None if baseline is None or run is baseline else baseline.results.cost
-        peak = amount(max(summary.peak_bytes for summary in run.summaries.values()), "B") if run.summaries else _NONE
+        peak = amount(max(summary.peak_bytes for summary in run.summaries.values()), "B") if run.summaries else _DASH
         if count > 1:
-            largest = _costs(_of_largest(cost), reference)
+            largest = _with_ratios(_costs_of_largest(cost), reference)
             rows.append((f"{run.name}, largest of {count} branches", *largest, peak))
-            rows.append((f"{run.name}, all {count} branches", *_costs(_of_all(cost), reference), ""))
+            rows.append((f"{run.name}, all {count} branches", *_with_ratios(_costs_of_all(cost), reference), ""))
         else:
-            rows.append((f"{run.name}, one network", *_costs(_of_all(cost), reference), peak))
+            rows.append((f"{run.name}, one network", *_with_ratios(_costs_of_all(cost), reference), peak))
     note = (
         "MACs: multiply-adds of one image, forward. Training: wall time of the slowest branch (with a machine for "
         "each) and the sum over branches. Data: bytes of the bands in the store. Peak memory: of the largest training "
@@ -212,20 +212,20 @@ def cost_table(runs: Sequence[RunView], baseline: EvaluatedRun | None) -> Table:
     )
 
 
-def _of_largest(cost: Cost) -> tuple[float, ...]:
+def _costs_of_largest(cost: Cost) -> tuple[float, ...]:
     return cost.params_per_branch, cost.macs_per_branch, cost.wall_s_longest, cost.store_bytes_per_branch
 
 
-def _of_all(cost: Cost) -> tuple[float, ...]:
+def _costs_of_all(cost: Cost) -> tuple[float, ...]:
     return cost.params_total, cost.macs_total, cost.wall_s_sum, cost.store_bytes_total
 
 
-def _costs(values: tuple[float, ...], reference: Cost | None) -> list[str]:
+def _with_ratios(values: tuple[float, ...], reference: Cost | None) -> list[str]:
     params, macs, wall_s, stored = values
     texts = [amount(params), amount(macs), seconds(wall_s), amount(stored, "B")]
     if reference is None:
         return texts
-    compared = zip(texts, values, _of_all(reference), strict=True)
+    compared = zip(texts, values, _costs_of_all(reference), strict=True)
     return [f"{text} ({ratio(value, total)})" for text, value, total in compared]
 
 

@@ -16,6 +16,13 @@ from bandwise.report.view import LOW_RESOLUTION, EvaluatedRun, RunView, describe
 
 _SIGNIFICANT = 0.05
 _LOW_TOO = f", which is also the {LOW_RESOLUTION}"
+# Whether a difference is clear and whether it is a loss, to what the first sentence says of it.
+_STANDINGS = {
+    (True, True): "loses to {}",
+    (False, True): "is behind {} by a margin that these images cannot tell from zero",
+    (True, False): "is ahead of {}",
+    (False, False): "is not clearly ahead of {}",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,48 +184,28 @@ def _losses_first(comparison: Comparison) -> tuple[bool, bool, float]:
 
 
 def _overall(name: str, found: Sequence[Comparison]) -> Statement:
-    lost = [c.name for c in found if c.is_clear and c.difference < 0]
-    behind = [c.name for c in found if not c.is_clear and c.difference < 0]
-    ahead = [c.name for c in found if c.is_clear and c.difference > 0]
-    level = [c.name for c in found if not c.is_clear and c.difference >= 0]
-    parts = []
-    if lost:
-        parts.append(f"loses to {_listed(lost)}")
-    if behind:
-        parts.append(f"is behind {_listed(behind)} by a margin that these images cannot tell from zero")
-    if ahead:
-        parts.append(f"is ahead of {_listed(ahead)}")
-    if level:
-        parts.append(f"is not clearly ahead of {_listed(level)}")
-    tone = "bad" if lost or behind else ("good" if not level else "plain")
+    names = {key: [c.name for c in found if (c.is_clear, c.difference < 0) == key] for key in _STANDINGS}
+    parts = [text.format(_listed(names[key])) for key, text in _STANDINGS.items() if names[key]]
+    tone = "bad" if any(c.difference < 0 for c in found) else "plain" if names[False, False] else "good"
     return Statement(f"{_capital(name)} {'; it '.join(parts)}.", tone)
 
 
 def _sentence(top1: float, comparison: Comparison) -> Statement:
     paired = comparison.paired
-    text = f"Against {comparison.name}: "
+    text = f"Against {comparison.name}: {percent(top1)} and {percent(comparison.top1)}, {points(comparison.difference)}"
     if paired is None:
-        return Statement(
-            f"{text}{percent(top1)} and {percent(comparison.top1)}, {points(comparison.difference)} points; "
-            f"not compared image by image, because {comparison.reason}."
-        )
-    meaning = "no clear difference"
-    if paired.is_clear:
-        meaning = "clearly better" if paired.difference > 0 else "clearly worse"
+        return Statement(f"{text} points; not compared image by image, because {comparison.reason}.")
+    meaning = {"good": "clearly better", "bad": "clearly worse", "plain": "no clear difference"}[comparison.tone]
+    p_text = f"= {paired.p_value:.3f}" if paired.p_value >= 0.001 else "< 0.001"
     text += (
-        f"{percent(top1)} and {percent(comparison.top1)}, {points(paired.difference)} ± "
-        f"{100 * paired.standard_error:.2f} points on {paired.n} images; right alone on {paired.only_first}, wrong "
-        f"alone on {paired.only_second}, exact McNemar p {_p_text(paired.p_value)}: {meaning}."
+        f" ± {100 * paired.standard_error:.2f} points on {paired.n} images; right alone on {paired.only_first}, wrong "
+        f"alone on {paired.only_second}, exact McNemar p {p_text}: {meaning}."
     )
     return Statement(text, comparison.tone)
 
 
 def _capital(text: str) -> str:
     return "The" + text[3:] if text.startswith("the ") else text
-
-
-def _p_text(p_value: float) -> str:
-    return f"= {p_value:.3f}" if p_value >= 0.001 else "< 0.001"
 
 
 def _listed(names: Sequence[str]) -> str:

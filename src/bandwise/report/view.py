@@ -197,7 +197,7 @@ def branch_name(config: RunConfig, branch: int) -> str:
 
 @contextmanager
 def _noting(damage: list[str]) -> Iterator[None]:
-    """Note what is damaged, and go on."""
+    """Add what is damaged to the list, and continue."""
     try:
         yield
     except CorruptionError as error:
@@ -215,7 +215,6 @@ def _results(run: Run, crops: int, problems: list[str], damage: list[str]) -> Re
     if fitted.exists():
         with _noting(damage):
             fusion = read_document(fitted)
-    # Without the file nobody can know.
     if results is not None and fusion is not None and fusion != plain(results.fusion):
         problems.append(
             f"{path} is older than {fitted.name}, which holds another fusion by now: "
@@ -225,11 +224,7 @@ def _results(run: Run, crops: int, problems: list[str], damage: list[str]) -> Re
 
 
 def _curve(path: Path, summary: Summary | None) -> list[Epoch]:
-    """Read the rows of the finished epochs.
-
-    Raises:
-        CorruptionError: a row is damaged, or one of a finished branch is missing.
-    """
+    """Read the rows of the finished epochs; a damaged row, or a missing one of a finished branch, is an error."""
     try:
         rows = [
             Epoch(row["epoch"], float(row["train_loss"]), row["holdout"]["top1"] if row.get("holdout") else None)
@@ -256,7 +251,7 @@ def _answers(run: Run, results: Results, problems: list[str], damage: list[str])
             files.append(read_logits(path))
     if len(files) < len(paths):
         return None
-    if not _alike(files):
+    if not _of_same_images(files):
         problems.append(
             "Images could not be compared one by one: the logits of the branches are not of the same images."
         )
@@ -277,7 +272,7 @@ def _answers(run: Run, results: Results, problems: list[str], damage: list[str])
     return answers
 
 
-def _alike(files: list[LogitsFile]) -> bool:
+def _of_same_images(files: list[LogitsFile]) -> bool:
     first = files[0]
     return all(
         np.array_equal(first.ids, other.ids)

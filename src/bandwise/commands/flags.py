@@ -1,0 +1,17 @@
+"""Flags that several verbs have, with what --help says of them."""
+
+from pathlib import Path
+from typing import Annotated
+
+from tyro.conf import Positional, arg
+
+Json = Annotated[bool, arg(help="Print one JSON object.")]
+RunFolder = Annotated[Path, Positional, arg(help="Run folder.")]
+ConfigFile = Annotated[Path | None, arg(help="YAML or JSON file, merged over the recipe.")]
+AllowEmptyClass = Annotated[bool, arg(help="Accept a class folder without images.")]
+SourceNow = Annotated[str | None, arg(help="Where the source is now; where the run found it when left out.")]
+
+_RECIPE_SET = "Train by a published recipe in place of the row's own: seed, rsb-a1, rsb-a2, rsb-a3 or torchvision."
+RecipeSet = Annotated[str, arg(help=_RECIPE_SET)]
+_STORE = "Store to share with other runs of the same split; OUT/store when left out."
+SharedStore = Annotated[Path | None, arg(help=_STORE)]
