@@ -1,10 +1,10 @@
 """Folders and shards as people have them, through `bandwise split`: exit code, words and counts."""
 
 import pytest
-from tests.bad_inputs import rows_layouts, rows_shards
+from tests.bad_inputs import rows_content, rows_layouts, rows_shards
 from tests.bad_inputs.bench import check
 
-ROWS = {**rows_layouts.ROWS, **rows_shards.ROWS}
+ROWS = {**rows_layouts.ROWS, **rows_shards.ROWS, **rows_content.ROWS}
 
 
 @pytest.mark.timeout(180)
@@ -25,6 +25,7 @@ BROKEN = {
     "pictures by their content": ("bandwise.sources.walk.begins_like_a_picture", lambda start: False),
     "missing shards": ("bandwise.sources.archives.shards._require_all_numbers", lambda files: None),
     "merged sets": ("bandwise.sources.archives.shards._require_one_family", lambda files: None),
+    "pictures without content": ("bandwise.store.writing.split._WITHOUT_CONTENT", {}),
     "dots in keys": ("bandwise.sources.archives.webdataset._kind", lambda field: field),
 }
 

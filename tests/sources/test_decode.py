@@ -185,6 +185,18 @@ def test_s13_16_bit_grey_keeps_its_range():
         assert notes(content) == ("16 bits reduced to 8",)
 
 
+@pytest.mark.parametrize("depth", [8, 10, 12, 16])
+def test_s13_the_depth_says_which_bits_are_used(depth):
+    deep = (np.arange(64 * 64) % (1 << depth)).astype(np.uint16).reshape(64, 64)
+    deep[0, 0] = (1 << depth) - 1
+    content = encoded(deep, "PNG")
+    assert np.array_equal(pixels(content, channels=1, depth=depth), deep >> (depth - 8))
+    assert pixels(content, channels=1, depth=8).max() == 255, "larger values are white"
+    few = ("16 bits, of which at most 12 are used: near black",) if depth < 16 else ()
+    assert notes(content) == ("16 bits reduced to 8", *few)
+    assert notes(content, depth=depth) == ("16 bits reduced to 8",)
+
+
 def test_s13_16_bit_colour_takes_the_high_byte_too():
     deep = RNG.integers(0, 65536, (16, 16, 3), dtype=np.uint16)
     rows = b"".join(b"\0" + row.astype(">u2").tobytes() for row in deep)

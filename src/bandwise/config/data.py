@@ -102,6 +102,9 @@ class SplitConfig:
     exif: Literal["ignore", "transpose"] = "ignore"
     """Whether the orientation tag turns the picture; ignore is what torchvision does."""
 
+    depth: int = 16
+    """Bits that a grey picture of 16 bits uses, 8 to 16: 12 for most cameras and scanners; larger values are white."""
+
     max_pixels: int = 50_000_000
     """A larger picture is skipped before it is decoded."""
 
@@ -122,6 +125,7 @@ class SplitConfig:
         )
         require_range(self, 0, 0.5, "holdout")
         require_range(self, 0, 255, "background")
+        require_range(self, 8, 16, "depth")
         require_range(self, 1, 1_000_000_000, "max_pixels")
         require_range(self, 0, inf, "holdout_min", "split_seed", "transform_seed")
         require(self.group_size >= 0 and self.group_size % 256 == 0, "group_size", self.group_size, "a multiple of 256")

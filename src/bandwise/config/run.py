@@ -62,5 +62,8 @@ class RunConfig:
 
 
 def to_dict(config: Any) -> dict[str, Any]:
-    """Return a config dataclass as nested plain dictionaries, ready for JSON."""
-    return dataclasses.asdict(config)
+    """Return a config dataclass as nested plain dictionaries, ready for JSON.
+
+    A depth of 16 is left out, so that stores and runs that were made before there was a choice have the same digests.
+    """
+    return dataclasses.asdict(config, dict_factory=lambda items: {k: v for k, v in items if (k, v) != ("depth", 16)})

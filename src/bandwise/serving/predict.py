@@ -139,6 +139,7 @@ def _load(ensemble: Classifier, item: Input) -> tuple[Prediction, np.ndarray | N
             channels=cast(Literal[1, 3], ensemble.channels),
             background=config.background,
             exif=config.exif,
+            depth=config.depth,
             max_pixels=config.max_pixels,
             name=item.path,
         )

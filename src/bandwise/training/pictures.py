@@ -82,6 +82,7 @@ class Pictures(Dataset[np.ndarray]):
             channels=self._source.channels,
             background=split.background,
             exif=split.exif,
+            depth=split.depth,
             max_pixels=split.max_pixels,
             name=path,
         )

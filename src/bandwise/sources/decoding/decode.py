@@ -36,7 +36,6 @@ PLACEHOLDER_BYTES = 2051
 
 UNIFORM = "one colour all over"
 FEW_BITS = "16 bits, of which at most 12 are used: near black"
-_FEW_BITS = 12
 
 _ORIENTATION = 0x0112
 _TURN = {
@@ -79,6 +78,7 @@ def decode(
     background: int,
     exif: Literal["ignore", "transpose"],
     max_pixels: int,
+    depth: int = 16,
     name: bytes = b"",
 ) -> tuple[Image.Image | np.ndarray, tuple[str, ...]]:
     """Decode one picture to 8 bits a channel.
@@ -89,6 +89,7 @@ def decode(
         background: grey level behind transparent pixels.
         exif: whether the EXIF orientation turns the picture. (A TIFF is always turned: its tag is part of the format.)
         max_pixels: a larger picture is refused from its header, before any pixel is decoded.
+        depth: bits that a grey picture of 16 bits uses; its values are shifted to 8 bits by that.
         name: the name of the file, used only to note that its extension names another format.
 
     Returns:
@@ -114,7 +115,7 @@ def decode(
         orientation = _orientation(picture)
         with _damage_refused():
             deep = picture.mode.startswith("I;16")
-            eight_bits = _high_byte(picture) if deep else picture
+            eight_bits = _upper_bits(picture, depth) if deep else picture
             clear = eight_bits.mode in _ALPHA or "transparency" in eight_bits.info
             flat = _to_channels(eight_bits, channels, background, clear=clear)
             if orientation in _TURN and exif == "transpose":
@@ -126,7 +127,7 @@ def decode(
         "bytes after the end of the picture": is_jpeg and not several and trailing_bytes(encoded) > 0,
         "damaged metadata": orientation is None or bool(warned),
         "16 bits reduced to 8": deep,
-        FEW_BITS: deep and int(np.asarray(picture).max()) < 1 << _FEW_BITS,
+        FEW_BITS: deep and depth == 16 and int(np.asarray(picture).max()) < 1 << 12,
         "CMYK": eight_bits.mode == "CMYK",
         "transparency over the background": clear,
         "orientation applied" if exif == "transpose" else "orientation ignored": orientation in _TURN,
@@ -167,6 +168,7 @@ def decode_canvas(
         channels=channels,
         background=config.background,
         exif=config.exif,
+        depth=config.depth,
         max_pixels=config.max_pixels,
         name=path,
     )
@@ -243,12 +245,12 @@ def _to_channels(picture: Image.Image, channels: int, background: int, *, clear:
     return picture.convert("L" if channels == 1 else "RGB")
 
 
-def _high_byte(picture: Image.Image) -> Image.Image:
+def _upper_bits(picture: Image.Image, depth: int) -> Image.Image:
     if isinstance(picture, TiffImagePlugin.TiffImageFile):
         bits, photometric = picture.tag_v2.get(258), picture.tag_v2.get(262)
         if (bits, photometric) != ((16,), 1):
             raise BadImage("unsupported depth", f"grey TIFF with {bits} bits; save it with 8 or 16, black as zero")
-    return Image.fromarray((np.asarray(picture) >> 8).astype(np.uint8))
+    return Image.fromarray(np.minimum(np.asarray(picture) >> (depth - 8), 255).astype(np.uint8))
 
 
 @contextmanager

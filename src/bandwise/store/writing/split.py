@@ -21,7 +21,7 @@ from bandwise.store.writing.conversion import Conversion, Options
 _LONGEST_S = 86_400
 _WITHOUT_CONTENT = {
     UNIFORM: "look at some of them: icons on a transparent ground may need another --background",
-    FEW_BITS: "save them with 8 bits a channel",
+    FEW_BITS: "give --depth 12, or what they use",
 }
 _OWN_LEFTOVER = re.compile(r"\.tmp-(clock|probe|STORE\.json)\.\d+\.[0-9a-f]{8}")
 
