@@ -2,7 +2,6 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
-import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -45,26 +44,6 @@ def test_the_reference_is_the_definition_in_python_integers(transform):
                 # Rounded half up, by Python's unlimited integers.
                 expected = min(255, max(0, (total + 2**15) // 2**16 + added[band]))
                 assert stored[band, 0, col, colour] == expected
-
-
-def test_a_plain_matmul_gives_equal_bytes_in_any_order_of_summation(transform, hard_images):
-    filters = integer_filters(transform).astype(np.float32)
-    added = (offsets(transform) * 2**16 + 2**15).astype(np.float32)[:, None]
-    rng = np.random.default_rng(0)
-    for image in hard_images:
-        phases, expected = columns(image, transform.stride), reference_split(image, transform)
-        for order in (np.arange(transform.count), np.arange(transform.count)[::-1], rng.permutation(transform.count)):
-            by_numpy = filters[:, order] @ phases[order] + added
-            by_torch = torch.from_numpy(filters[:, order].copy()) @ torch.from_numpy(phases[order]) + torch.from_numpy(
-                added
-            )
-            one_by_one = added.copy()
-            for phase in order:
-                one_by_one = one_by_one + filters[:, phase, None] * phases[None, phase]
-            for sums in (by_numpy, by_torch.numpy(), one_by_one):
-                assert sums.dtype == np.float32
-                stored = np.clip(np.floor(sums / 2**16), 0, 255)
-                assert np.array_equal(stored_shape(stored, image, transform.stride), expected)
 
 
 def test_ordinary_float_filters_do_not_give_equal_bytes():

@@ -1,6 +1,7 @@
 """The tiny data sets, runs and networks of the fault tests, and what an undisturbed one ends with."""
 
 import hashlib
+import json
 import os
 from dataclasses import replace
 from pathlib import Path
@@ -11,6 +12,8 @@ from tests.training import tiny
 
 from bandwise.checkpoints import branch as branch_module
 from bandwise.config import FusionConfig, NetworkConfig, RunConfig, SplitConfig
+from bandwise.files.documents import json_bytes
+from bandwise.files.regular import sha256_bytes
 from bandwise.launch.answers import write_missing_answers
 from bandwise.launch.evaluate import evaluate_run
 from bandwise.launch.fuse import fuse_run
@@ -89,3 +92,14 @@ def final_names(files: dict[str, str]) -> dict[str, str]:
     """Leave out the lock, temporary files, and what is being deleted."""
     ours = (".tmp-", ".trash-", ".lock")
     return {name: digest for name, digest in files.items() if not any(p.startswith(ours) for p in name.split("/"))}
+
+
+def commit_again(step: Path) -> None:
+    """Write the record of a checkpoint for the files that are there now, as a stranger would."""
+    names = ("model.safetensors", "optim.safetensors", "state.json")
+    facts = {
+        name: {"bytes": (step / name).stat().st_size, "sha256": sha256_bytes((step / name).read_bytes())}
+        for name in names
+    }
+    commit = json.loads((step / "COMMIT.json").read_text())
+    (step / "COMMIT.json").write_bytes(json_bytes({**commit, "files": facts}))

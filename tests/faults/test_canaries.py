@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from tests.faults.hostile import commit_again
+from tests.faults.material import commit_again
 from tests.faults.scale import share
 from tests.pictures import make_folder
 
