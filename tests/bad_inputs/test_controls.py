@@ -15,7 +15,7 @@ BROKEN = {
     "S22": ("os.access", lambda path, mode: True),
     "S23": ("bandwise.store.writing.group._read", lambda work, path, size: work.source.read(path)),
     "S24": ("bandwise.store.writing.group.content_hash", lambda encoded: os.urandom(8)),
-    "S32": ("bandwise.store.writing.split.require_own_place", lambda source, out: None),
+    "S32": ("bandwise.store.writing.split.require_store_folder", lambda source, out: None),
     "S34": ("fcntl.flock", lambda descriptor, operation: None),
     "S35": ("bandwise.store.writing.conversion.require_same", lambda what, stored, wanted: None),
     "S36": ("bandwise.store.writing.commits._files_present", lambda out, record: True),

@@ -15,7 +15,7 @@ from bandwise.sources.folder import open_folder
 from bandwise.store.reading.store import open_store
 from bandwise.store.reconstruct import reconstruct_store
 from bandwise.store.verify import verify_store
-from bandwise.store.writing.split import require_own_place, split_dataset
+from bandwise.store.writing.split import require_store_folder, split_dataset
 
 
 def test_too_many_unreadable_samples_stop_and_can_be_allowed_later(tmp_path):
@@ -109,23 +109,23 @@ def test_a_rival_that_begins_the_same_store_at_the_same_moment_is_no_stranger(tm
         (tmp_path / "band-00").mkdir()
 
     listed_after(monkeypatch, rival)
-    require_own_place(SOURCE, tmp_path)
+    require_store_folder(SOURCE, tmp_path)
     assert (tmp_path / "band-00").is_dir(), "the folder was never listed"
 
 
 def test_somebody_elses_file_that_comes_at_the_same_moment_is_one(tmp_path, monkeypatch):
     listed_after(monkeypatch, lambda: (tmp_path / "thesis.tex").touch())
     with pytest.raises(UsageError, match=r"it holds thesis\.tex"):
-        require_own_place(SOURCE, tmp_path)
+        require_store_folder(SOURCE, tmp_path)
 
 
 @pytest.mark.parametrize("name", ["probe", "clock", "STORE.json"])
 def test_what_a_kill_has_left_of_ours_is_no_stranger(tmp_path, name):
     (tmp_path / f".tmp-{name}.17.0123abcd").touch()
-    require_own_place(SOURCE, tmp_path)
+    require_store_folder(SOURCE, tmp_path)
 
 
 def test_nothing_is_written_into_a_source_of_any_kind(tmp_path):
     """Every source says where it reads from, not only a folder of pictures."""
     with pytest.raises(UsageError, match="overlap"):
-        require_own_place(dataclasses.replace(SOURCE, root=tmp_path / "set"), tmp_path / "set" / "store")
+        require_store_folder(dataclasses.replace(SOURCE, root=tmp_path / "set"), tmp_path / "set" / "store")

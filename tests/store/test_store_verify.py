@@ -197,7 +197,7 @@ def test_what_a_run_that_adds_bands_has_left_is_no_foreign_file(tmp_path, whole)
 
 
 def test_a_file_that_changes_between_two_looks_is_read_again(store):
-    sound = verify.SoundFiles()
+    sound = verify.VerifiedFiles()
     assert verify.find_problems(store, sound) == {}
     flip(store / SHARD, 5000)
     assert list(verify.find_problems(store, sound)) == [SHARD]

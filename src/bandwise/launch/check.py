@@ -19,7 +19,7 @@ from bandwise.launch.fuse import foreign_starts
 from bandwise.runs.documents import RESULTS_FORMAT, SUMMARY_NAME, Summary, read_summary
 from bandwise.runs.run import RUN_NAME, Run, open_run, read_logits
 from bandwise.store.reading.store import Store, open_store
-from bandwise.store.verify import SoundFiles, find_problems
+from bandwise.store.verify import VerifiedFiles, find_problems
 from bandwise.training.identity import describe_branch, require_same_branch
 
 METRICS_NAME, PREVIEW_NAME = "metrics.jsonl", "preview.json"
@@ -130,7 +130,7 @@ class Findings:
         return self.checkpoints.get(present[0]) if present else None
 
 
-def check_run(path: Path, sound: SoundFiles | None = None) -> Findings:
+def check_run(path: Path, sound: VerifiedFiles | None = None) -> Findings:
     """Read every byte of a run and of the store behind it; nothing is changed.
 
     A store that is not there is a note: a run may have come from another machine without it. `report.html` and
@@ -168,7 +168,7 @@ def store_of(path: Path) -> Path:
         return path / "store"
 
 
-def _check_store(path: Path, found: Findings, sound: SoundFiles | None) -> Store | None:
+def _check_store(path: Path, found: Findings, sound: VerifiedFiles | None) -> Store | None:
     try:
         found.store_problems = find_problems(path, sound)
         return None if found.store_problems else open_store(path)

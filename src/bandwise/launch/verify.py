@@ -21,7 +21,7 @@ from bandwise.runs.run import RUN_FORMAT, RUN_NAME, RUN_VERSION, Run, open_run
 from bandwise.sources.source import Source
 from bandwise.store.preview import write_preview
 from bandwise.store.reading.store import open_store
-from bandwise.store.verify import SoundFiles, find_problems, verify_store
+from bandwise.store.verify import VerifiedFiles, find_problems, verify_store
 from bandwise.training.predict import write_answers
 
 _SHOWN = 20
@@ -51,7 +51,7 @@ def verify_run(path: Path, *, repair: bool = False, source: Source | None = None
     if not (path / RUN_NAME).exists():
         raise UsageError(f"{path} is no run (it has no {RUN_NAME})")
     # The store first: what was computed from it is compared with it.
-    sound = SoundFiles()
+    sound = VerifiedFiles()
     repaired = _repair_store(store_of(path), source, sound) if repair else []
     found = check_run(path, sound)
     if repair and found.problems:
@@ -62,7 +62,7 @@ def verify_run(path: Path, *, repair: bool = False, source: Source | None = None
     return SoundRun(run=str(path), **found.checked, notes=tuple(found.notes), repaired=tuple(repaired))
 
 
-def _repair_store(store: Path, source: Source | None, sound: SoundFiles) -> list[str]:
+def _repair_store(store: Path, source: Source | None, sound: VerifiedFiles) -> list[str]:
     try:
         if not find_problems(store, sound):
             return []

@@ -108,7 +108,7 @@ def without_name(fingerprint: dict[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in fingerprint.items() if key != "name"}
 
 
-def read_otherwise(store: Store, source: Source) -> list[str]:
+def source_differences(store: Store, source: Source) -> list[str]:
     """List what is other in the way a source is read than when the store was made; the name may differ."""
     given = json.loads(json_bytes(source.fingerprint))
     return differences(without_name(store.manifest.source), without_name(given))
@@ -116,7 +116,7 @@ def read_otherwise(store: Store, source: Source) -> list[str]:
 
 def require_source(store: Store, source: Source) -> SampleList:
     """Return the sample list of a store, after checking that `source` still gives it, wherever it lies now."""
-    if read_otherwise(store, source):
+    if source_differences(store, source):
         given, made_from = without_name(source.fingerprint), without_name(store.manifest.source)
         raise IncompatibleError(
             f"{source.name} is read as {given}, but {store.path} was made from {made_from}; give the original "

@@ -64,7 +64,7 @@ def repair_store(path: Path, source: Source, broken: frozenset[str], expected_fi
     config = merge(SplitConfig(), {**identity.config, "bands": format_bands(bands)})
     samples = freeze_samples(source, config, allow_empty_class=True)
     conversion = Conversion(source, config, path, samples)
-    conversion.go_on_with(identity)
+    conversion.continue_as(identity)
     # A picture that brings the decoder down does so again.
     options = Options(max_bad=len(samples), decode_timeout=DECODE_TIMEOUT_S)
     with folder_lock(path):

@@ -33,7 +33,7 @@ FOREIGN = "not part of the store; move it away"
 _SHOWN = 20
 
 
-class SoundFiles:
+class VerifiedFiles:
     """Files that were read and had the right hash; none is read again before somebody writes to it."""
 
     def __init__(self) -> None:
@@ -58,7 +58,7 @@ class SoundFiles:
 
 
 def verify_store(
-    path: Path, *, repair: bool = False, source: Source | None = None, sound: SoundFiles | None = None
+    path: Path, *, repair: bool = False, source: Source | None = None, sound: VerifiedFiles | None = None
 ) -> dict[str, Any]:
     """Compare every byte of a store with its hashes, every row with the sample list, the manifest with its parts.
 
@@ -66,7 +66,7 @@ def verify_store(
     `source`; these are not needed where only STORE.json, README.md or MANIFEST.json is damaged. A `CorruptionError`
     names each file that is damaged, missing or foreign. Returns what was checked and repaired, ready for JSON.
     """
-    sound = sound or SoundFiles()
+    sound = sound or VerifiedFiles()
     problems = find_problems(path, sound)
     repaired: list[str] = []
     if repair and (broken := _broken(problems)):
@@ -102,33 +102,33 @@ def verify_store(
     }
 
 
-def find_problems(path: Path, sound: SoundFiles | None = None) -> dict[str, str]:
+def find_problems(path: Path, sound: VerifiedFiles | None = None) -> dict[str, str]:
     """Read every byte of a store, but for the files that are known to be sound, and return what is wrong, by file name.
 
     Only a store that is missing, unfinished or of a newer format raises.
     """
-    sound = sound or SoundFiles()
+    sound = sound or VerifiedFiles()
     problems: dict[str, str] = {}
     if (path / MANIFEST_NAME).exists() and not (path / STORE_NAME).exists():
         problems[STORE_NAME] = "missing"
     else:
-        with _noting(problems, STORE_NAME):
+        with _noted(problems, STORE_NAME):
             Identity.read(path)
     require_finished(path)
     manifest: Manifest | None = None
-    with _noting(problems, MANIFEST_NAME):
+    with _noted(problems, MANIFEST_NAME):
         manifest = Manifest.read(path)
     files = recorded_files(path) if manifest is None else manifest.files
     with progress("verify", len(files), "files") as advance:
         for name, facts in files.items():
-            with _noting(problems, name):
+            with _noted(problems, name):
                 sound.check(inside(path, name), facts)
             advance(1)
     if manifest is None:
         return problems
     problems |= dict.fromkeys(_unlisted_files(path, manifest)[0], FOREIGN)
     if not problems:
-        with _noting(problems, MANIFEST_NAME):
+        with _noted(problems, MANIFEST_NAME):
             _check_derivation(path, manifest)
     if not problems:
         _check_rows(path, problems)
@@ -176,7 +176,7 @@ def _unlisted_files(path: Path, manifest: Manifest) -> tuple[list[str], list[str
 
 
 @contextlib.contextmanager
-def _noting(problems: dict[str, str], name: str) -> Iterator[None]:
+def _noted(problems: dict[str, str], name: str) -> Iterator[None]:
     try:
         yield
     except CorruptionError as error:
@@ -202,7 +202,7 @@ def _check_rows(path: Path, problems: dict[str, str]) -> None:
         for band in store.bands:
             start = 0
             for name in store.files(band, split):
-                with _noting(problems, name), open_band_file(store, name) as file:
+                with _noted(problems, name), open_band_file(store, name) as file:
                     with naming_damage(path / name):
                         rows = file.read(columns=["id", "label"])
                     here = slice(start, start := start + len(rows))

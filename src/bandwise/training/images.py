@@ -22,7 +22,7 @@ from bandwise.sources.resolve import open_source
 from bandwise.sources.samples import SampleList, freeze_samples
 from bandwise.sources.source import Source
 from bandwise.store.layout import SAMPLES_NAME
-from bandwise.store.origin import read_otherwise, read_samples
+from bandwise.store.origin import read_samples, source_differences
 from bandwise.store.reading.bandfiles import RowGroupReader
 from bandwise.store.reading.loader import Batch
 from bandwise.store.reading.order import shuffled_windows
@@ -42,7 +42,7 @@ def open_training_source(data: DataConfig, store: Store, folder: Path) -> tuple[
     in `folder`, which is mapped. Another source, or one that has changed, is an `IncompatibleError` that says how.
     """
     source = open_source(data)
-    if changed := read_otherwise(store, source):
+    if changed := source_differences(store, source):
         raise IncompatibleError(
             f"{data.data} is not what the store {store.path} was made from:\n  "
             + "\n  ".join(changed)

@@ -81,21 +81,21 @@ class Commits:
 
 
 def scan_commits(
-    out: Path, identity: Identity, groups: Sequence[SampleGroup], redo: frozenset[str] = frozenset()
+    out: Path, identity: Identity, groups: Sequence[SampleGroup], rewrite: frozenset[str] = frozenset()
 ) -> Commits:
     """Read every commit record of a store; one of another split is refused.
 
-    Those in `redo` count as broken, whatever they say, and whether they exist or not.
+    Those in `rewrite` count as broken, whatever they say, and whether they exist or not.
     """
     by_number = {(group.split, group.index): group for group in groups}
     found = Commits()
-    for name in sorted(redo.union(f"{COMMITS_NAME}/{path.name}" for path in (out / COMMITS_NAME).glob("*.json"))):
+    for name in sorted(rewrite.union(f"{COMMITS_NAME}/{path.name}" for path in (out / COMMITS_NAME).glob("*.json"))):
         parsed = parse_commit_file(name, identity.band_count)
         group = by_number.get(parsed[:2]) if parsed else None
         if parsed is None or group is None:
             continue
         planned = Planned(name, group, parsed[2])
-        record = None if name in redo else _read_record(out, identity, planned)
+        record = None if name in rewrite else _read_record(out, identity, planned)
         if record is None:
             found.broken.append(planned)
         else:

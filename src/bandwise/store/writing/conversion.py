@@ -80,7 +80,7 @@ class Conversion:
             "dry_run": True,
         }
 
-    def go_on_with(self, held: Identity) -> None:
+    def continue_as(self, held: Identity) -> None:
         """Take over the identity of a store that was begun: a source that was renamed keeps its old name there."""
         require_same(str(self.out), held, self.identity)
         self.identity = held
@@ -94,7 +94,7 @@ class Conversion:
         if (self.out / STORE_NAME).exists():
             held = Identity.read(self.out)
             if begun:
-                self.go_on_with(held)
+                self.continue_as(held)
         return self._write(options, frozenset(), {})
 
     def repair(self, options: Options, broken: frozenset[str], expected_files: Mapping[str, FileFacts]) -> None:
@@ -135,7 +135,7 @@ class Conversion:
             store = open_store(self.out, self._bands)
         except (UsageError, CorruptionError):
             return False
-        self.go_on_with(store.manifest)
+        self.continue_as(store.manifest)
         return True
 
     def _clear_temporaries(self) -> None:
@@ -143,9 +143,9 @@ class Conversion:
             for path in remove_temporaries(folder):
                 say(f"removed {path}, left by an interrupted run")
 
-    def _write(self, options: Options, redo: frozenset[str], expected_files: Mapping[str, FileFacts]) -> int:
+    def _write(self, options: Options, rewrite: frozenset[str], expected_files: Mapping[str, FileFacts]) -> int:
         self._write_head()
-        commits = scan_commits(self.out, self.identity, self._groups, redo)
+        commits = scan_commits(self.out, self.identity, self._groups, rewrite)
         planned = commits.missing_work(self._groups, self._bands, self.identity.band_count)
         default_limit = max(_MIN_MAX_BAD, int(_BAD_SHARE * len(self._samples)))
         limit = default_limit if options.max_bad is None else options.max_bad

@@ -25,7 +25,7 @@ from bandwise.store.writing.records import BandFileWriter, RecordBlock
 Stage = Literal["read", "decode", "store"]
 CRASHED, TIMED_OUT = "decoder crashed", "decoder timed out"
 # Without a signal or a number of seconds: the same picture must give the same record on every machine.
-_CONDEMNED = {
+_SKIPPED = {
     CRASHED: "decoding it ended the process, also alone in a fresh one",
     TIMED_OUT: "decoding it took longer than --decode-timeout, also alone in a fresh process",
 }
@@ -57,7 +57,7 @@ class Job:
     """A record of other bands of the group; the new one must have the same pictures, bad ones too."""
     expected_files: Mapping[str, FileFacts]
     """What files must come out as, where a finished store is repaired."""
-    condemned: dict[int, str] = field(default_factory=dict)
+    skipped: dict[int, str] = field(default_factory=dict)
     """Pictures that are skipped, by id, and why."""
 
 
@@ -135,8 +135,8 @@ def _load(
     work: Work, job: Job, sample: int, path: bytes, size: int, step: Callable[[int, Stage], None]
 ) -> tuple[np.ndarray, tuple[str, ...], bytes]:
     """Return canvas, notes and hash of a picture."""
-    if reason := job.condemned.get(sample):
-        raise BadImage(reason, _CONDEMNED[reason])
+    if reason := job.skipped.get(sample):
+        raise BadImage(reason, _SKIPPED[reason])
     step(sample, "read")
     encoded = _read(work, path, size)
     step(sample, "decode")

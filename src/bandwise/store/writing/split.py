@@ -72,7 +72,7 @@ def split_dataset(
     if not 0 <= decode_timeout <= _LONGEST_S:
         raise UsageError(f"decode_timeout is {decode_timeout:g} s; it must be at least 0 and at most {_LONGEST_S}")
     started = time.monotonic()
-    require_own_place(source, out)
+    require_store_folder(source, out)
     samples = freeze_samples(source, config, allow_empty_class)
     if found is not None:
         found(samples)
@@ -119,7 +119,7 @@ def _report(summary: dict[str, Any]) -> None:
         )
 
 
-def require_own_place(source: Source, out: Path) -> None:
+def require_store_folder(source: Source, out: Path) -> None:
     """Check that `out` may become, or is, the folder of a store."""
     require_apart(source, out)
     if not out.exists():

@@ -210,7 +210,7 @@ class _Supervisor:
         else:
             reason = TIMED_OUT if late else CRASHED
             say(f"decoding {picture} {how} again: skipped, {reason}")
-            fresh.give(replace(job, condemned={**job.condemned, picture.sample: reason}))
+            fresh.give(replace(job, skipped={**job.skipped, picture.sample: reason}))
 
     def _try_again(self, worker: _Worker, job: Job, why: str) -> None:
         self._losses[job.record] += 1
