@@ -1,46 +1,113 @@
-"""Each case runs in a process of its own: what is imported, and what is declared to torch, cannot be taken back."""
+"""torchvision beside a CPU-only torch: what fails for want of its compiled part is declared, nothing else is hidden."""
 
-import os
+import json
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
-ROOT = Path(__file__).parents[1]
-PACKAGE = ROOT / "src" / "bandwise"
+from bandwise import compat
+from bandwise.compat import ensure_torchvision
+
+PACKAGE = Path(__file__).parents[1] / "src" / "bandwise"
+MISSING = RuntimeError("operator torchvision::nms does not exist")
+FIRE = RuntimeError("the disk is on fire")
+ELSEWHERE = ModuleNotFoundError("No module named 'nowhere'", name="nowhere")
 
 
-def run_python(code: str, *flags: str, path: Path | None = None) -> subprocess.CompletedProcess[str]:
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(path or "")}
-    return subprocess.run(
-        [sys.executable, *flags, "-c", code], capture_output=True, text=True, env=environment, timeout=240, check=False
-    )
+class Library:
+    """Notes what is declared."""
+
+    def __init__(self, *_: str) -> None:
+        self.schemas: list[str] = []
+
+    def define(self, schema: str) -> None:
+        self.schemas.append(schema)
 
 
-def test_torchvision_imports_and_the_shim_is_used_only_where_the_plain_import_fails():
-    plain = run_python("import torchvision")
-    ours = run_python(
-        "from bandwise.compat import ensure_torchvision as ensure\n"
-        "first, second = ensure(), ensure()\n"
-        "import torchvision.models, torchvision.transforms, timm, torchmetrics\n"
-        "print(first, second, ensure())",
-        "-W",
-        "error",
-    )
-    assert ours.returncode == 0, ours.stderr
-    outcomes = ours.stdout.split()
-    if plain.returncode == 0:
-        assert outcomes == ["native"] * 3
-    elif "No module named 'torchvision'" in plain.stderr:
-        assert outcomes == ["absent"] * 3
-    else:
-        assert "torchvision::" in plain.stderr
-        assert outcomes == ["shim"] * 3
+@pytest.fixture
+def imports(monkeypatch):
+    """Return a function that says how each import of torchvision ends: None, or with an error."""
+
+    def plan(*ends: Exception | None) -> None:
+        rest = iter(ends)
+
+        def import_module(name: str) -> None:
+            if (error := next(rest)) is not None:
+                raise error
+
+        monkeypatch.setattr(compat, "importlib", SimpleNamespace(import_module=import_module))
+
+    monkeypatch.setattr(compat, "_declared", [])
+    monkeypatch.setattr(compat, "torch", SimpleNamespace(library=SimpleNamespace(Library=Library)))
+    monkeypatch.setattr(compat, "sys", SimpleNamespace(modules={"torchvision.ops": None, "timm": None}))
+    return plan
+
+
+def test_operators_are_declared_once_and_only_where_their_lack_stops_the_import(imports):
+    imports(None, None)
+    assert [ensure_torchvision(), ensure_torchvision()] == ["native", "native"]
+    imports(ModuleNotFoundError("No module named 'torchvision'", name="torchvision"))
+    assert ensure_torchvision() == "absent"
+    assert compat._declared == []
+    imports(MISSING, None, None)
+    assert [ensure_torchvision(), ensure_torchvision()] == ["shim", "shim"]
+    ((nms, qnms),) = [library.schemas for library in compat._declared]
+    assert nms.startswith("nms(Tensor dets")
+    assert qnms.startswith("qnms(Tensor dets")
+    assert list(compat.sys.modules) == ["timm"], "what was imported in part is imported anew"
+    imports(MISSING)
+    with pytest.raises(RuntimeError, match="nms"):
+        ensure_torchvision()
+
+
+@pytest.mark.parametrize("ends", [[FIRE], [ELSEWHERE], [MISSING, MISSING], [MISSING, FIRE]])
+def test_another_failure_is_not_hidden(imports, ends):
+    imports(*ends)
+    with pytest.raises(type(ends[-1]), match=str(ends[-1])):
+        ensure_torchvision()
+
+
+def in_own_process(code: str) -> str:
+    """Run a program in a process where nothing is imported or declared yet, and return what it prints."""
+    done = subprocess.run([sys.executable, "-W", "error", "-c", code], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_every_module_imports_in_a_fresh_process_and_timm_after_them():
+    """Also with the torchvision that is really here, which is declared for only where its plain import fails."""
+    code = """
+import importlib, json, pkgutil, sys
+try:
+    import torchvision
+    plain = "native"
+except (ImportError, RuntimeError) as error:
+    plain = "shim" if "torchvision::" in str(error) else "absent"
+for name in [name for name in sys.modules if name.partition(".")[0] == "torchvision"]:
+    del sys.modules[name]
+import bandwise
+names = [each.name for each in pkgutil.walk_packages(bandwise.__path__, "bandwise.", onerror=lambda name: None)]
+for name in names:
+    if not name.endswith("__main__"):
+        importlib.import_module(name)
+import timm, torchmetrics
+from bandwise.compat import ensure_torchvision
+found = [ensure_torchvision(), ensure_torchvision()]
+if plain != "absent":
+    import torchvision.models, torchvision.transforms
+print(json.dumps([names, plain, found]))
+"""
+    names, plain, found = json.loads(in_own_process(code))
+    assert found == [plain] * 2
+    files = [file.relative_to(PACKAGE.parent).with_suffix("") for file in PACKAGE.rglob("*.py")]
+    assert set(names) == {".".join(file.parts).removesuffix(".__init__") for file in files} - {"bandwise"}
 
 
 def test_networks_work_without_torchvision():
-    done = run_python(
+    in_own_process(
         "import sys\n"
         "sys.modules['torchvision'] = None\n"
         "from bandwise.compat import ensure_torchvision\n"
@@ -49,46 +116,3 @@ def test_networks_work_without_torchvision():
         "create_branch('resnet8', num_classes=2, in_channels=1, input_size=14, stem='dense')\n"
         "assert 'timm' not in sys.modules"
     )
-    assert done.returncode == 0, done.stderr
-
-
-@pytest.mark.parametrize(
-    ("body", "said"),
-    [
-        ("raise RuntimeError('the disk is on fire')", "the disk is on fire"),
-        ("import a_module_that_is_nowhere", "a_module_that_is_nowhere"),
-        ("raise RuntimeError('operator torchvision::other does not exist')", "torchvision::other"),
-        ("import torch; torch.library.register_fake('torchvision::nms', lambda dets, scores, threshold: dets)", ""),
-    ],
-)
-def test_the_shim_declares_what_is_missing_and_hides_no_other_failure(tmp_path, body, said):
-    (tmp_path / "torchvision").mkdir()
-    (tmp_path / "torchvision" / "__init__.py").write_text(body)
-    done = run_python("from bandwise.compat import ensure_torchvision; print(ensure_torchvision())", path=tmp_path)
-    assert said in done.stderr
-    assert (done.returncode == 0) == (said == "") == (done.stdout.strip() == "shim")
-
-
-def test_every_module_imports_in_a_fresh_process_and_timm_after_them():
-    code = (
-        "import importlib, pkgutil, bandwise\n"
-        "names = [m.name for m in pkgutil.walk_packages(bandwise.__path__, 'bandwise.', onerror=lambda name: None)]\n"
-        "failed = {}\n"
-        "for name in names:\n"
-        "    if name.endswith('__main__'):\n"
-        "        continue\n"
-        "    try:\n"
-        "        importlib.import_module(name)\n"
-        "    except BaseException as error:\n"
-        "        failed[name] = repr(error)\n"
-        "import timm\n"
-        "assert not failed, failed\n"
-        "print(*names)"
-    )
-    done = run_python(code)
-    assert done.returncode == 0, done.stderr
-    found = set(done.stdout.split())
-    files = [file.relative_to(PACKAGE.parent).with_suffix("") for file in PACKAGE.rglob("*.py")]
-    expected = {".".join(file.parts).removesuffix(".__init__") for file in files} - {"bandwise"}
-    assert found == expected
-    assert "bandwise.models.zoo" in found
