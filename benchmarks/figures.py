@@ -1,10 +1,11 @@
 """What a benchmark takes, and what it gives: figures of ours beside peers, as a ratio, with what it should reach."""
 
-import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
+
+import numpy as np
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,12 +45,7 @@ class Reach:
 
 @dataclass(frozen=True, slots=True)
 class Spread:
-    """Repeats of one measurement.
-
-    Attributes:
-        median, p10, p90: of the repeats, p10 and p90 by linear interpolation.
-        repeats: how many there were.
-    """
+    """Median, 10th and 90th percentile of the repeats of one measurement, and how many there were."""
 
     median: float
     p10: float
@@ -59,8 +55,7 @@ class Spread:
     @classmethod
     def of(cls, values: Sequence[float]) -> "Spread":
         """Summarise at least one value."""
-        ordered = sorted(values)
-        return cls(statistics.median(ordered), _quantile(ordered, 0.1), _quantile(ordered, 0.9), len(ordered))
+        return cls(*np.percentile(values, [50, 10, 90]).tolist(), len(values))
 
     def scaled(self, factor: float) -> "Spread":
         """Return the same repeats in another unit."""
@@ -121,10 +116,3 @@ class Figure:
 def digits(value: float | None) -> float | None:
     """Keep four significant digits: more would be noise."""
     return None if value is None else float(f"{value:.4g}")
-
-
-def _quantile(ordered: Sequence[float], share: float) -> float:
-    place = share * (len(ordered) - 1)
-    below = int(place)
-    above = min(below + 1, len(ordered) - 1)
-    return ordered[below] + (ordered[above] - ordered[below]) * (place - below)

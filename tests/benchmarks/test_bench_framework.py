@@ -45,20 +45,9 @@ def test_the_ratio_is_taken_round_by_round():
     assert (figure.ours, figure.peers, figure.ratio, figure.holds) == (10_000.0, {"peer": 20_000.0}, 2.0, True)
 
 
-def test_spread_is_that_of_numpy():
-    import numpy as np
-
-    values = [5.0, 1.0, 4.0, 2.0, 3.5, 9.0, 7.25]
-    assert Spread.of(values) == Spread(np.median(values), *np.percentile(values, [10, 90]), 7)
-    assert Spread.of([3.0]) == Spread(3.0, 3.0, 3.0, 1)
-
-
-@pytest.mark.parametrize(("op", "ratio", "holds"), [(">=", 1.9, False), (">=", 2.0, True), ("<=", 2.1, False)])
-def test_a_reach_is_kept_or_missed(op, ratio, holds):
-    assert Figure("x", "s", ours=1.0, ratio=ratio, reach=Reach(op, 2.0)).holds is holds
-
-
-def test_what_was_not_measured_is_null():
+def test_a_reach_is_kept_missed_or_not_measured():
+    for op, ratio, holds in ((">=", 1.9, False), (">=", 2.0, True), ("<=", 2.1, False)):
+        assert Figure("x", "s", ours=1.0, ratio=ratio, reach=Reach(op, 2.0)).holds is holds
     found = Figure("x", "GB/s", reach=Reach(">=", 0.6)).to_dict()
     assert [found[key] for key in ("ours", "ratio", "holds")] == [None, None, None]
     assert found["reach"] == {"op": ">=", "value": 0.6}
@@ -110,11 +99,9 @@ def test_the_published_table_is_that_of_the_recorded_figures(page, brief):
     begin, end = MARKS
     assert text.count(begin) == text.count(end) == 1
     between = text.partition(f"{begin}\n")[2].partition(end)[0]
-    assert between == benchmarks_markdown(read_documents(ROOT / "benchmarks"), brief=brief)
-
-
-def test_no_recorded_benchmark_is_the_smallest():
-    assert not any(document["smallest"] for document in read_documents(ROOT / "benchmarks"))
+    documents = read_documents(ROOT / "benchmarks")
+    assert between == benchmarks_markdown(documents, brief=brief)
+    assert not any(document["smallest"] for document in documents)
 
 
 def test_the_brief_table_has_what_is_meant_to_reach_something():
