@@ -120,8 +120,7 @@ def locked(bench: Bench) -> Sequence[str | Path]:
 
 def loader_dies(bench: Bench) -> Sequence[str | Path]:
     bench.patch.setattr(pictures, "_start_worker", end_process)
-    # A copy of this process, unlike a new one, need not import torch before it dies; and its end is soon noticed.
-    bench.patch.setattr("torch.utils.data._utils.MP_STATUS_CHECK_INTERVAL", 0.1)
+    # A copy of this process, unlike a new one, need not import torch before it dies.
     loader = pictures.DataLoader
     forked = {"multiprocessing_context": "fork"}
     bench.patch.setattr(pictures, "DataLoader", lambda *given, **options: loader(*given, **options | forked))
