@@ -111,7 +111,11 @@ ROWS: dict[str, Sequence[Case]] = {
             Case(layout(*folders), 2, [LIKE_SPLITS, *map(repr, folders), "put all class folders into ROOT/train/"])
             for folders in (("train_images", "test_images"), ("Training", "Testing"), ("train-set", "validation data"))
         ),
-        Case(layout("train_images", tables=["train.csv"]), 2, [LIKE_SPLITS, "tables such as 'train.csv' are not read"]),
+        Case(
+            layout("train_images", tables=["train.csv"]),
+            2,
+            [LIKE_SPLITS, "where 'train.csv' holds the labels, give it with --labels"],
+        ),
         Case(
             layout("exam", "quiz", "test"), 2, ["has test/ but no train/", "if test is a class, put all class folders"]
         ),
@@ -128,13 +132,13 @@ ROWS: dict[str, Sequence[Case]] = {
             Case(
                 layout(*folders, tables=tables),
                 2,
-                ["lie outside class folders", "; tables such as ", repr(tables[0]), " are not read"],
+                ["lie outside class folders", "; where ", repr(tables[0]), " holds the labels, give it with --labels"],
             )
             for folders, tables in (
-                (["."], ["labels.csv"]),
+                (["."], ["table.csv"]),
                 (["train", "test"], ["train.csv", "test.csv"]),
                 (["Train", "Test"], ["Train/labels.tsv"]),
-                (["train"], ["metadata.jsonl"]),
+                (["train"], ["answers.jsonl"]),
             )
         ),
         Case(layout("Train", "Test"), 2, ["4 files or folders in", "lie outside class folders"]),

@@ -1,10 +1,10 @@
 """Folders and shards as people have them, through `bandwise split`: exit code, words and counts."""
 
 import pytest
-from tests.bad_inputs import rows_content, rows_layouts, rows_shards
+from tests.bad_inputs import rows_content, rows_layouts, rows_shards, rows_tables
 from tests.bad_inputs.bench import check
 
-ROWS = {**rows_layouts.ROWS, **rows_shards.ROWS, **rows_content.ROWS}
+ROWS = {**rows_layouts.ROWS, **rows_shards.ROWS, **rows_content.ROWS, **rows_tables.ROWS}
 
 
 @pytest.mark.timeout(180)
@@ -26,6 +26,8 @@ BROKEN = {
     "missing shards": ("bandwise.sources.archives.shards._require_all_numbers", lambda files: None),
     "merged sets": ("bandwise.sources.archives.shards._require_one_family", lambda files: None),
     "pictures without content": ("bandwise.store.writing.split._WITHOUT_CONTENT", {}),
+    "tables of labels": ("bandwise.sources.resolve._folder_or_table", lambda path: "folder"),
+    "bad tables of labels": ("bandwise.sources.table._matched", lambda *_: []),
     "dots in keys": ("bandwise.sources.archives.webdataset._kind", lambda field: field),
 }
 

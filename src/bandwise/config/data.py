@@ -43,7 +43,7 @@ class DataConfig:
     data: str = "photos"
     """A folder of class folders, archives or shards, or the name of a set (see `bandwise data list`)."""
 
-    source: Literal["auto", "folder", "named", "imagenet1k", "imagenet21k", "parquet", "webdataset"] = "auto"
+    source: Literal["auto", "folder", "table", "named", "imagenet1k", "imagenet21k", "parquet", "webdataset"] = "auto"
     """How to read `data`: a name first, then by what the folder holds, when left on auto."""
 
     expect: Literal["any", "ilsvrc2012", "fall11", "winter21"] = "any"
@@ -58,8 +58,23 @@ class DataConfig:
     follow_symlinks: bool = False
     """Read pictures that links inside the folder name outside it."""
 
+    labels: str = ""
+    """A table of labels, one picture a row (.csv, .tsv, .jsonl); metadata.csv, metadata.jsonl and labels.csv in a
+    folder without class folders are found."""
+
+    name_column: str = ""
+    """Column of that table with the file names; found out from usual names when left out, as are the others."""
+
+    label_column: str = ""
+    """Column with the labels."""
+
+    split_column: str = ""
+    """Column that says train, val or test; without one, folders called so count."""
+
     def __post_init__(self) -> None:
         require_range(self, 0, inf, "val_seed")
+        if self.labels:
+            require(self.source in ("auto", "table"), "source", self.source, "auto or table with a table of labels")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -61,9 +61,15 @@ class RunConfig:
         return parse_branches(self.branches, parse_bands(self.split.bands, self.split.stride**2), self.split.stride**2)
 
 
+_LATER = {"depth": 16, "labels": "", "name_column": "", "label_column": "", "split_column": ""}
+
+
 def to_dict(config: Any) -> dict[str, Any]:
     """Return a config dataclass as nested plain dictionaries, ready for JSON.
 
-    A depth of 16 is left out, so that stores and runs that were made before there was a choice have the same digests.
+    Options that came later are left out where they are not used: stores and runs that were made before have the same
+    digests.
     """
-    return dataclasses.asdict(config, dict_factory=lambda items: {k: v for k, v in items if (k, v) != ("depth", 16)})
+    return dataclasses.asdict(
+        config, dict_factory=lambda items: {key: value for key, value in items if _LATER.get(key, ...) != value}
+    )

@@ -7,6 +7,7 @@ from bandwise.errors import UsageError
 from bandwise.progress import say
 from bandwise.sources.folder import open_folder
 from bandwise.sources.named.catalog import available, open_named, reported_kind, similar_name
+from bandwise.sources.naming import SPLIT_WORDS
 from bandwise.sources.source import Source
 
 # What reads archives is imported where it is needed: a named set or a folder does without these modules.
@@ -44,9 +45,26 @@ def open_source(config: DataConfig) -> Source:
         )
     if kind == "named":
         return open_named(config.data)
+    if kind == "table":
+        return _open_table(config, path)
     if kind == "folder":
         return open_folder(path, config.reported, follow_symlinks=config.follow_symlinks)
     return _open_archives(config, path, kind)
+
+
+def _open_table(config: DataConfig, path: Path) -> Source:
+    from bandwise.sources.table import FOUND_BY_NAME, Columns, find_tables, open_table
+
+    if not path.is_dir():
+        raise UsageError(f"{path} is no folder; give the folder of the pictures")
+    # A table is named as the user sees it, or as it lies in the folder of the pictures.
+    given = [each for each in (Path(config.labels).expanduser(), path / config.labels) if each.is_file()]
+    tables = given[:1] if config.labels else find_tables(path)
+    if not tables:
+        what = f"--labels {config.labels}" if config.labels else " or ".join(FOUND_BY_NAME)
+        raise UsageError(f"there is no {what}, here or in {path}; name the table of labels with --labels")
+    columns = Columns(config.name_column, config.label_column, config.split_column)
+    return open_table(path, tables, columns, config.reported, follow_symlinks=config.follow_symlinks)
 
 
 def require_one_meaning(data: str) -> None:
@@ -73,6 +91,8 @@ def _open_archives(config: DataConfig, path: Path, kind: str) -> Source:
 
 def _look(config: DataConfig, path: Path) -> str:
     """Say what kind of source `--data` is."""
+    if config.labels:
+        return "table"
     known = available()
     if config.data in known:
         if path.exists():
@@ -89,8 +109,10 @@ def _look(config: DataConfig, path: Path) -> str:
     if path.name in (*imagenet21k.OUTER_ARCHIVES, imagenet21k.DOWNLOADED):
         return "imagenet21k"
     # Class folders beside the archives they were unpacked from are read as folders, as they always were.
-    if not path.is_dir() or any(child.name.lower() == "train" and child.is_dir() for child in path.iterdir()):
+    if not path.is_dir():
         return "folder"
+    if any(child.name.lower() == "train" for child in _folders(path)):
+        return _folder_or_table(path)
     if (path / imagenet1k.TRAIN_ARCHIVE).exists():
         return "imagenet1k"
     if any((path / name).exists() for name in (*imagenet21k.OUTER_ARCHIVES, imagenet21k.DOWNLOADED)):
@@ -99,7 +121,24 @@ def _look(config: DataConfig, path: Path) -> str:
         shards = [*path.glob(f"*{suffix}"), *path.glob(f"data/*{suffix}")]
         if any(split_of(shard) == "train" for shard in shards):
             return kind
-    return "folder"
+    return _folder_or_table(path)
+
+
+def _folder_or_table(path: Path) -> str:
+    """Say `table` of a folder with a table of labels and at most one class folder."""
+    from bandwise.sources.table import find_tables
+
+    top = next((child for child in _folders(path) if child.name.lower() == "train"), path)
+    classes = [child for child in _folders(top) if child.name.lower() not in SPLIT_WORDS]
+    return "table" if len(classes) < 2 and find_tables(path) else "folder"
+
+
+def _folders(path: Path) -> list[Path]:
+    """Return the visible folders in a folder; none where it cannot be read, which opening it will say."""
+    try:
+        return [child for child in path.iterdir() if child.is_dir() and not child.name.startswith(".")]
+    except OSError:
+        return []
 
 
 def _how_to_get(kind: str) -> str:

@@ -86,7 +86,7 @@ class Walk:
 
     def tables_hint(self) -> str:
         """Return an addition to a message: that there are tables, which may hold the labels."""
-        return f"; tables such as {examples(self._tables)} are not read" if self._tables else ""
+        return f"; where {examples(self._tables)} holds the labels, give it with --labels" if self._tables else ""
 
     def _visible(self, folder: bytes) -> Iterator[tuple[bytes, os.stat_result]]:
         """Yield the files and folders in `folder` whose names do not begin with a dot."""

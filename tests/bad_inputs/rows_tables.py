@@ -1,0 +1,163 @@
+"""A folder of pictures and a table of their labels: what is read, and what is wrong with a table, by its line."""
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+
+import pyarrow.parquet as pq
+from tests.bad_inputs.bench import Bench, Case, png
+
+from bandwise.store.reading.store import open_store
+
+HEAD = ("file_name", "label")
+
+
+def table(rows: Sequence[Sequence[str]], name: str = "labels.csv", head: Sequence[str] = HEAD) -> Mapping[str, str]:
+    """Return a table as a file by its name: commas, tabs or JSON lines by the extension."""
+    if name.endswith(".jsonl"):
+        return {name: "".join(json.dumps(dict(zip(head, row, strict=True))) + "\n" for row in rows)}
+    between = "\t" if name.endswith(".tsv") else ","
+    return {name: "\n".join(between.join(row) for row in (head, *rows)) + "\n"}
+
+
+def pictures(*names: str, tables: Mapping[str, str], flags: Sequence[str] = ()):
+    """Return a preparation of these pictures, all different, and tables."""
+
+    def prepare(bench: Bench) -> Sequence[str]:
+        for number, name in enumerate(names):
+            bench.put(name, png(number % 2, number))
+        for name, text in tables.items():
+            bench.put(name, text.encode())
+        return bench.split("--json", *flags)
+
+    return prepare
+
+
+def labelled(expected: Mapping[str, str]) -> Callable[[Bench], None]:
+    """Return a check of the class of every picture in the store, by split and name."""
+
+    def check(bench: Bench) -> None:
+        store = open_store(bench.store)
+        rows = pq.read_table(bench.store / "samples.parquet").to_pylist()
+        assert {f"{row['split']} {row['path'].decode()}": store.classes[row["label"]] for row in rows} == expected
+
+    return check
+
+
+FLAT = [f"{number}.png" for number in range(4)]
+ANT_AND_BEE = [(name, "ant" if number % 2 else "bee") for number, name in enumerate(FLAT)]
+FLAT_READ = labelled({f"train {name}": label for name, label in ANT_AND_BEE})
+PARTS = [*(f"train/{name}" for name in FLAT), *(f"val/{name}" for name in FLAT)]
+PARTS_READ = labelled({f"{split} {split}/{name}": label for split in ("train", "val") for name, label in ANT_AND_BEE})
+WITH_SPLIT = [(name, label, "valid" if name in FLAT[2:] else "TRAIN") for name, label in ANT_AND_BEE]
+
+
+def refused(rows: Sequence[Sequence[str]], *words: str, head: Sequence[str] = HEAD, flags: Sequence[str] = ()) -> Case:
+    return Case(pictures(*FLAT, tables=table(rows, head=head), flags=flags), 2, words)
+
+
+ROWS: dict[str, Sequence[Case]] = {
+    "tables of labels": (
+        *(
+            Case(pictures(*FLAT, tables=table(ANT_AND_BEE, name)), 0, ["2 classes with 4 pictures"], FLAT_READ)
+            for name in ("labels.csv", "metadata.csv", "metadata.jsonl")
+        ),
+        *(
+            Case(pictures(*FLAT, tables=table(ANT_AND_BEE, name, head), flags=["--labels", name]), 0, (), FLAT_READ)
+            for name, head in (
+                ("train.csv", ("image_id", "class")),
+                ("a.tsv", ("Image", "Category")),
+                ("b.jsonl", HEAD),
+            )
+        ),
+        Case(
+            pictures(
+                *FLAT,
+                tables=table(ANT_AND_BEE, "x.csv", ("which", "what")),
+                flags=["--labels", "x.csv", "--name-column", "which", "--label-column", "what"],
+            ),
+            0,
+            (),
+            FLAT_READ,
+        ),
+        Case(
+            pictures(
+                *PARTS, tables={**table(ANT_AND_BEE, "train/metadata.csv"), **table(ANT_AND_BEE, "val/metadata.csv")}
+            ),
+            0,
+            (),
+            PARTS_READ,
+        ),
+        Case(
+            pictures(
+                *PARTS,
+                tables=table([(f"{part}/{name}", label) for part in ("train", "val") for name, label in ANT_AND_BEE]),
+            ),
+            0,
+            (),
+            PARTS_READ,
+        ),
+        Case(
+            pictures(*FLAT, tables=table(WITH_SPLIT, head=(*HEAD, "split"))),
+            0,
+            ["2 to train, 0 held out, 2 reported"],
+            labelled({"train 0.png": "bee", "train 1.png": "ant", "val 2.png": "bee", "val 3.png": "ant"}),
+        ),
+        Case(
+            pictures(
+                "images/a/0.png", "images/b/1.png", tables=table([("0", "10"), ("1", "9")]), flags=["--source", "table"]
+            ),
+            0,
+            ["2 classes"],
+            labelled({"train images/a/0.png": "10", "train images/b/1.png": "9"}),
+        ),
+        Case(
+            pictures(*FLAT, "5.png", tables=table(ANT_AND_BEE)),
+            0,
+            ["note: 1 pictures of", "are not in the table, or not read: '5.png'"],
+            FLAT_READ,
+        ),
+        Case(pictures("a/0.png", "b/0.png", tables=table([("0.png", "x")])), 0, ["2 classes"], lambda bench: None),
+    ),
+    "bad tables of labels": (
+        refused([*ANT_AND_BEE, ("4.png", "ant")], "labels.csv, line 6: there is no picture '4.png' in"),
+        refused([*ANT_AND_BEE, ("0.png", "ant")], "line 6: '0.png' is labelled already in", "line 2; remove one row"),
+        refused([*ANT_AND_BEE[:3], ("3.png", " ")], "line 5: '3.png' has no label in the column 'label'"),
+        refused([*ANT_AND_BEE[:3], ("3.png",)], "line 5: there is nothing in the column 'label'"),
+        refused([*ANT_AND_BEE[:3], ("3.png", "ant", "x")], "line 5: more values than the 2 columns"),
+        refused([*ANT_AND_BEE[:3], ("3.png", "Ant ")], "differ only in case, blanks or Unicode form: 'Ant', 'ant'"),
+        refused(
+            ANT_AND_BEE,
+            "has the columns when, what; say which one holds the name with --name-column",
+            head=("when", "what"),
+        ),
+        refused(ANT_AND_BEE, "say which one holds the label with --label-column", head=("id", "answer")),
+        refused(ANT_AND_BEE, "say which one holds the name with --name-column", flags=["--name-column", "x"]),
+        refused(
+            [(name, label, "some") for name, label in ANT_AND_BEE],
+            "line 2: the split is 'some'; it must be one of train, val",
+            head=(*HEAD, "split"),
+        ),
+        refused(
+            [(name, label, "val") for name, label in ANT_AND_BEE],
+            "names no training pictures, only val",
+            head=(*HEAD, "split"),
+        ),
+        refused([("../pictures/0.png", "ant")], "there is no picture '../pictures/0.png'"),
+        refused(ANT_AND_BEE, "--reported val:", "has no pictures of that split", flags=["--reported", "val"]),
+        refused(ANT_AND_BEE, "there is no --labels none.csv, here or in", flags=["--labels", "none.csv"]),
+        refused(
+            ANT_AND_BEE, "auto or table with a table of labels", flags=["--labels", "labels.csv", "--source", "folder"]
+        ),
+        Case(
+            pictures(*FLAT, tables={"metadata.jsonl": '{"file_name": "0.png"'}), 2, ["metadata.jsonl, line 1: no JSON"]
+        ),
+        Case(
+            pictures("a/0.png", "b/0.png", tables=table([("0.png", "x")], "t.csv"), flags=["--labels", "t.csv"]),
+            2,
+            [
+                "line 2: 2 pictures have the name '0.png'",
+                "give the folder that the names of the column 'file_name' are about",
+            ],
+        ),
+    ),
+}
