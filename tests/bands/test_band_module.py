@@ -1,5 +1,4 @@
 import numpy as np
-import pytest
 import torch
 
 from bandwise.bands.module import BandSplit
@@ -103,13 +102,3 @@ def test_it_exports_for_any_batch_size():
     exported = torch.export.export(BandSplit(transform), (as_batch(images[:2]),), dynamic_shapes=dynamic)
     values = exported.module()(as_batch(images)).numpy()
     assert all(np.array_equal(value, stored(transform, image)) for value, image in zip(values, images, strict=True))
-
-
-def test_wrong_input_is_refused():
-    split = BandSplit(SubbandTransform(4, "dct2d"))
-    with pytest.raises(ValueError, match=r"\(batch, channels, height, width\) is needed"):
-        split(torch.zeros(3, 8, 8))
-    with pytest.raises(ValueError, match=r"width is 10 pixels.*nearest is 8 or 12"):
-        split(torch.zeros(1, 3, 8, 10))
-    with pytest.raises(ValueError, match="choose different ones of 0 to 15"):
-        BandSplit(SubbandTransform(4, "dct2d"), [16])

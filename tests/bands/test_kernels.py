@@ -69,11 +69,12 @@ def test_results_that_do_not_lie_in_one_piece_are_written_too():
         assert np.array_equal(out, reference_split(image, transform))
 
 
-def test_read_only_and_strided_pictures():
-    transform, image = SubbandTransform(2, "hadamard"), noise(8, 12, 3)
+@pytest.mark.parametrize("kernel", BOTH)
+def test_read_only_and_strided_pictures(kernel):
+    transform, image = SubbandTransform(2, "hadamard"), noise(12, 12, 3)
     image.flags.writeable = False
-    for view in (image, image[::-1, ::-1], image[:, 2:10]):
-        stored = BandQuantizer(transform, kernel="compiled").split(view)
+    for view in (image, image[::-1, ::-1], image[:, 2:10], image.transpose(1, 0, 2), image[:, :, ::-1]):
+        stored = BandQuantizer(transform, kernel=kernel).split(view)
         assert np.array_equal(stored, reference_split(view.copy(), transform))
 
 
@@ -89,11 +90,6 @@ def test_sums_of_both_kernels_are_equal(channels):
     tall = np.full((1, 1 << 16, 1, 1), 255, np.uint8)
     for kernel in BOTH:
         assert band_sums(tall, kernel=kernel)[1].item() == (1 << 16) * 255**2
-    for bad in (np.zeros((1, (1 << 16) + 1, 1, 1), np.uint8), np.zeros((1, 2, 2, 1), np.float32)):
-        with pytest.raises(
-            ValueError, match=r"stored bands are .*; uint8 \(bands, height, width, channels\) is needed"
-        ):
-            band_sums(bad)
 
 
 def test_folded_filters_unfold_to_the_filters(transform):
@@ -124,8 +120,3 @@ def test_without_numba_the_portable_kernel_takes_over(without_numba):
     assert np.array_equal(BandQuantizer(transform).split(image), reference_split(image, transform))
     with pytest.raises(ValueError, match=r"needs numba .*install bandwise\[fast\]"):
         BandQuantizer(transform, kernel="compiled")
-
-
-def test_another_word_is_refused():
-    with pytest.raises(ValueError, match="kernel is 'cuda'; choose auto, portable or compiled"):
-        compiled_kernels("cuda")

@@ -171,41 +171,6 @@ def test_results_are_the_callers_and_out_is_written():
     assert not batch[:, 0].any()
 
 
-def test_a_view_of_a_larger_picture_is_split_as_its_copy():
-    transform, large = SubbandTransform(2, "dct1d"), noise(20, 20, 3)
-    for view in (large[3:11, 5:15], large[::-1, ::-1], large.transpose(1, 0, 2), large[:, :, ::-1]):
-        assert np.array_equal(BandQuantizer(transform).split(view), reference_split(view.copy(), transform))
-
-
-@pytest.mark.parametrize(
-    ("image", "message"),
-    [
-        (np.zeros((4, 4, 3)), r"image is float64 \(4, 4, 3\); uint8 \(height, width, channels\)"),
-        (np.zeros((4, 4), np.uint8), r"image is uint8 \(4, 4\)"),
-        (np.zeros((4, 4, 0), np.uint8), r"image is uint8 \(4, 4, 0\)"),
-        (np.zeros((5, 4, 3), np.uint8), "height is 5 pixels.*nearest is 4 or 6"),
-        (np.zeros((4, 1, 3), np.uint8), "width is 1 pixels.*nearest is 2:"),
-    ],
-)
-def test_what_is_no_splittable_picture_is_refused(image, message):
-    transform = SubbandTransform(2, "dct2d")
-    for split in (BandQuantizer(transform).split, lambda x: reference_split(x, transform)):
-        with pytest.raises(ValueError, match=message):
-            split(image)
-
-
-@pytest.mark.parametrize("bands", [[], [4], [-1], [0, 0]])
-def test_bands_that_do_not_exist_or_repeat_are_refused(bands):
-    with pytest.raises(ValueError, match="choose different ones of 0 to 3"):
-        BandQuantizer(SubbandTransform(2, "dct2d"), bands)
-
-
-@pytest.mark.parametrize("stored", [np.zeros((3, 1), np.uint8), np.zeros((4, 1), np.float32), np.uint8(0)])
-def test_dequantize_refuses_other_shapes_and_types(stored):
-    with pytest.raises(ValueError, match=r"uint8 or float16 \(4, \.\.\.\) is needed"):
-        BandQuantizer(SubbandTransform(2, "dct2d")).dequantize(stored)
-
-
 def test_scales_and_offsets():
     assert scales(SubbandTransform(4, "dct2d")).tolist() == [4.0] * 16
     assert scales(SubbandTransform(4, "identity")).tolist() == [1.0] * 16
