@@ -1,5 +1,6 @@
 """The children, and the undisturbed results that everything is compared with; do not change them."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -54,14 +55,28 @@ def run_folder(server, tmp_path_factory) -> Path:
     return root / "run"
 
 
+class Targets(dict[str, Target]):
+    """The kinds of work that are disturbed, each made when it is first asked for."""
+
+    def __init__(self, makers: dict[str, Callable[[], Target]]) -> None:
+        super().__init__()
+        self._makers = makers
+
+    def __missing__(self, name: str) -> Target:
+        self[name] = self._makers[name]()
+        return self[name]
+
+
 @pytest.fixture(scope="session")
-def targets(server, whole, small, train_store, run_folder, tmp_path_factory) -> dict[str, Target]:
+def targets(server, request, tmp_path_factory) -> Targets:
     """The kinds of work that are disturbed."""
-    folder = tmp_path_factory.mktemp("targets")
-    return {
-        "split": split_target(whole),
-        "small split": split_target(small, small="yes"),
-        "training": train_target(server, train_store, folder / "training", "every_step"),
-        "half a training": train_target(server, train_store, folder / "half", "one_epoch", done=4),
-        "results": finish_target(run_folder),
-    }
+    made, folder = request.getfixturevalue, tmp_path_factory.mktemp("targets")
+    return Targets(
+        {
+            "split": lambda: split_target(made("whole")),
+            "small split": lambda: split_target(made("small"), small="yes"),
+            "training": lambda: train_target(server, made("train_store"), folder / "training", "every_step"),
+            "half a training": lambda: train_target(server, made("train_store"), folder / "half", "one_epoch", done=4),
+            "results": lambda: finish_target(made("run_folder")),
+        }
+    )
