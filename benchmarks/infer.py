@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from bandwise.checkpoints.branch import TrainedBranch
 from bandwise.config import AugmentConfig, DataConfig, NetworkConfig, RunConfig, SplitConfig, TrainingConfig
 from bandwise.fusion.cascade import cascade_report, fitted_cascade
-from bandwise.fusion.rules import plain_mean
+from bandwise.fusion.rules import unfitted
 from bandwise.launch.cost import branch_cost
 from bandwise.launch.engines import train_branches
 from bandwise.launch.fuse import fuse_run
@@ -114,7 +114,7 @@ def ensemble(mode: Mode, device: str = "cpu") -> SpectralEnsemble:
         )
         for band in range(count)
     ]
-    return SpectralEnsemble(branches, plain_mean(tuple(range(count))), mode).to(device)
+    return SpectralEnsemble(branches, unfitted("mean", tuple(range(count))), mode).to(device)
 
 
 def network(side: int, seed: int = 0) -> nn.Module:

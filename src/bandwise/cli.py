@@ -82,7 +82,9 @@ def _execute(verb: str, rest: list[str]) -> int:
         if os.environ.get("BANDWISE_TRACEBACK"):
             raise
         return _fail(verb, type(error).__name__, _explained(error), _exit_code(error), as_json)
-    show(json.dumps(outcome.result, sort_keys=True, allow_nan=False) if as_json else outcome.text, sys.stdout)
+    text = json.dumps(outcome.result, sort_keys=True, allow_nan=False) if as_json else outcome.text
+    if text:
+        show(text, sys.stdout)
     return outcome.exit_code
 
 

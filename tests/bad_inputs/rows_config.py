@@ -108,6 +108,7 @@ ROWS = {
         file("training: {epochs: three}", "training.epochs is 'three'; it must be a whole number"),
         file("training: {epochs: -1}", "epochs is -1; it must be at least 1"),
         file("training: {lr: .nan}", "lr is nan; it must be above 0"),
+        file("training: {lr: 1.0e+300}", "lr is 1e+300; it must be above 0 and at most 1e+30"),
         file("training: {lr: 1e-3}", "YAML reads 1e-3 as text: write 1.0e-3 or 0.001"),
         file("split: {stride: 9, canvas: 252}", "stride is 9; it must be at least 1 and at most 8"),
         file("branches: '7'", "7"),

@@ -214,11 +214,12 @@ def full_disk(bench: Bench) -> Sequence[str | Path]:
 
 
 def old_file_is_whole(bench: Bench) -> None:
-    assert sorted(path.name for path in bench.path.iterdir()) == ["good.png", "rows.csv"]
+    assert sorted(path.name for path in bench.path.iterdir()) == ["good.png", "rows.csv", "rows.csv.part"]
     assert (bench.path / "rows.csv").read_text() == "old"
     bench.patch.undo()
     assert bench.call("predict", bench.finished / "run", good(bench), "--csv", bench.path / "rows.csv").code == 0
     assert "good.png,ok" in (bench.path / "rows.csv").read_text()
+    assert not (bench.path / "rows.csv.part").exists()
 
 
 UNSAFE = "other formats can run code when they are loaded"

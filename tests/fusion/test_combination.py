@@ -9,7 +9,7 @@ import pytest
 from bandwise.errors import CorruptionError, IncompatibleError, UsageError
 from bandwise.fusion.answers import BranchLogits
 from bandwise.fusion.combination import Fusion, leave_one_out
-from bandwise.fusion.rules import RULES, fit, plain_mean
+from bandwise.fusion.rules import RULES, fit, unfitted
 
 
 def fused(**changes):
@@ -82,7 +82,7 @@ def test_leave_one_out_by_hand():
     """Two branches that are right, one that is wrong with more force: without it everything is right."""
     labels, right = np.array([0, 1]), np.eye(2)
     data = BranchLogits((0, 1, 2), np.arange(2), labels, np.stack([right, right, -5 * right]), "val")
-    values = leave_one_out(plain_mean((0, 1, 2)), data)
+    values = leave_one_out(unfitted("mean", (0, 1, 2)), data)
     assert [value.top1 for value in values] == [0.0, 0.0, 1.0]
     assert [value.top1_gain for value in values] == [0.0, 0.0, -1.0]
     with_it, without_it = np.log1p(np.exp(1.0)), np.log1p(np.exp(-1.0))
@@ -98,4 +98,4 @@ def test_leave_one_out_where_nothing_is_left(imagine):
 
 def test_logits_of_other_branches_are_refused(imagine):
     with pytest.raises(IncompatibleError, match=r"of the branches \[0, 1, 2\], the fusion of \[2, 1, 0\]"):
-        leave_one_out(plain_mean((2, 1, 0)), imagine(3, 20, 3))
+        leave_one_out(unfitted("mean", (2, 1, 0)), imagine(3, 20, 3))

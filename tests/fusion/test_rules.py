@@ -7,12 +7,12 @@ from scipy.special import log_softmax, softmax
 from bandwise.errors import UsageError
 from bandwise.fusion.answers import BranchLogits
 from bandwise.fusion.convex import best_temperature, negative_log_likelihood
-from bandwise.fusion.rules import RULES, fit, geometric_weights, greedy_counts, learned_weights, plain_mean
+from bandwise.fusion.rules import RULES, fit, geometric_weights, greedy_counts, learned_weights, unfitted
 
 
 def test_softmax_of_the_mean_is_the_normalised_geometric_mean(imagine):
     data = imagine(4, 50, 6)
-    fused = softmax(plain_mean(data.branches).apply(data.logits), axis=1)
+    fused = softmax(unfitted("mean", data.branches).apply(data.logits), axis=1)
     geometric = np.exp(log_softmax(data.logits, axis=2).mean(axis=0))
     np.testing.assert_allclose(fused, geometric / geometric.sum(axis=1, keepdims=True), rtol=1e-12)
 
@@ -80,13 +80,6 @@ def test_learned_is_better_than_the_mean_on_new_samples(imagine):
     assert nll["learned"] < nll["mean"] - 0.01
 
 
-def test_learned_pulls_towards_the_mean_on_a_tiny_holdout(imagine):
-    data = imagine(8, 12, 4, seed=2)
-    free, _ = learned_weights(data.logits, data.labels, pull=0.0)
-    drawn, _ = learned_weights(data.logits, data.labels)
-    assert np.ptp(drawn) < np.ptp(free)
-
-
 def test_branches_that_know_nothing_get_equal_weights():
     """Every image looks the same and the classes are as frequent as each other: no confidence is justified."""
     logits = np.tile(np.array([1.0, 0.0]), (3, 10, 1)) * np.array([1.0, 1.0, 1.0])[:, None, None]
@@ -107,14 +100,6 @@ def test_unknown_rule_and_ratio_are_refused(imagine):
         fit("median", imagine())
     with pytest.raises(UsageError, match="p is 0; it must be above 0 and at most 1"):
         fit("geometric", imagine(), p=0)
-
-
-def test_fusion_says_what_it_was_fitted_on(imagine):
-    data = imagine(3, 40, 4)
-    fusion = fit("geometric", data, p=0.4)
-    assert (fusion.fitted_on, fusion.n_holdout, fusion.p) == ("holdout", 40, 0.4)
-    assert fit("learned", data, p=0.4).p is None
-    assert plain_mean((0, 1)).fitted_on == "nothing"
 
 
 def plain_greedy(logits, labels, rounds):
@@ -140,10 +125,3 @@ def test_counts_are_those_of_the_plain_loop(imagine, seed):
     np.testing.assert_array_equal(
         greedy_counts(data.logits, data.labels, 12), plain_greedy(data.logits, data.labels, 12)
     )
-
-
-def test_one_branch_that_is_always_right_is_enough():
-    """It is drawn first; a second draw of it changes nothing, so the first round stays the best."""
-    labels = np.array([0, 1, 2, 0])
-    right = 5 * np.eye(3)[labels]
-    np.testing.assert_array_equal(greedy_counts(np.stack([-right, right]), labels), [0, 1])

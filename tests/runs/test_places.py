@@ -88,14 +88,6 @@ def test_moved_weights_that_no_branch_knows_are_refused_with_a_way_on(tmp_path, 
     assert create_run(tmp_path / "run", of("photos", new)).config == of("photos", new)
 
 
-def test_weights_in_the_place_of_none_are_another_run(tmp_path):
-    (tmp_path / "start.safetensors").write_bytes(b"weights")
-    create_run(tmp_path / "run", of("photos"))
-    started(tmp_path / "run", sha256_file(tmp_path / "start.safetensors"))
-    with pytest.raises(IncompatibleError, match="initial_checkpoint"):
-        create_run(tmp_path / "run", of("photos", tmp_path / "start.safetensors"))
-
-
 def test_what_differs_beside_the_place_is_still_refused(tmp_path):
     (tmp_path / "images").mkdir()
     create_run(tmp_path / "run", of(tmp_path / "images"))

@@ -114,12 +114,6 @@ def test_it_exports_for_any_batch_size(ensemble):
     torch.testing.assert_close(exported(images), ensemble(images), rtol=0, atol=1e-5)
 
 
-@pytest.mark.parametrize("shape", [(3, 24, 24), (1, 1, 24, 24), (1, 3, 24, 22), (1, 24, 24, 3)])
-def test_other_shapes_are_refused(ensemble, shape):
-    with pytest.raises(ValueError, match=r"\(batch, 3, 24, 24\) is needed: resize them"):
-        ensemble(torch.zeros(shape))
-
-
 def test_branches_of_weight_0_need_not_be_there(copied, ensemble):
     fusion = Fusion(rule="greedy", branches=(2, 0, 1), weights=(0.25, 0.75, 0.0), fitted_on="holdout", n_holdout=9)
     write_document(copied / "fusion.json", fusion.to_dict())
@@ -141,24 +135,6 @@ def test_a_run_that_is_not_there_or_not_fused_is_refused(copied, tmp_path):
         SpectralEnsemble.from_run(copied)
     (copied / "fusion.json").unlink()
     with pytest.raises(UsageError, match="run `bandwise fuse"):
-        SpectralEnsemble.from_run(copied)
-
-
-def test_a_branch_without_checkpoint_or_not_finished_is_refused(copied):
-    folder = step_folder(copied, 2)
-    rewrite_state(folder, total_steps=99)
-    with pytest.raises(UsageError, match=r"steps; run `bandwise train` to finish it first"):
-        SpectralEnsemble.from_run(copied)
-    shutil.rmtree(folder.parent)
-    with pytest.raises(CorruptionError, match="has no checkpoint"):
-        SpectralEnsemble.from_run(copied)
-
-
-def test_a_branch_of_another_run_is_refused(copied):
-    """Branch 2 in the place of branch 0: every file is sound, and the bands are wrong."""
-    shutil.rmtree(copied / "branch-00")
-    shutil.copytree(copied / "branch-02", copied / "branch-00")
-    with pytest.raises(IncompatibleError, match=r"does not belong to the run .*\n  bands: \[0\] -> \[3\]"):
         SpectralEnsemble.from_run(copied)
 
 

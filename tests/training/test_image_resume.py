@@ -4,7 +4,6 @@ import os
 import signal
 import time
 from contextlib import suppress
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -112,21 +111,6 @@ def until(holds) -> None:
             return
         time.sleep(0.05)
     raise AssertionError("it never came")
-
-
-def test_a_process_that_is_killed_stops_the_training_with_words(root, tmp_path):
-    config = everything(root, loader_workers=1, checkpoint_steps=1)
-
-    def kill(step: int) -> None:
-        if step == 1:
-            for pid in children(os.getpid()):
-                os.kill(int(pid), signal.SIGKILL)
-
-    with pytest.raises(BandwiseError, match=r"a process that decodes images died .*; the last checkpoint is intact"):
-        train_branch(
-            replace(config, training=replace(config.training, epochs=40)), root / "store", tmp_path, 1, on_step=kill
-        )
-    assert steps(tmp_path)
 
 
 def test_a_signal_to_all_processes_of_a_job_loses_nothing(root, tmp_path, undisturbed):

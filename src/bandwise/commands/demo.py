@@ -31,7 +31,8 @@ def main(argv: Sequence[str]) -> Outcome:
     names = (_CONTROL, _RECIPE)
     configs = {arguments.out / name: find_recipe(name).config for name in names}
     found = run_together(configs, jobs=arguments.jobs, workers=usable_cores())
-    results = dict(zip(names, found, strict=True))
+    # The photographs have a reported set.
+    results = {name: each for name, each in zip(names, found, strict=True) if each is not None}
     page = render_report([arguments.out / _RECIPE, arguments.out / _CONTROL], arguments.out / "report.html")
     baseline, fused = results[_CONTROL].branches[0].top1, results[_RECIPE].fused.top1
     text = "\n".join(

@@ -23,6 +23,7 @@ class Arguments:
     """Centre crop, or the mean of ten; the two never share a file or a column."""
     crops_from: CropsFromFlag = "auto"
     data: flags.SourceNow = None
+    store: flags.StoreNow = None
     head: bool = False
     """Train a fusion head too, and score it beside the other rules."""
     max_bad: int = 0
@@ -34,7 +35,7 @@ class Arguments:
 
 def main(argv: Sequence[str]) -> Outcome:
     arguments = parse(Arguments, argv, "evaluate")
-    run = open_run(arguments.run)
+    run = open_run(arguments.run, arguments.store)
     wanted = crops_from(run, arguments.crops_from, arguments.data)
     answers = Answers(run, crops=arguments.crops, crops_from=wanted)
     results = evaluate_run(run, with_head=arguments.head, answers=answers)

@@ -15,3 +15,7 @@ _RECIPE_SET = "Train by a published recipe in place of the row's own: seed, rsb-
 RecipeSet = Annotated[str, arg(help=_RECIPE_SET)]
 _STORE = "Store to share with other runs of the same split; OUT/store when left out."
 SharedStore = Annotated[Path | None, arg(help=_STORE)]
+_STORE_NOW = (
+    "Where the store is now, should it have moved; its digest must be the one that the branches were trained on."
+)
+StoreNow = Annotated[Path | None, arg(help=_STORE_NOW)]

@@ -15,9 +15,10 @@ from bandwise.errors import UsageError
 from bandwise.files.schema import plain
 from bandwise.fusion.head import TrainedHead
 from bandwise.fusion.saved import describe
-from bandwise.launch.answers import Answers
+from bandwise.launch.answers import Answers, require_own_store
 from bandwise.launch.fuse import fuse_run
 from bandwise.runs.run import Run, open_run
+from bandwise.store.reading.store import open_store
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,6 +34,7 @@ class Arguments:
     """Predictions to fuse: of the centre crop, or the mean of ten crops."""
     crops_from: CropsFromFlag = "auto"
     data: flags.SourceNow = None
+    store: flags.StoreNow = None
     cascade: float | None = None
     """Say too what asking branches one after another saves, when this share of the holdout accuracy is kept."""
     json: flags.Json = False
@@ -40,7 +42,10 @@ class Arguments:
 
 def main(argv: Sequence[str]) -> Outcome:
     arguments = parse(Arguments, argv, "fuse")
-    run = open_run(arguments.run)
+    run = open_run(arguments.run, arguments.store)
+    if arguments.store is not None:
+        # With logits of all branches here nothing else would look at it.
+        require_own_store(run, open_store(run.store_path))
     if arguments.cascade is not None and arguments.crops != 1:
         raise UsageError("--cascade works on the centre crop; leave --crops at 1")
     use = None if arguments.use == "all" else parse_bands(arguments.use, len(run.groups))
@@ -56,7 +61,8 @@ def main(argv: Sequence[str]) -> Outcome:
     weights = ", ".join(
         f"{branch}: {weight:.3f}" for branch, weight in zip(fusion.branches, fusion.weights, strict=True)
     )
-    text = f"{fusion.rule} fitted on the holdout; weights {weights}; temperature {fusion.temperature:.3f}"
+    fitted = "fitted on the holdout" if fusion.n_holdout else "without a holdout"
+    text = f"{fusion.rule} {fitted}; weights {weights}; temperature {fusion.temperature:.3f}"
     if arguments.cascade is None:
         return Outcome(fusion.to_dict(), text)
     cascade, summary = _cascade(run, arguments.cascade)

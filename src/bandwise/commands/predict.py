@@ -11,12 +11,17 @@ import tyro
 
 from bandwise.commands import flags
 from bandwise.commands.verb import Outcome, parse, percent
-from bandwise.errors import TooManyBadInputs, UsageError
+from bandwise.errors import Preempted, TooManyBadInputs, UsageError
 from bandwise.machine import keep_freed_memory
+from bandwise.progress import show
+from bandwise.runs.run import open_run
 from bandwise.serving.cascaded import CascadedEnsemble
 from bandwise.serving.ensemble import SpectralEnsemble
+from bandwise.serving.inputs import Input, list_inputs
 from bandwise.serving.modes import Mode
-from bandwise.serving.predict import Classifier, Prediction, predict_paths, printable, write_csv
+from bandwise.serving.predict import Classifier, Prediction, predict_inputs, printable
+from bandwise.serving.table import KeptRows, identity_of, require_place
+from bandwise.signals import stop_requested
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,7 +40,8 @@ class Arguments:
     cascade: float | None = None
     """Stop asking branches once the answer is sure enough to keep this share of the holdout accuracy, such as 0.99."""
     csv: Path | None = None
-    """Write the rows to this file too, safe to open in a spreadsheet."""
+    """Write the rows to this file too, safe to open in a spreadsheet; FILE.part keeps them until all are there, and
+    the same command goes on from it."""
     max_bad: int = 0
     """Inputs that may fail before the exit code is 3."""
     json: flags.Json = False
@@ -45,16 +51,50 @@ def main(argv: Sequence[str]) -> Outcome:
     arguments = parse(Arguments, argv, "predict")
     if not arguments.paths:
         raise UsageError("name the pictures or folders to classify, or - to read their names from the standard input")
-    ensemble = _classifier(arguments)
-    options = {"batch_size": arguments.batch_size, "top": arguments.top, "stdin": sys.stdin.buffer}
-    with keep_freed_memory():
-        rows = list(predict_paths(ensemble, arguments.paths, **options))
     if arguments.csv is not None:
-        write_csv(arguments.csv, rows, top=arguments.top)
+        require_place(arguments.csv)
+    inputs = list_inputs(arguments.paths, sys.stdin.buffer)
+    ensemble = _classifier(arguments)
+    if arguments.csv is None:
+        rows = _predict(arguments, ensemble, inputs, None)
+    else:
+        options = {"top": arguments.top, "mode": arguments.mode, "cascade": arguments.cascade}
+        with KeptRows(arguments.csv, identity_of(open_run(arguments.run), inputs, **options)) as kept:
+            rows = _predict(arguments, ensemble, inputs, kept)
+            kept.finish(arguments.top)
     failed = sum(row.status == "error" for row in rows)
     result = {"n": len(rows), "n_failed": failed, "predictions": [row.to_dict() for row in rows]}
     code = TooManyBadInputs.exit_code if failed > arguments.max_bad else 0
-    return Outcome(result, "\n".join(_line(row) for row in rows), code)
+    return Outcome(result, "", code)
+
+
+def _predict(
+    arguments: Arguments, ensemble: Classifier, inputs: Sequence[Input], kept: KeptRows | None
+) -> list[Prediction]:
+    """Classify the inputs, and keep or print their rows batch by batch; a signal stops after a batch."""
+    rows: list[Prediction] = [] if kept is None else list(kept.rows)
+    options = {"batch_size": arguments.batch_size, "top": arguments.top}
+    if not arguments.json:
+        _print(rows)
+    with keep_freed_memory(), stop_requested() as received:
+        for batch in predict_inputs(ensemble, inputs[len(rows) :], **options):
+            rows += batch
+            if kept is not None:
+                kept.add(batch)
+            if not arguments.json:
+                _print(batch)
+            if (number := received()) is not None and len(rows) < len(inputs):
+                where = "with --csv FILE they would be kept" if kept is None else f"their rows are in {kept.path}"
+                raise Preempted(
+                    f"stopped by {number.name} after {len(rows)} of {len(inputs)} inputs; {where}, and the same "
+                    "command would go on"
+                )
+    return rows
+
+
+def _print(rows: Sequence[Prediction]) -> None:
+    for row in rows:
+        show(_line(row), sys.stdout)
 
 
 def _classifier(arguments: Arguments) -> Classifier:

@@ -49,7 +49,10 @@ def main(argv: Sequence[str]) -> Outcome:
     except UsageError as error:
         raise CorruptionError(f"{arguments.result} does not hold a valid configuration: {error}") from error
     store = own_store(arguments.store)
-    found = run(config, out, store=store).to_dict()
+    repeated = run(config, out, store=store)
+    if repeated is None:
+        raise UsageError(f"{arguments.result} is of --reported none and of a set that was added later; name its store")
+    found = repeated.to_dict()
     if "head" in recorded["rules"]:
         found = evaluate_run(open_run(out), with_head=True).to_dict()
     changed = list(differing(recorded, found))

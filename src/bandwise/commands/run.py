@@ -13,6 +13,7 @@ from bandwise.launch.engines import jobs_that_fit
 from bandwise.launch.pipeline import SplitOptions, run
 from bandwise.machine import usable_cores
 from bandwise.report.html import render_report
+from bandwise.runs.run import open_run
 from bandwise.sources.resolve import open_source
 from bandwise.store.writing.split import split_dataset
 from bandwise.store.writing.workers import DECODE_TIMEOUT_S
@@ -65,5 +66,9 @@ def main(argv: Sequence[str]) -> Outcome:
         return Outcome(result, f"{config_text(result['config'])}# what the split would write:\n{lines}".rstrip())
     results = run(config, out, store=store, jobs=arguments.jobs or jobs_that_fit(config.training), **options)
     page = render_report([out], out / "report.html")
+    if results is None:
+        fusion = open_run(out).fusion_path()
+        text = f"{config.name}: trained and fused, {fusion}; there is no reported set, so no scores\nreport: {page}"
+        return Outcome({"run": str(out), "fusion": str(fusion), "report": str(page)}, text)
     outcome = evaluation_outcome(results, arguments.max_bad or 0)
     return Outcome(outcome.result, f"{outcome.text}\nreport: {page}", outcome.exit_code)

@@ -21,29 +21,41 @@ _CROPS_FROM = (
     "decoded again. auto takes the first of these, in this order, that can give the crops exactly or is there."
 )
 CropsFromFlag = Annotated[WantedOrigin, arg(help=_CROPS_FROM)]
-_KINDS_TO_NAME = ("imagenet1k", "imagenet21k", "parquet", "webdataset")
+_FILES = ("folder", "imagenet1k", "imagenet21k", "parquet", "webdataset")
 
 
 def source_of(store: Path, data: str | None, run_data: DataConfig | None = None) -> Source:
-    """Open the source of a store, finished or not: where `data` says, else the named set of its STORE.json.
+    """Open the source of a store, as the kind that its STORE.json names, which is there before it is finished.
 
-    Where that is a folder, where a run of this store had it (`run_data`); a folder that is not there is a `UsageError`.
+    Where `data` is None, the images are where a run of this store had them, `run_data`, else they are the named set of
+    STORE.json; a folder that is neither is a `UsageError`.
     """
-    # From STORE.json alone: a store that is to be repaired cannot be opened.
     facts = read_source_facts(store)
-    base = DataConfig() if run_data is None else run_data
-    name = data or facts["name"]
-    named = base.source == "named" or (base.source == "auto" and base.data in available())
-    if data is None and not (named and name in available()):
-        if run_data is None or named or not Path(run_data.data).expanduser().exists():
-            raise UsageError(f"{store} was made from the folder {name!r}; say where it is now with --data")
-        name = run_data.data
-    # What a folder of archives or shards is cannot always be seen from outside; the store knows how it was read.
-    kind = facts.get("kind")
-    how = kind if kind in _KINDS_TO_NAME else base.source if data is None else "auto"
+    kind, name = facts.get("kind"), str(facts.get("name", ""))
+    place = _known_place(name, run_data) if data is None else DataConfig(data=data)
+    if place is None:
+        made_from = f"the folder {name!r}" if name else f"a source of the kind {kind!r}"
+        raise UsageError(f"{store} was made from {made_from}; say where it is now with --data")
+    named = _is_named(place)
     seed = facts.get("seed", 0) if kind == "imagenet21k" else 0
-    reported = facts.get("reported") or "auto"
-    return open_source(replace(base, data=name, source=how, reported=reported, val_seed=seed, expect="any"))
+    # What a folder of archives or shards is cannot always be seen from outside; it may even have the name of a set.
+    how = "named" if named else kind if kind in _FILES else "auto"
+    # A folder or shards that were read without a reported set may have one by now.
+    reported = "auto" if named or "reported" not in facts else facts["reported"] or "none"
+    base = run_data or place
+    return open_source(replace(base, data=place.data, source=how, reported=reported, val_seed=seed, expect="any"))
+
+
+def _known_place(name: str, run_data: DataConfig | None) -> DataConfig | None:
+    """Return where the images are of a store that names its source so; None where nothing says it."""
+    if run_data is not None and not _is_named(run_data):
+        return run_data if Path(run_data.data).expanduser().exists() else None
+    # A run that was only trained from a store has the name of the default set, whatever the store is of.
+    return DataConfig(data=name) if name in available() else None
+
+
+def _is_named(place: DataConfig) -> bool:
+    return place.source == "named" or (place.source == "auto" and place.data in available())
 
 
 def crops_from(run: Run, origin: WantedOrigin, data: str | None) -> CropsFrom:

@@ -120,7 +120,7 @@ class Outcome:
     result: dict[str, Any]
     """Printed as one JSON object with `--json`."""
     text: str
-    """Printed otherwise."""
+    """Printed otherwise; empty where a command has printed all it had to say."""
     exit_code: int = 0
     """0, or the code of a command that finished its work and still has something to report."""
 
@@ -153,7 +153,11 @@ def results_text(results: Results) -> str:
             lines.append(_line(f"fused, {rule}", entry))
     lines.append(_line(f"fused, {results.fusion.rule}", results.fused) + "  (the result)")
     best = results.reference.best_branch
-    lines.append(f"  best branch on the holdout: {best.branch}, {percent(best.top1)} here")
+    lines.append(
+        f"  best branch on the holdout: {best.branch}, {percent(best.top1)} here"
+        if best.chosen_on
+        else "  without a holdout nothing was fitted, and no branch is the best"
+    )
     return "\n".join(lines)
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import tyro
 
@@ -27,6 +27,8 @@ class Arguments:
     """Run folder, or folder of a store."""
     repair: bool = False
     """Mend it: compute broken bands and logits again, set damaged checkpoints aside. What was done is said."""
+    store: Path | None = None
+    """Of a run: where its store is now, should it have moved."""
     data: str | None = None
     """Where the images are now; needed to compute bands again that were made from a folder."""
     json: flags.Json = False
@@ -36,11 +38,15 @@ def main(argv: Sequence[str]) -> Outcome:
     arguments = parse(Arguments, argv, "verify")
     folder = arguments.folder.expanduser()
     is_run = (folder / RUN_NAME).exists()
+    if arguments.store is not None and not is_run:
+        raise UsageError(f"{folder} is no run; --store is for a run, so leave it out")
     source = None
     if arguments.repair:
-        source = _known_source(store_of(folder) if is_run else folder, arguments.data)
-    check = verify_run if is_run else verify_store
-    result: dict[str, Any] = plain(check(folder, repair=arguments.repair, source=source))
+        source = _known_source(arguments.store or store_of(folder) if is_run else folder, arguments.data)
+    if is_run:
+        result = plain(verify_run(folder, store=arguments.store, repair=arguments.repair, source=source))
+    else:
+        result = verify_store(folder, repair=arguments.repair, source=source)
     shown = {
         key: "\n             ".join(map(str, value)) if isinstance(value, list) else value
         for key, value in result.items()

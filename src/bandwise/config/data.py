@@ -49,8 +49,9 @@ class DataConfig:
     expect: Literal["any", "ilsvrc2012", "fall11", "winter21"] = "any"
     """Refuse an ImageNet whose classes or pictures are not as many as those of this release."""
 
-    reported: Literal["auto", "val", "test"] = "auto"
-    """Which folder is the reported set; needed only where `val` and `test` both exist."""
+    reported: Literal["auto", "val", "test", "none"] = "auto"
+    """Which folder is the reported set; needed only where `val` and `test` both exist. With none a run trains and
+    fuses, and is not scored."""
 
     val_seed: int = 0
     """ImageNet-21K only: which 50 pictures of a class are its validation images."""

@@ -11,6 +11,10 @@ from bandwise.config.data import require, require_positive, require_range
 FusionRule = Literal["mean", "geometric", "learned", "greedy", "head"]
 
 
+_LARGEST = 1e30
+"""Of a rate; weights are of float32, and torch refuses a factor that is beyond its range."""
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class NetworkConfig:
     """Which network every branch is."""
@@ -135,13 +139,13 @@ class TrainingConfig:
         require_range(self, 1, inf, "crop", "epochs", "batch_size", "grad_accum_steps")
         require_range(self, 1, inf, "decay_epochs", "model_ema_steps", "checkpoint_steps")
         require_range(self, 2, inf, "keep_checkpoints")
-        require_range(self, 0, inf, "train_crop", "weight_decay", "clip_grad", "seed")
-        require_range(self, 0, inf, "warmup_epochs", "warmup_lr", "min_lr")
+        require_range(self, 0, inf, "train_crop", "seed", "warmup_epochs")
+        require_range(self, 0, _LARGEST, "weight_decay", "clip_grad", "warmup_lr", "min_lr")
         require_range(self, 0, 1, "momentum", "decay_rate", "model_ema_decay")
         require_range(self, 0, 0.99, "smoothing", "bce_target_thresh")
         require_range(self, 1, 1024, "threads")
         require_range(self, 0, 1024, "loader_workers")
-        require_positive(self.lr, inf, "lr")
+        require_positive(self.lr, _LARGEST, "lr")
         parts, batch = self.grad_accum_steps, self.batch_size
         require(batch % parts == 0, "grad_accum_steps", parts, f"a divisor of batch_size ({batch})")
         require(self.warmup_epochs < self.epochs, "warmup_epochs", self.warmup_epochs, f"below epochs ({self.epochs})")

@@ -36,6 +36,8 @@ class BranchLogits:
     """Crops an image."""
     origin: str = "bands"
     """Where the pixels of the crops come from: `bands`, `source`, `store`, or several of them joined by `+`."""
+    store: str = ""
+    """Digest of the store that the samples are of."""
 
     def __post_init__(self) -> None:
         assert self.logits.ndim == 3
@@ -88,6 +90,7 @@ def join_logits(files: Sequence[tuple[Path, LogitsFile]]) -> BranchLogits:
         split=first.meta["split"],
         crops=int(first.meta["crops"]),
         origin="+".join(sorted({origin_of(content.meta) for _, content in files})),
+        store=first.meta["store"],
     )
 
 

@@ -64,9 +64,15 @@ def fit(rule: str, data: BranchLogits, *, p: float = 0.3) -> Fusion:
     )
 
 
-def plain_mean(branches: tuple[int, ...]) -> Fusion:
-    """Return the mean at temperature 1, the only rule that needs no holdout."""
-    return Fusion(rule="mean", branches=branches, weights=(1 / len(branches),) * len(branches))
+def needs_holdout(rule: str, branches: int) -> bool:
+    """Say whether a rule of so many branches has anything to fit but a temperature; a head has, of a single one too."""
+    return rule == "head" or (rule != "mean" and branches > 1)
+
+
+def unfitted(rule: str, branches: tuple[int, ...]) -> Fusion:
+    """Return the mean, or a rule of a single branch, at temperature 1: what can be had without a holdout."""
+    assert not needs_holdout(rule, len(branches))
+    return Fusion(rule=rule, branches=branches, weights=(1 / len(branches),) * len(branches))
 
 
 def _weights(rule: str, data: BranchLogits, p: float) -> FloatArray:

@@ -1,7 +1,9 @@
 """The answers of the branches of a run, as files: written where they are missing or of other weights, and read once."""
 
+from functools import cached_property
+
 from bandwise.checkpoints.folder import weights_digest
-from bandwise.errors import UsageError
+from bandwise.errors import IncompatibleError, UsageError
 from bandwise.evaluation.views import AUTO, CropsFrom
 from bandwise.files.arrays import read_arrays_meta
 from bandwise.fusion.answers import (
@@ -14,11 +16,21 @@ from bandwise.fusion.answers import (
     read_features,
 )
 from bandwise.fusion.saved import HEAD_RULE
-from bandwise.runs.run import LogitsFile, Run, read_logits
-from bandwise.store.reading.store import open_store
+from bandwise.runs.run import LogitsFile, Run, read_logits, trained_on
+from bandwise.store.reading.store import Store, open_store
 from bandwise.training.predict import mirrors, write_answers
 
 _SPLITS = ("holdout", "val")
+
+
+def require_own_store(run: Run, store: Store) -> None:
+    """Refuse a store, wherever it lies, that is not the one that the branches here were trained on."""
+    if others := {digest for digest in trained_on(run) if not store.has_digest(digest)}:
+        raise IncompatibleError(
+            f"{run.path} was trained on the store {min(others)[:16]}..., and {store.path} is {store.digest[:16]}...: "
+            "other samples, classes or pixels; give the store it was trained on, at any place, with --store, or choose "
+            "another --out"
+        )
 
 
 def write_missing_answers(run: Run, branch: int) -> None:
@@ -28,6 +40,7 @@ def write_missing_answers(run: Run, branch: int) -> None:
     left as it is.
     """
     store = open_store(run.store_path, run.groups[branch])
+    require_own_store(run, store)
     with_head = run.config.fusion.rule == HEAD_RULE
     for split in _SPLITS:
         if not store.rows(split):
@@ -63,6 +76,18 @@ class Answers:
         self._logits: dict[tuple[str, tuple[int, ...]], BranchLogits] = {}
         self._features: dict[tuple[str, tuple[int, ...]], BranchFeatures] = {}
 
+    @cached_property
+    def store(self) -> Store:
+        """The store of the run, proved to be the one that its branches were trained on."""
+        store = open_store(self.run.store_path)
+        require_own_store(self.run, store)
+        return store
+
+    def has(self, split: str, branches: tuple[int, ...]) -> bool:
+        """Say whether there are samples of a split: logits of them are here, or the store has some."""
+        here = any(self.run.logits_path(split, branch, self.crops).exists() for branch in branches)
+        return here or self.store.rows(split) > 0
+
     def logits(self, split: str, branches: tuple[int, ...]) -> BranchLogits:
         """Return the logits of some branches; files not there, of other weights or of other views, are written."""
         key = split, branches
@@ -79,8 +104,8 @@ class Answers:
         """
         key = split, branches
         if key not in self._features:
-            store = open_store(self.run.store_path)
-            mirrored = split == "train" and all(mirrors(self.run.config, store, branch) for branch in branches)
+            of_train = split == "train"
+            mirrored = of_train and all(mirrors(self.run.config, self.store, branch) for branch in branches)
             paths = [self.run.features_path(split, branch) for branch in branches]
             files = [self._features_file(split, branch, mirrored=mirrored) for branch in branches]
             self._features[key] = join_features(list(zip(paths, files, strict=True)))

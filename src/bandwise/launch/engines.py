@@ -175,7 +175,7 @@ def _end(process: subprocess.Popen[bytes]) -> int:
 def _command(task: Task) -> list[str]:
     config = task.run.config
     command = [sys.executable, "-m", "bandwise", "train", "--out", os.fspath(task.run.path)]
-    command += ["--branch", str(task.branch)]
+    command += ["--branch", str(task.branch), "--store", os.fspath(task.run.store_path)]
     # These may have been given to this call and stand otherwise in run.json.
     for name in FREE_TRAINING:
         command += [f"--{name.replace('_', '-')}", str(getattr(config.training, name))]

@@ -7,14 +7,14 @@ import torch
 from numpy.typing import NDArray
 
 from bandwise.config import to_dict
-from bandwise.errors import UsageError
+from bandwise.errors import IncompatibleError, UsageError
 from bandwise.evaluation.metrics import classification_metrics, pack_right
 from bandwise.files.documents import read_document
 from bandwise.files.regular import sha256_bytes
 from bandwise.fusion.answers import BranchLogits
 from bandwise.fusion.combination import Fusion, leave_one_out
 from bandwise.fusion.head import TrainedHead, leave_one_out_of_head
-from bandwise.fusion.rules import RULES, fit
+from bandwise.fusion.rules import RULES, fit, needs_holdout, unfitted
 from bandwise.fusion.saved import HEAD_RULE, describe, describe_head, read_fusion
 from bandwise.launch.answers import Answers
 from bandwise.launch.cost import activation_bytes, branch_cost, total_cost
@@ -23,7 +23,7 @@ from bandwise.runs import documents
 from bandwise.runs.documents import BranchResult, BranchScore, DataRecord, Reference, Results, Scores
 from bandwise.runs.provenance import environment
 from bandwise.runs.run import RUN_NAME, LogitsFile, Run, write_logits
-from bandwise.store.reading.store import Store, open_store
+from bandwise.store.reading.store import Store
 
 Right = NDArray[np.bool_]
 """(N,) whether an image is answered rightly."""
@@ -41,20 +41,26 @@ def evaluate_run(run: Run, *, with_head: bool = False, answers: Answers | None =
     crops = answers.crops
     if with_head and crops != 1:
         raise UsageError(f"a fusion head works on the centre crop, not on {crops} crops; leave --head out")
-    store = open_store(run.store_path)
+    store = answers.store
     if not store.rows("val"):
         raise UsageError(f"{run.store_path} has no reported set; its source had neither val/ nor test/")
     path = run.fusion_path(crops)
     fusion = read_fusion(path) if path.exists() else fuse_run(run, answers=answers)
     chosen = tuple(fusion.branches)
     require_own_starts(run, chosen)
-    holdout, reported = answers.logits("holdout", chosen), answers.logits("val", chosen)
+    holdout = answers.logits("holdout", chosen) if answers.has("holdout", chosen) else None
+    reported = answers.logits("val", chosen)
+    if reported.store != store.digest:
+        raise IncompatibleError(
+            f"the logits of {run.path} are of the store {reported.store[:16]}..., and {store.path} is "
+            f"{store.digest[:16]}...: give the store that they are of with --store"
+        )
     branches = tuple(
         _branch_result(run, store, branch, place, holdout, reported) for place, branch in enumerate(chosen)
     )
     rules: dict[str, documents.ScoredWeights | documents.ScoredHead] = {}
-    for name in RULES:
-        fitted = fit(name, holdout, p=run.config.fusion.p)
+    for name in (name for name in RULES if holdout or not needs_holdout(name, len(chosen))):
+        fitted = fit(name, holdout, p=run.config.fusion.p) if holdout else unfitted(name, chosen)
         scores = _scores(fitted.apply(reported.logits), reported.labels)
         rules[name] = documents.ScoredWeights(**asdict(scores), **fitted.to_dict())
     right: dict[str, Right] = {}
@@ -106,7 +112,7 @@ def _scores(logits: np.ndarray, labels: np.ndarray) -> Scores:
 
 
 def _branch_result(
-    run: Run, store: Store, branch: int, place: int, holdout: BranchLogits, reported: BranchLogits
+    run: Run, store: Store, branch: int, place: int, holdout: BranchLogits | None, reported: BranchLogits
 ) -> BranchResult:
     summary = documents.read_summary(run.branch_folder(branch))
     size = {"channels": store.channels, "num_classes": len(store.classes)}
@@ -119,7 +125,7 @@ def _branch_result(
         from_scratch=summary.from_scratch,
         initial_checkpoint=summary.initial_checkpoint,
         **asdict(_scores(reported.logits[place], reported.labels)),
-        holdout=_scores(holdout.logits[place], holdout.labels),
+        holdout=_scores(holdout.logits[place], holdout.labels) if holdout else None,
         params=cost.params,
         buffers=cost.buffers,
         macs=cost.macs,
@@ -156,17 +162,19 @@ def _score_head(answers: Answers, trained: TrainedHead) -> tuple[documents.Score
 
 
 def _reference(branches: tuple[BranchResult, ...]) -> Reference:
-    # The best branch is chosen on the holdout, like everything else; ties go to the first.
-    best = max(branches, key=lambda entry: (entry.holdout.top1, -entry.branch))
+    # The best branch is chosen on the holdout, like everything else; ties, and all without one, go to the first.
+    best = max(branches, key=lambda entry: (entry.holdout.top1 if entry.holdout else 0.0, -entry.branch))
+    chosen_on = "holdout" if best.holdout else None
     return Reference(
         branch_0=BranchScore(branch=branches[0].branch, top1=branches[0].top1),
-        best_branch=BranchScore(branch=best.branch, top1=best.top1, chosen_on="holdout"),
+        best_branch=BranchScore(branch=best.branch, top1=best.top1, chosen_on=chosen_on),
     )
 
 
 def _data_record(store: Store) -> DataRecord:
     return DataRecord(
-        name=store.manifest.source["name"],
+        # A source of the user's own need not name itself.
+        name=str(store.manifest.source.get("name", store.manifest.source.get("kind", "images"))),
         digest=store.digest,
         classes=store.classes,
         n_train=store.rows("train"),

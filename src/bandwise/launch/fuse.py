@@ -8,12 +8,12 @@ from bandwise.checkpoints.folder import weights_digest
 from bandwise.errors import IncompatibleError, UsageError
 from bandwise.fusion.combination import Fusion
 from bandwise.fusion.head import TrainedHead, fit_head
-from bandwise.fusion.rules import fit
+from bandwise.fusion.rules import fit, needs_holdout, unfitted
 from bandwise.fusion.saved import HEAD_RULE, save_fusion
 from bandwise.launch.answers import Answers
+from bandwise.progress import say
 from bandwise.runs.documents import SUMMARY_NAME, read_summary
 from bandwise.runs.run import Run
-from bandwise.store.reading.store import open_store
 from bandwise.training.determinism import reproducible, seed_for
 
 
@@ -35,8 +35,11 @@ def fuse_run(
                 f"a fusion head works on the centre crop, not on {answers.crops} crops; choose another rule"
             )
         fusion: Fusion | TrainedHead = train_head(answers, branches)
-    else:
+    elif needs_holdout(rule, len(branches)) or answers.has("holdout", branches):
         fusion = fit(rule, answers.logits("holdout", branches), p=run.config.fusion.p)
+    else:
+        say(f"note: {run.path} has no holdout, so {rule} is not fitted: weights are equal and the temperature is 1")
+        fusion = unfitted(rule, branches)
     save_fusion(run.fusion_path(answers.crops), fusion)
     return fusion
 
@@ -86,7 +89,7 @@ def require_own_starts(run: Run, branches: Sequence[int]) -> None:
 def train_head(answers: Answers, branches: tuple[int, ...]) -> TrainedHead:
     """Train the head of a run on the CPU; the same features and seed give the same bits."""
     run = answers.run
-    store = open_store(run.store_path)
+    store = answers.store
     if not store.rows("holdout"):
         raise UsageError(f"{run.store_path} has no holdout, on which a fusion head is stopped; split with --holdout")
     train, holdout = (answers.features(split, branches) for split in ("train", "holdout"))

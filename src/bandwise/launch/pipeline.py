@@ -6,11 +6,14 @@ Every stage leaves files in the run folder and only checks what is there already
 import contextlib
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TypedDict, Unpack
 
 from bandwise.config import RunConfig
-from bandwise.launch.answers import Answers
+from bandwise.errors import UsageError
+from bandwise.fusion.rules import needs_holdout
+from bandwise.launch.answers import Answers, require_own_store
 from bandwise.launch.cost import require_networks
 from bandwise.launch.engines import Task, train_branches, train_tasks
 from bandwise.launch.evaluate import evaluate_run
@@ -20,11 +23,13 @@ from bandwise.runs.documents import Results
 from bandwise.runs.run import RUN_NAME, Run, begun_run, open_run
 from bandwise.signals import stop_requested
 from bandwise.sources.resolve import open_source
+from bandwise.sources.samples import SampleList
 from bandwise.store.layout import format_bands
 from bandwise.store.preview import write_preview
 from bandwise.store.reading.store import open_store
 from bandwise.store.writing.split import require_apart, split_dataset
 from bandwise.training.determinism import explain_device
+from bandwise.training.identity import check_store
 from bandwise.training.start import find_initial
 
 
@@ -39,7 +44,7 @@ class SplitOptions(TypedDict, total=False):
 
 def run(
     config: RunConfig, out: Path, *, store: Path | None = None, jobs: int = 1, **options: Unpack[SplitOptions]
-) -> Results:
+) -> Results | None:
     """Take one configuration from images to results: split, train, fuse, evaluate.
 
     Args:
@@ -50,7 +55,7 @@ def run(
         options: of `split_dataset`: `workers`, `max_bad`, `decode_timeout`, `allow_empty_class`.
 
     Returns:
-        What `results.json` holds.
+        What `results.json` holds; None with `data.reported` none, where there is nothing to score.
 
     Raises:
         BandwiseError: any of the stages' errors; what they finished stays.
@@ -67,7 +72,7 @@ def run_together(
     store: Path | None = None,
     jobs: int = 1,
     **options: Unpack[SplitOptions],
-) -> list[Results]:
+) -> list[Results | None]:
     """Take several configurations, by their run folders, from images to results; as `run`.
 
     The branches of all of them are trained as one list, so that no core is idle while one run ends.
@@ -95,6 +100,7 @@ def train(
     opened.require_split(replace(config.split, bands=format_bands(tuple(sorted(needed)))))
     require_networks(config, channels=opened.channels, num_classes=len(opened.classes))
     with begun_run(out, config, store) as run:
+        require_own_store(run, opened)
         say(explain_device(config.training.device))
         train_branches(run, branches, jobs=jobs)
     return run
@@ -118,12 +124,48 @@ def _prepare(
     run = stack.enter_context(begun_run(out, config, store))
     say(f"{config.name}: splitting {source.name} into {config.split.stride**2} bands in {run.store_path}")
     with stop_requested() as received:
-        split_dataset(source, config.split, run.store_path, stop=lambda: received() is not None, **options)
+        split_dataset(
+            source,
+            config.split,
+            run.store_path,
+            stop=lambda: received() is not None,
+            found=partial(_require_samples, config, source.name),
+            **options,
+        )
+    for branch in range(len(run.groups)):
+        opened = open_store(run.store_path, run.groups[branch])
+        require_own_store(run, opened)
+        check_store(opened, config)
     write_preview(run.store_path, source, run.preview_folder)
     return run
 
 
-def _finish(run: Run) -> Results:
+def _require_samples(config: RunConfig, name: str, samples: SampleList) -> None:
+    """Refuse, before the first picture is read, images with which a run could not be brought to its end."""
+    train, holdout, reported = samples.counts
+    batch, rule, branches = config.training.batch_size, config.fusion.rule, len(config.groups())
+    if train < batch:
+        raise UsageError(
+            f"{name} has {train} images to train on beside the holdout, fewer than one batch of {batch}; use "
+            f"--batch-size {train} or less"
+        )
+    if not reported and config.data.reported != "none":
+        raise UsageError(
+            f"{name} has no reported set, neither val nor test, so nothing could be scored; add one, or train and fuse "
+            "without scores with --reported none: a reported set may be added later"
+        )
+    if not holdout and needs_holdout(rule, branches):
+        raise UsageError(
+            f"{name} has no holdout (--holdout {config.split.holdout:g}, --holdout-min {config.split.holdout_min}), "
+            f"and the fusion {rule!r} of {branches} branches is fitted on it; give --holdout 0.15, or --fusion mean, "
+            "which needs none"
+        )
+
+
+def _finish(run: Run) -> Results | None:
     answers = Answers(run)
     fuse_run(run, answers=answers)
+    if run.config.data.reported == "none" and not answers.has("val", ()):
+        say(f"{run.config.name}: no reported set, so nothing is scored")
+        return None
     return evaluate_run(run, answers=answers)

@@ -13,6 +13,7 @@ from bandwise.errors import BandwiseError, CorruptionError, IncompatibleError, U
 from bandwise.files.atomic import write_bytes
 from bandwise.files.documents import read_document, write_document, write_rows
 from bandwise.files.locks import folder_lock
+from bandwise.launch.answers import require_own_store
 from bandwise.launch.check import METRICS_NAME, CheckpointFacts, Findings, LogitsName, check_run, store_of
 from bandwise.launch.engines import Task, train_one
 from bandwise.progress import say
@@ -27,12 +28,12 @@ from bandwise.training.predict import write_answers
 _SHOWN = 20
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@dataclass(frozen=True, slots=True)
 class SoundRun:
     """What a check of a run has read, and what a repair has done, where all is as it was written."""
 
     run: str
-    ok: bool = True
+    ok: bool
     checkpoints: int
     logits: int
     documents: int
@@ -41,8 +42,12 @@ class SoundRun:
     repaired: tuple[str, ...]
 
 
-def verify_run(path: Path, *, repair: bool = False, source: Source | None = None) -> SoundRun:
+def verify_run(
+    path: Path, *, store: Path | None = None, repair: bool = False, source: Source | None = None
+) -> SoundRun:
     """Check every file of a run and the store behind it; what is damaged and not mended is a `CorruptionError`.
+
+    The store is that of the run when None; one at another place must have the digest that the branches know.
 
     With `repair`, what can be mended is mended, see `_repair_run`; the store too, where `source`, the images, is known
     or not needed. A repair reads every file of the store once, and what it writes once more; the files of the run are
@@ -52,14 +57,17 @@ def verify_run(path: Path, *, repair: bool = False, source: Source | None = None
         raise UsageError(f"{path} is no run (it has no {RUN_NAME})")
     # The store first: what was computed from it is compared with it.
     sound = VerifiedFiles()
-    repaired = _repair_store(store_of(path), source, sound) if repair else []
-    found = check_run(path, sound)
+    repaired = _repair_store(store or store_of(path), source, sound) if repair else []
+    found = check_run(path, sound, store)
+    if store is not None and not found.store_problems and RUN_NAME not in found.problems:
+        require_own_store(open_run(path), open_store(store))
     if repair and found.problems:
-        repaired += _repair_run(path, found, source)
-        found = check_run(path, sound)
+        repaired += _repair_run(path, found, source, store)
+        found = check_run(path, sound, store)
     if found.problems or found.store_problems:
         raise CorruptionError(_report(path, found, repaired, repair))
-    return SoundRun(run=str(path), **found.checked, notes=tuple(found.notes), repaired=tuple(repaired))
+    counts = (found.checked[kind] for kind in ("checkpoints", "logits", "documents", "others"))
+    return SoundRun(str(path), True, *counts, notes=tuple(found.notes), repaired=tuple(repaired))
 
 
 def _repair_store(store: Path, source: Source | None, sound: VerifiedFiles) -> list[str]:
@@ -92,7 +100,7 @@ def _report(path: Path, found: Findings, repaired: list[str], repair: bool) -> s
     return f"{text}\nwhat is named above could not be mended: copy good files there, or make them again"
 
 
-def _repair_run(path: Path, found: Findings, source: Source | None) -> list[str]:
+def _repair_run(path: Path, found: Findings, source: Source | None, store: Path | None) -> list[str]:
     """Mend what can be mended of the problems that `check_run` found; its store is not touched.
 
     - a damaged checkpoint is set aside where an older or newer one of its branch is valid;
@@ -107,7 +115,7 @@ def _repair_run(path: Path, found: Findings, source: Source | None) -> list[str]
     if RUN_NAME in found.problems:
         done += _restore_run_document(path, found)
     try:
-        run = open_run(path)
+        run = open_run(path, store)
     except CorruptionError:
         # Without its configuration nothing can be computed; checkpoints are still set aside by the next training.
         return done

@@ -20,7 +20,7 @@ def holdout_gap(run: EvaluatedRun) -> str:
     results = run.results
     best = results.reference.best_branch.branch
     entry = next(entry for entry in results.branches if entry.branch == best)
-    if not results.data.n_holdout:
+    if entry.holdout is None:
         return ""
     held = entry.holdout.top1
     error = math.hypot(binomial_error(held, results.data.n_holdout), binomial_error(entry.top1, results.n_eval))
@@ -39,7 +39,9 @@ def notes(first: EvaluatedRun, controls: Sequence[RunView]) -> list[str]:
     found = [
         "Every number comes from one training of each network. The p-values say how far the choice of images "
         "explains a difference; they do not cover the luck of another seed.",
-        "Fusion weights, temperatures and the best branch were chosen on the holdout, which no branch was trained on.",
+        "Fusion weights, temperatures and the best branch were chosen on the holdout, which no branch was trained on."
+        if results.data.n_holdout
+        else "There is no holdout: nothing was fitted or chosen, and probabilities have temperature 1.",
     ]
     used, planned = results.fusion.rule, first.config.fusion.rule
     if used != planned:

@@ -70,7 +70,7 @@ def branch_table(run: EvaluatedRun) -> Table:
             (
                 branch_name(run.config, entry.branch),
                 percent_with_error(entry.top1, results.n_eval),
-                percent(entry.holdout.top1),
+                _DASH if entry.holdout is None else percent(entry.holdout.top1),
                 _weight(entry.branch, results),
                 *((_DASH if gain is None else points(gain),) if gains else ()),
                 amount(entry.params),

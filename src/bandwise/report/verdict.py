@@ -129,10 +129,12 @@ def comparisons(first: EvaluatedRun, controls: Sequence[RunView]) -> list[Compar
     """Compare the result of the first run with every control run, with its best branch and with its low band."""
     found = [_with_run(first, other) for other in controls if isinstance(other, EvaluatedRun)]
     if first.is_fused:
-        best = first.results.reference.best_branch.branch
+        reference = first.results.reference.best_branch
+        best = reference.branch
         branches = [entry.branch for entry in first.results.branches]
         low = next((branch for branch in branches if is_low_resolution(first.config, branch)), None)
-        found.append(_with_branch(first, best, "its best branch on the holdout" + (_LOW_TOO if best == low else "")))
+        what = "its best branch on the holdout" if reference.chosen_on else f"its branch {best}"
+        found.append(_with_branch(first, best, what + (_LOW_TOO if best == low else "")))
         if low is not None and low != best:
             found.append(_with_branch(first, low, f"its branch {low}, which is the {LOW_RESOLUTION}"))
     return found

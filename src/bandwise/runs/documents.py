@@ -165,7 +165,7 @@ class BranchResult(Scores):
     seed: int
     from_scratch: bool
     initial_checkpoint: InitialWeights | None
-    holdout: Scores
+    holdout: Scores | None
     params: int
     buffers: int
     macs: int

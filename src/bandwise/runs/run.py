@@ -12,7 +12,7 @@ Stages talk through these files only.
 
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -90,7 +90,8 @@ class Run:
 def create_run(path: Path, config: RunConfig, store_path: Path | None = None) -> Run:
     """Make a run folder, or open the one that is there if it was made by the same configuration.
 
-    The store is `path/store` when None. The run has the configuration asked for, which may differ from `run.json` in
+    The store is that of the run, or `path/store`, when None; it may lie anywhere, for its digest is what the branches
+    know it by. The run has the configuration asked for, which may differ from `run.json` in
     the fields of `FREE_TRAINING`, and in places at which the same lies now, see `_with_places_of`. A run of another
     configuration, which another process may have begun this moment, is an `IncompatibleError` that lists the fields.
     """
@@ -143,9 +144,10 @@ def _make_or_open(path: Path, config: RunConfig, store_path: Path | None) -> tup
 
 def _same_run(path: Path, config: RunConfig, store_path: Path | None) -> Run:
     marker, run = path / RUN_NAME, open_run(path)
+    store = store_path or run.store_path
     free = {name: getattr(config.training, name) for name in FREE_TRAINING}
     like_now = replace(run.config, training=replace(run.config.training, **free))
-    like_now = _with_places_of(config, like_now, path, run.store_path)
+    like_now = _with_places_of(config, like_now, path, store)
     changed = differences(to_dict(like_now), to_dict(config))
     if changed:
         trained = any(path.glob("branch-*/*"))
@@ -157,23 +159,24 @@ def _same_run(path: Path, config: RunConfig, store_path: Path | None) -> Run:
             + ("" if trained else "; nothing is trained in it yet, so it may be removed")
             + (f"\n{_PLACES_HINT}" if moved else "")
         )
-    if store_path is not None and store_path.resolve() != run.store_path.resolve():
-        raise IncompatibleError(f"{path} uses the store {run.store_path}, not {store_path}; choose another --out")
+    if store.resolve() != run.store_path.resolve():
+        say(f"note: the store of {path} is {store} in place of {run.store_path}; its digest decides")
     if other := differences(to_dict(run.config), to_dict(like_now)):
         say(f"note: otherwise than in {marker}: {', '.join(other)}; threads and device change the last bits")
-    return replace(run, config=config)
+    return replace(run, config=config, store_path=store)
 
 
 def _with_places_of(new: RunConfig, old: RunConfig, run: Path, store: Path) -> RunConfig:
     """Return `old` with the places that `new` names, as far as the same lies there.
 
     - `data.data`: another way to the same place; or any other place, once the store holds groups. Then `split`, and
-      `train` where it reads the images, compare what is there with the store and refuse other images.
+      `train` where it reads the images, compare what is there with the store and refuse other images. Likewise
+      `data.reported`: a set to report on may be added later.
     - `network.initial_checkpoint`: another way to the same file; or a file of the content that a branch of the run has
       started from. The branches compare it once more.
     """
     if _same_place(old.data.data, new.data.data) or _begun(store):
-        old = replace(old, data=replace(old.data, data=new.data.data))
+        old = replace(old, data=replace(old.data, data=new.data.data, reported=new.data.reported))
     before, after = old.network.initial_checkpoint, new.network.initial_checkpoint
     if before and after and (_same_place(before, after) or _started_from(new, run, Path(after).expanduser())):
         old = replace(old, network=replace(old.network, initial_checkpoint=after))
@@ -192,17 +195,31 @@ def _begun(store: Path) -> bool:
 
 def _started_from(config: RunConfig, run: Path, weights: Path) -> bool:
     """Say whether a branch of the run that starts from a file has started from the content of this one."""
-    known = set()
     files = [branch for branch in range(len(config.groups())) if config.source_of(branch) is None]
-    for path in (path for branch in files for path in run.glob(f"branch-{branch:02d}/step-*/state.json")):
-        # The training reports a damaged one.
-        with suppress(CorruptionError, KeyError, TypeError):
-            known.add(read_json(path)["initial_checkpoint"]["sha256"])
+    known = _in_checkpoints(run, files, "initial_checkpoint", "sha256")
     return bool(known) and weights.is_file() and sha256_file(weights) in known
 
 
-def open_run(path: Path) -> Run:
-    """Read a run folder; a `run.json` of a newer version is an `IncompatibleError`."""
+def trained_on(run: Run) -> set[str]:
+    """Return the digests of the stores that the branches here were trained on; none where nothing is trained yet."""
+    return _in_checkpoints(run.path, range(len(run.groups)), "store", "digest")
+
+
+def _in_checkpoints(run: Path, branches: Iterable[int], section: str, key: str) -> set[str]:
+    """Return what the checkpoints of some branches say, each different value once."""
+    found = set()
+    for path in (path for branch in branches for path in run.glob(f"branch-{branch:02d}/step-*/state.json")):
+        # Whoever goes on from a damaged one, or verifies it, reports it.
+        with suppress(CorruptionError, KeyError, TypeError):
+            found.add(read_json(path)[section][key])
+    return found
+
+
+def open_run(path: Path, store: Path | None = None) -> Run:
+    """Read a run folder, with its store at another place than `run.json` says where `store` is given.
+
+    A `run.json` of a newer version is an `IncompatibleError`.
+    """
     marker = path / RUN_NAME
     if not marker.exists():
         raise UsageError(f"{path} is no run (it has no run.json); make one with `bandwise run RECIPE --out {path}`")
@@ -215,10 +232,12 @@ def open_run(path: Path) -> Run:
         config = config_from_dict(content["config"])
     except UsageError as error:
         raise CorruptionError(f"{marker} does not hold a valid configuration: {error}") from error
-    store = content.get("store")
-    if not (store is None or isinstance(store, str)):
-        raise CorruptionError(f"{marker} is damaged: the store is {store!r}, which is no path")
-    return Run(path=path, config=config, store_path=path / "store" if store is None else Path(store))
+    written = content.get("store")
+    if not (written is None or isinstance(written, str)):
+        raise CorruptionError(f"{marker} is damaged: the store is {written!r}, which is no path")
+    if store is not None:
+        return Run(path, config, store.expanduser())
+    return Run(path, config, path / "store" if written is None else Path(written))
 
 
 @dataclass(frozen=True, slots=True)

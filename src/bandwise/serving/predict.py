@@ -1,11 +1,9 @@
-"""Classify files: one row for every input, whatever is wrong with it; and the rows as a table for a spreadsheet."""
+"""Classify files: one row for every input, whatever is wrong with it."""
 
-import csv
-import io
 import os
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from itertools import chain
 from typing import Any, BinaryIO, Literal, Protocol, cast
 
 import numpy as np
@@ -14,12 +12,9 @@ from torch import Tensor
 
 from bandwise.config import SplitConfig
 from bandwise.errors import IncompatibleError, UsageError
-from bandwise.files.atomic import write_text
 from bandwise.serving.inputs import Input, list_inputs
 from bandwise.sources.decoding.decode import BadImage, decode, to_canvas
 from bandwise.sources.reading import read_file
-
-_FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
 
 
 class Classifier(Protocol):
@@ -108,13 +103,21 @@ def predict_paths(
         UsageError: no picture is among the inputs, or a number is below 1.
         OSError: the storage fails, after retries; this is never taken for a bad picture.
     """
+    batches = predict_inputs(ensemble, list_inputs(inputs, stdin), batch_size=batch_size, top=top)
+    return chain.from_iterable(batches)
+
+
+def predict_inputs(
+    ensemble: Classifier, inputs: Sequence[Input], *, batch_size: int, top: int
+) -> Iterator[list[Prediction]]:
+    """Classify what `list_inputs` listed; yields the rows of one batch after another."""
     for key, value in (("batch_size", batch_size), ("top", top)):
         if value < 1:
             raise UsageError(f"{key} is {value}; it must be at least 1")
-    return _predict(ensemble, list_inputs(inputs, stdin), batch_size, min(top, len(ensemble.classes)))
+    return _predict(ensemble, inputs, batch_size, min(top, len(ensemble.classes)))
 
 
-def _predict(ensemble: Classifier, inputs: list[Input], batch_size: int, top: int) -> Iterator[Prediction]:
+def _predict(ensemble: Classifier, inputs: Sequence[Input], batch_size: int, top: int) -> Iterator[list[Prediction]]:
     waiting: list[Prediction] = []
     canvases: list[np.ndarray] = []
     for item in inputs:
@@ -123,9 +126,9 @@ def _predict(ensemble: Classifier, inputs: list[Input], batch_size: int, top: in
         if canvas is not None:
             canvases.append(canvas)
         if len(canvases) == batch_size or not canvases:
-            yield from _finish(ensemble, waiting, canvases, top)
+            yield _finish(ensemble, waiting, canvases, top)
             waiting, canvases = [], []
-    yield from _finish(ensemble, waiting, canvases, top)
+    yield _finish(ensemble, waiting, canvases, top)
 
 
 def _load(ensemble: Classifier, item: Input) -> tuple[Prediction, np.ndarray | None]:
@@ -151,16 +154,10 @@ def _load(ensemble: Classifier, item: Input) -> tuple[Prediction, np.ndarray | N
     return Prediction(path, "ok", notes=notes), to_canvas(picture, config.canvas)
 
 
-def _finish(
-    ensemble: Classifier, waiting: list[Prediction], canvases: list[np.ndarray], top: int
-) -> Iterator[Prediction]:
-    """Yield the rows that wait, with the classes of those that have a canvas."""
+def _finish(ensemble: Classifier, waiting: list[Prediction], canvases: list[np.ndarray], top: int) -> list[Prediction]:
+    """Return the rows that wait, with the classes of those that have a canvas."""
     scores = iter(_classify(ensemble, canvases, top) if canvases else ())
-    for row in waiting:
-        if row.status == "ok":
-            yield Prediction(row.path, "ok", classes=next(scores), notes=row.notes)
-        else:
-            yield row
+    return [replace(row, classes=next(scores)) if row.status == "ok" else row for row in waiting]
 
 
 def _classify(ensemble: Classifier, canvases: list[np.ndarray], top: int) -> list[tuple[ClassScore, ...]]:
@@ -172,32 +169,3 @@ def _classify(ensemble: Classifier, canvases: list[np.ndarray], top: int) -> lis
         tuple(ClassScore(ensemble.classes[index], value) for value, index in zip(values, indices, strict=True))
         for values, indices in zip(best.values.tolist(), best.indices.tolist(), strict=True)
     ]
-
-
-def write_csv(path: Path, rows: Iterable[Prediction], *, top: int = 5) -> None:
-    """Write predictions atomically as UTF-8 CSV: path, status, reason, detail, then `top` pairs of class, probability.
-
-    A text that a spreadsheet would take for a formula gets an apostrophe in front; a line break in a path becomes
-    `\\n` in letters. For paths to the last byte use JSON.
-    """
-    stream = io.StringIO()
-    writer = csv.writer(stream, lineterminator="\n")
-    pairs = [f"{name}_{place}" for place in range(1, top + 1) for name in ("class", "probability")]
-    writer.writerow(["path", "status", "reason", "detail", *pairs])
-    for row in rows:
-        cells = [safe_cell(text) for text in (row.path, row.status, row.reason, row.detail)]
-        for score in row.classes[:top]:
-            cells += [safe_cell(score.name), f"{score.probability:.6f}"]
-        writer.writerow(cells)
-    write_text(path, stream.getvalue())
-
-
-def safe_cell(text: str) -> str:
-    """Return a text as one line that is no formula in any spreadsheet.
-
-    Source: OWASP, CSV Injection.
-    """
-    text = printable(text)
-    if text.lstrip(" ").startswith(_FORMULA_STARTS):
-        text = "'" + text
-    return text.replace("\r", "\\r").replace("\n", "\\n")

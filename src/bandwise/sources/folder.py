@@ -17,7 +17,7 @@ from bandwise.sources.reading import read_file
 from bandwise.sources.source import Listing
 from bandwise.sources.walk import LAYOUT, Walk
 
-Reported = Literal["auto", "val", "test"]
+Reported = Literal["auto", "val", "test", "none"]
 
 _LAYOUT = f"{LAYOUT}, with " + ", ".join(f".{name.decode()}" for name in SUPPORTED_EXTENSIONS)
 _MOST_LEFT_OUT = 0.05
@@ -138,7 +138,7 @@ def _layout(walk: Walk, reported: Reported) -> dict[str, bytes]:
                 f"{root} has {shown}/ but no train/; put the training images there, in class folders; if {shown} is a "
                 "class, put all class folders into a folder train/"
             )
-        if reported != "auto":
+        if reported not in ("auto", "none"):
             raise UsageError(f"--reported {reported}: {root} has no train/ and no {reported}/, only class folders")
         if like := [name for name in unread if split_like(_class_of(name))]:
             raise UsageError(
@@ -148,7 +148,7 @@ def _layout(walk: Walk, reported: Reported) -> dict[str, bytes]:
             )
         return {"train": b""}
     if reported != "auto":
-        if reported not in folders:
+        if reported not in ("none", *folders):
             raise UsageError(f"--reported {reported}: {root} has no folder {reported}/")
         unread += [folders.pop(split) for split in ("val", "test") if split in folders and split != reported]
     if len(folders) == 3:

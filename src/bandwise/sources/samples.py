@@ -66,6 +66,12 @@ class SampleList:
     def __len__(self) -> int:
         return len(self.paths)
 
+    def without_reported(self) -> "SampleList":
+        """Return the list as it is, with the same ids, where the source has no reported set."""
+        train, holdout, _ = self.counts
+        kept = slice(0, train + holdout)
+        return SampleList(self.paths[kept], self.labels[kept], (train, holdout, 0), self.sizes[kept], self.classes)
+
     def range(self, split: Split) -> range:
         """Return the ids of one split; empty where it has none."""
         place = SPLITS.index(split)

@@ -96,11 +96,11 @@ def require_same_branch(saved: dict[str, Any], now: dict[str, Any], where: str) 
         )
 
 
-def require_same_store(saved: dict[str, Any], now: dict[str, Any], where: str) -> None:
+def require_same_store(saved: dict[str, Any], now: Store, where: str) -> None:
     """Refuse a store whose samples, classes or pixels are not those that the branch was trained on."""
-    if saved["digest"] != now["digest"]:
+    if not now.has_digest(saved["digest"]):
         raise IncompatibleError(
-            f"{where} was trained on the store {saved['digest'][:16]}..., this one is {now['digest'][:16]}...: other "
+            f"{where} was trained on the store {saved['digest'][:16]}..., this one is {now.digest[:16]}...: other "
             "samples, classes or pixels; give the --store it was trained on, or another --out"
         )
 
@@ -116,7 +116,10 @@ def _binding(description: dict[str, Any]) -> dict[str, Any]:
 
 
 def check_store(store: Store, config: RunConfig) -> None:
-    """Refuse a store with too few classes or training samples, or with labels outside the classes."""
+    """Refuse a store with too few classes or training samples, a band that never varies, or labels outside the classes.
+
+    The bands are those that the store was opened with.
+    """
     classes, rows, batch = len(store.classes), store.rows("train"), config.training.batch_size
     if classes < 2:
         raise UsageError(f"{store.path} has {classes} class; a classifier needs at least 2: add another class folder")

@@ -23,7 +23,6 @@ from bandwise.training.determinism import choose_device, reproducible
 from bandwise.training.identity import (
     bands_of,
     describe_branch,
-    describe_store,
     require_same_branch,
     require_same_store,
 )
@@ -56,7 +55,7 @@ def write_answers(
     trained = load_branch(folder)
     require_same_branch(trained.state, describe_branch(config, branch), str(folder))
     store = open_store(store_path, bands)
-    require_same_store(trained.state["store"], describe_store(store, bands), str(folder))
+    require_same_store(trained.state["store"], store, str(folder))
     if not store.rows(split):
         raise UsageError(f"{store_path} has no {split} samples")
     assert features is None or crops == 1

@@ -114,7 +114,7 @@ def starting_point(config: RunConfig, branch: int, folder: Path | None, store: S
             "branch was not given; pass it as `start`"
         )
     if not resumed:
-        _require_finished(folder, config, source, store.digest)
+        _require_finished(folder, config, source, store)
     sha256 = weights_digest(folder)
     return None if sha256 is None else StartFromBranch(folder, sha256)
 
@@ -180,7 +180,7 @@ def name_of_first(network: nn.Module, kind: type[nn.Module]) -> str:
     return next((f"{name}.weight" for name, layer in network.named_modules() if isinstance(layer, kind)), "")
 
 
-def _require_finished(folder: Path, config: RunConfig, branch: int, digest: str) -> None:
+def _require_finished(folder: Path, config: RunConfig, branch: int, store: Store) -> None:
     """Refuse a folder that does not hold that branch of the same run, trained to its end."""
     remedy = (
         f"train it first (`bandwise train --branch {branch}`), or copy the folder from the machine that has trained it"
@@ -192,4 +192,4 @@ def _require_finished(folder: Path, config: RunConfig, branch: int, digest: str)
     except CorruptionError as error:
         raise CorruptionError(f"{error}; this branch starts from these weights; {remedy}") from error
     require_same_branch(checkpoint.state, describe_branch(config, branch), str(folder))
-    require_same_store(checkpoint.state["store"], {"digest": digest}, str(folder))
+    require_same_store(checkpoint.state["store"], store, str(folder))

@@ -111,7 +111,7 @@ def train_branch(
         with reproducible(config.training, device), keep_freed_memory():
             loop = BranchLoop(own, fixed, received, load)
             if checkpoint is not None:
-                require_same_store(checkpoint.state["store"], fixed["store"], str(folder))
+                require_same_store(checkpoint.state["store"], store, str(folder))
                 for change in differences(checkpoint.state["environment"], fixed["environment"]):
                     say(f"note: resumed branch {branch} is not bit-exact: {change.replace(': ', ' ', 1)}")
                 loop.resume(checkpoint)

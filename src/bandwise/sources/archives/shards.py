@@ -163,6 +163,8 @@ class LabelReader:
 
 
 def _choose(root: Path, present: list[str], reported: Reported) -> Literal["val", "test"] | None:
+    if reported == "none":
+        return None
     if reported != "auto":
         if reported not in present:
             raise UsageError(f"--reported {reported}: {root} has no shards of that name")

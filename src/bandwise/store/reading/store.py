@@ -20,6 +20,7 @@ from bandwise.errors import CorruptionError, IncompatibleError, UsageError
 from bandwise.files.documents import json_bytes
 from bandwise.files.regular import sha256_bytes, sha256_file
 from bandwise.files.schema import plain
+from bandwise.sources.samples import SampleList
 from bandwise.store.layout import (
     MANIFEST_NAME,
     SAMPLES_NAME,
@@ -29,7 +30,7 @@ from bandwise.store.layout import (
     inside,
     record_header,
 )
-from bandwise.store.manifest import BandFileFacts, FileFacts, Identity, Manifest
+from bandwise.store.manifest import BandFileFacts, FileFacts, Identity, Manifest, SampleFacts
 
 _MAX_ROWS_A_BYTE = 64
 
@@ -145,6 +146,18 @@ class Store:
                 f"the store {self.path} lacks the bands {missing}; add them with `bandwise split --bands`, same folder"
             )
 
+    def has_digest(self, digest: str) -> bool:
+        """Say whether this is the store of a digest, or that store with the reported set that it has got since."""
+        return digest == self.digest or (self.manifest.samples.val > 0 and digest == self._digest_without_reported)
+
+    @cached_property
+    def _digest_without_reported(self) -> str:
+        train, holdout = self.manifest.samples.train, self.manifest.samples.holdout
+        with naming_damage(self.path / SAMPLES_NAME), pq.ParquetFile(self.path / SAMPLES_NAME) as file:
+            samples = SampleList.from_batches(file.iter_batches(), self.classes).without_reported()
+        facts = SampleFacts(samples.sha256(), train, holdout, 0)
+        return _digest(self.manifest, facts, {**self.manifest.canvas_digests, "val": sha256_bytes(b"")})
+
     def _known(self, split: str) -> str:
         if split not in SPLITS:
             raise UsageError(f"split {split!r} is not one of {', '.join(SPLITS)}")
@@ -197,18 +210,21 @@ def open_store(path: Path, bands: Sequence[int] | None = None) -> Store:
             f"{path} holds bands {format_bands(stored)}; bands {format_bands(missing)} are missing: "
             f"run split with --bands {format_bands(missing)} to add them"
         )
-    shared = {key: plain(getattr(manifest, key)) for key in ("config", "classes", "channels", "samples")}
-    shared["canvas_digests"] = manifest.canvas_digests
     store = Store(
         path=path,
         manifest=manifest,
         config=merge(manifest.split, {"bands": format_bands(stored)}),
         transform=SubbandTransform(manifest.split.stride, manifest.split.transform, manifest.split.transform_seed),
         bands=wanted,
-        digest=sha256_bytes(json_bytes(shared)),
+        digest=_digest(manifest, manifest.samples, manifest.canvas_digests),
     )
     _require_files(store)
     return store
+
+
+def _digest(manifest: Manifest, samples: SampleFacts, canvas_digests: dict[str, str]) -> str:
+    shared = {key: plain(getattr(manifest, key)) for key in ("config", "classes", "channels")}
+    return sha256_bytes(json_bytes({**shared, "samples": plain(samples), "canvas_digests": canvas_digests}))
 
 
 def require_finished(path: Path) -> None:

@@ -1,7 +1,8 @@
 """A source on its way into a store: group by group, restartable at any point, the same bytes every time."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from bandwise.files.atomic import (
     require_space,
     write_text,
 )
-from bandwise.files.documents import read_sealed, write_document
+from bandwise.files.documents import read_document, read_sealed, write_document
 from bandwise.files.schema import plain
 from bandwise.progress import progress, say
 from bandwise.sources.samples import SampleList
@@ -57,6 +58,11 @@ class Options:
     allow_empty_class: bool = True
 
 
+def _of_no_reported(identity: Identity) -> Identity:
+    """Return an identity whose source does not say which of its folders is reported on."""
+    return replace(identity, source={key: value for key, value in identity.source.items() if key != "reported"})
+
+
 class Conversion:
     """One source on its way into one store; all that writes needs the lock of the folder."""
 
@@ -88,6 +94,8 @@ class Conversion:
     def run(self, options: Options) -> int:
         """Write what is missing and then the manifest, and return the number of groups written."""
         self._clear_temporaries()
+        if self._has_got_reported_set():
+            return self._write(options, frozenset(), {})
         if self._is_complete():
             return 0
         begun = any((self.out / COMMITS_NAME).glob("*.json")) or (self.out / MANIFEST_NAME).exists()
@@ -96,6 +104,35 @@ class Conversion:
             if begun:
                 self.continue_as(held)
         return self._write(options, frozenset(), {})
+
+    def _has_got_reported_set(self) -> bool:
+        """Say whether the source has got a reported set since, and nothing else; then keep what is written of the rest.
+
+        The commit records get the new sample list one after another; STORE.json, which is written after them, has the
+        old one until all have, so that this goes on where it was interrupted.
+        """
+        if not (self.out / STORE_NAME).exists():
+            return False
+        held = Identity.read(self.out)
+        before, after = held.samples, self.identity.samples
+        if before.val or not after.val or self._samples.without_reported().sha256() != before.sha256:
+            return False
+        added = replace(self.identity, group_size=held.group_size)
+        require_same(str(self.out), _of_no_reported(held), _of_no_reported(replace(added, samples=before)))
+        if "name" in held.source:
+            added = replace(added, source={**added.source, "name": held.source["name"]})
+        self.identity = added
+        self._groups = plan_groups({split: len(self._samples.range(split)) for split in SPLITS}, held.group_size)
+        say(f"{self.out}: adding the reported set, {after.val} images; what is written of the others stays as it is")
+        (self.out / MANIFEST_NAME).unlink(missing_ok=True)
+        old, new = (plain(commit_key(identity)) for identity in (held, added))
+        for path in sorted((self.out / COMMITS_NAME).glob("*.json")):
+            # A damaged one is written again from the images.
+            with suppress(CorruptionError):
+                record = read_document(path)
+                if old.items() <= record.items():
+                    write_document(path, {**record, **new})
+        return True
 
     def repair(self, options: Options, broken: frozenset[str], expected_files: Mapping[str, FileFacts]) -> None:
         """Write the groups of `broken` commit records again, whatever is there of them, and then the manifest.
