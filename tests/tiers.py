@@ -18,6 +18,8 @@ PARAMETERS: dict[str, int] = {
     "tests/bad_inputs/test_layout_rows.py": ALL,
     "tests/bad_inputs/test_rows.py": ALL,
     "tests/bad_inputs/test_split_rows.py": ALL,
+    # A command each.
+    "tests/commands/test_help.py": ALL,
     # A folder, or a way to load code, each.
     "tests/test_architecture.py": ALL,
     "tests/test_safe_loading.py": ALL,
@@ -43,6 +45,7 @@ PARAMETERS: dict[str, int] = {
     "tests/store/test_workers.py::test_a_process_that_is_always_killed_is_an_error_not_a_bad_picture": 0,
     "tests/store/test_workers.py::test_the_result_depends_on_the_pictures_alone": 0,
     "tests/store/test_workers.py::test_what_happens_once_leaves_no_trace": 1,
+    "tests/commands/test_help.py::test_every_example_runs": 0,
     "tests/test_torchvision_compat.py::test_networks_work_without_torchvision": 0,
     # What is tested at every stride and transform.
     "tests/bands/": 4,

@@ -12,6 +12,7 @@ import sys
 from collections.abc import Sequence
 from difflib import get_close_matches
 
+from bandwise.commands.help import help_text
 from bandwise.errors import BandwiseError, NoSpaceError, Preempted, UsageError
 from bandwise.progress import say, show
 from bandwise.version import __version__
@@ -20,18 +21,18 @@ VERBS = {
     "demo": "the main job on the embedded photographs, beside its controls",
     "run": "split, train, fuse, evaluate and report one recipe",
     "recipes": "list the recipes, with cost and expected result",
-    "plan": "say what a recipe will need: memory, batch, bytes, multiply-adds, hours",
+    "plan": "what a recipe needs: memory, batch, bytes, multiply-adds, hours",
     "data": "list or fetch the named data sets",
     "split": "write the sub-datasets of an image set",
-    "verify": "check every byte of a run or a store, and mend what is damaged",
+    "verify": "check every byte of a run or a store, mend what is damaged",
     "reconstruct": "invert the stored bands and measure the error",
     "train": "train one branch or all of them; resumes by itself",
     "fuse": "fit the fusion rule on the holdout",
     "evaluate": "score every branch and the fusion on the reported set",
     "predict": "classify files and folders",
     "reproduce": "repeat a recorded result and compare every figure",
-    "report": "write the HTML and Markdown report of one or more runs",
-    "doctor": "examine this machine, and rehearse a training that is killed and resumed",
+    "report": "write the HTML and Markdown report of one run or several",
+    "doctor": "examine this machine, rehearse a training that is killed",
 }
 _EXIT_UNEXPECTED = 1
 _LONGEST_PATH = 200
@@ -65,7 +66,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         close = get_close_matches(verb, VERBS, n=1)
         hint = f"did you mean {close[0]}?" if close else f"the verbs are {', '.join(VERBS)}"
         return _fail("", "UsageError", f"there is no command {verb!r}; {hint}", 2, "--json" in rest)
-    return _execute(verb, rest)
+    if {"-h", "--help"} & set(rest):
+        show(help_text(verb), sys.stdout)
+        return 0
+    # tyro knows all options, and shows them for its own flag.
+    return _execute(verb, ["--help" if word == "--help-all" else word for word in rest])
 
 
 def _execute(verb: str, rest: list[str]) -> int:
@@ -118,10 +123,12 @@ def _usage() -> str:
         [
             "usage: bandwise COMMAND [...]",
             "",
-            "Split an image data set into spectral sub-bands, train one network per band, fuse their predictions.",
+            "Split an image data set into spectral sub-bands, train one network per band,",
+            "fuse their predictions.",
             "",
             *lines,
             "",
-            "bandwise COMMAND --help explains one command; bandwise demo shows it all in ten minutes.",
+            "example: bandwise demo, which shows it all in ten minutes",
+            "one command: bandwise COMMAND --help, and all its options: --help-all",
         ]
     )

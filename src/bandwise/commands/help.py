@@ -1,0 +1,194 @@
+"""What `--help` shows of a command: a screen of 24 lines of 80 columns, with an example that runs as it stands."""
+
+import textwrap
+from dataclasses import dataclass
+
+_COLUMNS = 80
+
+
+@dataclass(frozen=True, slots=True)
+class Help:
+    """The screen of one command."""
+
+    takes: str
+    """What follows the name of the command, without options."""
+    what: str
+    flags: dict[str, str]
+    """What most people use, and what it does."""
+    example: str
+    """A command line that runs in a folder that holds a folder `pictures` of class folders, after those before it."""
+
+
+_OUT = {"--out RUN": "run folder; started again, the same command resumes"}
+_RUN = {
+    **_OUT,
+    "--data FOLDER": "other images: a folder of class folders, or a named set",
+    "--stride S": "grid step in pixels; there are S*S bands (default 2)",
+    "--branches TEXT": "band groups, one network each, such as '0;1;2;3' or 0,1,2,3",
+    "--model NAME": "network of every branch, such as resnet10 or timm:NAME",
+    "--epochs N": "passes over the training images",
+    "--batch-size N": "images of a step",
+    "--lr RATE": "learning rate after warm-up",
+    "--seed N": "seed of everything that is random (default 0)",
+}
+_DRY_RUN = {"--dry-run": "print the resolved configuration, and write nothing"}
+_CROPS = {"--crops 10": "the mean of ten crops in place of the centre crop"}
+_DATA = {"--data FOLDER": "where the images are now, if they were moved"}
+
+HELP = {
+    "demo": Help(
+        "",
+        "Four bands of 1,393 grocery photographs, four networks, their fusion, and one network on the whole image.",
+        {"--out FOLDER": "folder for both runs and the report", "--jobs N": "branches trained at once"},
+        "demo --out runs/demo",
+    ),
+    "run": Help(
+        "RECIPE --out RUN",
+        "Split, train, fuse, evaluate and report one recipe, a name of `bandwise recipes` or a YAML file.",
+        {**_RUN, **_DRY_RUN},
+        "run photos-sub4 --out runs/sub4",
+    ),
+    "recipes": Help(
+        "[NAME]",
+        "List the recipes with what they reach, or show one whole, with its cost and its settings.",
+        {"--recipe-set SET": "with a name: trained by another published recipe"},
+        "recipes photos-sub4",
+    ),
+    "plan": Help(
+        "RECIPE",
+        "Say what a recipe will need: memory, batch, bytes, multiply-adds and hours, for one branch and for all.",
+        {
+            "--gpu-memory-gb N": "of one accelerator, for the largest batch (default 40)",
+            "--images-per-s N": "training images a second of one branch, for the hours",
+            "--measure": "time a few steps on this machine instead",
+            "--images N": "images a node stores, where the set is your own",
+            "--classes N": "its classes",
+            "--batch-size N": "images of a step",
+        },
+        "plan resnet34-sub4-lean --images-per-s 500",
+    ),
+    "data": Help(
+        "list | get NAME",
+        "List the named data sets, or fetch one now instead of on first use.",
+        {},
+        "data list",
+    ),
+    "split": Help(
+        "[RECIPE] --data FOLDER --out STORE",
+        "Write the sub-datasets of an image set. Run again it resumes, and with more --bands it adds them.",
+        {
+            "--data FOLDER": "a folder of class folders, archives, shards, or a named set",
+            "--out STORE": "folder of the store",
+            "--stride S": "grid step in pixels; there are S*S bands (default 2)",
+            "--transform NAME": "dct2d (default), dct1d, hadamard, identity, random or refft",
+            "--canvas N": "side of the resized images, in pixels (default 256)",
+            "--codec NAME": "zstd (default) is fastest to train from, webp is smaller",
+            "--bands TEXT": "which bands to write, for example 0,3-5 (default all)",
+            "--workers N": "processes",
+            "--max-bad N": "unreadable images allowed before the work stops",
+            "--dry-run": "say what would be written, and write nothing",
+        },
+        "split --data pictures --out stores/mine --stride 2 --canvas 64",
+    ),
+    "verify": Help(
+        "RUN | STORE",
+        "Check every byte of a run or a store. Exit code 4 names what is damaged.",
+        {"--repair": "compute again what can be, set damaged checkpoints aside", **_DATA},
+        "verify runs/sub4",
+    ),
+    "reconstruct": Help(
+        "STORE",
+        "Invert the stored bands and print the PSNR against the images they came from.",
+        _DATA,
+        "reconstruct stores/mine --data pictures",
+    ),
+    "train": Help(
+        "[RECIPE] --out RUN --store STORE",
+        "Train the branches of a run. Killed and started again, it ends with the same weights.",
+        {
+            **_OUT,
+            "--store STORE": "store to train from; RUN/store when left out",
+            "--branch K": "this branch only",
+            "--jobs N": "branches trained at once (default 1)",
+            **{flag: _RUN[flag] for flag in ("--model NAME", "--epochs N", "--batch-size N", "--lr RATE")},
+            **_DRY_RUN,
+        },
+        "train photos-sub4 --out runs/sub4 --branch 0",
+    ),
+    "fuse": Help(
+        "RUN",
+        "Fit the fusion rule on the holdout, never on the reported set.",
+        {
+            "--fusion RULE": "mean, geometric, learned, greedy or head",
+            "--use TEXT": "branches to fuse, for example 0,2-3 (default all)",
+            **_CROPS,
+            "--cascade SHARE": "say too what asking them in turn saves, such as 0.99",
+        },
+        "fuse runs/sub4 --fusion greedy",
+    ),
+    "evaluate": Help(
+        "RUN",
+        "Score every branch and the fusion on the reported set: top-1, top-5, NLL and ECE.",
+        {
+            **_CROPS,
+            **_DATA,
+            "--head": "train a fusion head too, and score it",
+            "--max-bad N": "unreadable images allowed before the exit code is 3",
+            "--record FOLDER": "copy the results there too, as RECIPE-seedN.json",
+        },
+        "evaluate runs/sub4",
+    ),
+    "predict": Help(
+        "RUN PATH...",
+        "Classify pictures with the fused branches: a row for each, whatever is wrong with it. - reads the paths from "
+        "the standard input.",
+        {
+            "--top N": "classes to name for each picture (default 5)",
+            "--csv FILE": "write the rows to this file too",
+            "--batch-size N": "pictures at a time (default 32)",
+            "--mode NAME": "sequential (default), concurrent or stacked",
+            "--cascade SHARE": "stop asking branches once the answer is sure, such as 0.99",
+            "--max-bad N": "pictures that may fail before the exit code is 3",
+        },
+        "predict runs/sub4 pictures --top 3 --csv rows.csv",
+    ),
+    "reproduce": Help(
+        "RESULT.json --out RUN",
+        "Repeat a recorded result and compare every figure; the same machine and versions give the same digits.",
+        {**_OUT, "--store STORE": "store to share with other runs of the same split"},
+        "reproduce runs/sub4/results.json --out runs/again",
+    ),
+    "report": Help(
+        "RUN...",
+        "Write one self-contained page that compares runs, and the same as Markdown. The first run is the one "
+        "reported, the others are its controls.",
+        {"--out FILE.html": "the page; report.html in the first run when left out"},
+        "report runs/sub4 runs/again --out page.html",
+    ),
+    "doctor": Help(
+        "",
+        "Examine this machine: versions, devices, the file system of a folder, a training that is killed and resumed. "
+        "Exit code 1 where something does not work.",
+        {"--folder FOLDER": "where stores and runs are to be; nothing is left there"},
+        "doctor --folder .",
+    ),
+}
+
+
+def help_text(verb: str) -> str:
+    """Return the screen of a command."""
+    shown = HELP[verb]
+    flags = {**shown.flags, "--json": "print one JSON object"}
+    width = max(map(len, flags))
+    return "\n".join(
+        [
+            f"usage: bandwise {' '.join((verb, *shown.takes.split()))} [options]",
+            "",
+            *textwrap.wrap(shown.what, _COLUMNS),
+            "",
+            *(f"  {flag:<{width}}  {text}" for flag, text in flags.items()),
+            "",
+            f"example: bandwise {shown.example}",
+            f"all options: bandwise {verb} --help-all",
+        ]
+    )
