@@ -18,8 +18,9 @@ PARAMETERS: dict[str, int] = {
     "tests/bad_inputs/test_layout_rows.py": ALL,
     "tests/bad_inputs/test_rows.py": ALL,
     "tests/bad_inputs/test_split_rows.py": ALL,
-    # A command each.
+    # A command, or a way in which a run is damaged, each.
     "tests/commands/test_help.py": ALL,
+    "tests/report/test_view.py": ALL,
     # A folder, or a way to load code, each.
     "tests/test_architecture.py": ALL,
     "tests/test_safe_loading.py": ALL,

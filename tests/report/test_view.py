@@ -1,6 +1,7 @@
 """What is missing becomes a sentence, what is damaged is told apart from it; the rest is still read."""
 
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +10,8 @@ import pytest
 from bandwise.files.documents import json_bytes, read_document, seal, write_document
 from bandwise.report.view import EvaluatedRun, read_view
 from bandwise.runs.run import read_logits, write_logits
+
+Change = Callable[[Path], object]
 
 
 @pytest.fixture
@@ -31,54 +34,97 @@ def test_a_folder_that_is_no_run(tmp_path):
     assert "is no run (it has no run.json)" in view.problems[0]
 
 
-def test_results_that_are_not_there_yet(run):
-    (run / "results.json").unlink()
-    view = read_view(run)
-    assert not isinstance(view, EvaluatedRun)
-    assert any("run `bandwise evaluate" in problem for problem in view.problems)
-    assert len(view.curves[0]) == 6
+def content(name: str, new: bytes) -> Change:
+    return lambda run: (run / name).write_bytes(new)
+
+
+def lines(change: Callable[[list[str]], object]) -> Change:
+    """Change the lines of the metrics of branch 1."""
+
+    def apply(run: Path) -> None:
+        path = run / "branch-01" / "metrics.jsonl"
+        found = path.read_text().splitlines()
+        change(found)
+        path.write_text("\n".join(found) + "\n")
+
+    return apply
+
+
+def results(change: Callable[[dict], object]) -> Change:
+    def apply(run: Path) -> None:
+        found = read_document(run / "results.json")
+        change(found)
+        write_document(run / "results.json", found)
+
+    return apply
+
+
+def other_fusion(run: Path) -> None:
+    write_document(run / "fusion.json", {**read_document(run / "results.json")["fusion"], "temperature": 9.0})
+
+
+LOGITS = "logits/val/branch-01.safetensors"
+
+
+def other_ids(run: Path) -> None:
+    found = read_logits(run / LOGITS)
+    write_logits(run / LOGITS, type(found)(found.ids + 1, found.labels, found.logits, found.meta))
 
 
 @pytest.mark.parametrize(
-    ("content", "message"),
+    ("change", "message"),
     [
-        (b"{", "is damaged"),
-        (b"[]", "does not hold a JSON object"),
-        (json_bytes({"format": "bandwise-results", "version": 1}), "carries no SHA-256"),
-        (json_bytes(seal({"format": "bandwise-results", "version": 2})), "lacks a format that this program reads"),
-        (json_bytes(seal({"format": "bandwise-results", "version": 1, "name": "x"})), "lacks data"),
+        (lambda run: (run / "results.json").unlink(), "run `bandwise evaluate"),
+        (other_fusion, "holds another fusion by now"),
+        (lambda run: (run / LOGITS).unlink(), "could not be compared one by one"),
+        (other_ids, "not of the same images"),
+        (results(lambda found: found["fused"].update(top1=0.01)), "written at another time"),
     ],
 )
-def test_damaged_results(run, content, message):
-    (run / "results.json").write_bytes(content)
+def test_what_is_missing_or_does_not_fit_is_a_problem(run, change, message):
+    change(run)
     view = read_view(run)
-    assert not isinstance(view, EvaluatedRun)
-    assert view.problems == ()
-    assert len(view.damage) == 1
-    assert message in view.damage[0]
+    assert view.damage == ()
+    (problem,) = view.problems
+    assert message in problem
+    assert len(view.curves[0]) == 6
+    assert isinstance(view, EvaluatedRun) == (run / "results.json").exists()
+    if isinstance(view, EvaluatedRun):
+        assert (view.answers is None) == (change is not other_fusion)
 
 
-def test_results_without_a_score_are_damaged(run):
-    content = read_document(run / "results.json")
-    del content["rules"]["mean"]["nll"]
-    write_document(run / "results.json", content)
-    (damage,) = read_view(run).damage
-    assert "results.json lacks rules.mean.nll" in damage
-
-
-def test_results_of_another_fusion_are_reported(run):
-    results = read_document(run / "results.json")
-    write_document(run / "fusion.json", results["fusion"])
-    assert not any("another fusion" in problem for problem in read_view(run).problems)
-    write_document(run / "fusion.json", {**results["fusion"], "temperature": 9.0})
-    assert any("holds another fusion by now" in problem for problem in read_view(run).problems)
-
-
-def test_a_summary_that_is_none_is_reported(run):
-    write_document(run / "branch-01" / "summary.json", {})
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (content("results.json", b"{"), "is damaged"),
+        (content("results.json", b"[]"), "does not hold a JSON object"),
+        (content("results.json", json_bytes({"format": "bandwise-results", "version": 1})), "carries no SHA-256"),
+        (
+            content("results.json", json_bytes(seal({"format": "bandwise-results", "version": 2}))),
+            "lacks a format that this program reads",
+        ),
+        (results(lambda found: found["rules"]["mean"].pop("nll")), "results.json lacks rules.mean.nll"),
+        (lambda run: write_document(run / "branch-01" / "summary.json", {}), "is not the summary of a branch"),
+        (lines(lambda found: found.append(found.pop()[:9])), "metrics.jsonl, line"),
+        (lines(lambda found: found.insert(2, found.pop(2).replace("57", "58"))), "metrics.jsonl, line"),
+        (lines(lambda found: found.pop(3)), "metrics.jsonl, line"),
+        (content("branch-01/metrics.jsonl", b""), "has 0 rows; the branch was trained for 1 epochs"),
+        (lambda run: (run / LOGITS).write_bytes((run / LOGITS).read_bytes()[:-1]), LOGITS),
+    ],
+)
+def test_damage_is_named_and_apart(run, change, message):
+    change(run)
     view = read_view(run)
     assert view.problems == ()
-    assert "is not the summary of a branch" in view.damage[0]
+    (damage,) = view.damage
+    assert message in damage
+    assert isinstance(view, EvaluatedRun) == ("results.json" not in damage)
+    assert (view.curves[1] == []) == ("metrics.jsonl" in damage)
+
+
+def test_results_of_the_saved_fusion_have_no_problem(run):
+    write_document(run / "fusion.json", read_document(run / "results.json")["fusion"])
+    assert read_view(run).problems == ()
 
 
 def test_a_branch_in_its_first_epoch_is_not_damaged(run):
@@ -88,68 +134,11 @@ def test_a_branch_in_its_first_epoch_is_not_damaged(run):
     assert (view.curves[2], view.damage) == ([], ())
 
 
-@pytest.mark.parametrize("damage", ["half a row", "another value", "a row less"])
-def test_damaged_metrics_have_no_curve_and_are_named(run, damage):
-    path = run / "branch-01" / "metrics.jsonl"
-    lines = path.read_text().splitlines(keepends=True)
-    if damage == "half a row":
-        lines[-1] = lines[-1][:9]
-    elif damage == "another value":
-        lines[2] = lines[2].replace("57", "58")
-    else:
-        del lines[3]
-    path.write_text("".join(lines))
-    view = read_view(run)
-    assert view.curves[1] == []
-    assert view.problems == ()
-    assert view.damage[0].startswith(f"{path}, line")
-
-
-def test_a_finished_branch_that_lacks_its_last_rows_is_named(run):
-    path = run / "branch-01" / "metrics.jsonl"
-    path.write_bytes(b"")
-    assert read_view(run).damage == (f"{path} has 0 rows; the branch was trained for 1 epochs",)
-
-
-def test_damaged_logits_are_named(run):
-    path = run / "logits" / "val" / "branch-01.safetensors"
-    path.write_bytes(path.read_bytes()[:-1])
-    view = read_view(run)
-    assert view.answers is None
-    assert str(path) in view.damage[0]
-
-
-def test_missing_logits_leave_the_table_and_say_why(run):
-    (run / "logits" / "val" / "branch-01.safetensors").unlink()
-    view = read_view(run)
-    assert isinstance(view, EvaluatedRun)
-    assert view.answers is None
-    assert any("could not be compared one by one" in problem for problem in view.problems)
-
-
-def test_logits_of_other_images_are_not_mixed(run):
-    path = run / "logits" / "val" / "branch-01.safetensors"
-    content = read_logits(path)
-    write_logits(path, type(content)(content.ids + 1, content.labels, content.logits, content.meta))
-    view = read_view(run)
-    assert view.answers is None
-    assert any("not of the same images" in problem for problem in view.problems)
-
-
-def test_logits_that_do_not_give_the_results_are_not_used(run):
-    results = read_document(run / "results.json")
-    results["fused"]["top1"] += 0.05
-    write_document(run / "results.json", results)
-    view = read_view(run)
-    assert view.answers is None
-    assert any("written at another time" in problem for problem in view.problems)
-
-
 def test_a_fusion_of_some_branches_is_read_in_its_order(run):
-    results = read_document(run / "results.json")
-    results["fusion"] |= {"branches": [3, 0], "weights": [0.25, 0.75]}
+    found = read_document(run / "results.json")
+    found["fusion"] |= {"branches": [3, 0], "weights": [0.25, 0.75]}
     logits = {b: read_logits(run / "logits" / "val" / f"branch-{b:02d}.safetensors") for b in (0, 3)}
     fused = 0.25 * logits[3].logits.astype(float) + 0.75 * logits[0].logits.astype(float)
-    results["fused"]["top1"] = float((fused.argmax(1) == logits[0].labels).mean())
-    write_document(run / "results.json", results)
+    found["fused"]["top1"] = float((fused.argmax(1) == logits[0].labels).mean())
+    write_document(run / "results.json", found)
     np.testing.assert_allclose(read_view(run).answers.fused, fused)
