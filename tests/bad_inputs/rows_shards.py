@@ -90,6 +90,12 @@ ROWS: dict[str, Sequence[Case]] = {
             all_there(12, 12),
         ),
     ),
+    "folders of shards": (
+        Case(shards(PLAIN, "train/shard-0.tar", "train/shard-1.tar", "val/shard-0.tar"), 0, (), all_there(24, 12)),
+        Case(shards(parquet, "Train/0000.parquet", "Validation/0000.parquet"), 0, (), all_there(6, 6)),
+        Case(shards(parquet, "data/train-0.parquet", "data/test-0.parquet"), 0, (), all_there(6, 6)),
+        Case(shards(PLAIN, "train/shard-0.tar", "train/shard-2.tar"), 2, ["but not shard-1.tar"]),
+    ),
     "missing shards": (
         *(
             Case(

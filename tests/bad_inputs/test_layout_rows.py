@@ -1,10 +1,10 @@
 """Folders and shards as people have them, through `bandwise split`: exit code, words and counts."""
 
 import pytest
-from tests.bad_inputs import rows_content, rows_layouts, rows_shards, rows_tables
+from tests.bad_inputs import rows_content, rows_guidance, rows_layouts, rows_shards, rows_tables
 from tests.bad_inputs.bench import check
 
-ROWS = {**rows_layouts.ROWS, **rows_shards.ROWS, **rows_content.ROWS, **rows_tables.ROWS}
+ROWS = {**rows_layouts.ROWS, **rows_shards.ROWS, **rows_content.ROWS, **rows_tables.ROWS, **rows_guidance.ROWS}
 
 
 @pytest.mark.timeout(180)
@@ -23,11 +23,14 @@ BROKEN = {
     "class names": ("bandwise.sources.folder.require_distinct", lambda where, names: None),
     "a set of the same name": ("bandwise.sources.resolve.require_one_meaning", lambda data: None),
     "pictures by their content": ("bandwise.sources.walk.begins_like_a_picture", lambda start: False),
+    "folders of shards": ("bandwise.sources.resolve._SHARDS", {}),
     "missing shards": ("bandwise.sources.archives.shards._require_all_numbers", lambda files: None),
     "merged sets": ("bandwise.sources.archives.shards._require_one_family", lambda files: None),
     "pictures without content": ("bandwise.store.writing.split._WITHOUT_CONTENT", {}),
     "tables of labels": ("bandwise.sources.resolve._folder_or_table", lambda path: "folder"),
     "bad tables of labels": ("bandwise.sources.table._matched", lambda *_: []),
+    "layouts that are not read": ("bandwise.sources.walk.way_out", lambda root: ""),
+    "labels that are no positions": ("bandwise.sources.samples._require_every_class", lambda *_: None),
     "dots in keys": ("bandwise.sources.archives.webdataset._kind", lambda field: field),
 }
 

@@ -158,7 +158,7 @@ CASES = {
     "folder": (lambda root: (root / SECOND).unlink() or (root / SECOND).mkdir(), f"{SECOND} is no regular file"),
     "columns": (
         replaced(SECOND, lambda _: pa.table({"img": [1], "label": [1]})),
-        f"{SECOND} has the columns img, label; expected image",
+        rf"{SECOND} has the columns img \(int64\), label \(int64\); none called 'image' that may be it: name the one",
     ),
     "other-names": (
         replaced(VAL, lambda table: table.replace_schema_metadata(named(reversed(IDS)))),
@@ -177,7 +177,7 @@ CASES = {
     "label-missing": (replaced(VAL, one_row(None)), "labels are of type int64, 1 are missing"),
     "label-kind": (
         replaced(FIRST, lambda table: table.set_column(1, "label", pa.array([0.5] * len(table)))),
-        "labels are of type double",
+        r"has the label 0.5; whole numbers or words are needed",
     ),
 }
 

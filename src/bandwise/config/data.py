@@ -64,10 +64,13 @@ class DataConfig:
     folder without class folders are found."""
 
     name_column: str = ""
-    """Column of that table with the file names; found out from usual names when left out, as are the others."""
+    """Column of that table with the file names; found out when left out."""
+
+    image_column: str = ""
+    """Column of Parquet shards with the pictures; likewise."""
 
     label_column: str = ""
-    """Column with the labels."""
+    """Column with the labels, of a table or of Parquet shards; likewise."""
 
     split_column: str = ""
     """Column that says train, val or test; without one, folders called so count."""

@@ -144,7 +144,7 @@ def _layout(walk: Walk, reported: Reported) -> dict[str, bytes]:
             raise UsageError(
                 f"{root} has no train/, so its folders would be classes, and these are called like splits: "
                 f"{examples(like)}; put the class folders of a split into ROOT/train/ and ROOT/val/, or, if these are "
-                f"classes, put all class folders into ROOT/train/{walk.tables_hint()}"
+                f"classes, put all class folders into ROOT/train/{walk.way_out()}"
             )
         return {"train": b""}
     if reported != "auto":
@@ -176,5 +176,5 @@ def _folders(walk: Walk, folder: bytes) -> list[bytes]:
     walk.raise_first()
     if not folders:
         where = walk.root / os.fsdecode(folder) if folder else walk.root
-        raise UsageError(f"{where} holds no class folders; {_LAYOUT}{walk.tables_hint()}")
+        raise UsageError(f"{where} holds no class folders; {_LAYOUT}{walk.way_out()}")
     return folders

@@ -12,6 +12,7 @@ from bandwise.sources.source import Source
 
 # What reads archives is imported where it is needed: a named set or a folder does without these modules.
 
+_SHARDS = {"parquet": ".parquet", "webdataset": ".tar"}
 _EXPECTABLE = {"imagenet1k": ("ilsvrc2012",), "imagenet21k": ("fall11", "winter21")}
 
 
@@ -86,7 +87,10 @@ def _open_archives(config: DataConfig, path: Path, kind: str) -> Source:
         return open_imagenet1k(path, expect=config.expect)  # type: ignore[reportArgumentType]
     if kind == "imagenet21k":
         return open_imagenet21k(path, expect=config.expect, seed=config.val_seed)  # type: ignore[reportArgumentType]
-    return (open_parquet if kind == "parquet" else open_webdataset)(path, reported=config.reported)
+    if kind == "webdataset":
+        return open_webdataset(path, reported=config.reported)
+    columns = {"image_column": config.image_column, "label_column": config.label_column}
+    return open_parquet(path, reported=config.reported, **columns)
 
 
 def _look(config: DataConfig, path: Path) -> str:
@@ -104,22 +108,23 @@ def _look(config: DataConfig, path: Path) -> str:
             f"known sets: {', '.join(known)}"
         )
     from bandwise.sources.archives import imagenet1k, imagenet21k
-    from bandwise.sources.archives.shards import split_of
+    from bandwise.sources.archives.shards import shard_files, split_of
 
     if path.name in (*imagenet21k.OUTER_ARCHIVES, imagenet21k.DOWNLOADED):
         return "imagenet21k"
     # Class folders beside the archives they were unpacked from are read as folders, as they always were.
     if not path.is_dir():
         return "folder"
-    if any(child.name.lower() == "train" for child in _folders(path)):
-        return _folder_or_table(path)
+    train = next((child for child in _folders(path) if child.name.lower() == "train"), None)
+    if train is not None:
+        kinds = [kind for kind, suffix in _SHARDS.items() if any(train.glob(f"*{suffix}")) and not _folders(train)]
+        return kinds[0] if kinds else _folder_or_table(path)
     if (path / imagenet1k.TRAIN_ARCHIVE).exists():
         return "imagenet1k"
     if any((path / name).exists() for name in (*imagenet21k.OUTER_ARCHIVES, imagenet21k.DOWNLOADED)):
         return "imagenet21k"
-    for kind, suffix in (("parquet", ".parquet"), ("webdataset", ".tar")):
-        shards = [*path.glob(f"*{suffix}"), *path.glob(f"data/*{suffix}")]
-        if any(split_of(shard) == "train" for shard in shards):
+    for kind, suffix in _SHARDS.items():
+        if any(split_of(shard) == "train" for shard in shard_files(path, suffix)):
             return kind
     return _folder_or_table(path)
 

@@ -195,6 +195,8 @@ def _require_every_class(source: Source, split: str, labels: np.ndarray) -> None
     empty = [name for name, count in zip(source.classes, present.tolist(), strict=True) if not count]
     if empty:
         shown = ", ".join(repr(name) for name in empty[:5]) + (", ..." if len(empty) > 5 else "")
+        if empty == ["0"]:
+            shown += " (labels seem to begin at 1, and are positions from 0)"
         raise UsageError(
             f"{source.name}: {len(empty)} of {len(source.classes)} classes have no images in {split}: {shown}; "
             "add images, remove the folders, or allow it with --allow-empty-class"

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from bandwise.errors import UsageError
 from bandwise.sources.decoding.sniff import PICTURE_EXTENSIONS, begins_like_a_picture, extension
+from bandwise.sources.guidance import way_out
 from bandwise.sources.naming import examples
 from bandwise.sources.reading import read_file
 
@@ -21,7 +22,7 @@ _REMEDIES = {
     "irregular": "are dangling links or no regular files; remove them",
     "misplaced": f"lie outside class folders or deeper inside; {LAYOUT}",
 }
-_TABLES = (b".csv", b".tsv", b".jsonl", b".json", b".xlsx")
+_TABLES = (b".csv", b".tsv", b".jsonl")
 _SNIFFED_BYTES = 16
 # What macOS puts beside the files that it packs.
 _JUNK = b"__MACOSX"
@@ -81,12 +82,14 @@ class Walk:
             if paths := self._found.get(kind):
                 raise UsageError(
                     f"{len(paths)} files or folders in {str(self.root)!r} {remedy}: {examples(paths)}"
-                    f"{self.tables_hint() if kind == 'misplaced' else ''}"
+                    f"{self.way_out() if kind == 'misplaced' else ''}"
                 )
 
-    def tables_hint(self) -> str:
-        """Return an addition to a message: that there are tables, which may hold the labels."""
-        return f"; where {examples(self._tables)} holds the labels, give it with --labels" if self._tables else ""
+    def way_out(self) -> str:
+        """Return an addition to a message about a layout that is not read: a table to give, or what else mends it."""
+        if self._tables:
+            return f"; where {examples(self._tables)} holds the labels, give it with --labels"
+        return way_out(self.root)
 
     def _visible(self, folder: bytes) -> Iterator[tuple[bytes, os.stat_result]]:
         """Yield the files and folders in `folder` whose names do not begin with a dot."""

@@ -4,6 +4,7 @@ Names are such as `train-00000-of-00294.parquet`, `val-000012.tar`, `set-test-7.
 """
 
 import itertools
+import os
 import re
 from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping, Sequence
@@ -58,9 +59,9 @@ class ShardContent:
 
 
 def index_shards(
-    shards: Shards, class_names: Sequence[str] | None, list_shard: Callable[[Path], ShardContent]
+    shards: Shards, class_names: Sequence[str] | None, list_shard: Callable[[Path], ShardContent], **facts: str
 ) -> pa.RecordBatch:
-    """List all shards; the facts of the index are `classes`."""
+    """List all shards; the facts of the index are `classes` and those that are given."""
     reader, builder = LabelReader(str(shards.root), class_names), IndexBuilder()
     listed: list[tuple[Names, Mapping[str, Any], np.ndarray]] = []
     with progress("index", len(shards.files), "shards") as advance:
@@ -74,22 +75,33 @@ def index_shards(
     labels_of_shards = np.split(labels, np.cumsum(counts)[:-1])
     for number, (names, places, _) in enumerate(listed):
         builder.add(names, file=number, label=labels_of_shards[number], val=val_shards[number], **places)
-    return builder.batch({"classes": classes})
+    return builder.batch({"classes": classes, **facts})
 
 
 def split_of(path: Path) -> str | None:
     """Return `train`, `val` or `test` as the name of a shard says, or None."""
     match = _NAME.fullmatch(path.stem)
-    return SPLIT_WORDS[match[2].lower()] if match else None
+    return SPLIT_WORDS[match[2].lower()] if match else SPLIT_WORDS.get(path.parent.name.lower())
+
+
+def shard_name(path: Path) -> bytes:
+    """Return what the names of its pictures begin with: its own, after that of its folder where this says the split."""
+    return os.fsencode(path.stem if _NAME.fullmatch(path.stem) else f"{path.parent.name}/{path.stem}")
+
+
+def shard_files(root: Path, suffix: str) -> list[Path]:
+    """Return the shards in a folder, or else in its `data/`, or else in its folders of splits."""
+    of_splits = (path for path in root.glob(f"*/*{suffix}") if path.parent.name.lower() in SPLIT_WORDS)
+    return [*root.glob(f"*{suffix}")] or [*root.glob(f"data/*{suffix}")] or [*of_splits]
 
 
 def find_shards(root: Path, suffix: Literal[".parquet", ".tar"], reported: Reported) -> Shards:
-    """List the shards in a folder, or in its subfolder `data` as repositories of the Hugging Face hub have it."""
+    """List the shards of a folder, by the split that their names or those of their folders say."""
     root = root.expanduser().resolve()
     if not root.is_dir():
         raise UsageError(f"{root} is no folder; give the folder that holds train-*{suffix} and validation-*{suffix}")
     found: dict[str, list[Path]] = defaultdict(list)
-    for path in [*root.glob(f"*{suffix}")] or [*root.glob(f"data/*{suffix}")]:
+    for path in shard_files(root, suffix):
         found[split_of(path) or ""].append(path)
     if not found["train"]:
         raise UsageError(f"{root} holds no train-*{suffix}, and none lie in {root / 'data'}")
@@ -133,7 +145,10 @@ class LabelReader:
         if self._names is None:
             known = int(codes[~val].max(initial=-1)) + 1
             if known > len(codes):
-                raise UsageError(f"{self._where}: labels run to {known - 1}, but there are only {len(codes)} pictures")
+                raise UsageError(
+                    f"{self._where}: labels run to {known - 1}, but there are only {len(codes)} pictures; a "
+                    "label is the position of a class, from 0: write other codes as words"
+                )
             if val.any() and (highest := int(codes[val].max())) >= known:
                 raise UsageError(
                     f"{self._where}: training labels run to {known - 1} and reported ones to {highest}: "

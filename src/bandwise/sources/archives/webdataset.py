@@ -6,7 +6,6 @@ number or word in the field `cls`, else that under "label" in `json`. `classes.t
 """
 
 import json
-import os
 import re
 from collections import Counter
 from pathlib import Path
@@ -18,7 +17,7 @@ from bandwise.errors import UsageError
 from bandwise.progress import say
 from bandwise.sources.archives.classtars import require_picture_size, say_passed_over
 from bandwise.sources.archives.index import indexed, load_index
-from bandwise.sources.archives.shards import ShardContent, Shards, find_shards, index_shards
+from bandwise.sources.archives.shards import ShardContent, Shards, find_shards, index_shards, shard_name
 from bandwise.sources.archives.tar import Member, TarSource, members
 from bandwise.sources.decoding.sniff import PICTURE_EXTENSIONS
 from bandwise.sources.folder import Reported
@@ -56,7 +55,7 @@ def _build(shards: Shards, names: list[str] | None) -> pa.RecordBatch:
 
 def _list_shard(path: Path, passed_over: Counter[str], unused: "_Unused") -> ShardContent:
     with open_archive(path) as region:
-        found = _samples(region, os.fsencode(path.stem), passed_over, unused)
+        found = _samples(region, shard_name(path), passed_over, unused)
     places = {
         "offset": [member.offset for _, member, _ in found],
         "size": [member.size for _, member, _ in found],

@@ -1,0 +1,132 @@
+"""What to do about a folder whose layout is not read: the one command or rename that mends it, where it can be seen."""
+
+from collections.abc import Callable
+from itertools import islice
+from pathlib import Path
+
+from bandwise.sources.decoding.sniff import PICTURE_EXTENSIONS, extension
+from bandwise.sources.naming import SPLIT_WORDS
+
+_LOOKED_AT = 300
+_DEPTH = 4
+
+
+def way_out(root: Path) -> str:
+    """Return an addition to an error message, or nothing."""
+    return next((f"; {text}" for look in _LOOKS if (text := look(root))), "")
+
+
+def _nested(root: Path) -> str:
+    """Find the folder that is meant further down, as archives and repositories have one around theirs."""
+    if _splits(root):
+        return ""
+    level = [root]
+    for _ in range(_DEPTH):
+        level = list(islice((child for folder in level for child in _folders(folder)), _LOOKED_AT))
+        if found := [folder for folder in level if "train" in _splits(folder) or _has_train_shards(folder)]:
+            return f"did you mean --data {found[0]}?"
+    alone = _folders(root)
+    if len(alone) == 1 and len(_folders(alone[0])) > 1:
+        return f"did you mean --data {alone[0]}?"
+    return ""
+
+
+def _deeper(root: Path) -> str:
+    """Find class folders that lie in folders of their own."""
+    top = _splits(root).get("train", root)
+    groups = [folder for folder in _folders(top) if _folders(folder) and not _has_pictures(folder)]
+    if not groups or not any(_has_pictures(child) for child in _folders(groups[0])):
+        return ""
+    places = sorted(_splits(root).values()) or [root]
+    return f"class folders lie one level too deep: {' && '.join(f'mv {place}/*/* {place}/' for place in places)}"
+
+
+def _without_classes(root: Path) -> str:
+    """Find pictures of a split that lie in no class folder."""
+    splits = _splits(root)
+    if "train" not in splits:
+        return ""
+    if _has_pictures(splits["train"]) and not _folders(splits["train"]):
+        beside = [folder.name for folder in _folders(root) if folder not in splits.values() and _has_pictures(folder)]
+        if beside:
+            return f"if train is a class as {beside[0]!r} is, put all class folders into a folder {root}/train/"
+        return "pictures of one class belong into a folder of its name, or a table into the folder (see --labels)"
+    if flat := [folder for split, folder in splits.items() if split != "train" and _has_pictures(folder)]:
+        return (
+            f"the pictures in {flat[0]} have no class, so nothing can be scored on them: move that folder out of "
+            f"{root} (`bandwise predict` classifies its pictures), or put them into class folders"
+        )
+    return ""
+
+
+def _backslashes(root: Path) -> str:
+    if any("\\" in path.name for path in _children(root)):
+        return (
+            "names hold backslashes, as an archive packed on Windows gives them: unpack it with `7z x` or `bsdtar -xf`"
+        )
+    return ""
+
+
+def _packed(root: Path) -> str:
+    found = [
+        path for path in _children(root) if path.name.endswith((".tar.gz", ".tgz", ".tar.bz2", ".tar.xz", ".tar.zst"))
+    ]
+    return (
+        f"compressed shards are not read: decompress them once, for example with gunzip {root}/*.tar.gz"
+        if found
+        else ""
+    )
+
+
+def _unnamed_shards(root: Path) -> str:
+    found = [path for path in _children(root) if path.suffix in (".tar", ".parquet")]
+    if not found:
+        return ""
+    first = found[0].name
+    return (
+        f"shards are found by the split in their names: call those to train on as train-{first}, and others val-{first}"
+    )
+
+
+def _saved_to_disk(root: Path) -> str:
+    if not any((root / name).is_file() for name in ("dataset_dict.json", "state.json")):
+        return ""
+    return (
+        "this is what `save_to_disk` of `datasets` writes; write shards in place of it: "
+        f'load_from_disk("{root}")["train"].to_parquet("shards/train-00000-of-00001.parquet"), and so on'
+    )
+
+
+_LOOKS: tuple[Callable[[Path], str], ...] = (
+    _saved_to_disk,
+    _backslashes,
+    _packed,
+    _unnamed_shards,
+    _nested,
+    _without_classes,
+    _deeper,
+)
+
+
+def _children(folder: Path) -> list[Path]:
+    try:
+        return sorted(path for path in islice(folder.iterdir(), 100 * _LOOKED_AT) if not path.name.startswith("."))
+    except OSError:
+        return []
+
+
+def _folders(folder: Path) -> list[Path]:
+    return [path for path in _children(folder) if path.is_dir()]
+
+
+def _splits(folder: Path) -> dict[str, Path]:
+    return {SPLIT_WORDS[path.name.lower()]: path for path in _folders(folder) if path.name.lower() in SPLIT_WORDS}
+
+
+def _has_pictures(folder: Path) -> bool:
+    return any(extension(bytes(path)) in PICTURE_EXTENSIONS for path in _children(folder))
+
+
+def _has_train_shards(folder: Path) -> bool:
+    shards = [path for place in (folder, folder / "data") for path in _children(place)]
+    return any(path.suffix in (".parquet", ".tar") and path.name.startswith("train") for path in shards)
