@@ -97,6 +97,13 @@ ROWS: dict[str, Sequence[Case]] = {
         Case(layout(*both("train", "Train")), 2, ["'Train', 'train', which are all called like train"]),
     ),
     "what a run will lack": (
+        Case(layout("train/ant", "val/ant"), 0, ["WARNING: pictures has one class; a classifier needs at least 2"]),
+        Case(
+            layout("train/ant", "train/bee", flags=["--reported", "none"]),
+            0,
+            ["2 classes"],
+            lambda bench: no_words(bench, "WARNING"),
+        ),
         Case(
             layout("train/ant", "train/bee"), 0, ["WARNING: pictures has no reported set", "not scored; put one into"]
         ),

@@ -103,6 +103,12 @@ ROWS: dict[str, Sequence[Case]] = {
             labelled({"train 0.png": "bee", "train 1.png": "ant", "val 2.png": "bee", "val 3.png": "ant"}),
         ),
         Case(
+            pictures(*FLAT, tables=table(WITH_SPLIT, head=(*HEAD, "split")), flags=["--reported", "none"]),
+            0,
+            ["2 to train, 0 held out, 0 reported", "2 pictures of", "are not in the table, or not read"],
+            labelled({"train 0.png": "bee", "train 1.png": "ant"}),
+        ),
+        Case(
             pictures(
                 "images/a/0.png", "images/b/1.png", tables=table([("0", "10"), ("1", "9")]), flags=["--source", "table"]
             ),

@@ -60,12 +60,12 @@ def main(argv: Sequence[str]) -> Outcome:
             allow_empty_class=arguments.allow_empty_class,
             dry_run=arguments.dry_run,
             stop=lambda: received() is not None,
-            found=lambda samples: _say_what_was_found(source.name, samples, arguments.split.holdout),
+            found=lambda samples: _say_what_was_found(source.name, samples, arguments.data, arguments.split),
         )
     return Outcome(result, split_text(result))
 
 
-def _say_what_was_found(name: str, samples: SampleList, share: float) -> None:
+def _say_what_was_found(name: str, samples: SampleList, data: DataConfig, split: SplitConfig) -> None:
     """Say before the first picture is decoded what is about to be split, and what a run of it will lack."""
     train, holdout, val = samples.counts
     counts = counts_of(samples.labels, len(samples.classes))
@@ -74,12 +74,14 @@ def _say_what_was_found(name: str, samples: SampleList, share: float) -> None:
         f"{name}: {len(counts):,} classes with {len(samples):,} pictures, {' to '.join(shown)}; {train:,} to "
         f"train, {holdout:,} held out, {val:,} reported"
     )
-    if not val:
+    if len(counts) < 2:
+        say(f"WARNING: {name} has one class; a classifier needs at least 2")
+    if not val and data.reported != "none":
         say(
             f"WARNING: {name} has no reported set: a run of it can be trained and fused, but not scored; put "
-            "one into val/, valid/, validation/ or test/, or into shards of such a name"
+            "one into val/, valid/, validation/ or test/, or into shards of such a name, or say --reported none"
         )
-    if share > 0 and not holdout:
+    if split.holdout > 0 and not holdout:
         say(
             f"WARNING: nothing of {name} is held out, for no class has two pictures to train on; fusion can "
             "then fit no weights"

@@ -111,14 +111,14 @@ def open_table(
     splits = {row.split for row in rows}
     if "train" not in splits:
         raise UsageError(f"{tables[0]} names no training pictures, only {', '.join(sorted(splits)) or 'none at all'}")
-    present = [split for split in ("val", "test") if split in splits]
+    present = [] if reported == "none" else [split for split in ("val", "test") if split in splits]
     if reported == "auto" and len(present) == 2:
         raise UsageError(
             f"{tables[0]} has pictures of both val and test; name the reported set with --reported val or test"
         )
-    if reported != "auto" and reported not in present:
+    if reported not in ("auto", "none", *present):
         raise UsageError(f"--reported {reported}: {tables[0]} has no pictures of that split")
-    chosen = None if not present else present[0] if reported == "auto" else reported
+    chosen = None if not present else "test" if reported == "test" or present == ["test"] else "val"
     labels = {split: {row.label for row in rows if row.split == split} for split in ("train", chosen)}
     require_distinct(str(tables[0]), labels["train"])
     if chosen is not None:
