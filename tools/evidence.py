@@ -9,7 +9,7 @@ from tools.comparisons import System, difference
 from tools.cost import STARTED_FROM, Machines, grouped
 from tools.natural import MAIN_PAIRS as NATURAL_MAIN_PAIRS
 from tools.natural import PAIRS as NATURAL_PAIRS
-from tools.natural import natural_table, readme_natural_table
+from tools.natural import natural_table, readme_natural_table, verdicts
 from tools.pairs import MAIN_FUSIONS, MAIN_PAIRS, MAIN_ROWS, PAIRS, README_ROWS, Pair
 from tools.predictions import predictions_table
 from tools.recorded import Recorded, epochs_of, seeds, spread, top1
@@ -17,8 +17,12 @@ from tools.recorded import Recorded, epochs_of, seeds, spread, top1
 
 def readme_markdown(results: Recorded) -> str:
     """Return the rows of the README: pictures of natural size first, then those of 32 px."""
-    tables = (readme_natural_table(results), _readme_table(results))
-    return "\n".join(to_markdown(table) for table in tables if table is not None)
+    small = to_markdown(_readme_table(results))
+    natural = readme_natural_table(results)
+    if natural is None:
+        return small
+    said = "".join(f"- {line}\n" for line in verdicts(results))
+    return f"{to_markdown(natural)}\n{said}\n{small}"
 
 
 def natural_markdown(results: Recorded) -> str:

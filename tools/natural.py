@@ -1,9 +1,11 @@
 """The evidence at about the size of picture that the method is for: its tables, and a sentence for each comparison."""
 
-from collections.abc import Mapping
+import statistics
+from collections.abc import Mapping, Sequence
 
 from bandwise.report.page import Table
 from bandwise.report.units import amount
+from tools.comparisons import difference
 from tools.pairs import Pair
 from tools.recorded import Recorded, epochs_of, seeds, top1
 
@@ -68,6 +70,29 @@ PAIRS = (
 
 MAIN_PAIRS = PAIRS[:14]
 """Those that are told in a sentence each."""
+
+VERDICTS = {
+    ("sub4", "whole4"): "About equal cost of a node, a quarter of its data: four bands are {} four seeds of the whole "
+    "image",
+    ("sub4", "lowres4"): "Equal cost and data of a node: four bands are {} four seeds of the low band",
+    (
+        "sub4-lean",
+        "whole",
+    ): "About equal cost in all, a quarter of it and of the data a node: four lean bands are {} one "
+    "network on the whole image",
+    ("sub4-lean", "whole-slim"): "About equal cost of a node, four of them against one: four lean bands are {} one "
+    "network of half the width on the whole image",
+    (
+        "sub4",
+        "whole-long",
+    ): "About equal cost of training in all: four bands are {} one network on the whole image that "
+    "is trained three times as long",
+    (
+        "sub4-lean-long",
+        "whole-long",
+    ): "Equal cost in all, both three times as long: four lean bands are {} one network on the whole image",
+}
+"""What the README says of two systems; the figures come between."""
 
 
 def natural_table(results: Recorded, rows: Mapping[str, str] = ROWS) -> Table | None:
@@ -145,6 +170,28 @@ def readme_natural_table(results: Recorded) -> Table | None:
         note=f"Mean ± standard deviation over the seeds, {first.n_eval:,} reported images; {epochs_of(first)} epochs "
         "of resnet10. MACs: multiply-adds an image, forward.",
     )
+
+
+def verdicts(results: Recorded) -> list[str]:
+    """Say in one sentence each, for a reader of the README, which system is above which and by how much."""
+    lines = []
+    for (first, second), sentence in VERDICTS.items():
+        own, other = f"imagewoof-{first}", f"imagewoof-{second}"
+        plain = difference(results, (own, "fused"), (other, "fused"))
+        if plain is None:
+            continue
+        head = difference(results, (own, "head"), (other, "head"))
+        count = "one seed" if len(plain.points) == 1 else f"{len(plain.points)} seeds"
+        also = "" if head is None else f", with a head on both {_apart(head.points)}"
+        lines.append(f"{sentence.format(f'{_apart(plain.points)}{also}')} ({count}).")
+    return lines
+
+
+def _apart(points: Sequence[float]) -> str:
+    """Write a difference in words: `0.99 points below`."""
+    mean = statistics.mean(points)
+    size = f"{abs(mean):.2f}" if len(points) == 1 else f"{abs(mean):.2f} ± {statistics.stdev(points):.2f}"
+    return f"{size} points {'above' if mean >= 0 else 'below'}"
 
 
 def _pictures(found: Recorded) -> str:

@@ -4,7 +4,17 @@ from dataclasses import replace
 
 from tests.helpers.results import RECORDED, made_results
 from tools.evidence import comparison_table, readme_markdown
-from tools.natural import HOW_MADE, MAIN_PAIRS, PAIRS, README_ROWS, ROWS, natural_table, readme_natural_table
+from tools.natural import (
+    HOW_MADE,
+    MAIN_PAIRS,
+    PAIRS,
+    README_ROWS,
+    ROWS,
+    VERDICTS,
+    natural_table,
+    readme_natural_table,
+    verdicts,
+)
 from tools.recorded import read_recorded
 
 from bandwise.recipes.catalog import all_recipes
@@ -50,11 +60,27 @@ def test_comparisons_of_this_size_come_first():
     assert table.rows[1][3] == "5.00"
 
 
-def test_rows_and_pairs_are_recipes(tmp_path):
+def test_a_verdict_says_what_is_above_what():
+    assert verdicts(FOUND) == [
+        "About equal cost of a node, a quarter of its data: four bands are 6.00 points above, with a head on both 5.00 "
+        "points above four seeds of the whole image (one seed)."
+    ]
+    lean = [made("imagewoof-sub4-lean", seed, top1, [0.4]) for seed, top1 in ((0, 0.50), (1, 0.51))]
+    whole = [made(ONE, seed, top1, [top1]) for seed, top1 in ((0, 0.51), (1, 0.50))]
+    equal = "four lean bands are 0.00 ± 1.41 points above"
+    assert equal in verdicts({"imagewoof-sub4-lean": lean, ONE: whole})[0]
+    assert (
+        "four lean bands are 1.00 points below one network"
+        in verdicts({"imagewoof-sub4-lean": lean[:1], ONE: whole})[0]
+    )
+
+
+def test_rows_and_pairs_are_recipes():
     recipes = all_recipes()
     assert set(ROWS) <= set(recipes)
     assert set(README_ROWS) < set(ROWS)
     assert {name for pair in PAIRS for name, _ in (pair.first, pair.second)} <= set(recipes)
+    assert {f"imagewoof-{name}" for pair in VERDICTS for name in pair} <= set(recipes)
     assert MAIN_PAIRS[-1].first == ("imagewoof-sub4-lean-long", "head")
 
 
