@@ -58,6 +58,12 @@ def validation(pictures: Path) -> Path:
     return pictures
 
 
+def one_class(pictures: Path) -> Path:
+    for folder in pictures.glob("*/class-1"):
+        shutil.rmtree(folder)
+    return pictures
+
+
 NO_HOLDOUT = ["--holdout", "0", "--holdout-min", "0"]
 LACKING = {
     "no folder to report on": (without_val, [], "has no reported set, neither val nor test"),
@@ -70,6 +76,7 @@ LACKING = {
     ),
     "no holdout for greedy": (None, [*NO_HOLDOUT, "--fusion", "greedy"], "the fusion 'greedy' of 2 branches"),
     "no holdout for a head": (None, [*NO_HOLDOUT, "--fusion", "head", "--branches", "0"], "the fusion 'head' of 1"),
+    "one class": (one_class, [], "has one class; a classifier needs at least 2"),
     "less than a batch": (None, ["--batch-size", "11"], "has 10 images to train on beside the holdout"),
 }
 

@@ -1,6 +1,8 @@
 """The answers of the branches of a run, as files: written where they are missing or of other weights, and read once."""
 
 from functools import cached_property
+from pathlib import Path
+from typing import Any
 
 from bandwise.checkpoints.folder import weights_digest
 from bandwise.errors import IncompatibleError, UsageError
@@ -92,9 +94,7 @@ class Answers:
         """Return the logits of some branches; files not there, of other weights or of other views, are written."""
         key = split, branches
         if key not in self._logits:
-            paths = [self.run.logits_path(split, branch, self.crops) for branch in branches]
-            files = [self._logits_file(split, branch) for branch in branches]
-            self._logits[key] = join_logits(list(zip(paths, files, strict=True)))
+            self._logits[key] = join_logits([self._logits_file(split, branch) for branch in branches])
         return self._logits[key]
 
     def features(self, split: str, branches: tuple[int, ...]) -> BranchFeatures:
@@ -106,38 +106,38 @@ class Answers:
         if key not in self._features:
             of_train = split == "train"
             mirrored = of_train and all(mirrors(self.run.config, self.store, branch) for branch in branches)
-            paths = [self.run.features_path(split, branch) for branch in branches]
-            files = [self._features_file(split, branch, mirrored=mirrored) for branch in branches]
-            self._features[key] = join_features(list(zip(paths, files, strict=True)))
+            self._features[key] = join_features(
+                [self._features_file(split, branch, mirrored=mirrored) for branch in branches]
+            )
         return self._features[key]
 
-    def _logits_file(self, split: str, branch: int) -> LogitsFile:
-        run, path = self.run, self.run.logits_path(split, branch, self.crops)
+    def _logits_file(self, split: str, branch: int) -> tuple[Path, LogitsFile]:
+        path = self.run.logits_path(split, branch, self.crops)
         if path.exists():
             content = read_logits(path)
             origin, wanted = origin_of(content.meta), self._crops_from.origin
             as_wanted = wanted in ("auto", origin)
-            if as_wanted and _current_logits(run, branch, content.meta):
-                return content
-            if not as_wanted and weights_digest(run.branch_folder(branch)) is None:
+            if as_wanted and _current_logits(self.run, branch, content.meta):
+                return path, content
+            if not as_wanted and weights_digest(self.run.branch_folder(branch)) is None:
                 raise UsageError(
                     f"{path} was made from {origin}, and the weights of branch {branch} are not here to make it "
                     f"from {wanted}; leave --crops-from out"
                 )
-        folder = run.branch_folder(branch)
-        options = {"split": split, "crops": self.crops, "crops_from": self._crops_from}
-        write_answers(run.config, run.store_path, folder, branch, logits=path, **options)
-        return read_logits(path)
+        self._write(branch, split=split, logits=path, crops=self.crops, crops_from=self._crops_from)
+        return path, read_logits(path)
 
-    def _features_file(self, split: str, branch: int, *, mirrored: bool) -> FeaturesFile:
-        run, path = self.run, self.run.features_path(split, branch)
+    def _features_file(self, split: str, branch: int, *, mirrored: bool) -> tuple[Path, FeaturesFile]:
+        path = self.run.features_path(split, branch)
         if path.exists():
             content = read_features(path)
-            if _current_features(run, branch, content.meta, mirrored=mirrored):
-                return content
-        folder = run.branch_folder(branch)
-        write_answers(run.config, run.store_path, folder, branch, split=split, features=path, mirrored=mirrored)
-        return read_features(path)
+            if _current_features(self.run, branch, content.meta, mirrored=mirrored):
+                return path, content
+        self._write(branch, split=split, features=path, mirrored=mirrored)
+        return path, read_features(path)
+
+    def _write(self, branch: int, **options: Any) -> None:
+        write_answers(self.run.config, self.run.store_path, self.run.branch_folder(branch), branch, **options)
 
 
 def _current_logits(run: Run, branch: int, meta: dict[str, str]) -> bool:

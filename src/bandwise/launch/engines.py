@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from bandwise.config import TrainingConfig
@@ -121,7 +121,8 @@ def _in_processes(waiting: list[Task], jobs: int) -> list[Failure]:
     stopping = False
     with stop_requested() as received:
         while waiting or running:
-            for task in _ready(waiting, running)[: jobs - len(running)]:
+            ready = [task for task in waiting if task.source not in running and task.source not in waiting]
+            for task in ready[: jobs - len(running)]:
                 waiting.remove(task)
                 running[task] = _start(task)
             time.sleep(_POLL_S)
@@ -131,17 +132,16 @@ def _in_processes(waiting: list[Task], jobs: int) -> list[Failure]:
                 for process in running.values():
                     process.send_signal(signal.SIGTERM)
             for task in [task for task, process in running.items() if process.poll() is not None]:
-                code = _end(running.pop(task))
+                process = running.pop(task)
+                if process.stdin is not None:
+                    process.stdin.close()
+                code = process.wait()
                 if code != 0 and not (stopping and code in _STOPPED):
                     reason = f"killed by signal {-code}" if code < 0 else f"exit code {code}, see its messages above"
                     failures += _with_dependents(Failure(task, reason, code if code > 0 else 1), waiting)
     if stopping and not failures:
         raise Preempted("stopped by a signal; every branch is saved, the same command continues")
     return failures
-
-
-def _ready(waiting: list[Task], running: Collection[Task]) -> list[Task]:
-    return [task for task in waiting if task.source not in running and task.source not in waiting]
 
 
 def _with_dependents(failure: Failure, waiting: list[Task]) -> list[Failure]:
@@ -163,13 +163,6 @@ def _start(task: Task) -> subprocess.Popen[bytes]:
         start_new_session=True,
         env=launched_environment(),
     )
-
-
-def _end(process: subprocess.Popen[bytes]) -> int:
-    """Close the pipe of a process that has ended; return its exit code, or minus the signal that killed it."""
-    if process.stdin is not None:
-        process.stdin.close()
-    return process.wait()
 
 
 def _command(task: Task) -> list[str]:

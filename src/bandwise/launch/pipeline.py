@@ -95,7 +95,8 @@ def train(
     The store is that of the run, or `out/store`, when None; it needs the bands of these branches only.
     """
     groups = config.groups()
-    opened = open_store(_store_of(out) if store is None else store)
+    of_run = open_run(out).store_path if (out / RUN_NAME).exists() else out / "store"
+    opened = open_store(of_run if store is None else store)
     needed = {band for branch in branches or range(len(groups)) for band in groups[branch]}
     opened.require_split(replace(config.split, bands=format_bands(tuple(sorted(needed)))))
     require_networks(config, channels=opened.channels, num_classes=len(opened.classes))
@@ -106,17 +107,14 @@ def train(
     return run
 
 
-def _store_of(out: Path) -> Path:
-    """Return the store of a run that may not exist yet."""
-    return open_run(out).store_path if (out / RUN_NAME).exists() else out / "store"
-
-
 def _prepare(
     stack: contextlib.ExitStack, config: RunConfig, out: Path, store: Path | None, options: SplitOptions
 ) -> Run:
     """Make the run folder, split the images into its store, and draw some samples for the report."""
     source = open_source(config.data)
     require_apart(source, out)
+    if len(source.classes) < 2:
+        raise UsageError(f"{source.name} has one class; a classifier needs at least 2: add another class folder")
     require_networks(config, channels=source.channels, num_classes=len(source.classes))
     if not any(out.glob("branch-*/*")):
         # Before hours of splitting; what is trained already may have been moved away from its file.

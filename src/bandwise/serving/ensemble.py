@@ -56,9 +56,10 @@ class SpectralEnsemble(nn.Module):
         check_mode(mode)
         if len(branches) != len(fusion.branches):
             raise UsageError(f"{len(branches)} branches were given; the fusion has {list(fusion.branches)}")
-        for branch in branches[1:]:
-            _require_same_data(branches[0], branch)
         first = branches[0]
+        for branch in branches[1:]:
+            if changed := differences(_data_of(first), _data_of(branch)):
+                raise IncompatibleError("the branches were not trained on the same data:\n  " + "\n  ".join(changed))
         self.split_config = replace(first.split, bands="all")
         self.classes, self.channels, self.crop = first.classes, first.channels, first.crop
         self.fusion = fusion
@@ -242,11 +243,6 @@ def _require_run(run: Run, number: int, branch: TrainedBranch) -> None:
         raise IncompatibleError(
             f"{run.branch_folder(number)} does not belong to the run {run.path}:\n  " + "\n  ".join(changed)
         )
-
-
-def _require_same_data(first: TrainedBranch, other: TrainedBranch) -> None:
-    if changed := differences(_data_of(first), _data_of(other)):
-        raise IncompatibleError("the branches were not trained on the same data:\n  " + "\n  ".join(changed))
 
 
 def _data_of(branch: TrainedBranch) -> dict[str, Any]:
