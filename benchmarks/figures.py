@@ -55,7 +55,8 @@ class Spread:
     @classmethod
     def of(cls, values: Sequence[float]) -> "Spread":
         """Summarise at least one value."""
-        return cls(*np.percentile(values, [50, 10, 90]).tolist(), len(values))
+        median, p10, p90 = np.percentile(values, [50, 10, 90]).tolist()
+        return cls(median, p10, p90, len(values))
 
     def scaled(self, factor: float) -> "Spread":
         """Return the same repeats in another unit."""
