@@ -68,9 +68,10 @@ HELP = {
         "plan resnet34-sub4-lean --images-per-s 500",
     ),
     "data": Help(
-        "list | get NAME",
-        "List the named data sets, or fetch one now instead of on first use.",
-        {},
+        "list | get NAME | inspect FOLDER",
+        "List the named data sets, fetch one now instead of on first use, or say what split would see of a folder: "
+        "classes, sizes, what would be skipped, duplicates.",
+        {"--looked-at N": "pictures that inspect decodes (default 500); 0 is all"},
         "data list",
     ),
     "split": Help(
@@ -78,6 +79,7 @@ HELP = {
         "Write the sub-datasets of an image set. Run again it resumes, and with more --bands it adds them.",
         {
             "--data FOLDER": "a folder of class folders, archives, shards, or a named set",
+            "--labels FILE": "a table of labels for the pictures in that folder",
             "--out STORE": "folder of the store",
             "--stride S": "grid step in pixels; there are S*S bands (default 2)",
             "--transform NAME": "dct2d (default), dct1d, hadamard, identity, random or refft",
