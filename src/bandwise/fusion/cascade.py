@@ -11,11 +11,11 @@ from typing import Any
 
 import numpy as np
 
-from bandwise.errors import CorruptionError, IncompatibleError, UsageError
+from bandwise.errors import IncompatibleError, UsageError
 from bandwise.fusion.answers import BranchLogits, load_branches
 from bandwise.fusion.combination import Fusion
 from bandwise.fusion.convex import FloatArray, best_temperature, negative_log_likelihood
-from bandwise.fusion.saved import read_fusion
+from bandwise.fusion.saved import fusion_of
 from bandwise.runs.run import Run
 
 NEVER = 1.0
@@ -201,16 +201,11 @@ def _weighted(fusion: Fusion) -> list[int]:
 
 
 def _fusion_of_logits(run: Run) -> Fusion:
-    path = run.fusion_path()
-    if not path.exists():
-        raise UsageError(f"{run.path} is not fused yet; run `bandwise fuse {run.path}`")
-    fusion = read_fusion(path)
+    fusion = fusion_of(run)
     if not isinstance(fusion, Fusion):
         raise UsageError(
             "a fusion head needs the features of every branch, so nothing can stop early; use another rule"
         )
-    if max(fusion.branches) >= len(run.groups):
-        raise CorruptionError(f"{path} fuses the branches {list(fusion.branches)}; the run has {len(run.groups)}")
     return fusion
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from bandwise.errors import CorruptionError
+from bandwise.errors import CorruptionError, UsageError
 from bandwise.files.arrays import read_arrays, write_arrays
 from bandwise.files.documents import read_document, write_document
 from bandwise.files.locks import folder_lock
@@ -16,6 +16,7 @@ from bandwise.files.schema import parse, plain
 from bandwise.fusion.combination import Fusion
 from bandwise.fusion.head import HIDDEN, FusionHead, TrainedHead
 from bandwise.runs.documents import HeadRecord, WeightsRecord
+from bandwise.runs.run import Run
 
 HEAD_RULE = "head"
 HEAD_NAME = "head.safetensors"
@@ -80,6 +81,17 @@ def save_fusion(path: Path, fusion: Fusion | TrainedHead) -> None:
     with folder_lock(path.parent):
         write_arrays(weights, arrays, {"rule": HEAD_RULE})
         write_document(path, plain(describe_head(fusion)) | {"sha256": sha256_file(weights)})
+
+
+def fusion_of(run: Run) -> Fusion | TrainedHead:
+    """Read the fusion of a run; one that is not fused yet is a `UsageError`."""
+    path = run.fusion_path()
+    if not path.exists():
+        raise UsageError(f"{run.path} is not fused yet; run `bandwise fuse {run.path}`")
+    fusion = read_fusion(path)
+    if max(fusion.branches) >= len(run.groups):
+        raise CorruptionError(f"{path} fuses the branches {list(fusion.branches)}; the run has {len(run.groups)}")
+    return fusion
 
 
 def read_fusion(path: Path) -> Fusion | TrainedHead:

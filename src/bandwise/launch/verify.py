@@ -66,8 +66,16 @@ def verify_run(
         found = check_run(path, sound, store)
     if found.problems or found.store_problems:
         raise CorruptionError(_report(path, found, repaired, repair))
-    counts = (found.checked[kind] for kind in ("checkpoints", "logits", "documents", "others"))
-    return SoundRun(str(path), True, *counts, notes=tuple(found.notes), repaired=tuple(repaired))
+    return SoundRun(
+        run=str(path),
+        ok=True,
+        checkpoints=found.checked["checkpoints"],
+        logits=found.checked["logits"],
+        documents=found.checked["documents"],
+        others=found.checked["others"],
+        notes=tuple(found.notes),
+        repaired=tuple(repaired),
+    )
 
 
 def _repair_store(store: Path, source: Source | None, sound: VerifiedFiles) -> list[str]:

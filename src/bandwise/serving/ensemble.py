@@ -18,11 +18,11 @@ from bandwise.checkpoints.branch import TrainedBranch, load_branch
 from bandwise.checkpoints.folder import weights_digest
 from bandwise.config import SplitConfig, to_dict
 from bandwise.config.configfile import differences
-from bandwise.errors import CorruptionError, IncompatibleError, UsageError
+from bandwise.errors import IncompatibleError, UsageError
 from bandwise.evaluation.crops import center_box
 from bandwise.fusion.combination import Fusion
 from bandwise.fusion.head import TrainedHead
-from bandwise.fusion.saved import read_fusion
+from bandwise.fusion.saved import fusion_of
 from bandwise.models.zoo import as_stored, logits_and_features
 from bandwise.runs.run import Run, open_run
 from bandwise.serving.modes import Mode, StackedNetworks, Use, check_mode, one_after_the_other, side_by_side
@@ -98,7 +98,10 @@ class SpectralEnsemble(nn.Module):
         """
         check_mode(mode)
         run = open_run(Path(run_path))
-        fusion = _read_fusion(run)
+        fusion = fusion_of(run)
+        if isinstance(fusion, Fusion):
+            weights = zip(fusion.branches, fusion.weights, strict=True)
+            fusion = fusion.restrict([branch for branch, weight in weights if weight])
         branches = [load_branch(run.branch_folder(branch)) for branch in fusion.branches]
         for number, branch in zip(fusion.branches, branches, strict=True):
             _require_run(run, number, branch)
@@ -209,18 +212,6 @@ def _quantizer(transform: SubbandTransform, bands: Sequence[int]) -> BandQuantiz
     if held is None or held[0] != key:
         held = _of_thread.held = key, BandQuantizer(transform, bands)
     return held[1]
-
-
-def _read_fusion(run: Run) -> Fusion | TrainedHead:
-    path = run.fusion_path()
-    if not path.exists():
-        raise UsageError(f"{run.path} is not fused yet; run `bandwise fuse {run.path}`")
-    fusion = read_fusion(path)
-    if max(fusion.branches) >= len(run.groups):
-        raise CorruptionError(f"{path} fuses the branches {list(fusion.branches)}; the run has {len(run.groups)}")
-    if isinstance(fusion, TrainedHead):
-        return fusion
-    return fusion.restrict([branch for branch, weight in zip(fusion.branches, fusion.weights, strict=True) if weight])
 
 
 def _require_weights(run: Run, head: TrainedHead) -> None:
