@@ -17,7 +17,6 @@ from bandwise.config import AugmentConfig, RunConfig
 from bandwise.errors import IncompatibleError, UsageError
 from bandwise.evaluation.canvasviews import CanvasViews
 from bandwise.evaluation.views import BandViews, CropsFrom, open_views
-from bandwise.runs.run import read_logits
 from bandwise.sources.folder import FolderSource, open_folder
 from bandwise.sources.samples import freeze_samples
 from bandwise.store.reading.canvases import SourceCanvases, StoreCanvases
@@ -96,24 +95,13 @@ def test_ten_crops_equal_a_plain_loop_over_the_pictures(store_of, transform):
     )
 
 
-@pytest.mark.parametrize(("storage", "tolerance"), [("float16", 1e-5), ("uint8", 0.05)])
-def test_ten_crop_logits_of_canvas_and_of_stored_bands_agree(store_of, tmp_path, storage, tolerance):
+@pytest.mark.parametrize("storage", ["float16", "uint8"])
+def test_ten_crops_of_canvas_and_of_stored_bands_agree(store_of, storage):
     """In float16, which holds quarters of a step, they are equal; a byte rounds a half up before or after the mirror.
 
     So unmirrored views are the same bits, and mirrored bytes differ by one step where a value lay halfway.
     """
-    config = config_of("dct2d", storage)
-    path, folder = store_of(config), tmp_path / "branch"
-    train_branch(config, path, folder, 1)
-    logits = {}
-    for origin in ("bands", "source"):
-        wanted = CropsFrom(origin, lambda: source_of(path))
-        write_answers(config, path, folder, 1, logits=tmp_path / origin, split="val", crops=10, crops_from=wanted)
-        content = read_logits(tmp_path / origin)
-        assert content.meta["views"] == origin
-        assert content.meta["crops"] == "10"
-        logits[origin] = content.logits
-    np.testing.assert_allclose(logits["source"], logits["bands"], atol=tolerance)
+    path = store_of(config_of("dct2d", storage))
     store = open_store(path)
     stored = all_views(BatchStream(store, (1,), "val", 4), BandViews(store, (1,), CROP, 10, CPU))
     found = all_views(SourceCanvases(store, source_of(path), "val", 4), CanvasViews(store, (1,), CROP, 10, CPU))

@@ -1,5 +1,6 @@
 """One finished run of two branches on small pictures, with everything that the stages leave in it."""
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -40,3 +41,9 @@ def finished(tmp_path_factory, pictures) -> Path:
     fuse_run(run)
     evaluate_run(run)
     return path
+
+
+@pytest.fixture
+def run(finished, tmp_path) -> Path:
+    """A copy of the finished run, to change."""
+    return Path(shutil.copytree(finished, tmp_path / "run"))

@@ -4,7 +4,6 @@ import shutil
 from dataclasses import replace
 
 import numpy as np
-import pytest
 
 from bandwise.config import FusionConfig
 from bandwise.launch import answers as module
@@ -14,13 +13,8 @@ from bandwise.launch.fuse import fuse_run
 from bandwise.runs.run import open_run
 
 
-@pytest.fixture
-def run(finished, tmp_path):
-    shutil.copytree(finished, tmp_path / "run")
-    return open_run(tmp_path / "run")
-
-
 def test_fusing_and_evaluating_read_each_file_once(run, monkeypatch):
+    run = open_run(run)
     seen, read = [], module.read_logits
     monkeypatch.setattr(module, "read_logits", lambda path: seen.append(path) or read(path))
     answers = Answers(run)
@@ -30,6 +24,7 @@ def test_fusing_and_evaluating_read_each_file_once(run, monkeypatch):
 
 
 def test_a_run_with_a_head_gets_logits_and_features_in_one_pass(run, monkeypatch):
+    run = open_run(run)
     before = [run.logits_path(split, 0).read_bytes() for split in ("holdout", "val")]
     shutil.rmtree(run.path / "logits")
     calls, write = [], module.write_answers

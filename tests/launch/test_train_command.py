@@ -12,11 +12,6 @@ from bandwise.runs.run import open_run
 FLAGS = ["--stride", "2", "--canvas", "24", "--crop", "24", "--model", "resnet8", "--stem", "dense"]
 
 
-@pytest.fixture
-def run(finished, tmp_path) -> Path:
-    return Path(shutil.copytree(finished, tmp_path / "run"))
-
-
 def resumed(run: Path, *flags: str) -> None:
     """Take the last checkpoint of branch 1 away, and train it again."""
     folder = run / "branch-01"

@@ -22,11 +22,6 @@ from bandwise.sources.folder import open_folder
 """Nobody relies on them: the one is rendered again, the other is a log."""
 
 
-@pytest.fixture
-def run(finished, tmp_path) -> Path:
-    return Path(shutil.copytree(finished, tmp_path / "run"))
-
-
 def flip(path: Path, position: int, bit: int = 3) -> None:
     content = bytearray(path.read_bytes())
     content[position % len(content)] ^= 1 << bit

@@ -31,13 +31,6 @@ def test_a_full_disk_is_survived_when_space_comes_back(store_path, tmp_path, und
     assert outcome(tmp_path) == undisturbed[1]
 
 
-def test_the_last_checkpoint_is_not_forgone(store_path, tmp_path, monkeypatch):
-    full_disk(monkeypatch, lambda step: step == 12)
-    with pytest.raises(NoSpaceError, match="no space left"):
-        train_branch(CONFIG, store_path, tmp_path, 1)
-    assert not (tmp_path / "summary.json").exists()
-
-
 def bad_losses(monkeypatch, *calls: int):
     """Make the loss infinite at certain calls, counted from 1."""
     real, count = Learner.loss, [0]
@@ -48,16 +41,6 @@ def bad_losses(monkeypatch, *calls: int):
         return value * float("inf") if count[0] in calls else value
 
     monkeypatch.setattr(Learner, "loss", loss)
-
-
-def test_three_bad_losses_stop_a_branch_and_leave_its_checkpoints(store_path, tmp_path, monkeypatch):
-    bad_losses(monkeypatch, 6, 7, 8)
-    message = r"branch 1: the loss was not finite 3 times in a row, at step 8 .*lr 0\.0\d+, opt sgd, batch_size 6.*--lr"
-    with pytest.raises(DivergedError, match=message):
-        train_branch(CONFIG, store_path, tmp_path, 1)
-    newest = read_checkpoint(steps(tmp_path)[0])
-    assert newest.state["position"]["step"] == 6
-    assert newest.state["position"]["bad_losses"] == 1
 
 
 def test_one_bad_loss_is_left_out(store_path, tmp_path, undisturbed, monkeypatch):

@@ -91,28 +91,6 @@ def test_a_finished_branch_returns_at_once(store_path, tmp_path, monkeypatch):
     assert train_branch(CONFIG, store_path, tmp_path, 1) == summary
 
 
-def test_another_configuration_is_refused_field_by_field(store_path, tmp_path):
-    with pytest.raises(CrashError):
-        train_branch(CONFIG, store_path, tmp_path, 1, on_step=crash_at(5))
-    other = replace(
-        with_training(lr=0.25, epochs=9, batch_size=5),
-        network=replace(CONFIG.network, model="resnet34"),
-        augment=replace(CONFIG.augment, hflip=0.0),
-    )
-    with pytest.raises(IncompatibleError) as caught:
-        train_branch(other, store_path, tmp_path, 1)
-    lines = str(caught.value).splitlines()
-    assert lines[1:-1] == [
-        "  augment.hflip: 0.5 -> 0.0",
-        "  network.model: 'resnet10' -> 'resnet34'",
-        "  training.batch_size: 6 -> 5",
-        "  training.epochs: 2 -> 9",
-        "  training.lr: 0.05 -> 0.25",
-    ]
-    with pytest.raises(IncompatibleError, match=r"branch: 1 -> 2"):
-        train_branch(CONFIG, store_path, tmp_path, 2)
-
-
 def test_what_does_not_change_the_result_may_change(store_path, tmp_path, undisturbed, capsys):
     with pytest.raises(CrashError):
         train_branch(CONFIG, store_path, tmp_path, 1, on_step=crash_at(5))
