@@ -72,3 +72,16 @@ def test_a_source_of_ones_own_without_a_name_has_to_be_given(tmp_path):
     split_dataset(RandomSource(train=9, val=3), SplitConfig(canvas=8, bands="0"), tmp_path / "store")
     with pytest.raises(UsageError, match="was made from a source of the kind 'random'; say where"):
         source_of(tmp_path / "store", None)
+
+
+def test_the_table_of_a_store_is_read_again(tmp_path):
+    make_folder(tmp_path / "set", classes=2, train=3, val=2, side=16)
+    rows = [f"{path.relative_to(tmp_path / 'set')};{path.parent.name}" for path in (tmp_path / "set").rglob("*.png")]
+    (tmp_path / "set" / "t.csv").write_text("\n".join(["which;what", *rows]))
+    data = DataConfig(data=str(tmp_path / "set"), labels="t.csv", name_column="which", label_column="what")
+    first = open_source(data)
+    split_dataset(first, SplitConfig(canvas=16), tmp_path / "store")
+    (tmp_path / "set").rename(tmp_path / "moved")
+    again = source_of(tmp_path / "store", str(tmp_path / "moved"))
+    assert again.fingerprint == {**first.fingerprint, "name": "moved"}
+    require_source(open_store(tmp_path / "store"), again)

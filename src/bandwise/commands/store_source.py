@@ -21,7 +21,7 @@ _CROPS_FROM = (
     "decoded again. auto takes the first of these, in this order, that can give the crops exactly or is there."
 )
 CropsFromFlag = Annotated[WantedOrigin, arg(help=_CROPS_FROM)]
-_FILES = ("folder", "imagenet1k", "imagenet21k", "parquet", "webdataset")
+_FILES = ("folder", "table", "imagenet1k", "imagenet21k", "parquet", "webdataset")
 
 
 def source_of(store: Path, data: str | None, run_data: DataConfig | None = None) -> Source:
@@ -43,6 +43,9 @@ def source_of(store: Path, data: str | None, run_data: DataConfig | None = None)
     # A folder or shards that were read without a reported set may have one by now.
     reported = "auto" if named or "reported" not in facts else facts["reported"] or "none"
     base = run_data or place
+    if kind == "table" and not base.labels:
+        columns = {f"{what}_column": name for what, name in facts["columns"].items()}
+        base = replace(base, source="table", labels=facts["labels"], **columns)
     return open_source(replace(base, data=place.data, source=how, reported=reported, val_seed=seed, expect="any"))
 
 

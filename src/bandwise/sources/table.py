@@ -1,6 +1,7 @@
 """A folder of pictures and a table of their labels: CSV, TSV or JSON lines, one picture a row."""
 
 import csv
+import dataclasses
 import io
 import json
 import os
@@ -132,8 +133,21 @@ def open_table(
         columns=columns,
         reported=chosen,
         follow_symlinks=follow_symlinks,
-        fingerprint={"kind": "table", "name": root.name, "reported": chosen},
+        fingerprint={
+            "kind": "table",
+            "name": root.name,
+            "reported": chosen,
+            # What `--labels` and the columns must be to read the folder like this again.
+            "labels": "" if len(tables) > 1 else _place_of(tables[0], root),
+            "columns": dataclasses.asdict(columns),
+        },
     )
+
+
+def _place_of(table: Path, root: Path) -> str:
+    """Return where a table lies in the folder of the pictures, or else its name."""
+    resolved = table.resolve()
+    return resolved.relative_to(root).as_posix() if resolved.is_relative_to(root) else table.name
 
 
 def _is_read(row: _Row, reported: str | None) -> bool:
