@@ -21,6 +21,7 @@ PARAMETERS: dict[str, int] = {
     # A command, or a way in which a run is damaged, each.
     "tests/commands/test_help.py": ALL,
     "tests/report/test_view.py": ALL,
+    "tests/launch/test_needs.py::test_what_a_run_lacks_is_told_before_a_picture_is_read": ALL,
     # A folder, or a way to load code, each.
     "tests/test_architecture.py": ALL,
     "tests/test_safe_loading.py": ALL,

@@ -77,6 +77,10 @@ LACKING = {
     "no holdout for greedy": (None, [*NO_HOLDOUT, "--fusion", "greedy"], "the fusion 'greedy' of 2 branches"),
     "no holdout for a head": (None, [*NO_HOLDOUT, "--fusion", "head", "--branches", "0"], "the fusion 'head' of 1"),
     "one class": (one_class, [], "has one class; a classifier needs at least 2"),
+    "a flip that no band has": (None, ["--transform", "dct1d"], "cannot do an exact hflip"),
+    "an optimiser that is none": (None, ["--opt", "admw"], "did you mean adam"),
+    "half precision on a CPU": (None, ["--precision", "16-mixed", "--device", "cpu"], "which needs CUDA"),
+    "a policy that is none": (None, ["--augment-at", "image", "--aa", "rand-x"], "aa is 'rand-x'"),
     "less than a batch": (None, ["--batch-size", "11"], "has 10 images to train on beside the holdout"),
 }
 

@@ -31,6 +31,7 @@ from bandwise.store.writing.split import require_apart, split_dataset
 from bandwise.training.determinism import explain_device
 from bandwise.training.identity import check_store
 from bandwise.training.start import find_initial
+from bandwise.training.trainer import require_settings
 
 
 class SplitOptions(TypedDict, total=False):
@@ -116,6 +117,7 @@ def _prepare(
     if len(source.classes) < 2:
         raise UsageError(f"{source.name} has one class; a classifier needs at least 2: add another class folder")
     require_networks(config, channels=source.channels, num_classes=len(source.classes))
+    require_settings(config)
     if not any(out.glob("branch-*/*")):
         # Before hours of splitting; what is trained already may have been moved away from its file.
         find_initial(config.network)

@@ -6,9 +6,11 @@ from collections.abc import Iterator
 from torch import Tensor
 
 from bandwise.augment.bands import BandAugment, BandCutter
+from bandwise.augment.geometry import GroupFlips
 from bandwise.augment.mixing import mix
 from bandwise.augment.standardise import BandStandardiser, to_device
-from bandwise.config import AugmentConfig
+from bandwise.bands.transform import SubbandTransform
+from bandwise.config import AugmentConfig, RunConfig
 from bandwise.store.reading.loader import Batch, BatchStream
 from bandwise.training.identity import Branch
 
@@ -96,3 +98,17 @@ def open_feed(branch: Branch) -> Feed:
     from bandwise.training.images import ImageFeed, open_training_source
 
     return ImageFeed(branch, *open_training_source(branch.config.data, branch.store, branch.folder))
+
+
+def require_augmentation(config: RunConfig) -> None:
+    """Refuse, before there is a store, a flip that the bands of a branch cannot do, or a policy that does not exist."""
+    augment, split = config.augment, config.split
+    if augment.at == "image":
+        from bandwise.augment.transforms import PictureAugment
+
+        PictureAugment(augment, config.training.crop)
+        return
+    transform = SubbandTransform(split.stride, split.transform, split.transform_seed)
+    for bands in config.groups():
+        flips = GroupFlips(transform, bands, inexact=augment.inexact_flip)
+        flips.matrix(horizontal=augment.hflip > 0, vertical=augment.vflip > 0)

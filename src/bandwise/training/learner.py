@@ -16,10 +16,16 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from bandwise.checkpoints.branch import build_network
 from bandwise.checkpoints.folder import AVERAGE_PREFIX, Checkpoint, average_weights
 from bandwise.checkpoints.tensors import load_weights, pack, unpack
-from bandwise.config import RunConfig
+from bandwise.config import RunConfig, TrainingConfig
 from bandwise.errors import CorruptionError, UsageError
 from bandwise.training.determinism import random_states, restore_random_states, seed_for
 from bandwise.training.optim import Schedule, create_optimizer, restore_optimizer
+
+
+def require_precision(config: TrainingConfig, device: torch.device) -> None:
+    """Refuse a precision that the device does not have."""
+    if config.precision == "16-mixed" and device.type == "cpu":
+        raise UsageError("precision is '16-mixed', which needs CUDA; on a CPU use 32-true or bf16-mixed")
 
 
 class Learner:
@@ -39,8 +45,7 @@ class Learner:
     ) -> None:
         """Build everything from the seeds of the branch; `load` puts other weights to start from into the network."""
         training = config.training
-        if training.precision == "16-mixed" and device.type == "cpu":
-            raise UsageError("precision is '16-mixed', which needs CUDA; on a CPU use 32-true or bf16-mixed")
+        require_precision(training, device)
         torch.manual_seed(seed_for(training.seed, branch, "init"))
         network = build_network(config, num_classes=num_classes, bands=bands, channels=channels)
         if load is not None:

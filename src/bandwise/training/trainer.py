@@ -6,6 +6,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from torch import nn
+
 from bandwise.checkpoints.folder import Checkpoint, newest_checkpoint, remove_trash
 from bandwise.config import RunConfig
 from bandwise.config.configfile import differences
@@ -20,6 +22,7 @@ from bandwise.signals import stop_requested
 from bandwise.store.layout import format_bands
 from bandwise.store.reading.store import open_store
 from bandwise.training.determinism import choose_device, reproducible
+from bandwise.training.feed import require_augmentation
 from bandwise.training.identity import (
     Branch,
     bands_of,
@@ -30,8 +33,17 @@ from bandwise.training.identity import (
     require_same_branch,
     require_same_store,
 )
+from bandwise.training.learner import require_precision
 from bandwise.training.loop import BranchLoop
+from bandwise.training.optim import create_optimizer
 from bandwise.training.start import require_same_start, starting_point
+
+
+def require_settings(config: RunConfig) -> None:
+    """Refuse, before there is a store, what no training of this configuration could begin with on this machine."""
+    require_precision(config.training, choose_device(config.training.device))
+    create_optimizer(nn.Linear(1, 1), config.training)
+    require_augmentation(config)
 
 
 def train_branch(
