@@ -36,7 +36,7 @@ MAY_IMPORT = {
     "commands": BASE
     | DATA
     | {"models", "training", "fusion", "evaluation", "launch", "serving", "report", "recipes", "runs", "doctor"},
-    "cli": {"commands", "errors", "progress", "version"},
+    "cli": {"commands", "errors", "progress", "signals", "version"},
     "__main__": {"cli"},
 }
 # The process that splits or plans starts in a fraction of a second and runs on machines without torch's memory.

@@ -15,6 +15,7 @@ from difflib import get_close_matches
 from bandwise.commands.help import help_text
 from bandwise.errors import BandwiseError, NoSpaceError, Preempted, UsageError
 from bandwise.progress import say, show
+from bandwise.signals import exit_resumable
 from bandwise.version import __version__
 
 VERBS = {
@@ -53,7 +54,9 @@ _UNUSABLE = {
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command and return its exit code."""
+    """Run one command, that of this process where `argv` is None, and return its exit code."""
+    if argv is None:
+        exit_resumable()
     arguments = list(sys.argv[1:] if argv is None else argv)
     if not arguments or arguments[0] in ("-h", "--help", "help"):
         show(_usage(), sys.stdout)

@@ -1,8 +1,6 @@
 """Signals that ask a long piece of work to stop at the next safe point."""
 
 import contextlib
-import multiprocessing
-import multiprocessing.connection
 import os
 import signal
 import threading
@@ -43,6 +41,22 @@ def stop_requested() -> Iterator[Callable[[], signal.Signals | None]]:
             signal.signal(number, handler)
 
 
+def exit_resumable() -> None:
+    """Let SIGTERM and SIGUSR1 end this process with the exit code of `Preempted` outside `stop_requested`.
+
+    So it is while modules are still imported: a scheduler that takes a job back in its first seconds then sees one to
+    start again, not one that failed. Nothing is unsaved there, and every file of ours is whole at any moment.
+    """
+    for number in (signal.SIGTERM, signal.SIGUSR1):
+        signal.signal(number, _exit)
+
+
+def _exit(number: int, frame: FrameType | None) -> None:
+    # Not through sys.stderr, which may be in use at this moment.
+    os.write(2, f"bandwise: stopped by {signal.Signals(number).name}; the same command resumes\n".encode())
+    os._exit(Preempted.exit_code)
+
+
 def launched_environment() -> dict[str, str]:
     """Return the environment of a process that is to call `follow_launcher`; its standard input must be a pipe."""
     return {**os.environ, _LAUNCHED: "1"}
@@ -74,6 +88,10 @@ def die_with_parent() -> None:
 
 
 def _wait_for_parent() -> None:
+    # Here, since every command begins with this file, and few need these.
+    import multiprocessing
+    import multiprocessing.connection
+
     parent = multiprocessing.parent_process()
     assert parent is not None
     multiprocessing.connection.wait([parent.sentinel])

@@ -110,7 +110,7 @@ HELP = {
         {
             **_OUT,
             "--store STORE": "store to train from; RUN/store when left out",
-            "--branch K": "this branch only",
+            "--branch K": "this branch only; auto: that of this job of an array",
             "--jobs N": "branches trained at once (default 1)",
             **{flag: _RUN[flag] for flag in ("--model NAME", "--epochs N", "--batch-size N", "--lr RATE")},
             **_DRY_RUN,

@@ -3,11 +3,13 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from bandwise.commands import flags
 from bandwise.commands.verb import Outcome, base_config, own_store, parse, require_out, take_recipe
 from bandwise.config import RunConfig, to_dict
 from bandwise.errors import UsageError
+from bandwise.launch.arrays import branch_of_this_job
 from bandwise.launch.pipeline import train
 from bandwise.runs.documents import read_summary
 from bandwise.signals import follow_launcher
@@ -22,8 +24,8 @@ class Arguments:
     """Run folder."""
     store: Path | None = None
     """Store to train from; OUT/store when left out."""
-    branch: int | None = None
-    """Train only this branch; all of them, in turn, when left out."""
+    branch: int | Literal["auto"] | None = None
+    """Train only this branch, with `auto` that of this job of an array; all of them, in turn, when left out."""
     jobs: int = 1
     """Branches trained at once, each in a process of its own."""
     recipe_set: flags.RecipeSet = ""
@@ -39,9 +41,10 @@ def main(argv: Sequence[str]) -> Outcome:
     arguments = parse(Arguments, rest, "train", Arguments(settings=base_config(recipe, rest, resume=True)))
     out = require_out(arguments.out)
     groups = arguments.settings.groups()
-    branches = None if arguments.branch is None else (arguments.branch,)
-    if branches is not None and not 0 <= branches[0] < len(groups):
-        raise UsageError(f"branch {branches[0]} does not exist; there are 0 to {len(groups) - 1}")
+    branch = branch_of_this_job() if arguments.branch == "auto" else arguments.branch
+    branches = None if branch is None else (branch,)
+    if branch is not None and not 0 <= branch < len(groups):
+        raise UsageError(f"branch {branch} does not exist; there are 0 to {len(groups) - 1}")
     if arguments.jobs < 1:
         raise UsageError(f"jobs is {arguments.jobs}; it must be at least 1")
     if arguments.dry_run:
