@@ -51,9 +51,23 @@ PARTS_READ = labelled({f"{split} {split}/{name}": label for split in ("train", "
 WITH_SPLIT = [(name, label, "valid" if name in FLAT[2:] else "TRAIN") for name, label in ANT_AND_BEE]
 
 
+LATE_SPLIT = '{"file_name": "0.png", "label": "ant"}\n{"file_name": "1.png", "label": "ant", "split": "val"}'
+
+
 def refused(rows: Sequence[Sequence[str]], *words: str, head: Sequence[str] = HEAD, flags: Sequence[str] = ()) -> Case:
     return Case(pictures(*FLAT, tables=table(rows, head=head), flags=flags), 2, words)
 
+
+_LINES = [f"{name},{label}" for name, label in ANT_AND_BEE]
+AS_PROGRAMS_WRITE_THEM = {
+    "labels.csv": "\n".join(["file_name, label ", *(line.replace(",", " , ") for line in _LINES), ",", ""]),
+    "metadata.csv": "\n".join(["id,file_name,label", *(f"{number},{line}" for number, line in enumerate(_LINES))]),
+    "metadata.jsonl": "\n".join(
+        json.dumps({"file_name": name, "label": label, "said": "a\u2028b\x85c"}, ensure_ascii=False)
+        for name, label in ANT_AND_BEE
+    ),
+}
+"""Blanks and empty rows of a spreadsheet, a number before the name, ends of lines within a text."""
 
 ROWS: dict[str, Sequence[Case]] = {
     "tables of labels": (
@@ -122,6 +136,10 @@ ROWS: dict[str, Sequence[Case]] = {
             ["note: 1 pictures of", "are not in the table, or not read: '5.png'"],
             FLAT_READ,
         ),
+        *(
+            Case(pictures(*FLAT, tables={name: text}), 0, ["2 classes with 4 pictures"], FLAT_READ)
+            for name, text in AS_PROGRAMS_WRITE_THEM.items()
+        ),
         Case(pictures("a/0.png", "b/0.png", tables=table([("0.png", "x")])), 0, ["2 classes"], lambda bench: None),
     ),
     "bad tables of labels": (
@@ -135,6 +153,21 @@ ROWS: dict[str, Sequence[Case]] = {
             ANT_AND_BEE,
             "has the columns when, what; say which one holds the name with --name-column",
             head=("when", "what"),
+        ),
+        refused(
+            [(*row, "x") for row in ANT_AND_BEE],
+            "has two columns that are called 'label'; rename one of them",
+            head=(*HEAD, "label"),
+        ),
+        Case(
+            pictures(*FLAT, tables={"metadata.jsonl": LATE_SPLIT}),
+            2,
+            ["metadata.jsonl, line 2: 'split' is not in the rows before; give it in every row"],
+        ),
+        Case(
+            pictures(*FLAT, tables={"metadata.jsonl": '{"file_name": "\\ud800.png", "label": "ant"}'}),
+            2,
+            ["metadata.jsonl, line 1: there is no picture '\\ud800.png'"],
         ),
         refused(ANT_AND_BEE, "say which one holds the label with --label-column", head=("id", "answer")),
         refused(ANT_AND_BEE, "say which one holds the name with --name-column", flags=["--name-column", "x"]),

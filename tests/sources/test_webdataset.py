@@ -2,6 +2,7 @@
 
 import json
 import pickle
+from pathlib import Path
 
 import pytest
 from tests.sources import imagenet
@@ -174,6 +175,8 @@ def test_split_of(tmp_path):
         ("train-0007", "but not train-0001.tar, train-0002.tar"),
         ("set_train_01 set_train_04", "but not set_train_02.tar, set_train_03.tar"),
         ("train.1 train.3", "but not train.2.tar"),
+        ("train-998 train-999 train-1001", "but not train-1000.tar"),
+        ("train-1000 train-1002 train-0999", "but not train-0001.tar"),
         ("train-part0001 train-part0003", "but not train-part0002.tar"),
         ("train-00-0001 train-00-0002 train-01-0001 train-01-0003", "but not train-01-0002.tar"),
         ("train-00000-of-00003 train-00002-of-00003", r"has 2 of 3 files train-\*; number 1 is missing"),
@@ -207,6 +210,9 @@ def test_a_missing_shard_and_merged_sets_are_refused(tmp_path, names, words):
         "train-1 train-2 train-3",
         "train-0001",
         "train-2011 train-2012",
+        "train-2012 train-2014",
+        "train-20120131 train-20120201",
+        "train-2012-0000 train-2012-0001 train-2014-0000",
         "train",
         "imagenet1k-train-0000 imagenet1k-train-0001",
         "train-00-0000 train-00-0001 train-01-0000",
@@ -219,6 +225,15 @@ def test_whole_series_of_every_style_are_read(tmp_path, names):
     for name in [*names.split(), "test-0", "val-1", "val-3"]:
         (tmp_path / f"{name}.tar").touch()
     assert len(find_shards(tmp_path, ".tar", "test").train) == len(names.split())
+
+
+@pytest.mark.parametrize("again", ["train-1", "val-0"])
+@pytest.mark.parametrize("link", [Path.symlink_to, Path.hardlink_to])
+def test_a_shard_that_is_there_twice_is_refused(tmp_path, again, link):
+    (tmp_path / "train-0.tar").touch()
+    link(tmp_path / f"{again}.tar", tmp_path / "train-0.tar")
+    with pytest.raises(UsageError, match=f"{again}.tar and .*train-0.tar are links to one file.*; remove one"):
+        find_shards(tmp_path, ".tar", "auto")
 
 
 def test_shards_and_the_reported_set(tmp_path):

@@ -182,9 +182,11 @@ def _matched(root: Path, tables: Sequence[Path], columns: Columns, files: Mappin
         inside = os.path.relpath(os.fsencode(table.resolve().parent), os.fsencode(root))
         for line, row, names in _rows(table, columns):
             where = f"{table}, line {line}"
-            name = os.fsencode(row[names.name].replace("\\", "/").removeprefix("./"))
+            name = _encoded(row[names.name].replace("\\", "/").removeprefix("./")).removeprefix(
+                os.fsencode(root) + b"/"
+            )
             beside = name if inside in (b".", b"..") or inside.startswith(b"../") else inside + b"/" + name
-            found = [beside] if beside in files else by_name.get(name, [])
+            found = [beside] if beside in files else by_name.get(name) or by_name.get(name.strip(), [])
             if len(found) != 1:
                 what = "there is no picture" if not found else f"{len(found)} pictures have the name"
                 raise UsageError(
@@ -200,6 +202,14 @@ def _matched(root: Path, tables: Sequence[Path], columns: Columns, files: Mappin
             if not label:
                 raise UsageError(f"{where}: {row[names.name]!r} has no label in the column {names.label!r}")
             yield _Row(found[0], label, _split_of(where, found[0], row[names.split] if names.split else ""))
+
+
+def _encoded(name: str) -> bytes:
+    """Return the bytes of a name; JSON may hold halves of letters, which are in the name of no file."""
+    try:
+        return os.fsencode(name)
+    except UnicodeEncodeError:
+        return name.encode(errors="surrogatepass")
 
 
 def _split_of(where: str, path: bytes, value: str) -> str:
@@ -221,6 +231,8 @@ def _rows(table: Path, columns: Columns) -> Iterator[tuple[int, dict[str, str], 
         names = names or _choose(table, columns, list(row))
         if missing := [name for name in (names.name, names.label, names.split) if name and row.get(name) is None]:
             raise UsageError(f"{table}, line {line}: there is nothing in the column {missing[0]!r}")
+        if not names.split and (late := next((name for name in row if name.lower() in _SPLITS), "")):
+            raise UsageError(f"{table}, line {line}: {late!r} is not in the rows before; give it in every row")
         yield line, row, names
 
 
@@ -229,7 +241,13 @@ def _of_csv(table: Path, text: str) -> Iterator[tuple[int, dict[str, str]]]:
     delimiter = max(",\t;", key=head.count)
     reader = csv.DictReader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
     try:
+        reader.fieldnames = present = [name.strip() for name in reader.fieldnames or ()]
+        if twice := next((name for name in present if name and present.count(name) > 1), ""):
+            raise UsageError(f"{table} has two columns that are called {twice!r}; rename one of them")
         for row in reader:
+            # Spreadsheets write the empty rows below a table too.
+            if not any(row.values()):
+                continue
             if None in row:
                 raise UsageError(
                     f"{table}, line {reader.line_num}: more values than the {len(reader.fieldnames or ())} columns"
@@ -240,7 +258,8 @@ def _of_csv(table: Path, text: str) -> Iterator[tuple[int, dict[str, str]]]:
 
 
 def _of_json_lines(table: Path, text: str) -> Iterator[tuple[int, dict[str, str]]]:
-    for line, content in enumerate(text.splitlines(), 1):
+    # Not splitlines: a text in JSON may hold other ends of lines than this one.
+    for line, content in enumerate(text.split("\n"), 1):
         if not content.strip():
             continue
         try:
@@ -260,7 +279,7 @@ def _choose(table: Path, given: Columns, present: Sequence[str]) -> Columns:
         ("label", given.label, _LABELS),
         ("split", given.split, _SPLITS),
     ):
-        found = name or next((each for each in present if each.lower() in usual), "")
+        found = name or next((each for like in usual for each in present if each.lower() == like), "")
         if (found or what != "split") and found not in present:
             raise UsageError(
                 f"{table} has the columns {', '.join(present)}; say which one holds the {what} with --{what}-column"

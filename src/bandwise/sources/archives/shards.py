@@ -27,6 +27,7 @@ _NAME = re.compile(
 )
 _OF_TOTAL = re.compile(r"(.*?)-?([0-9]+)-of-([0-9]+)(?![0-9]).*")
 _NUMBER = re.compile(r"(?<![0-9])[0-9]{1,9}(?![0-9])")
+_NAMES_FROM = 1000
 _COUNTED = re.compile(r"0[0-9]{2,}")
 
 
@@ -111,6 +112,7 @@ def find_shards(root: Path, suffix: Literal[".parquet", ".tar"], reported: Repor
     for files in filter(None, (found["train"], found[chosen] if chosen else [])):
         _require_one_family(files)
         _require_all_numbers(sorted(files))
+    _require_once([*found["train"], *(found[chosen] if chosen else [])])
     return Shards(root, tuple(sorted(found["train"])), tuple(sorted(found[chosen])) if chosen else (), chosen)
 
 
@@ -204,6 +206,22 @@ def _require_one_family(files: list[Path]) -> None:
         )
 
 
+def _require_once(files: list[Path]) -> None:
+    """Refuse two links to one file: every picture in it would count twice."""
+    known: dict[tuple[int, int], Path] = {}
+    for path in sorted(files):
+        try:
+            status = path.stat()
+        except OSError:
+            # Opening it says what is wrong.
+            continue
+        first = known.setdefault((status.st_dev, status.st_ino), path)
+        if first != path:
+            raise UsageError(
+                f"{path} and {first} are links to one file, so every picture in it would count twice; remove one"
+            )
+
+
 def _require_all_numbers(files: list[Path]) -> None:
     """Check that no shard is missing, by the total in names such as `train-00003-of-00294` or by their numbers."""
     totals: dict[tuple[str, int], set[int]] = defaultdict(set)
@@ -235,6 +253,9 @@ def _require_no_gap(folder: Path, names: list[str]) -> None:
             series[name[: match.start()], name[match.end() :]][int(match[0])] = match[0]
     for (before, after), found in series.items():
         lowest, highest = min(found), max(found)
+        # Years, dates, ids: nobody counts shards from a thousand, and the next date is not the next number.
+        if lowest >= _NAMES_FROM and not any(text.startswith("0") for text in found.values()):
+            continue
         # A number such as 2012 may be part of a name; one with leading zeros counts from 0 or 1.
         counted = _COUNTED.fullmatch(found[lowest]) and before[-1:] in "-_." and after[:1] in "-_."
         numbers = range(1 if counted else lowest, highest)
