@@ -72,7 +72,8 @@ def inspect(source: Source, config: SplitConfig, most: int) -> Inspection:
     same: dict[bytes, list[int]] = defaultdict(list)
     for index in chosen:
         content = source.read(listing.names[index])
-        same[hashlib.sha256(content).digest()].append(index)
+        encoded = content if isinstance(content, bytes) else content.tobytes()
+        same[hashlib.sha256(encoded).digest()].append(index)
         try:
             notes.update(decode_canvas(content, listing.names[index], source.channels, config)[1])
         except BadImage as error:
