@@ -209,11 +209,11 @@ ROWS: dict[str, Sequence[Case]] = {
             )
         ),
         Case(
-            beside(("train/ant/notes.txt", b"BMW, and other cars"), ("train/bee/Thumbs.db", b"")),
+            beside(("train/ant/notes.txt", b"BMW, and other cars"), ("train/bee/list", b"P1 is a street")),
             0,
             [
                 "WARNING: 11% of the files of",
-                "are no pictures by name or content: 'train/ant/notes.txt', 'train/bee/Th",
+                "are no pictures by name or content: 'train/ant/notes.txt', 'train/bee/li",
             ],
             counts(8, 8, "ant", "bee"),
         ),

@@ -57,7 +57,11 @@ BAD_PICTURES = [
     (encoded(NOISE[:7], "PNG"), "too small", "64x7 pixels; the short side must have at least 8"),
     (png(struct.pack(">IIBBBBB", 10_000, 9_000, 8, 2, 0, 0, 0), b""), "too large", "refused by Pillow"),
     (b"<?xml version='1.0'?><svg/>", "unidentified", "an SVG drawing"),
-    (encoded(NOISE, "PPM"), "unidentified", "not one of JPEG, PNG, WEBP, BMP, GIF, TIFF"),
+    (b"II*\0", "truncated", "starts like a TIFF"),
+    (b"P7 no picture", "unidentified", "not one of JPEG, PNG, WEBP, BMP, GIF, TIFF: 13 bytes of another kind"),
+    (encoded(NOISE, "PPM")[:900], "truncated", "cut off or damaged"),
+    (b"P6\n99999 99999\n255\n", "too large", "refused by Pillow"),
+    (b"P5\n16 16\n65535\n" + bytes(512), "unsupported depth", "mode I"),
     (encoded(NOISE[:, :, 0].astype(np.int32), "TIFF"), "unsupported depth", "mode I"),
     (encoded(Image.new("LAB", (20, 20)), "TIFF"), "unsupported colour", "mode LAB; save it as RGB"),
     (ZERO_TAIL, "suspicious", "the end-of-image marker is missing"),
@@ -170,6 +174,18 @@ def test_s12_alpha_over_the_background(mode, background):
     expected = np.where(clear[:, :, None], background, colour)
     assert np.array_equal(pixels(content, background=background), expected)
     assert notes(content) == ("transparency over the background",)
+
+
+@pytest.mark.parametrize(
+    ("picture", "name"), [(NOISE, b"a.ppm"), (NOISE[:, :, 0], b"a.pgm"), (NOISE[:, :, 0] > 99, b"a.PBM")]
+)
+def test_s12_portable_maps(picture, name):
+    """As road signs and other older sets come."""
+    content = encoded(picture, "PPM")
+    expected = picture * np.uint8(255) if picture.dtype == bool else picture
+    assert np.array_equal(pixels(content), expected if expected.ndim == 3 else np.dstack([expected] * 3))
+    assert notes(content, name=name) == ()
+    assert notes(content, name=b"a.png") == ("the extension names another format",)
 
 
 def test_s12_half_transparent_is_blended():

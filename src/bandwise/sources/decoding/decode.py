@@ -20,6 +20,7 @@ from PIL import (
     Image,
     JpegImagePlugin,  # noqa: F401
     PngImagePlugin,  # noqa: F401
+    PpmImagePlugin,  # noqa: F401
     TiffImagePlugin,
     WebPImagePlugin,  # noqa: F401
     features,
@@ -29,7 +30,9 @@ from bandwise.config import SplitConfig
 from bandwise.sources.decoding.sniff import missing_part, name_disagrees, starts_like, trailing_bytes, what_it_is
 from bandwise.sources.source import Source
 
-FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF")
+FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF", "PPM")
+# Records of stores hold these words, and those of bands that are added later must agree; so they do not change.
+_NO_FORMAT = "not one of JPEG, PNG, WEBP, BMP, GIF, TIFF"
 MIN_SIDE = 8
 PLACEHOLDER_BYTES = 2051
 """Size of the "photo unavailable" picture that one photo host served, under the name of a lost photograph."""
@@ -201,7 +204,7 @@ def _open(encoded: bytes) -> Image.Image:
         known = starts_like(encoded)
         if known in FORMATS:
             raise BadImage("truncated", f"starts like a {known} but is cut off or damaged") from error
-        raise BadImage("unidentified", f"not one of {', '.join(FORMATS)}: {what_it_is(encoded)}") from error
+        raise BadImage("unidentified", f"{_NO_FORMAT}: {what_it_is(encoded)}") from error
 
 
 @contextmanager

@@ -16,11 +16,15 @@ _EXTENSIONS = {
     b"gif": "GIF",
     b"tif": "TIFF",
     b"tiff": "TIFF",
+    b"ppm": "PPM",
+    b"pgm": "PPM",
+    b"pbm": "PPM",
+    b"pnm": "PPM",
 }
 
 SUPPORTED_EXTENSIONS = tuple(_EXTENSIONS)
 # Pictures too: they are listed, so that each one skipped is counted, instead of vanishing from a set.
-UNSUPPORTED_EXTENSIONS = tuple(b"eps ps psd svg avif heic heif jp2 j2k jxl ppm pgm pbm pnm tga ico dng cr2 nef".split())
+UNSUPPORTED_EXTENSIONS = tuple(b"eps ps psd svg avif heic heif jp2 j2k jxl tga ico dng cr2 nef".split())
 PICTURE_EXTENSIONS = frozenset(SUPPORTED_EXTENSIONS + UNSUPPORTED_EXTENSIONS)
 
 _START_OF_SCAN = 0xDA
@@ -46,13 +50,16 @@ def starts_like(content: bytes) -> str | None:
             return name
     if content[:4] == b"RIFF" and content[8:12] == b"WEBP":
         return "WEBP"
+    if content[:1] == b"P" and content[1:2] in b"123456" and content[2:3].isspace():
+        return "PPM"
     return "AVIF or HEIC" if content[4:8] == b"ftyp" else None
 
 
 def begins_like_a_picture(start: bytes) -> bool:
-    """Say whether the first 16 bytes are those of a format that is decoded; "BM" alone may begin a text."""
+    """Say whether the first 16 bytes are those of a format that is decoded; "BM" and "P1 " may begin a text."""
     known = starts_like(start)
-    return known in _EXTENSIONS.values() and (known != "BMP" or start[6:10] == bytes(4))
+    certain = {"BMP": start[6:10] == bytes(4), "PPM": start[3:4].isdigit() or start[3:4] == b"#"}
+    return known in _EXTENSIONS.values() and certain.get(known or "", True)
 
 
 def name_disagrees(name: bytes, content: bytes) -> bool:
