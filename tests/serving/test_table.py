@@ -155,10 +155,12 @@ def test_rows_are_printed_as_they_come(run, finished, stopped, capsys):
         ("none/rows.csv", "there is no folder"),
         (".", "is a folder; name a file"),
         ("file/rows.csv", "there is no folder"),
+        ("pipe", "is no regular file"),
     ],
 )
 def test_a_table_that_cannot_be_is_refused_before_the_work(run, finished, tmp_path, monkeypatch, capsys, where, words):
     (tmp_path / "file").touch()
+    os.mkfifo(tmp_path / "pipe")
     monkeypatch.setattr(serving.SpectralEnsemble, "from_run", lambda *given: pytest.fail("it was loaded"))
     assert main(["predict", str(run), str(finished), "--csv", str(tmp_path / where)]) == 2
     assert words in capsys.readouterr().err

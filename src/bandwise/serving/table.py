@@ -100,6 +100,8 @@ def require_place(table: Path) -> None:
     """Refuse a path that no table could be written to, before hours of work for it."""
     if table.is_dir() or not table.name:
         raise UsageError(f"--csv {table} is a folder; name a file")
+    if table.exists() and not table.is_file():
+        raise UsageError(f"--csv {table} is no regular file; name one, or use the rows that are printed")
     if not table.parent.is_dir():
         raise UsageError(f"--csv {table}: there is no folder {table.parent}; make it, or name another file")
     if not os.access(table.parent, os.W_OK | os.X_OK):

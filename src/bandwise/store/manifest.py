@@ -136,7 +136,7 @@ class Identity:
     def read(cls, store: Path) -> Self:
         """Read STORE.json of a folder."""
         if not (store / STORE_NAME).exists():
-            remedy = "give the folder that bandwise split wrote"
+            remedy = "give the folder that bandwise split wrote; of a run whose store was moved, with --store"
             raise UsageError(f"{store} is not a store: it has no {STORE_NAME}; {remedy}")
         return cls._read(store / STORE_NAME)
 
