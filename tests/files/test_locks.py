@@ -85,7 +85,7 @@ def test_a_silent_one_is_taken_over(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "content", ["", "{", "\0" * 5000, "4711", str(os.getpid())], ids="empty torn zeros alien own".split()
+    "content", ["", "{", "\0" * 5000, "4711", str(os.getpid())], ids=["empty", "torn", "zeros", "alien", "own"]
 )
 def test_the_lock_of_a_dead_process_of_this_machine_is_taken_over_at_once(tmp_path, content):
     """Whatever its file says: only the kernel knows whether its holder lives, numbers of processes are given again."""
