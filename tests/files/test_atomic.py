@@ -143,13 +143,3 @@ def test_an_error_is_not_taken_for_a_file_that_is_there(tmp_path, monkeypatch, n
     with pytest.raises(kind, match=r"space|Input/output"):
         atomic.create_bytes(tmp_path / "run.json", b"first")
     assert list(tmp_path.iterdir()) == []
-
-
-def test_a_pipe_or_a_device_is_not_replaced(tmp_path):
-    os.mkfifo(tmp_path / "pipe")
-    (tmp_path / "device").symlink_to("/dev/null")
-    for name in ("pipe", "device"):
-        with pytest.raises(UsageError, match=f"{name} is no regular file"):
-            atomic.write_bytes(tmp_path / name, b"content")
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["device", "pipe"]
-    assert (tmp_path / "pipe").is_fifo()

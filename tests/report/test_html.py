@@ -1,6 +1,7 @@
 """The page: complete, escaped, self-contained, and honest about what is missing."""
 
 import json
+import os
 import re
 import shutil
 from html.parser import HTMLParser
@@ -146,3 +147,10 @@ def test_a_page_is_replaced_whole_or_not_at_all(runs, tmp_path, monkeypatch):
         render_report(runs[:1], page)
     assert page.read_bytes() == b"old"
     assert not list(tmp_path.glob(".tmp-*"))
+
+
+def test_a_report_does_not_replace_a_pipe(runs, tmp_path):
+    os.mkfifo(tmp_path / "report.html")
+    with pytest.raises(UsageError, match="is no regular file"):
+        render_report(runs[:1], tmp_path / "report.html")
+    assert [path.name for path in tmp_path.iterdir()] == ["report.html"]

@@ -68,7 +68,8 @@ def make_imagenet1k(root: Path) -> Path:
 
 def make_imagenet21k(root: Path) -> Path:
     """Write a tar of class tars; one image more a class, since every class gives some to the reported set."""
-    folders = imagenet.make_folders(root / "folders", train=[count + 1 for count in IMAGES], val=0, side=64)
+    # As large as the canvas: an enlarged picture leaves the highest bands empty.
+    folders = imagenet.make_folders(root / "folders", train=[count + 1 for count in IMAGES], val=0, side=336)
     archive = root / "winter21_whole.tar"
     archive.write_bytes(imagenet.tar_of(imagenet.class_tars(folders)))
     return archive

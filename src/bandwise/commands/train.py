@@ -9,7 +9,6 @@ from bandwise.commands import flags
 from bandwise.commands.verb import Outcome, base_config, own_store, parse, require_out, take_recipe
 from bandwise.config import RunConfig, to_dict
 from bandwise.errors import UsageError
-from bandwise.launch.arrays import branch_of_this_job
 from bandwise.launch.pipeline import train
 from bandwise.runs.documents import read_summary
 from bandwise.signals import follow_launcher
@@ -41,7 +40,7 @@ def main(argv: Sequence[str]) -> Outcome:
     arguments = parse(Arguments, rest, "train", Arguments(settings=base_config(recipe, rest, resume=True)))
     out = require_out(arguments.out)
     groups = arguments.settings.groups()
-    branch = branch_of_this_job() if arguments.branch == "auto" else arguments.branch
+    branch = _branch_of_this_job() if arguments.branch == "auto" else arguments.branch
     branches = None if branch is None else (branch,)
     if branch is not None and not 0 <= branch < len(groups):
         raise UsageError(f"branch {branch} does not exist; there are 0 to {len(groups) - 1}")
@@ -59,3 +58,10 @@ def main(argv: Sequence[str]) -> Outcome:
         for summary in summaries
     )
     return Outcome({"run": str(run.path), "branches": [summary.to_dict() for summary in summaries]}, text)
+
+
+def _branch_of_this_job() -> int:
+    # Here, so that other trainings do not wait for it.
+    from bandwise.launch.arrays import branch_of_this_job
+
+    return branch_of_this_job()

@@ -64,12 +64,7 @@ def explain_full_disk(what: Path) -> Iterator[None]:
 
 @contextlib.contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """Yield a temporary path; the file there becomes `path` when the block ends well, else it is removed.
-
-    A device or a pipe, which the rename would replace for the whole machine, is a `UsageError`.
-    """
-    if path.exists() and not (path.is_file() or path.is_dir()):
-        raise UsageError(f"{path} is no regular file; a file would take its place: name another path")
+    """Yield a temporary path; the file there becomes `path` when the block ends well, else it is removed."""
     temporary = temporary_path(path)
     with explain_full_disk(path):
         try:

@@ -23,6 +23,8 @@ def render_report(runs: Sequence[Path], out: Path) -> Path:
         raise UsageError("a report needs at least one run folder")
     if out.suffix != ".html":
         raise UsageError(f"the report is {str(out)!r}; its name must end in .html")
+    if out.exists() and not (out.is_file() or out.is_dir()):
+        raise UsageError(f"{out} is no regular file, and the report would take its place; name another path")
     views = [read_view(path) for path in runs]
     if damage := [line for view in views for line in view.damage]:
         raise CorruptionError(

@@ -131,7 +131,7 @@ def check_store(store: Store, config: RunConfig) -> None:
     if empty := [band for band in store.bands if not store.std([band]).any()]:
         raise UsageError(
             f"{store.path}: all training samples are the same in band {', '.join(map(str, empty))}, so there is "
-            "nothing to learn from it; look at the pictures, and split them again elsewhere"
+            "nothing to learn from it; look at the pictures, or leave the band out with --branches"
         )
     uniform, stored = store.manifest.notes.get(UNIFORM, 0), sum(store.rows(split) for split in SPLITS)
     if 2 * uniform > stored:
