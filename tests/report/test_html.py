@@ -153,4 +153,5 @@ def test_a_report_does_not_replace_a_pipe(runs, tmp_path):
     os.mkfifo(tmp_path / "report.html")
     with pytest.raises(UsageError, match="is no regular file"):
         render_report(runs[:1], tmp_path / "report.html")
-    assert [path.name for path in tmp_path.iterdir()] == ["report.html"]
+    assert (tmp_path / "report.html").is_fifo()
+    assert not (tmp_path / "report.md").exists()
