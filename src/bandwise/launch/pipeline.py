@@ -132,10 +132,9 @@ def _prepare(
             found=partial(_require_samples, config, source.name),
             **options,
         )
-    for branch in range(len(run.groups)):
-        opened = open_store(run.store_path, run.groups[branch])
-        require_own_store(run, opened)
-        check_store(opened, config)
+    opened = open_store(run.store_path, [band for group in run.groups for band in group])
+    require_own_store(run, opened)
+    check_store(opened, config)
     write_preview(run.store_path, source, run.preview_folder)
     return run
 

@@ -91,9 +91,9 @@ def create_run(path: Path, config: RunConfig, store_path: Path | None = None) ->
     """Make a run folder, or open the one that is there if it was made by the same configuration.
 
     The store is that of the run, or `path/store`, when None; it may lie anywhere, for its digest is what the branches
-    know it by. The run has the configuration asked for, which may differ from `run.json` in
-    the fields of `FREE_TRAINING`, and in places at which the same lies now, see `_with_places_of`. A run of another
-    configuration, which another process may have begun this moment, is an `IncompatibleError` that lists the fields.
+    know it by. The run has the configuration asked for, which may differ from `run.json` in the fields of
+    `FREE_TRAINING`, and in places at which the same lies now, see `_with_places_of`. A run of another configuration,
+    which another process may have begun this moment, is an `IncompatibleError` that lists the fields.
     """
     return _make_or_open(path, config, store_path)[0]
 
