@@ -178,7 +178,7 @@ ROWS: dict[str, Sequence[Case]] = {
         ),
         refused(
             [(name, label, "val") for name, label in ANT_AND_BEE],
-            "names no training pictures, only val",
+            "names no training pictures, only pictures of val",
             head=(*HEAD, "split"),
         ),
         refused([("../pictures/0.png", "ant")], "there is no picture '../pictures/0.png'"),

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from bandwise.cli import main
-from bandwise.errors import LockedError
+from bandwise.errors import LockedError, UsageError
 from bandwise.files.documents import write_document
 from bandwise.fusion.combination import Fusion
 from bandwise.serving import ensemble as serving
@@ -72,6 +72,22 @@ def test_kept_rows_come_back_up_to_a_torn_one(tmp_path, torn):
     assert path.read_bytes() == content
     with KeptRows(table, "another prediction") as other:
         assert other.rows == []
+
+
+def test_a_file_of_somebody_else_is_kept(tmp_path):
+    alien = tmp_path / "rows.csv.part"
+    alien.write_text('{"prediction": 7, "mine": true}')
+    with pytest.raises(UsageError, match="is no rows of a prediction"):
+        KeptRows(tmp_path / "rows.csv", "this")
+    assert alien.read_text() == '{"prediction": 7, "mine": true}'
+
+
+@pytest.mark.parametrize("whole", [0, 9])
+def test_a_head_that_was_cut_off_is_written_again(tmp_path, whole):
+    (tmp_path / "rows.csv.part").write_bytes(b'{"prediction": "this"}\n'[:whole])
+    with KeptRows(tmp_path / "rows.csv", "this") as kept:
+        assert kept.rows == []
+    assert (tmp_path / "rows.csv.part").read_bytes() == b'{"prediction": "this"}\n'
 
 
 def test_two_at_once_do_not_mix_their_rows(tmp_path):

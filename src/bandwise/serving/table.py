@@ -21,6 +21,7 @@ from bandwise.runs.run import Run
 from bandwise.serving.inputs import Input
 from bandwise.serving.predict import Prediction, printable
 
+_HEAD = b'{"prediction": "'
 _FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
 
 
@@ -42,15 +43,21 @@ class KeptRows:
     """
 
     def __init__(self, table: Path, identity: str) -> None:
-        """Open the file, read what an earlier call has kept there of the same prediction, and drop anything else."""
+        """Open the file, read what an earlier call has kept there of this prediction, and drop rows of another one."""
         self.table, self.path = table, table.with_name(f"{table.name}.part")
         require_place(table)
+        if self.path.exists() and not self.path.is_file():
+            raise UsageError(f"--csv {table}: {self.path} is no regular file; name another table")
         self._stream = self.path.open("ab+")
         try:
             fcntl.flock(self._stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
             self._stream.close()
             raise LockedError(f"{self.path} is being written by another process; wait for it, or stop it") from error
+        self._stream.seek(0)
+        if not _HEAD.startswith(begin := self._stream.read(len(_HEAD))):
+            self._stream.close()
+            raise UsageError(f"{self.path} is no rows of a prediction ({begin!r}...); move it, or name another table")
         first = json.dumps({"prediction": identity}).encode() + b"\n"
         self.rows, whole = self._read(first)
         self._stream.truncate(whole)

@@ -111,7 +111,8 @@ def open_table(
     rows = list(_matched(root, tables, columns, _files(root, follow_symlinks)))
     splits = {row.split for row in rows}
     if "train" not in splits:
-        raise UsageError(f"{tables[0]} names no training pictures, only {', '.join(sorted(splits)) or 'none at all'}")
+        instead = f"only pictures of {' and '.join(sorted(splits))}" if splits else "for it has no rows below its head"
+        raise UsageError(f"{tables[0]} names no training pictures, {instead}")
     present = [] if reported == "none" else [split for split in ("val", "test") if split in splits]
     if reported == "auto" and len(present) == 2:
         raise UsageError(
