@@ -35,6 +35,7 @@ VERBS = {
     "report": "write the HTML and Markdown report of one run or several",
     "doctor": "examine this machine, rehearse a training that is killed",
 }
+_LESS_OFTEN = ("data", "verify", "reconstruct", "reproduce", "doctor")
 _EXIT_UNEXPECTED = 1
 _LONGEST_PATH = 200
 _DISK_FULL = {errno.ENOSPC, errno.EDQUOT}
@@ -120,17 +121,17 @@ def _fail(verb: str, kind: str, message: str, code: int, as_json: bool) -> int:
 
 
 def _usage() -> str:
-    width = max(map(len, VERBS))
-    lines = [f"  {verb:<{width}}  {text}" for verb, text in VERBS.items()]
+    often = {verb: text for verb, text in VERBS.items() if verb not in _LESS_OFTEN}
+    width = max(map(len, often))
     return "\n".join(
         [
             "usage: bandwise COMMAND [...]",
             "",
-            "Split an image data set into spectral sub-bands, train one network per band,",
-            "fuse their predictions.",
+            "Split images into spectral sub-bands, train one network per band, fuse them.",
             "",
-            *lines,
+            *(f"  {verb:<{width}}  {text}" for verb, text in often.items()),
             "",
+            f"less often: {', '.join(_LESS_OFTEN)}",
             "example: bandwise demo, which shows it all in ten minutes",
             "one command: bandwise COMMAND --help, and all its options: --help-all",
         ]

@@ -24,7 +24,7 @@ def screen(capsys, *argv: str) -> str:
 
 @pytest.mark.parametrize("name", VERBS)
 def test_it_fits_a_screen_and_names_options_that_exist(name, capsys):
-    assert f"\n  {name} " in screen(capsys, "--help")
+    assert name in screen(capsys, "--help").replace(",", " ").split()
     text = screen(capsys, name, "--help")
     assert text.startswith(f"usage: bandwise {name} ")
     assert f"\nexample: bandwise {name} " in text
