@@ -1,5 +1,8 @@
 import numpy as np
+import pytest
 import torch
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
 
 from bandwise.bands.module import BandSplit
 from bandwise.bands.quantize import BandQuantizer, integer_filters, offsets, scales
@@ -102,3 +105,54 @@ def test_it_exports_for_any_batch_size():
     exported = torch.export.export(BandSplit(transform), (as_batch(images[:2]),), dynamic_shapes=dynamic)
     values = exported.module()(as_batch(images)).numpy()
     assert all(np.array_equal(value, stored(transform, image)) for value, image in zip(values, images, strict=True))
+
+
+class CountBytes(TorchDispatchMode):
+    """Adds up what every operator reads and writes of the images; views move nothing."""
+
+    moved = 0
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        result = func(*args, **(kwargs or {}))
+        given = [each for each in tree_leaves((args, kwargs)) if isinstance(each, torch.Tensor)]
+        made = [each for each in tree_leaves(result) if isinstance(each, torch.Tensor)]
+        memory = {each.untyped_storage().data_ptr() for each in given}
+        in_place = func._schema.name.endswith("_")
+        if in_place or not all(each.untyped_storage().data_ptr() in memory for each in made):
+            self.moved += sum(each.nbytes for each in (*given, *made))
+        return result
+
+
+def moved_bytes(split, images):
+    with torch.inference_mode(), CountBytes() as counter:
+        split(images)
+    return counter.moved
+
+
+def test_the_float_transform_reads_once_and_writes_once(transform):
+    images = torch.rand(4, 3, 24 * transform.stride, 24 * transform.stride)
+    copied = 2 * images.nbytes
+    moved = moved_bytes(BandSplit(transform, quantized=False), images)
+    # Weights and offsets count too, and are small.
+    assert moved <= 1.15 * copied
+    if transform.stride > 1:
+        assert moved >= copied
+
+
+def test_with_stride_one_nothing_is_moved():
+    split = BandSplit(SubbandTransform(1, "dct2d"), quantized=False)
+    images = torch.rand(2, 3, 8, 8)
+    for layout in (torch.contiguous_format, torch.channels_last):
+        given = images.contiguous(memory_format=layout)
+        assert split(given).data_ptr() == given.data_ptr()
+        assert moved_bytes(split, given) == 0
+
+
+def test_weights_are_laid_out_once(monkeypatch):
+    split, other = (BandSplit(SubbandTransform(2, "dct2d"), channels=channels) for channels in (3, 1))
+    image = noise(8, 8, 3)
+    # For other colours than those it was made for, the same values.
+    assert torch.equal(other(as_batch([image])), split(as_batch([image])))
+    monkeypatch.setattr("bandwise.bands.module._over_colours", lambda *_: pytest.fail("laid out anew"))
+    split(as_batch([image]))
+    other(as_batch([image[:, :, :1]]))

@@ -136,6 +136,8 @@ def test_identity_is_lossless(stride):
     assert np.array_equal(stored.transpose(0, 3, 1, 2), split_phases(image.transpose(2, 0, 1), stride))
     back = transform.inverse(BandQuantizer(transform).dequantize(stored).transpose(0, 3, 1, 2))
     assert np.array_equal(back.transpose(1, 2, 0), image)
+    # With stride 1 the band is the picture, and not a copy of it.
+    assert np.shares_memory(stored, image) == (stride == 1)
 
 
 def test_float16_is_the_exact_value_rounded_once(transform):

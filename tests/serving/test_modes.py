@@ -146,7 +146,8 @@ def test_equal_weights_with_other_settings_cannot_be_stacked():
 
 
 @pytest.mark.parametrize(
-    ("stride", "kind", "bands"), [(2, "dct2d", (3, 0)), (3, "dct1d", (0, 4, 8)), (2, "random", (1,))]
+    ("stride", "kind", "bands"),
+    [(2, "dct2d", (3, 0)), (3, "dct1d", (0, 4, 8)), (2, "random", (1,)), (1, "identity", (0,))],
 )
 def test_bytes_are_split_as_the_convolution_splits_them(stride, kind, bands):
     split = BandSplit(SubbandTransform(stride, kind, 5), bands)
@@ -157,6 +158,8 @@ def test_bytes_are_split_as_the_convolution_splits_them(stride, kind, bands):
         assert found.dtype == torch.uint8
         assert torch.equal(found.float(), expected)
     assert torch.equal(stored_bands(split, pictures.float()), expected)
+    if stride == 1:
+        assert stored_bands(split, pictures).data_ptr() == pictures.data_ptr()
 
 
 def test_threads_have_quantizers_of_their_own():

@@ -22,6 +22,7 @@ class BandSplit(nn.Module):
     """
 
     filters: Tensor
+    weight: Tensor
     added: Tensor
 
     def __init__(
@@ -30,6 +31,7 @@ class BandSplit(nn.Module):
         bands: Sequence[int] | None = None,
         quantized: bool = True,
         storage: Literal["uint8", "float16"] = "uint8",
+        channels: int = 3,
     ) -> None:
         """Prepare for some bands, all by default, in the order given.
 
@@ -37,6 +39,7 @@ class BandSplit(nn.Module):
             transform, bands: which bands.
             quantized: whether to round as the store does; otherwise unrounded values with offset, differentiable.
             storage: how the store rounds: to bytes, or, as `BandQuantizer.split_float16`, to half precision.
+            channels: colours of the images; for others the weights are laid out anew at every call.
 
         Raises:
             ValueError: a band does not exist or occurs twice, or there is none.
@@ -57,6 +60,7 @@ class BandSplit(nn.Module):
         # Not in the state: they follow from the transform, so weights saved beside them cannot disagree with it.
         shaped = torch.from_numpy(filters.astype(np.float32)).reshape(len(chosen), -1, stride, stride)
         self.register_buffer("filters", shaped, persistent=False)
+        self.register_buffer("weight", _over_colours(shaped, channels), persistent=False)
         self.register_buffer("added", torch.from_numpy(added), persistent=False)
 
     def forward(self, images: Tensor) -> Tensor:
@@ -66,7 +70,8 @@ class BandSplit(nn.Module):
             images: (B, C, H, W), uint8, or floating with grey levels 0 to 255 (whole numbers where quantised).
 
         Returns:
-            float32 (B, len(bands) * C, H / stride, W / stride), channel `band * C + colour`, in stored units.
+            float32 (B, len(bands) * C, H / stride, W / stride), channel `band * C + colour`, in stored units;
+            one band of phases may be the memory of `images`.
 
         Raises:
             ValueError: not four axes, or H or W is not a multiple of the stride.
@@ -82,12 +87,27 @@ class BandSplit(nn.Module):
 
     def _values(self, images: Tensor) -> Tensor:
         stride, channels = self.transform.stride, images.shape[1]
-        bands, parts = self.filters.shape[:2]
-        # Dense over the colours, with zeros between them: on a CPU faster than one plane at a time, and in order.
-        apart = torch.eye(channels, device=self.filters.device).reshape(1, channels, 1, channels, 1, 1)
-        weight = (self.filters.reshape(bands, 1, parts, 1, stride, stride) * apart).flatten(0, 1).flatten(1, 2)
-        planes = images.to(torch.float32).repeat(1, parts, 1, 1)
+        planes = images.to(torch.float32)
+        if self.transform.only_phases:
+            phases = [planes[:, :, band // stride :: stride, band % stride :: stride] for band in self.bands]
+            return phases[0] if len(phases) == 1 else torch.cat(phases, dim=1)
+        parts = self.filters.shape[1]
+        fits = self.weight.shape[1] == parts * channels
+        weight = self.weight if fits else _over_colours(self.filters, channels)
+        # `repeat` copies even where it repeats nothing.
+        planes = planes if parts == 1 else planes.repeat(1, parts, 1, 1)
         values = nn.functional.conv2d(planes, weight, self.added.repeat_interleave(channels), stride=stride)
         if not self.quantized:
             return values
-        return values.half().float() if self.storage == "float16" else values.floor().clamp(0, 255)
+        return values.half().float() if self.storage == "float16" else values.floor_().clamp_(0, 255)
+
+
+def _over_colours(filters: Tensor, channels: int) -> Tensor:
+    """Lay out filters (bands, parts, stride, stride) for all colours, with zeros between them.
+
+    The result is (bands * channels, parts * channels, stride, stride). On a CPU that is faster than one plane at a
+    time, and the values come out in order.
+    """
+    bands, parts, stride, _ = filters.shape
+    apart = torch.eye(channels, device=filters.device).reshape(1, channels, 1, channels, 1, 1)
+    return (filters.reshape(bands, 1, parts, 1, stride, stride) * apart).flatten(0, 1).flatten(1, 2)

@@ -77,8 +77,14 @@ class BandQuantizer:
     def split(self, image: NDArray[np.uint8], out: NDArray[np.uint8] | None = None) -> NDArray[np.uint8]:
         """Return the stored bytes of the bands of a picture, uint8 (H, W, C), or write them to `out`.
 
-        They are (len(bands), H / stride, W / stride, C).
+        They are (len(bands), H / stride, W / stride, C); with stride 1 they may be the memory of the picture.
         """
+        if self.transform.stride == 1:
+            check_image(image, 1)
+            if out is None:
+                return image[None]
+            np.copyto(out, image[None])
+            return out
         if self._compiled is not None:
             return self._split_compiled(image, out)
         values = self._sums(image)

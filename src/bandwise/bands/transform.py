@@ -66,6 +66,11 @@ class SubbandTransform:
         return _matrix(self.stride, self.kind, self.seed)
 
     @property
+    def only_phases(self) -> bool:
+        """Whether the bands are the phases themselves, so that nothing has to be computed."""
+        return self.kind == "identity" or self.stride == 1
+
+    @property
     def invertible(self) -> bool:
         """Whether the image can be rebuilt from all bands."""
         return self.kind != "refft" or self.stride == 1
@@ -83,12 +88,13 @@ class SubbandTransform:
             images: (..., H, W), numpy or torch; floating types are kept, integers are computed in float64.
 
         Returns:
-            (n, ..., H / stride, W / stride), the coefficients `T . phases`, not divided by anything.
+            (n, ..., H / stride, W / stride), the coefficients `T . phases`, not divided by anything; with stride 1 the
+            memory may be that of `images`.
 
         Raises:
             ValueError: H or W is not a multiple of the stride.
         """
-        return _apply(self.matrix, split_phases(images, self.stride))
+        return self._apply(self.matrix, split_phases(images, self.stride))
 
     def inverse(self, bands: Array) -> Array:
         """Put all n bands, (n, ..., h, w), together again as images (..., h * stride, w * stride).
@@ -102,7 +108,18 @@ class SubbandTransform:
                 "use dct1d, dct2d, hadamard, identity or random where images must be rebuilt"
             )
         _check_bands(cast(Any, bands).shape, self.stride)
-        return merge_phases(_apply(self.matrix.T, bands), self.stride)
+        return merge_phases(self._apply(self.matrix.T, bands), self.stride)
+
+    def _apply(self, matrix: NDArray[np.float64], phases: Any) -> Any:
+        flat = phases.reshape(self.count, -1)
+        if isinstance(flat, np.ndarray):
+            kind = flat.dtype if np.issubdtype(flat.dtype, np.floating) else np.dtype(np.float64)
+            flat = flat.astype(kind, copy=False)
+            result = flat if self.only_phases else matrix.astype(kind) @ flat
+        else:
+            flat = flat if flat.dtype.is_floating_point else flat.double()
+            result = flat if self.only_phases else flat.new_tensor(matrix.tolist()) @ flat
+        return result.reshape(phases.shape)
 
 
 def check_size(height: int, width: int, stride: int) -> None:
@@ -154,17 +171,6 @@ def _check_bands(shape: tuple[int, ...], stride: int) -> None:
 
 def _transpose(x: Any, order: tuple[int, ...]) -> Any:
     return x.transpose(order) if isinstance(x, np.ndarray) else x.permute(order)
-
-
-def _apply(matrix: NDArray[np.float64], phases: Any) -> Any:
-    flat = phases.reshape(len(matrix), -1)
-    if isinstance(flat, np.ndarray):
-        kind = flat.dtype if np.issubdtype(flat.dtype, np.floating) else np.dtype(np.float64)
-        result = matrix.astype(kind) @ flat.astype(kind, copy=False)
-    else:
-        flat = flat if flat.dtype.is_floating_point else flat.double()
-        result = flat.new_tensor(matrix.tolist()) @ flat
-    return result.reshape(phases.shape)
 
 
 @lru_cache(maxsize=64)

@@ -23,7 +23,9 @@ class CanvasViews:
         """Prepare for one group of bands, as `BandViews`."""
         self._boxes = evaluation_boxes(store.side, crop, crops)
         self._stride, self._side, self._device = store.config.stride, crop * store.config.stride, device
-        self._split = BandSplit(store.transform, bands, storage=store.config.storage).to(device)
+        self._split = BandSplit(store.transform, bands, storage=store.config.storage, channels=store.channels).to(
+            device
+        )
         self._stored_as = torch.uint8 if store.config.storage == "uint8" else torch.float16
         self._cutter = cutter_of(store, bands, crop, crop)
 

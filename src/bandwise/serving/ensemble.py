@@ -67,7 +67,7 @@ class SpectralEnsemble(nn.Module):
         self._places = [[self._bands.index(band) for band in branch.bands] for branch in branches]
         split = self.split_config
         transform = SubbandTransform(split.stride, split.transform, split.transform_seed)
-        self.split = BandSplit(transform, self._bands, storage=split.storage)
+        self.split = BandSplit(transform, self._bands, storage=split.storage, channels=self.channels)
         # The inputs have their colours innermost; weights laid out alike need no conversion at every call.
         networks = [_channels_last(branch.network) for branch in branches]
         self.mode: Mode = mode
@@ -192,6 +192,8 @@ def stored_bands(split: BandSplit, images: Tensor) -> Tensor:
     a graph that is exported, goes through `split`.
     """
     bands, channels = len(split.bands), images.shape[1]
+    if split.transform.stride == 1 and images.dtype == torch.uint8:
+        return images[:, None]
     plain = images.device.type == "cpu" and images.dtype == torch.uint8 and split.storage == "uint8"
     if not plain or torch.compiler.is_compiling():
         return split(images).unflatten(1, (bands, channels))

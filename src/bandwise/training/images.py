@@ -123,7 +123,9 @@ class ImageFeed(Feed):
         self._loader = PictureLoader(
             Pictures(source, split, augment, crop), training.batch_size, training.loader_workers
         )
-        self._split = BandSplit(store.transform, branch.bands, storage=split.storage).to(branch.device)
+        self._split = BandSplit(store.transform, branch.bands, storage=split.storage, channels=store.channels).to(
+            branch.device
+        )
         self._dtype = torch.uint8 if split.storage == "uint8" else torch.float16
 
     @property
