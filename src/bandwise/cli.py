@@ -28,6 +28,7 @@ VERBS = {
     "verify": "check every byte of a run or a store, mend what is damaged",
     "reconstruct": "invert the stored bands and measure the error",
     "train": "train one branch or all of them; resumes by itself",
+    "collect": "bring branches from other machines into one run",
     "fuse": "fit the fusion rule on the holdout",
     "evaluate": "score every branch and the fusion on the reported set",
     "predict": "classify files and folders",

@@ -36,7 +36,20 @@ def test_it_fits_a_screen_and_names_options_that_exist(name, capsys):
 
 
 # Each after those whose output it needs; a run is repeated before it is fused in another way.
-ORDER = ("demo", "data", "recipes", "plan", "run", "train", "reproduce", "fuse", "evaluate", "predict", "verify")
+ORDER = (
+    "demo",
+    "data",
+    "recipes",
+    "plan",
+    "run",
+    "train",
+    "collect",
+    "reproduce",
+    "fuse",
+    "evaluate",
+    "predict",
+    "verify",
+)
 ORDER += ("split", "reconstruct", "report", "doctor")
 
 

@@ -117,6 +117,13 @@ HELP = {
         },
         "train photos-sub4 --out runs/sub4 --branch 0",
     ),
+    "collect": Help(
+        "RUN... --into RUN",
+        "Copy the finished branches of run folders from machines that share nothing into one run, once configuration, "
+        "store, hashes and versions are compared. Fields that differ are listed.",
+        {"--into RUN": "the run to fuse; made where there is none", "--store STORE": "its store, if not RUN/store"},
+        "collect runs/sub4 --into runs/together",
+    ),
     "fuse": Help(
         "RUN",
         "Fit the fusion rule on the holdout, never on the reported set.",
