@@ -31,11 +31,24 @@ MAY_IMPORT = {
     "launch": BASE | {"sources", "checkpoints", "store", "training", "fusion", "models", "evaluation", "runs"},
     "serving": BASE | {"bands", "augment", "checkpoints", "fusion", "evaluation", "models", "sources", "runs"},
     "report": BASE | {"runs", "evaluation"},
+    "export": BASE | {"checkpoints", "fusion", "report", "runs", "serving"},
     "doctor": BASE | {"sources", "store", "checkpoints", "training", "runs"},
     "recipes": {"config", "errors"},
     "commands": BASE
     | DATA
-    | {"models", "training", "fusion", "evaluation", "launch", "serving", "report", "recipes", "runs", "doctor"},
+    | {
+        "models",
+        "training",
+        "fusion",
+        "evaluation",
+        "launch",
+        "serving",
+        "report",
+        "export",
+        "recipes",
+        "runs",
+        "doctor",
+    },
     "cli": {"commands", "errors", "progress", "signals", "version"},
     "__main__": {"cli"},
 }

@@ -32,6 +32,7 @@ VERBS = {
     "fuse": "fit the fusion rule on the holdout",
     "evaluate": "score every branch and the fusion on the reported set",
     "predict": "classify files and folders",
+    "export": "write a model to publish or to use elsewhere",
     "reproduce": "repeat a recorded result and compare every figure",
     "report": "write the HTML and Markdown report of one run or several",
     "doctor": "examine this machine, rehearse a training that is killed",

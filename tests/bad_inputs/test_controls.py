@@ -20,10 +20,10 @@ BROKEN = {
     "S35": ("bandwise.store.writing.conversion.require_same", lambda what, stored, wanted: None),
     "S36": ("bandwise.store.writing.commits._files_present", lambda out, record: True),
     "S40": ("bandwise.store.writing.split.require_writable", lambda folder: folder.mkdir(exist_ok=True)),
-    "T7": ("bandwise.checkpoints.folder._read_file", lambda file, facts: file.read_bytes()),
+    "T7": ("bandwise.checkpoints.folder.read_listed", lambda file, facts, record: file.read_bytes()),
     "T18": ("bandwise.training.trainer.check_store", lambda store, config: None),
     "E8": ("bandwise.serving.ensemble._require_run", lambda run, number, branch: None),
-    "E9": ("bandwise.checkpoints.folder._read_file", lambda file, facts: file.read_bytes()),
+    "E9": ("bandwise.checkpoints.folder.read_listed", lambda file, facts, record: file.read_bytes()),
 }
 
 

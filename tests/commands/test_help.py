@@ -50,7 +50,7 @@ ORDER = (
     "predict",
     "verify",
 )
-ORDER += ("split", "reconstruct", "report", "doctor")
+ORDER += ("split", "reconstruct", "report", "export", "doctor")
 
 
 def tiny(name: str):

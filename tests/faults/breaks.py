@@ -167,7 +167,7 @@ def errors_untranslated() -> None:
 def pickles_welcome() -> None:
     """Read weights with pickle, as many loaders do."""
     _put(checkpoint_folder, "from_bytes", lambda content, path: pickle.loads(content))
-    _put(checkpoint_folder, "_read_file", lambda file, facts: file.read_bytes())
+    _put(checkpoint_folder, "read_listed", lambda file, facts, record: file.read_bytes())
 
 
 def apply(name: str | None, put: Callable[[Any, str, Any], None] | None = None) -> None:

@@ -1,5 +1,6 @@
 """A trained branch as its folder holds it, loaded strictly: for its logits after training, and for serving."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -7,7 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import nn
+from torch import Tensor, nn
 
 from bandwise.checkpoints.folder import average_weights, last_checkpoint
 from bandwise.checkpoints.tensors import load_weights, require_fit
@@ -74,22 +75,35 @@ def load_branch(folder: Path) -> TrainedBranch:
             network=merge(NetworkConfig(), sections["network"]),
             training=merge(TrainingConfig(), sections["training"]),
         )
-        branch = _described(config, state)
     except (KeyError, TypeError, ValueError) as error:
         raise CorruptionError(f"{checkpoint.path} does not describe a branch: {error}") from error
     if progress[0] != progress[1]:
         raise NotFinishedError(
             f"{folder} is trained for {progress[0]} of {progress[1]} steps; run `bandwise train` to finish it first"
         )
-    facts = {"num_classes": len(branch["classes"]), "bands": len(branch["bands"]), "channels": branch["channels"]}
     weights = average_weights(checkpoint) if config.training.model_ema else checkpoint.model
+    return build_branch(config, state, weights, checkpoint.path)
+
+
+def build_branch(
+    config: RunConfig, state: dict[str, Any], weights: Mapping[str, Tensor], source: Path
+) -> TrainedBranch:
+    """Build a branch from its description and its final weights, which come from `source`; both are checked.
+
+    Of `config` the split, the network and the crop count; of `state`, which is kept, `bands` and `store`.
+    """
+    try:
+        branch = _described(config, state)
+    except (KeyError, TypeError, ValueError) as error:
+        raise CorruptionError(f"{source} does not describe a branch: {error}") from error
+    facts = {"num_classes": len(branch["classes"]), "bands": len(branch["bands"]), "channels": branch["channels"]}
     # First without memory: a description from elsewhere must not make us allocate more than its weights take.
     with torch.device("meta"):
-        require_fit(build_network(config, **facts), weights, checkpoint.path)
+        require_fit(build_network(config, **facts), weights, source)
     # The global generator is left as it was: the weights drawn here are replaced at once.
     with torch.random.fork_rng(devices=[], device_type="cuda"):
         network = build_network(config, **facts)
-    load_weights(network, weights, checkpoint.path)
+    load_weights(network, weights, source)
     return TrainedBranch(network=network.eval().requires_grad_(False), state=state, **branch)
 
 

@@ -7,7 +7,6 @@ The newest one is found by scanning; there is no pointer file that could be lost
 """
 
 import contextlib
-import os
 import re
 import shutil
 from collections.abc import Mapping
@@ -21,7 +20,8 @@ from bandwise.checkpoints.tensors import NotFiniteError, from_bytes, listed, not
 from bandwise.errors import CorruptionError, IncompatibleError
 from bandwise.files.atomic import commit_folder, fsync_folder
 from bandwise.files.documents import json_bytes, parse_json
-from bandwise.files.regular import open_regular, read_bytes, sha256_bytes
+from bandwise.files.listed import FileFacts, facts_of, read_listed
+from bandwise.files.regular import read_bytes
 from bandwise.files.schema import parse, plain
 from bandwise.progress import say
 
@@ -85,13 +85,13 @@ def save_checkpoint(
         for name, make in makers.items():
             content = make()
             (temporary / name).write_bytes(content)
-            facts[name] = _FileFacts(len(content), sha256_bytes(content))
+            facts[name] = facts_of(content)
         (temporary / COMMIT_NAME).write_bytes(json_bytes(plain(_Commit("bandwise-checkpoint", facts))))
 
     commit_folder(path, write)
     files = _read_commit(path)
     for name in _FILES:
-        _read_file(path / name, files[name])
+        read_listed(path / name, files[name], COMMIT_NAME)
     for old in steps(folder)[keep:]:
         _discard(old)
     return path
@@ -106,12 +106,16 @@ def steps(folder: Path) -> list[Path]:
 def read_checkpoint(path: Path) -> Checkpoint:
     """Read one checkpoint, each of its files once: the bytes that are hashed are the ones that are used."""
     files = _read_commit(path)
-    state = parse_json(_read_file(path / STATE_NAME, files[STATE_NAME]), path / STATE_NAME)
+
+    def content(name: str) -> bytes:
+        return read_listed(path / name, files[name], COMMIT_NAME)
+
+    state = parse_json(content(STATE_NAME), path / STATE_NAME)
     if not isinstance(state, dict) or type(state.get("version")) is not int:
         raise CorruptionError(f"{path / STATE_NAME} is not the state of a branch")
     if state["version"] != VERSION:
         raise IncompatibleError(f"{path} has format version {state['version']}; this program reads {VERSION}")
-    model, optim = (from_bytes(_read_file(path / name, files[name]), path / name) for name in (MODEL_NAME, OPTIM_NAME))
+    model, optim = (from_bytes(content(name), path / name) for name in (MODEL_NAME, OPTIM_NAME))
     if bad := _not_finite_weights(model, optim):
         raise CorruptionError(f"{path} holds weights that are not finite: {listed(bad)}")
     return Checkpoint(path=path, state=state, model=model, optim=optim)
@@ -178,20 +182,14 @@ def remove_trash(folder: Path) -> None:
 
 
 @dataclass(frozen=True, slots=True)
-class _FileFacts:
-    bytes: int
-    sha256: str
-
-
-@dataclass(frozen=True, slots=True)
 class _Commit:
     """COMMIT.json."""
 
     format: Literal["bandwise-checkpoint"]
-    files: dict[str, _FileFacts]
+    files: dict[str, FileFacts]
 
 
-def _read_commit(path: Path) -> dict[str, _FileFacts]:
+def _read_commit(path: Path) -> dict[str, FileFacts]:
     """Return what the commit record of a checkpoint says of each file."""
     commit_path = path / COMMIT_NAME
     content = read_bytes(commit_path, max_bytes=_MAX_COMMIT_BYTES)
@@ -199,18 +197,6 @@ def _read_commit(path: Path) -> dict[str, _FileFacts]:
     if content != json_bytes(plain(commit)) or sorted(commit.files) != sorted(_FILES):
         raise CorruptionError(f"{commit_path} is damaged: it is not as it was written")
     return commit.files
-
-
-def _read_file(file: Path, facts: _FileFacts) -> bytes:
-    """Return the bytes of a file, if they are the ones that the commit record names."""
-    with open_regular(file) as stream:
-        # First, so that a file that has grown beyond all measure is not read.
-        if (size := os.fstat(stream.fileno()).st_size) != facts.bytes:
-            raise CorruptionError(f"{file} has {size} bytes, not the {facts.bytes} that {COMMIT_NAME} says")
-        content = stream.read()
-    if sha256_bytes(content) != facts.sha256:
-        raise CorruptionError(f"{file} is altered: its SHA-256 is not the one in {COMMIT_NAME}")
-    return content
 
 
 def _not_finite_weights(model: Mapping[str, Tensor], optim: Mapping[str, Tensor]) -> list[str]:

@@ -7,6 +7,7 @@ from tyro.conf import Positional, arg
 
 Json = Annotated[bool, arg(help="Print one JSON object.")]
 RunFolder = Annotated[Path, Positional, arg(help="Run folder.")]
+Model = Annotated[Path, Positional, arg(help="Run folder, folder of a released model, or hf:OWNER/NAME[@REVISION].")]
 ConfigFile = Annotated[Path | None, arg(help="YAML or JSON file, merged over the recipe.")]
 AllowEmptyClass = Annotated[bool, arg(help="Accept a class folder without images.")]
 SourceNow = Annotated[str | None, arg(help="Where the source is now; where the run found it when left out.")]

@@ -161,6 +161,17 @@ HELP = {
         },
         "predict runs/sub4 pictures --top 3 --csv rows.csv",
     ),
+    "export": Help(
+        "RUN -o FOLDER",
+        "Write the classifier of a run in a form to keep, to publish or to use elsewhere.",
+        {
+            "--format NAME": "bundle (default): weights, fusion, figures and card",
+            "--out FOLDER": "-o: where to write; nothing may be there yet",
+            "--controls RUN...": "runs that the card compares this one with",
+            "--license NAME": "licence of the weights, for the card",
+        },
+        "export runs/sub4 --controls runs/again -o model",
+    ),
     "reproduce": Help(
         "RESULT.json --out RUN",
         "Repeat a recorded result and compare every figure; the same machine and versions give the same digits.",

@@ -14,12 +14,13 @@ from bandwise.commands.verb import Outcome, parse, percent
 from bandwise.errors import Preempted, TooManyBadInputs, UsageError
 from bandwise.machine import keep_freed_memory
 from bandwise.progress import show
-from bandwise.runs.run import open_run
 from bandwise.serving.cascaded import CascadedEnsemble
 from bandwise.serving.ensemble import SpectralEnsemble
+from bandwise.serving.hub import local_folder
 from bandwise.serving.inputs import Input, list_inputs
 from bandwise.serving.modes import Mode
 from bandwise.serving.predict import Classifier, Prediction, predict_inputs, printable
+from bandwise.serving.release import is_release
 from bandwise.serving.table import KeptRows, identity_of, require_place
 from bandwise.signals import stop_requested
 
@@ -28,7 +29,7 @@ from bandwise.signals import stop_requested
 class Arguments:
     """Classify pictures with the fused branches of a run: one row for every input, whatever is wrong with it."""
 
-    run: flags.RunFolder
+    run: flags.Model
     paths: Annotated[tuple[str, ...], tyro.conf.Positional] = ()
     """Files and folders; `-` reads a list from the standard input."""
     top: int = 5
@@ -54,12 +55,13 @@ def main(argv: Sequence[str]) -> Outcome:
     if arguments.csv is not None:
         require_place(arguments.csv)
     inputs = list_inputs(arguments.paths, sys.stdin.buffer)
-    ensemble = _classifier(arguments)
+    model = local_folder(arguments.run)
+    ensemble = _classifier(arguments, model)
     if arguments.csv is None:
         rows = _predict(arguments, ensemble, inputs, None)
     else:
         options = {"top": arguments.top, "mode": arguments.mode, "cascade": arguments.cascade}
-        with KeptRows(arguments.csv, identity_of(open_run(arguments.run), inputs, **options)) as kept:
+        with KeptRows(arguments.csv, identity_of(model, inputs, **options)) as kept:
             rows = _predict(arguments, ensemble, inputs, kept)
             kept.finish(arguments.top)
     failed = sum(row.status == "error" for row in rows)
@@ -97,14 +99,16 @@ def _print(rows: Sequence[Prediction]) -> None:
         show(_line(row), sys.stdout)
 
 
-def _classifier(arguments: Arguments) -> Classifier:
+def _classifier(arguments: Arguments, model: Path) -> Classifier:
     if arguments.cascade is not None:
+        if is_release(model):
+            raise UsageError("--cascade is fitted on the holdout logits of a run, which a released model does not have")
         if arguments.mode != "sequential":
             raise UsageError("--cascade asks the branches in turn; leave --mode out")
-        return CascadedEnsemble.from_run(arguments.run, arguments.cascade)
+        return CascadedEnsemble.from_run(model, arguments.cascade)
     if arguments.mode == "concurrent":
         torch.set_num_threads(1)
-    return SpectralEnsemble.from_run(arguments.run, arguments.mode)
+    return SpectralEnsemble.from_pretrained(model, arguments.mode)
 
 
 def _line(row: Prediction) -> str:

@@ -25,7 +25,9 @@ from bandwise.fusion.head import TrainedHead
 from bandwise.fusion.saved import fusion_of
 from bandwise.models.zoo import as_stored, logits_and_features
 from bandwise.runs.run import Run, open_run
+from bandwise.serving.hub import local_folder
 from bandwise.serving.modes import Mode, StackedNetworks, Use, check_mode, one_after_the_other, side_by_side
+from bandwise.serving.release import is_release, read_release, weighted
 
 _of_thread = threading.local()
 
@@ -97,16 +99,23 @@ class SpectralEnsemble(nn.Module):
             IncompatibleError: the branches were not trained by this run, or not on the same data.
         """
         check_mode(mode)
-        run = open_run(Path(run_path))
-        fusion = fusion_of(run)
-        if isinstance(fusion, Fusion):
-            weights = zip(fusion.branches, fusion.weights, strict=True)
-            fusion = fusion.restrict([branch for branch, weight in weights if weight])
-        branches = [load_branch(run.branch_folder(branch)) for branch in fusion.branches]
-        for number, branch in zip(fusion.branches, branches, strict=True):
-            _require_run(run, number, branch)
-        if isinstance(fusion, TrainedHead):
-            _require_weights(run, fusion)
+        branches, fusion = read_run(open_run(Path(run_path)))
+        return cls(branches, fusion, mode)
+
+    @classmethod
+    def from_pretrained(cls, source: Path | str, mode: Mode = "sequential") -> "SpectralEnsemble":
+        """Load a classifier from a released model, a run, or `hf:OWNER/NAME[@REVISION]` on a hub.
+
+        Only JSON and safetensors are read, and every file is checked against the hash that its model lists.
+
+        Raises:
+            UsageError: there is neither at this place or of this name, and what `from_run` raises.
+            CorruptionError: a file is missing, altered or damaged, or a link that leaves the folder of the model.
+            IncompatibleError: a newer version has written it, and what `from_run` raises.
+        """
+        check_mode(mode)
+        folder = local_folder(source)
+        branches, fusion = read_release(folder) if is_release(folder) else read_run(open_run(folder))
         return cls(branches, fusion, mode)
 
     @property
@@ -214,6 +223,17 @@ def _quantizer(transform: SubbandTransform, bands: Sequence[int]) -> BandQuantiz
     if held is None or held[0] != key:
         held = _of_thread.held = key, BandQuantizer(transform, bands)
     return held[1]
+
+
+def read_run(run: Run) -> tuple[list[TrainedBranch], Fusion | TrainedHead]:
+    """Load the branches of a run that count in its fusion, on the CPU, and the fusion of them."""
+    fusion = weighted(fusion_of(run))
+    branches = [load_branch(run.branch_folder(branch)) for branch in fusion.branches]
+    for number, branch in zip(fusion.branches, branches, strict=True):
+        _require_run(run, number, branch)
+    if isinstance(fusion, TrainedHead):
+        _require_weights(run, fusion)
+    return branches, fusion
 
 
 def _require_weights(run: Run, head: TrainedHead) -> None:

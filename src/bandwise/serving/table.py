@@ -17,23 +17,30 @@ from bandwise.files.documents import json_bytes, parse_json
 from bandwise.files.regular import sha256_bytes, sha256_file
 from bandwise.files.schema import parse
 from bandwise.progress import say
-from bandwise.runs.run import Run
+from bandwise.runs.run import open_run
 from bandwise.serving.inputs import Input
 from bandwise.serving.predict import Prediction, printable
+from bandwise.serving.release import RELEASE_NAME, is_release
 
 _HEAD = b'{"prediction": "'
 _FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
 
 
-def identity_of(run: Run, inputs: Sequence[Input], **options: Any) -> str:
+def identity_of(model: Path, inputs: Sequence[Input], **options: Any) -> str:
     """Return a digest of what decides the rows: the fusion, the weights of its branches, the inputs, the options.
+
+    `model` is the folder of a run or of a released model.
 
     What lies in the pictures is not part of it: a row that is there is not made again.
     """
     paths = b"\0".join(item.path + b"\0" + item.status.encode() for item in inputs)
-    weights = [weights_digest(run.branch_folder(branch)) for branch in range(len(run.groups))]
-    facts = {"fusion": sha256_file(run.fusion_path()), "weights": weights, "inputs": sha256_bytes(paths), **options}
-    return sha256_bytes(json_bytes(facts))
+    if is_release(model):
+        classifier: dict[str, Any] = {"release": sha256_file(model / RELEASE_NAME)}
+    else:
+        run = open_run(model)
+        weights = [weights_digest(run.branch_folder(branch)) for branch in range(len(run.groups))]
+        classifier = {"fusion": sha256_file(run.fusion_path()), "weights": weights}
+    return sha256_bytes(json_bytes({**classifier, "inputs": sha256_bytes(paths), **options}))
 
 
 class KeptRows:

@@ -1,0 +1,33 @@
+"""Where an export goes: a folder or a file that is complete or absent, and that takes the place of nothing."""
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from bandwise.errors import UsageError
+from bandwise.files import atomic
+
+
+def require_free(out: Path) -> None:
+    """Refuse a place where something is, before the work; an empty folder is nothing."""
+    if out.is_symlink() or (out.exists() and not (out.is_dir() and not any(out.iterdir()))):
+        raise UsageError(f"{out} exists; remove it, or name another --out")
+    atomic.require_writable(out.absolute().parent)
+
+
+def commit_export(out: Path, content: Mapping[str, bytes | Callable[[Path], None]]) -> None:
+    """Write a folder of files, by their names in it; each is its bytes, or a function that writes the path it is given.
+
+    Their order is that of `content`.
+    """
+    require_free(out)
+
+    def write(folder: Path) -> None:
+        for name, own in content.items():
+            path = folder / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            if isinstance(own, bytes):
+                path.write_bytes(own)
+            else:
+                own(path)
+
+    atomic.commit_folder(out, write)
