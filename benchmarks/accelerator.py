@@ -13,11 +13,11 @@ from bandwise.bands.module import BandSplit
 from bandwise.bands.transform import SubbandTransform
 from bandwise.checkpoints.branch import build_network
 from bandwise.config import RunConfig
-from bandwise.launch.plan import StepMemory
 from bandwise.recipes.catalog import find_recipe
 from bandwise.serving.modes import MODES
 from bandwise.training.determinism import reproducible
 from bandwise.training.learner import Learner
+from bandwise.training.memory import StepMemory
 from bandwise.training.optim import create_optimizer
 from benchmarks.figures import Figure, Reach
 

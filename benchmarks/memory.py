@@ -17,8 +17,8 @@ from torch.utils._pytree import tree_leaves
 from bandwise.checkpoints.branch import build_network
 from bandwise.config import RunConfig
 from bandwise.launch.cost import activation_bytes, branch_cost
-from bandwise.launch.plan import StepMemory, step_memory
 from bandwise.recipes.catalog import find_recipe
+from bandwise.training.memory import StepMemory, step_memory
 from bandwise.training.optim import create_optimizer
 from benchmarks.accelerator import memory_figures
 from benchmarks.figures import Figure, Options, Reach

@@ -7,7 +7,7 @@ import torch
 
 from bandwise import cli
 from bandwise.commands.plan import main
-from bandwise.launch.plan import CONTEXT_BYTES, StepMemory, state_values_a_parameter
+from bandwise.training.memory import CONTEXT_BYTES, StepMemory, state_values_a_parameter
 from bandwise.training.optim import create_optimizer
 
 PARAMETERS = 21_797_672

@@ -4,18 +4,35 @@ What is drawn for a sample is a hash of (seed, epoch, id, purpose): it depends o
 on the branch, so all branches see the same crop of the same picture.
 """
 
+from collections.abc import Iterator
+from dataclasses import dataclass
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
 from bandwise.augment.draws import Purpose, uniform
-from bandwise.augment.geometry import Cuts, GroupFlips, combine_bands, crop_and_mirror
-from bandwise.augment.mixing import erase
-from bandwise.augment.standardise import BandStandardiser, to_device
+from bandwise.augment.geometry import Cuts, GroupFlips, PlacedCuts, combine_bands, crop_and_mirror, place
+from bandwise.augment.mixing import Boxes, draw_boxes, paint
+from bandwise.augment.standardise import BandStandardiser, standardise, to_device
 from bandwise.bands.kernels import Kernel, compiled_kernels
 from bandwise.config import AugmentConfig
 from bandwise.errors import UsageError
+
+
+@dataclass(frozen=True, slots=True)
+class _Constants:
+    """What is the same for every batch, on a device, for one type of stored values; rows by way of flipping."""
+
+    gain: Tensor
+    bias: Tensor
+    """(4, 1, crop_side * nb * C)."""
+    offset: Tensor
+    """(nb, 1)."""
+    matrices: dict[int, Tensor]
+    grey: Tensor
+    """(1, nb * C, 1, 1)."""
 
 
 class BandCutter:
@@ -43,6 +60,8 @@ class BandCutter:
             )
         self.bands, self.side, self.crop_side = bands, side, crop_side
         self.flips = GroupFlips(bands.transform, bands.bands, inexact=inexact_flip)
+        self.signs, self.matrices = self.flips.effects()
+        self._constants: dict[tuple[torch.dtype, torch.device], _Constants] = {}
         self._compiled = compiled_kernels(kernel, "augment")
         self._reuse = reuse
         self._kept: Tensor | None = None
@@ -67,21 +86,48 @@ class BandCutter:
         """
         expected = (len(cuts.top), self.bands.channels, self.side, self.side)
         assert images.shape == expected, (images.shape, expected)
-        signs, matrices = self.flips.signs_and_matrices(cuts)
-        if self._compiled is not None and images.dtype == torch.uint8 and not (images.is_cuda or matrices):
-            return self._cut_compiled(images, cuts, signs)
-        values = crop_and_mirror(images, cuts, self.crop_side)
-        for chosen, matrix in matrices:
-            values = values if values.dtype == torch.float64 else values.float()
-            rows = to_device(torch.from_numpy(chosen), values.device)
-            values[rows] = combine_bands(values[rows], matrix, self.bands.offsets(images.dtype))
-        return self.bands(values, signs, images.dtype)
+        self.flips.require(cuts)
+        mixed = bool(self.matrices) and not set(self.matrices).isdisjoint(cuts.kinds.tolist())
+        if self._compiled is not None and images.dtype == torch.uint8 and not (images.is_cuda or mixed):
+            return self._cut_compiled(images, cuts)
+        (placed,) = place(cuts, max(1, len(images)), self.matrices, images.device)
+        return self.cut_placed(images, placed)
 
-    def _cut_compiled(self, images: Tensor, cuts: Cuts, signs: NDArray[np.float64]) -> Tensor:
+    def cut_placed(self, images: Tensor, cuts: PlacedCuts) -> Tensor:
+        """As `cut`, by tensors on the device of the images: nothing is copied from the host but for the first batch."""
+        constants = self.constants(images)
+        values = crop_and_mirror(images, cuts, self.crop_side)
+        for way, rows in cuts.mixed.items():
+            if len(rows):
+                values = values.to(constants.gain.dtype)
+                values[rows] = combine_bands(values[rows], constants.matrices[way], constants.offset)
+        gain, bias = (each.index_select(0, cuts.kinds) for each in (constants.gain, constants.bias))
+        return standardise(values, gain, bias)
+
+    def constants(self, images: Tensor) -> _Constants:
+        """Return what every batch like this one is treated with, on its device."""
+        key = images.dtype, images.device
+        if key not in self._constants:
+            kind = torch.float64 if images.dtype == torch.float64 else torch.float32
+
+            def move(values: NDArray[np.float64]) -> Tensor:
+                return to_device(torch.from_numpy(values).to(kind), images.device)
+
+            gain, bias = (move(each)[:, None] for each in self.bands.gain_and_bias(images.dtype, self.signs))
+            self._constants[key] = _Constants(
+                gain=gain.repeat(1, 1, self.crop_side),
+                bias=bias.repeat(1, 1, self.crop_side),
+                offset=move(self.bands.offsets(images.dtype))[:, None],
+                matrices={way: move(matrix) for way, matrix in self.matrices.items()},
+                grey=move(self.bands.grey(images.dtype)).view(1, -1, 1, 1),
+            )
+        return self._constants[key]
+
+    def _cut_compiled(self, images: Tensor, cuts: Cuts) -> Tensor:
         """As crop, mirror and standardise one after another, in one pass and with the same bits."""
         assert self._compiled is not None
         batch, channels, height, width = images.shape
-        gain, bias = self.bands.gain_and_bias(images.dtype, signs)
+        gain, bias = self.bands.gain_and_bias(images.dtype, self.signs[cuts.kinds])
         shape = batch, self.crop_side, self.crop_side, channels
         result = self._kept if self._kept is not None and self._kept.shape == shape else torch.empty(shape)
         self._kept = result if self._reuse else None
@@ -117,9 +163,29 @@ class BandAugment:
         keys = ids.cpu().numpy()
         result = self._cutter.cut(images, self._draw(keys, epoch))
         if self._config.reprob:
-            grey = self._cutter.bands.grey(images.dtype)
-            erase(result, keys, grey, share=self._config.reprob, seed=self._seed, epoch=epoch)
+            (boxes,) = self._draw_boxes(keys, max(1, len(keys)), epoch, images.device)
+            paint(result, boxes, self._cutter.constants(images).grey)
         return result
+
+    def plan(
+        self, keys: NDArray[np.int64], batch: int, epoch: int, device: torch.device
+    ) -> Iterator[tuple[PlacedCuts, Boxes | None]]:
+        """Draw for many samples, by their ids, put all on a device, and yield what `apply` needs batch by batch."""
+        cuts = place(self._draw(keys, epoch), batch, self._cutter.matrices, device)
+        if not self._config.reprob:
+            return ((each, None) for each in cuts)
+        return zip(cuts, self._draw_boxes(keys, batch, epoch, device), strict=True)
+
+    def apply(self, images: Tensor, cuts: PlacedCuts, boxes: Boxes | None) -> Tensor:
+        """Augment and standardise a batch as `__call__`, by what `plan` drew for it, on the device of the images."""
+        result = self._cutter.cut_placed(images, cuts)
+        if boxes is not None:
+            paint(result, boxes, self._cutter.constants(images).grey)
+        return result
+
+    def _draw_boxes(self, keys: NDArray[np.int64], batch: int, epoch: int, device: torch.device) -> Iterator[Boxes]:
+        share, side = self._config.reprob, self._cutter.crop_side
+        return draw_boxes(keys, batch, side, share=share, seed=self._seed, epoch=epoch, device=device)
 
     def _draw(self, keys: NDArray[np.int64], epoch: int) -> Cuts:
         room = self._cutter.side - self._cutter.crop_side

@@ -5,6 +5,9 @@ of whole band pixels is a box of whole blocks. What is drawn follows from the id
 so branches that see the same ids treat the same pictures in the same way.
 """
 
+from collections.abc import Iterator
+from dataclasses import dataclass
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -12,6 +15,7 @@ from torch import Tensor
 from torch.nn.functional import one_hot
 
 from bandwise.augment.draws import Purpose, hashes, uniform
+from bandwise.augment.geometry import Rows
 from bandwise.augment.standardise import to_device
 from bandwise.config import AugmentConfig
 
@@ -40,6 +44,53 @@ def partners(ids: NDArray[np.int64], *, seed: int, epoch: int) -> NDArray[np.int
     return chosen
 
 
+@dataclass(frozen=True, slots=True)
+class Mixing:
+    """How the samples of one batch are mixed."""
+
+    partner: NDArray[np.int64]
+    """(B,), the index of the sample that each one is mixed with."""
+    weight: float
+    """Share of the sample itself."""
+    box: tuple[int, int, int, int] | None
+    """Top, left, height and width of what comes from the partner; None for mixup."""
+
+
+def draw_mixing(
+    keys: NDArray[np.int64], sides: tuple[int, int], *, config: AugmentConfig, seed: int, epoch: int
+) -> Mixing:
+    """Draw how a batch of these ids is mixed, with images of that height and width.
+
+    Where both are on, a batch has one of them, with equal chances. The weight is drawn from Beta(alpha, alpha) for the
+    batch: mixup as Zhang et al. (2018), cutmix as Yun et al. (2019) with the weight corrected to the box.
+    """
+    # The exclusive or does not depend on the order of the batch.
+    batch_key = int(np.bitwise_xor.reduce(hashes(seed, epoch, Purpose.MIX_BATCH, keys)))
+    random = np.random.Generator(np.random.PCG64(batch_key))
+    partner = partners(keys, seed=seed, epoch=epoch)
+    pasting = bool(config.cutmix) and (not config.mixup or random.random() < 0.5)
+    alpha = config.cutmix if pasting else config.mixup
+    weight = random.beta(alpha, alpha)
+    if not pasting:
+        return Mixing(partner, weight, None)
+    box = cutmix_box(weight, *sides, random.random(), random.random())
+    return Mixing(partner, 1 - box[2] * box[3] / (sides[0] * sides[1]), box)
+
+
+def blend(images: Tensor, targets: Tensor, mixing: Mixing, partner: Tensor) -> tuple[Tensor, Tensor]:
+    """Mix every sample of a batch, and its target, as drawn; `partner` is that of `mixing` on the images' device."""
+    weight = mixing.weight
+    if mixing.box is None:
+        mixed = images * weight + images[partner] * (1 - weight)
+    else:
+        top, left, height, width = mixing.box
+        box = (..., slice(top, top + height), slice(left, left + width))
+        mixed = images.clone()
+        mixed[box] = images[box][partner]
+    others = targets[partner.to(targets.device)]
+    return mixed, targets * weight + others * (1 - weight)
+
+
 def mix(
     images: Tensor,
     labels: Tensor,
@@ -53,35 +104,15 @@ def mix(
 ) -> tuple[Tensor, Tensor]:
     """Mix every sample of a batch with its partner.
 
-    Where both are on, a batch has one of them, with equal chances. The weight is drawn from Beta(alpha, alpha) for the
-    batch: mixup as Zhang et al. (2018), cutmix as Yun et al. (2019) with the weight corrected to the box.
-
     Images are floating (B, channels, h, w); where nothing is mixed they are given back. The soft targets, float32
     (B, K), come on the device of the labels; the ids are best on the CPU.
     """
     targets = soft_targets(labels, num_classes, smoothing)
     if not (config.mixup or config.cutmix) or not len(images):
         return images, targets
-    keys = ids.cpu().numpy()
-    # The exclusive or does not depend on the order of the batch.
-    batch_key = int(np.bitwise_xor.reduce(hashes(seed, epoch, Purpose.MIX_BATCH, keys)))
-    random = np.random.Generator(np.random.PCG64(batch_key))
-    partner = to_device(torch.from_numpy(partners(keys, seed=seed, epoch=epoch)), images.device)
-    pasting = bool(config.cutmix) and (not config.mixup or random.random() < 0.5)
-    alpha = config.cutmix if pasting else config.mixup
-    weight = random.beta(alpha, alpha)
-    if pasting:
-        top, left, height, width = cutmix_box(
-            weight, images.shape[2], images.shape[3], random.random(), random.random()
-        )
-        weight = 1 - height * width / (images.shape[2] * images.shape[3])
-        box = (..., slice(top, top + height), slice(left, left + width))
-        mixed = images.clone()
-        mixed[box] = images[box][partner]
-    else:
-        mixed = images * weight + images[partner] * (1 - weight)
-    others = targets[partner.to(targets.device)]
-    return mixed, targets * weight + others * (1 - weight)
+    height, width = images.shape[2:]
+    mixing = draw_mixing(ids.cpu().numpy(), (height, width), config=config, seed=seed, epoch=epoch)
+    return blend(images, targets, mixing, to_device(torch.from_numpy(mixing.partner), images.device))
 
 
 def cutmix_box(weight: float, height: int, width: int, down: float, across: float) -> tuple[int, int, int, int]:
@@ -116,18 +147,40 @@ def erasing_boxes(ids: NDArray[np.int64], side: int, *, seed: int, epoch: int) -
     return np.stack([top, left, height, width], axis=1).astype(np.int64)
 
 
-def erase(
-    images: Tensor, ids: NDArray[np.int64], grey: NDArray[np.float64], *, share: float, seed: int, epoch: int
-) -> None:
-    """Paint `grey`, float64 (channels,), into a box of a share of the images (B, channels, side, side), in place."""
-    chosen = np.flatnonzero(uniform(seed, epoch, Purpose.ERASE, ids) < share)
-    if not len(chosen):
+@dataclass(frozen=True, slots=True)
+class Boxes:
+    """What is erased of a batch, on a device."""
+
+    rows: Tensor
+    """int64 (M,), the samples of which something is."""
+    edges: Tensor
+    """int64 (M, 4): top, left, height and width."""
+
+
+def draw_boxes(
+    keys: NDArray[np.int64],
+    batch: int,
+    side: int,
+    *,
+    share: float,
+    seed: int,
+    epoch: int,
+    device: torch.device,
+) -> Iterator[Boxes]:
+    """Draw a box for a share of many samples, put all on a device, and yield those of each batch of `batch`."""
+    mask = uniform(seed, epoch, Purpose.ERASE, keys) < share
+    rows = Rows(mask, batch, device)
+    edges = to_device(torch.from_numpy(erasing_boxes(keys[mask], side, seed=seed, epoch=epoch)), device)
+    for number in range(max(1, -(-len(keys) // batch))):
+        yield Boxes(rows[number], edges[rows.span(number)])
+
+
+def paint(images: Tensor, boxes: Boxes, grey: Tensor) -> None:
+    """Paint `grey`, (1, channels, 1, 1), into boxes of some images (B, channels, side, side), in place."""
+    if not len(boxes.rows):
         return
-    side = images.shape[-1]
-    top, left, height, width = erasing_boxes(ids[chosen], side, seed=seed, epoch=epoch).T[:, :, None]
-    line = np.arange(side)
+    line = torch.arange(images.shape[-1], device=images.device)
+    top, left, height, width = boxes.edges.T[:, :, None]
     rows, columns = (top <= line) & (line < top + height), (left <= line) & (line < left + width)
-    inside = to_device(torch.from_numpy(rows[:, None, :, None] & columns[:, None, None, :]), images.device)
-    paint = to_device(torch.from_numpy(grey.reshape(1, -1, 1, 1)).to(images.dtype), images.device)
-    where = to_device(torch.from_numpy(chosen), images.device)
-    images[where] = torch.where(inside, paint, images[where])
+    inside = rows[:, None, :, None] & columns[:, None, None, :]
+    images[boxes.rows] = torch.where(inside, grey, images[boxes.rows])

@@ -85,15 +85,3 @@ class BandStandardiser:
         gain = signs[:, :, None] * self._factor
         bias = (offset - self._mean) * self._factor - gain * offset
         return gain.reshape(len(signs), -1), bias.reshape(len(signs), -1)
-
-    def __call__(self, values: Tensor, signs: NDArray[np.float64], dtype: torch.dtype) -> Tensor:
-        """Standardise a batch (B, side, side, nb * C), uint8 or floating, to (B, nb * C, side, side), channels_last.
-
-        Float64 stays so, everything else becomes float32; other arguments as in `gain_and_bias`.
-        """
-        kind = torch.float64 if values.dtype == torch.float64 else torch.float32
-        gain, bias = (
-            to_device(torch.from_numpy(each[:, None]).to(kind), values.device).repeat(1, 1, values.shape[2])
-            for each in self.gain_and_bias(dtype, signs)
-        )
-        return standardise(values, gain, bias)

@@ -123,8 +123,8 @@ class TrainingConfig:
     loader_workers: int = 0
     """Processes that decode and augment images (`augment.at` image); 0 does it in the training process."""
 
-    cache: Literal["auto", "ram", "none"] = "auto"
-    """Whether the decoded records of a branch stay in memory; auto decides by their size."""
+    cache: Literal["auto", "device", "ram", "none"] = "auto"
+    """Where the decoded records of a branch stay: on the device, in memory, or nowhere; auto decides by their size."""
 
     checkpoint_steps: int = 200
     """Steps between checkpoints; one is also written at the end of every epoch."""

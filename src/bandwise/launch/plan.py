@@ -1,14 +1,8 @@
 """What a run will need, before anything of it exists: memory, batch, bytes, multiply-adds and hours.
 
 One branch and all branches are always two figures: a machine for each branch is what the method assumes, and the sum is
-what it costs. The memory of a training step follows from the sizes of the network; only `images_per_second` measures.
-
-    peak(batch) = fixed + batch * activations of an image
-    fixed       = weights + buffers + gradients + optimiser state + moving average + CONTEXT_BYTES
-
-All values are float32, as `precision 32-true` has them. The activations are those that autograd keeps for the backward
-pass. Not in the formula: gradients of activations that are alive for a moment, workspace beyond the allowance, and what
-the allocator rounds up; a real step takes somewhat more.
+what it costs. The memory of a training step follows from the sizes of the network (`training/memory.py`); only
+`images_per_second` measures.
 """
 
 import time
@@ -16,7 +10,6 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import torch
-from torch import nn
 
 from bandwise.config import RunConfig
 from bandwise.files.schema import plain
@@ -24,12 +17,8 @@ from bandwise.launch.cost import activation_bytes, branch_cost, train_crop
 from bandwise.store.writing.records import estimate_bytes
 from bandwise.training.determinism import choose_device, reproducible
 from bandwise.training.learner import Learner
-from bandwise.training.optim import create_optimizer
+from bandwise.training.memory import StepMemory, step_memory
 
-CONTEXT_BYTES = 1_500_000_000
-"""An allowance for the driver's context, kernels and workspace: an assumption, not a measurement."""
-
-_FLOAT = 4
 _SECONDS_AN_HOUR = 3600
 _WARM_UP_STEPS, _TIMED_STEPS = 1, 3
 
@@ -48,35 +37,6 @@ class Setting:
     """Memory of one accelerator in GB of 10^9 bytes."""
     images_per_s: float | None = None
     """Training images a second of one branch; None leaves the hours out."""
-
-
-@dataclass(frozen=True, slots=True)
-class StepMemory:
-    """Bytes of one training step of one branch."""
-
-    parameters: int
-    buffers: int
-    gradients: int
-    optimizer: int
-    """State of the optimiser, for example one momentum a parameter."""
-    average: int
-    """The moving average of the weights, where there is one."""
-    context: int
-    activations: int
-    """Of one image."""
-
-    @property
-    def fixed(self) -> int:
-        """What does not depend on the batch."""
-        return self.parameters + self.buffers + self.gradients + self.optimizer + self.average + self.context
-
-    def peak(self, batch: int) -> int:
-        """Return the bytes of a step of `batch` images."""
-        return self.fixed + batch * self.activations
-
-    def batch_ceiling(self, memory_bytes: float) -> int:
-        """Return the largest batch whose peak fits; 0 where not even one image does."""
-        return max(0, int((memory_bytes - self.fixed) // self.activations))
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -212,34 +172,6 @@ def _hours(config: RunConfig, setting: Setting) -> Hours | None:
         return None
     one = config.training.epochs * setting.train_images / setting.images_per_s / _SECONDS_AN_HOUR
     return Hours(images_per_s=setting.images_per_s, per_branch=one, summed=one * len(config.groups()))
-
-
-def step_memory(config: RunConfig, *, parameters: int, buffers: int, activations: int) -> StepMemory:
-    """Return the memory of a step of one branch from its numbers of parameters and of values in buffers.
-
-    `activations` are the bytes that one image keeps for the backward pass. An optimiser that timm does not have, or a
-    value that it refuses, is a `UsageError`.
-    """
-    return StepMemory(
-        parameters=_FLOAT * parameters,
-        buffers=_FLOAT * buffers,
-        gradients=_FLOAT * parameters,
-        optimizer=round(_FLOAT * parameters * state_values_a_parameter(config)),
-        average=_FLOAT * (parameters + buffers) if config.training.model_ema else 0,
-        context=CONTEXT_BYTES,
-        activations=activations,
-    )
-
-
-def state_values_a_parameter(config: RunConfig) -> float:
-    """Return how many values the optimiser keeps for a parameter: seen after one step on a square linear layer."""
-    layer = nn.Linear(64, 64, bias=False)
-    optimizer = create_optimizer(layer, config.training)
-    layer.weight.grad = torch.ones_like(layer.weight)
-    optimizer.step()
-    state = optimizer.state[layer.weight].values()
-    kept = sum(value.numel() for value in state if isinstance(value, torch.Tensor) and value.numel() > 1)
-    return kept / layer.weight.numel()
 
 
 def images_per_second(config: RunConfig, branch: int, *, channels: int, num_classes: int, batch: int) -> float:

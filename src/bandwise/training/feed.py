@@ -10,8 +10,8 @@ from bandwise.augment.geometry import GroupFlips
 from bandwise.augment.mixing import mix
 from bandwise.augment.standardise import BandStandardiser, to_device
 from bandwise.bands.transform import SubbandTransform
-from bandwise.config import AugmentConfig, RunConfig
-from bandwise.store.reading.loader import Batch, BatchStream
+from bandwise.config import AugmentConfig, RunConfig, TrainingConfig
+from bandwise.store.reading.loader import Batch, BatchStream, Cache
 from bandwise.training.identity import Branch
 
 
@@ -25,10 +25,12 @@ class Feed(ABC):
         """
         config, store, bands = branch.config, branch.store, branch.bands
         self._branch, self._seeds = branch, branch.seeds
+        self.crop_side = (config.training.train_crop or config.training.crop) // config.split.stride
+        """Of what the network sees, in band pixels."""
         cutter = BandCutter(
             BandStandardiser(store.transform, bands, store.mean(bands), store.std(bands)),
             side=side,
-            crop_side=(config.training.train_crop or config.training.crop) // config.split.stride,
+            crop_side=self.crop_side,
             inexact_flip=augment.inexact_flip,
             # A step is over before the next batch is cut.
             reuse=True,
@@ -77,7 +79,7 @@ class BandFeed(Feed):
     def __init__(self, branch: Branch) -> None:
         super().__init__(branch, branch.config.augment, branch.store.side)
         training = branch.config.training
-        self._stream = BatchStream(branch.store, branch.bands, "train", training.batch_size, cache=training.cache)
+        self._stream = BatchStream(branch.store, branch.bands, "train", training.batch_size, cache=host_cache(training))
 
     @property
     def steps_per_epoch(self) -> int:
@@ -90,11 +92,22 @@ class BandFeed(Feed):
         return to_device(batch.images, self._branch.device)
 
 
+def host_cache(training: TrainingConfig) -> Cache:
+    """Return where records stay that are not kept on the device: of a holdout, or of a branch that does not fit."""
+    return "auto" if training.cache == "device" else training.cache
+
+
 def open_feed(branch: Branch) -> Feed:
     """Open the training images where `augment.at` says; raises as `Feed` and `images.open_training_source`."""
+    # Each here, because a training needs nothing of the others.
     if branch.config.augment.at == "band":
-        return BandFeed(branch)
-    # Here, because most trainings read stored bands and need nothing of it.
+        from bandwise.training.memory import keeps_records_on_device
+
+        if not keeps_records_on_device(branch):
+            return BandFeed(branch)
+        from bandwise.training.resident import ResidentFeed
+
+        return ResidentFeed(branch)
     from bandwise.training.images import ImageFeed, open_training_source
 
     return ImageFeed(branch, *open_training_source(branch.config.data, branch.store, branch.folder))

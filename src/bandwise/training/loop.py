@@ -18,7 +18,7 @@ from bandwise.files.schema import plain
 from bandwise.progress import Advance, progress, say
 from bandwise.runs.documents import SUMMARY_NAME, Summary, write_summary
 from bandwise.store.reading.loader import BatchStream
-from bandwise.training.feed import open_feed
+from bandwise.training.feed import host_cache, open_feed
 from bandwise.training.identity import Branch
 from bandwise.training.journal import Journal, Position
 from bandwise.training.learner import Learner, check_network
@@ -183,7 +183,7 @@ def _holdout_metrics(branch: Branch) -> Callable[[nn.Module, Callable[[], None]]
     """Return what evaluates a network on the holdout, to None where a logit is not finite; None without a holdout."""
     config, store, bands = branch.config, branch.store, branch.bands
     training = config.training
-    stream = BatchStream(store, bands, "holdout", training.batch_size, cache=training.cache)
+    stream = BatchStream(store, bands, "holdout", training.batch_size, cache=host_cache(training))
     views = BandViews(store, bands, training.crop // config.split.stride, 1, branch.device)
     if not store.rows("holdout"):
         return None

@@ -18,6 +18,7 @@ from torch import Tensor
 
 from bandwise.errors import UsageError
 from bandwise.machine import available_bytes
+from bandwise.progress import Advance
 from bandwise.store.reading.bandfiles import RowGroupReader
 from bandwise.store.reading.order import WINDOW, Window, shuffled_windows, stored_windows
 from bandwise.store.reading.store import Store
@@ -187,3 +188,24 @@ def read_all(reader: RowGroupReader) -> Tensor:
     records = empty_records(reader, reader.rows)
     fill(reader, range(len(reader.sizes)), records)
     return records
+
+
+def read_onto(device: torch.device, reader: RowGroupReader, advance: Advance) -> Tensor:
+    """Return all records of a split in stored order on a device, as `read_all`; some row groups at a time pass here."""
+    like = empty_records(
+        reader, max((sum(reader.sizes[first : first + WINDOW]) for first in _firsts(reader)), default=0)
+    )
+    passing = like.pin_memory() if device.type == "cuda" else like
+    records, place = torch.empty((reader.rows, *reader.record_shape), dtype=like.dtype, device=device), 0
+    for first in _firsts(reader):
+        groups = range(first, min(first + WINDOW, len(reader.sizes)))
+        rows = sum(reader.sizes[group] for group in groups)
+        fill(reader, groups, passing)
+        records[place : place + rows] = passing[:rows]
+        place += rows
+        advance(rows)
+    return records
+
+
+def _firsts(reader: RowGroupReader) -> range:
+    return range(0, len(reader.sizes), WINDOW)
