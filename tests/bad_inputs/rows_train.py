@@ -18,7 +18,7 @@ from tests.pictures import make_folder
 from bandwise.checkpoints.folder import read_checkpoint, steps
 from bandwise.files.documents import read_sealed
 from bandwise.files.locks import folder_lock
-from bandwise.launch import engines
+from bandwise.launch.engines import processes as launched
 from bandwise.training import pictures
 
 FIRST = ("--branch", "0")
@@ -142,14 +142,14 @@ def processes(*commands: str):
     """Train two branches at once, with these programs in place of the real ones."""
 
     def prepare(bench: Bench) -> Sequence[str | Path]:
-        real = engines.subprocess.Popen
+        real = launched.subprocess.Popen
 
         def popen(command: list[str], **options: Any):
             if "--branch" in command:
                 command = [sys.executable, "-c", commands[int(command[command.index("--branch") + 1])]]
             return real(command, **options)
 
-        bench.patch.setattr(engines.subprocess, "Popen", popen)
+        bench.patch.setattr(launched.subprocess, "Popen", popen)
         return train(bench, "--jobs", "2")
 
     return prepare

@@ -7,7 +7,7 @@ import pytest
 from tests.pictures import make_folder
 
 from bandwise.config import AugmentConfig, NetworkConfig, RunConfig, SplitConfig, TrainingConfig
-from bandwise.launch.engines import train_branches
+from bandwise.launch.branches import train_branches
 from bandwise.launch.evaluate import evaluate_run
 from bandwise.launch.fuse import fuse_run
 from bandwise.runs.run import create_run

@@ -12,11 +12,13 @@ from bandwise.cli import main
 from bandwise.config import NetworkConfig, to_dict
 from bandwise.errors import IncompatibleError, UsageError
 from bandwise.files.documents import read_document, write_document
-from bandwise.launch import engines
+from bandwise.launch import branches
+from bandwise.launch.branches import train_branches
 from bandwise.launch.cost import require_networks
-from bandwise.launch.engines import BranchesFailed, train_branches
+from bandwise.launch.engines.processes import Processes
 from bandwise.launch.evaluate import evaluate_run
 from bandwise.launch.fuse import fuse_run
+from bandwise.launch.queue import BranchesFailed
 from bandwise.runs.documents import InitialWeights, read_summary
 from bandwise.runs.run import create_run, open_run
 from bandwise.sources.folder import open_folder
@@ -47,16 +49,16 @@ def test_the_source_is_trained_first_and_the_others_start_from_it(in_turn):
 
 def test_several_at_once_wait_for_the_source_and_have_the_same_bits(in_turn, store, tmp_path, monkeypatch):
     run = create_run(tmp_path / "run", WARM, store)
-    started, real = [], engines._start
+    started, real = [], Processes.start
 
-    def watched(task):
-        started.append(task.branch)
-        if task.branch != 1:
+    def watched(self, command):
+        started.append(int(command[command.index("--branch") + 1]))
+        if started[-1] != 1:
             assert (run.branch_folder(1) / "summary.json").exists()
-        return real(task)
+        return real(self, command)
 
-    monkeypatch.setattr(engines, "_start", watched)
-    train_branches(run, jobs=3)
+    monkeypatch.setattr(Processes, "start", watched)
+    train_branches(run, engine=Processes(3))
     assert started[0] == 1
     assert sorted(started) == [0, 1, 2]
     for branch in range(3):
@@ -80,7 +82,7 @@ def test_branches_whose_source_failed_are_not_tried(store, tmp_path, monkeypatch
         raise UsageError("no")
 
     tried = []
-    monkeypatch.setattr(engines, "train_one", fail)
+    monkeypatch.setattr(branches, "train_one", fail)
     run = create_run(tmp_path / "run", WARM, store)
     with pytest.raises(BranchesFailed, match="branch 0: not started, for it starts from branch 1") as caught:
         train_branches(run)

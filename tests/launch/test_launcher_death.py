@@ -4,17 +4,18 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from tests.helpers.trees import ROOT, tree
+from tests.helpers.waiting import wait_for
 from tests.launch.conftest import CONFIG
 
 from bandwise.checkpoints.folder import weights_digest
-from bandwise.launch.engines import train_branches
+from bandwise.launch.branches import train_branches
+from bandwise.launch.engines.processes import Processes
 from bandwise.runs.run import create_run
 
 # A checkpoint is only due at the end of an epoch.
@@ -43,15 +44,6 @@ time.sleep(600)
 FOLLOWS = "import time; from bandwise.signals import follow_launcher; {}; follow_launcher(); {}; time.sleep(600)"
 
 
-def wait_for(condition, seconds: float = 120) -> bool:
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        if condition():
-            return True
-        time.sleep(0.05)
-    return False
-
-
 def branches_of(run: Path) -> list[int]:
     """Return the processes that train a branch of this run."""
     found = []
@@ -71,7 +63,7 @@ def test_branches_save_and_stop_and_a_rerun_ends_with_the_same_bits(finished, tm
     launcher = os.fork()
     if not launcher:
         with suppress(BaseException):
-            train_branches(run, jobs=2)
+            train_branches(run, engine=Processes(2))
         os._exit(70)
     assert wait_for(lambda: len(list(run.path.glob("branch-*/metrics.jsonl"))) == 2)
     os.kill(launcher, signal.SIGKILL)

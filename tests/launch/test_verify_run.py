@@ -11,8 +11,8 @@ from bandwise.checkpoints.folder import Checkpoint, read_checkpoint
 from bandwise.errors import CorruptionError
 from bandwise.files.regular import sha256_file
 from bandwise.launch import check
+from bandwise.launch.branches import train_branches
 from bandwise.launch.check import check_run
-from bandwise.launch.engines import train_branches
 from bandwise.launch.evaluate import evaluate_run
 from bandwise.launch.fuse import fuse_run
 from bandwise.launch.verify import verify_run

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from bandwise.commands import flags
 from bandwise.commands.verb import Outcome, parse, percent, results_text
+from bandwise.launch.engines.processes import processes_or_none
 from bandwise.launch.pipeline import run_together
 from bandwise.machine import usable_cores
 from bandwise.recipes.catalog import find_recipe
@@ -30,7 +31,9 @@ def main(argv: Sequence[str]) -> Outcome:
     # The control first: it takes as long as all branches together, so that two cores finish at the same time.
     names = (_CONTROL, _RECIPE)
     configs = {arguments.out / name: find_recipe(name).config for name in names}
-    found = run_together(configs, jobs=arguments.jobs, workers=usable_cores())
+    branches = sum(len(config.groups()) for config in configs.values())
+    engine = processes_or_none(configs[arguments.out / _RECIPE].training, branches, arguments.jobs)
+    found = run_together(configs, engine=engine, workers=usable_cores())
     # The photographs have a reported set.
     results = {name: each for name, each in zip(names, found, strict=True) if each is not None}
     page = render_report([arguments.out / _RECIPE, arguments.out / _CONTROL], arguments.out / "report.html")

@@ -20,3 +20,9 @@ _STORE_NOW = (
     "Where the store is now, should it have moved; its digest must be the one that the branches were trained on."
 )
 StoreNow = Annotated[Path | None, arg(help=_STORE_NOW)]
+
+_DEVICES = (
+    "Accelerators to use, all or such as 0,1 as torch numbers them; every branch sees one of them. All when left out."
+)
+Devices = Annotated[str | None, arg(help=_DEVICES)]
+PerDevice = Annotated[int | None, arg(help="Branches trained at once on every accelerator; 1 when left out.")]

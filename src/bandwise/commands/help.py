@@ -48,6 +48,18 @@ HELP = {
         {**_RUN, **_DRY_RUN},
         "run photos-sub4 --out runs/sub4",
     ),
+    "launch": Help(
+        "RUN",
+        "Train the branches of a run that `bandwise run RECIPE --out RUN --prepare` has begun, each by a command of "
+        "its own, then fuse, evaluate and report. Started again, it goes on.",
+        {
+            "--slots N": "branches at once",
+            "--devices 0,1": "accelerators to use, one for every branch (default all)",
+            "--per-device N": "branches at once on each of them (default 1)",
+            "--dry-run": "print the commands, and start nothing",
+        },
+        "launch runs/sub4 --slots 2 --dry-run",
+    ),
     "recipes": Help(
         "[NAME]",
         "List the recipes with what they reach, or show one whole, with its cost and its settings.",

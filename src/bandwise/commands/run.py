@@ -9,11 +9,12 @@ from bandwise.commands.verb import Outcome, base_config, evaluation_outcome, own
 from bandwise.config import RunConfig, to_dict
 from bandwise.config.configfile import config_text
 from bandwise.errors import UsageError
-from bandwise.launch.engines import jobs_that_fit
-from bandwise.launch.pipeline import SplitOptions, run
+from bandwise.launch.engines.processes import processes_or_none
+from bandwise.launch.pipeline import SplitOptions, prepare, run
 from bandwise.machine import usable_cores
 from bandwise.report.html import render_report
-from bandwise.runs.run import open_run
+from bandwise.runs.documents import Results
+from bandwise.runs.run import Run, open_run
 from bandwise.sources.resolve import open_source
 from bandwise.store.writing.split import split_dataset
 from bandwise.store.writing.workers import DECODE_TIMEOUT_S
@@ -31,7 +32,9 @@ class Arguments:
     """Processes of the split."""
     jobs: int | None = None
     """Branches trained at once, each in a process of its own; when left out, as many as the cores allow with the
-    threads of a branch, and 1 on an accelerator."""
+    threads of a branch, and one on every accelerator."""
+    devices: flags.Devices = None
+    per_device: flags.PerDevice = None
     max_bad: int | None = None
     """Unreadable images allowed in the split; 100 or one in ten thousand when left out. None in the reported set."""
     decode_timeout: float = DECODE_TIMEOUT_S
@@ -40,6 +43,8 @@ class Arguments:
     allow_empty_class: flags.AllowEmptyClass = False
     recipe_set: flags.RecipeSet = ""
     config: flags.ConfigFile = None
+    prepare: bool = False
+    """Stop after the split; `bandwise launch OUT` trains, here or on other machines."""
     dry_run: bool = False
     """Print the resolved configuration and the size of the split, and write nothing."""
     json: flags.Json = False
@@ -64,11 +69,23 @@ def main(argv: Sequence[str]) -> Outcome:
         result = {"config": to_dict(config), "split": plan}
         lines = "".join(f"# {key}: {value}\n" for key, value in plan.items())
         return Outcome(result, f"{config_text(result['config'])}# what the split would write:\n{lines}".rstrip())
-    results = run(config, out, store=store, jobs=arguments.jobs or jobs_that_fit(config.training), **options)
-    page = render_report([out], out / "report.html")
+    if arguments.prepare:
+        prepared = prepare(config, out, store=store, **options)
+        text = f"{config.name}: prepared, {len(prepared.groups)} branches to train; bandwise launch {out}"
+        return Outcome({"run": str(out), "store": str(prepared.store_path), "branches": len(prepared.groups)}, text)
+    engine = processes_or_none(
+        config.training, len(config.groups()), arguments.jobs, arguments.devices, arguments.per_device
+    )
+    results = run(config, out, store=store, engine=engine, **options)
+    return run_outcome(open_run(out), results, arguments.max_bad or 0)
+
+
+def run_outcome(run: Run, results: Results | None, max_bad: int = 0) -> Outcome:
+    """Write the report of a finished run, and show its results."""
+    page = render_report([run.path], run.path / "report.html")
     if results is None:
-        fusion = open_run(out).fusion_path()
-        text = f"{config.name}: trained and fused, {fusion}; there is no reported set, so no scores\nreport: {page}"
-        return Outcome({"run": str(out), "fusion": str(fusion), "report": str(page)}, text)
-    outcome = evaluation_outcome(results, arguments.max_bad or 0)
+        name, fusion = run.config.name, run.fusion_path()
+        text = f"{name}: trained and fused, {fusion}; there is no reported set, so no scores\nreport: {page}"
+        return Outcome({"run": str(run.path), "fusion": str(fusion), "report": str(page)}, text)
+    outcome = evaluation_outcome(results, max_bad)
     return Outcome(outcome.result, f"{outcome.text}\nreport: {page}", outcome.exit_code)

@@ -14,10 +14,12 @@ from bandwise.config import RunConfig
 from bandwise.errors import UsageError
 from bandwise.fusion.rules import needs_holdout
 from bandwise.launch.answers import Answers, require_own_store
+from bandwise.launch.branches import train_branches, train_tasks
 from bandwise.launch.cost import require_networks
-from bandwise.launch.engines import Task, train_branches, train_tasks
+from bandwise.launch.engines.processes import processes_or_none
 from bandwise.launch.evaluate import evaluate_run
 from bandwise.launch.fuse import fuse_run
+from bandwise.launch.queue import Engine, Task
 from bandwise.progress import say
 from bandwise.runs.documents import Results
 from bandwise.runs.run import RUN_NAME, Run, begun_run, open_run
@@ -44,7 +46,13 @@ class SplitOptions(TypedDict, total=False):
 
 
 def run(
-    config: RunConfig, out: Path, *, store: Path | None = None, jobs: int = 1, **options: Unpack[SplitOptions]
+    config: RunConfig,
+    out: Path,
+    *,
+    store: Path | None = None,
+    jobs: int = 1,
+    engine: Engine | None = None,
+    **options: Unpack[SplitOptions],
 ) -> Results | None:
     """Take one configuration from images to results: split, train, fuse, evaluate.
 
@@ -53,6 +61,7 @@ def run(
         out: the run folder; a run of the same configuration is continued.
         store: a store shared with other runs of the same split; `out/store` when None.
         jobs: branches trained at once; with more than one, each is a process of its own.
+        engine: what trains the branches in place of so many processes.
         options: of `split_dataset`: `workers`, `max_bad`, `decode_timeout`, `allow_empty_class`.
 
     Returns:
@@ -61,31 +70,47 @@ def run(
     Raises:
         BandwiseError: any of the stages' errors; what they finished stays.
     """
-    with contextlib.suppress(FileNotFoundError):
-        # Where a file has the name of the folder, or of one around it, the system says so.
-        (out / RUN_NAME).stat()
-    return run_together({out: config}, store=store, jobs=jobs, **options)[0]
+    _require_path(out)
+    engine = engine or processes_or_none(config.training, len(config.groups()), jobs)
+    return run_together({out: config}, store=store, engine=engine, **options)[0]
 
 
 def run_together(
     configs: Mapping[Path, RunConfig],
     *,
     store: Path | None = None,
-    jobs: int = 1,
+    engine: Engine | None = None,
     **options: Unpack[SplitOptions],
 ) -> list[Results | None]:
     """Take several configurations, by their run folders, from images to results; as `run`.
 
-    The branches of all of them are trained as one list, so that no core is idle while one run ends.
+    The branches of all of them are trained as one list, so that no core is idle while one run ends; without an engine
+    in turn and in this process.
     """
     with contextlib.ExitStack() as stack:
         runs = [_prepare(stack, config, out, store, options) for out, config in configs.items()]
         for device in sorted({config.training.device for config in configs.values()}):
             say(explain_device(device))
         tasks = [Task(run, branch) for run in runs for branch in range(len(run.groups))]
-        say(f"{' and '.join(run.config.name for run in runs)}: training {len(tasks)} branches, {jobs} at a time")
-        train_tasks(tasks, jobs=jobs)
+        slots = 1 if engine is None else engine.slots
+        say(f"{' and '.join(run.config.name for run in runs)}: training {len(tasks)} branches, {slots} at a time")
+        train_tasks(tasks, engine)
     return [_finish(run) for run in runs]
+
+
+def prepare(config: RunConfig, out: Path, *, store: Path | None = None, **options: Unpack[SplitOptions]) -> Run:
+    """Begin a run and split its images: all that `launch` needs, on this machine or on others that see the folder."""
+    _require_path(out)
+    with contextlib.ExitStack() as stack:
+        return _prepare(stack, config, out, store, options)
+
+
+def launch(run: Run, engine: Engine) -> Results | None:
+    """Train the branches of a prepared run on an engine, fuse and evaluate; returns what `run` does."""
+    require_own_store(run, open_store(run.store_path, [band for group in run.groups for band in group]))
+    say(f"{run.config.name}: training {len(run.groups)} branches, {engine.slots} at a time")
+    train_branches(run, engine=engine)
+    return _finish(run)
 
 
 def train(
@@ -104,8 +129,14 @@ def train(
     with begun_run(out, config, store) as run:
         require_own_store(run, opened)
         say(explain_device(config.training.device))
-        train_branches(run, branches, jobs=jobs)
+        train_branches(run, branches, processes_or_none(config.training, len(branches or groups), jobs))
     return run
+
+
+def _require_path(out: Path) -> None:
+    """Let the system say so where a file has the name of the folder, or of one around it."""
+    with contextlib.suppress(FileNotFoundError):
+        (out / RUN_NAME).stat()
 
 
 def _prepare(

@@ -1,0 +1,116 @@
+"""Branches as processes of this machine, each with one accelerator where there are some."""
+
+import os
+import signal
+import subprocess
+from collections.abc import Sequence
+
+import torch
+
+from bandwise.config import TrainingConfig
+from bandwise.errors import UsageError
+from bandwise.machine import usable_cores
+from bandwise.signals import launched_environment
+from bandwise.training.determinism import choose_device
+
+VISIBLE = "CUDA_VISIBLE_DEVICES"
+
+
+class Processes:
+    """An engine: as many processes at once as it has slots, every one on the device that the fewest others use."""
+
+    def __init__(self, slots: int, devices: Sequence[str] = ()) -> None:
+        """Take devices by the names that `CUDA_VISIBLE_DEVICES` has for them; without any a process sees them all."""
+        self.slots, self.devices = slots, tuple(devices)
+        self._used: dict[str, list[_Process]] = {device: [] for device in devices}
+
+    def start(self, command: list[str]) -> "_Process":
+        """Start a command that ends as for SIGTERM when this process is gone."""
+        environment = launched_environment()
+        device = None
+        if self._used:
+            self._used = {name: [job for job in jobs if job.poll() is None] for name, jobs in self._used.items()}
+            device = min(self._used, key=lambda name: len(self._used[name]))
+            environment[VISIBLE] = device
+        job = _Process(command, environment)
+        if device is not None:
+            self._used[device].append(job)
+        return job
+
+
+class _Process:
+    def __init__(self, command: list[str], environment: dict[str, str]) -> None:
+        # A session of its own: Ctrl-C reaches the launcher only, which then stops the branches in order. Nothing is
+        # ever written to the pipe; its end tells the branch that the launcher is gone.
+        self._process = subprocess.Popen(
+            command,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            start_new_session=True,
+            env=environment,
+        )
+
+    def poll(self) -> int | None:
+        code = self._process.poll()
+        if code is not None and self._process.stdin is not None:
+            self._process.stdin.close()
+        return code
+
+    def stop(self) -> None:
+        self._process.send_signal(signal.SIGTERM)
+
+
+def processes_for(
+    training: TrainingConfig, slots: int | None = None, devices: str | None = None, per_device: int | None = None
+) -> Processes:
+    """Return the engine that trains branches on this machine.
+
+    Args:
+        training: how a branch is trained; its device and its threads count.
+        slots: branches at once; when None, `per_device` on every device, or as many as the cores allow.
+        devices: those to use, such as "0,1" as torch numbers them; all that are visible when None or "all".
+        per_device: branches at once on a device, 1 when None.
+    """
+    if per_device is not None and per_device < 1:
+        raise UsageError(f"per_device is {per_device}; it must be at least 1")
+    if choose_device(training.device).type == "cpu":
+        if devices is not None or per_device is not None:
+            raise UsageError(
+                "--devices and --per-device are for accelerators, and the branches are trained on the CPU here "
+                f"(device {training.device}); leave them out, and say with --jobs or --slots how many at once"
+            )
+        return Processes(slots or max(1, usable_cores() // training.threads))
+    chosen = _chosen("all" if devices is None else devices, visible_devices())
+    return Processes(slots or len(chosen) * (per_device or 1), chosen)
+
+
+def processes_or_none(
+    training: TrainingConfig,
+    branches: int,
+    slots: int | None = None,
+    devices: str | None = None,
+    per_device: int | None = None,
+) -> Processes | None:
+    """Return what `processes_for` does; None where this process can train the branches in turn just as well."""
+    engine = processes_for(training, slots, devices, per_device)
+    return None if min(branches, engine.slots) == 1 and devices is None else engine
+
+
+def visible_devices() -> list[str]:
+    """Return the accelerators that torch sees, by the names that `CUDA_VISIBLE_DEVICES` has for them."""
+    count = torch.cuda.device_count()
+    named = [word.strip() for word in os.environ.get(VISIBLE, "").split(",") if word.strip()]
+    return named[:count] if named else [str(number) for number in range(count)]
+
+
+def _chosen(text: str, visible: list[str]) -> list[str]:
+    if text == "all":
+        return visible
+    words = [word.strip() for word in text.split(",")]
+    wrong = [word for word in words if not (word.isascii() and word.isdigit() and int(word) < len(visible))]
+    if wrong or len(set(words)) < len(words):
+        raise UsageError(
+            f"--devices {text!r}: it can be all, or different numbers from 0 to {len(visible) - 1} with commas between "
+            "them, as torch numbers the devices that it sees"
+        )
+    return [visible[int(word)] for word in words]
