@@ -50,6 +50,40 @@ def test_one_bad_loss_is_left_out(store_path, tmp_path, undisturbed, monkeypatch
     assert outcome(tmp_path)["tensors"] != undisturbed[4]["tensors"]
 
 
+@pytest.fixture
+def late(monkeypatch):
+    """Losses are read a step late, as on an accelerator."""
+    monkeypatch.setattr(Learner, "late", True)
+
+
+@pytest.mark.parametrize("bad", [(), (2, 3, 5), (1, 2), (4,), (5, 6), (12,)])
+def test_losses_that_are_read_late_give_the_same_training(store_path, tmp_path, monkeypatch, bad):
+    """Bit for bit, wherever a loss is not finite: before a checkpoint, at the end of an epoch, at the end of all."""
+    for name, is_late in (("at once", False), ("late", True)):
+        with monkeypatch.context() as patch:
+            patch.setattr(Learner, "late", is_late)
+            bad_losses(patch, *bad)
+            train_branch(CONFIG, store_path, tmp_path / name, 1)
+    assert outcome(tmp_path / "late") == outcome(tmp_path / "at once")
+
+
+@pytest.mark.parametrize("crash", [3, 4, 5, 7])
+def test_a_training_with_late_losses_resumes_exactly(store_path, tmp_path, undisturbed, late, crash):
+    with pytest.raises(CrashError):
+        train_branch(CONFIG, store_path, tmp_path, 1, on_step=crash_at(crash))
+    train_branch(CONFIG, store_path, tmp_path, 1)
+    assert outcome(tmp_path) == undisturbed[4]
+
+
+@pytest.mark.parametrize("bad", [(2, 3, 4), (4, 5, 6), (10, 11, 12)])
+def test_three_bad_losses_in_a_row_stop_a_late_training_at_the_same_step(store_path, tmp_path, late, monkeypatch, bad):
+    """Nothing is saved of it."""
+    bad_losses(monkeypatch, *bad)
+    with pytest.raises(DivergedError, match=f"not finite 3 times in a row, at step {bad[-1]} "):
+        train_branch(CONFIG, store_path, tmp_path, 1)
+    assert [path.name for path in steps(tmp_path)][:1] == ([f"step-{bad[0] // 4 * 4:09d}"] if bad[0] > 3 else [])
+
+
 @pytest.mark.parametrize("every", [1, 3])
 @pytest.mark.parametrize("crash", [(), (1,)])
 def test_a_bad_first_loss_leaves_no_random_weights_in_the_moving_average(

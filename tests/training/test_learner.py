@@ -11,6 +11,8 @@ from bandwise.config import TrainingConfig
 from bandwise.models.zoo import create_branch
 from bandwise.store.reading.loader import BatchStream
 from bandwise.store.reading.store import open_store
+from bandwise.training import learner as learner_module
+from bandwise.training import optim
 from bandwise.training.determinism import reproducible, seed_for
 from bandwise.training.learner import Learner
 from bandwise.training.trainer import train_branch
@@ -34,12 +36,20 @@ def batch() -> tuple[torch.Tensor, torch.Tensor]:
     return torch.randn(6, 3, 10, 10, generator=generator), torch.tensor([0, 1, 2, 0, 1, 2])
 
 
+def take(learner: Learner, images: torch.Tensor, targets: torch.Tensor, step: int) -> float:
+    """Take a step and wait for its loss."""
+    assert learner.learn(images, targets, step) is None
+    loss = learner.settle()
+    assert loss is not None
+    return loss
+
+
 @pytest.mark.parametrize("clip", [0.0, 0.01])
 def test_clipping_bounds_the_step(clip):
     """Plain gradient descent moves the weights by lr times the gradient, whose norm is at most `clip`."""
     learner = build(clip_grad=clip, opt="momentum", momentum=0.0, weight_decay=0.0, lr=1.0, warmup_epochs=0)
     before = torch.cat([value.detach().flatten().clone() for value in learner.network.parameters()])
-    learner.learn(*batch(), 1)
+    take(learner, *batch(), 1)
     after = torch.cat([value.detach().flatten() for value in learner.network.parameters()])
     moved = float((after - before).norm())
     assert moved == pytest.approx(0.01, rel=1e-4) if clip else moved > 0.05
@@ -129,8 +139,8 @@ def test_a_batch_in_parts_is_the_whole_batch(plain_network, parts, recipe):
     options = {"opt": "momentum", "lr": 0.5, "warmup_epochs": 0, "model_ema": False, **recipe}
     whole, split = build(**options), build(grad_accum_steps=parts, **options)
     for step in (1, 2, 3):
-        loss = whole.learn(*batch(), step)
-        assert split.learn(*batch(), step) == pytest.approx(loss, rel=1e-5)
+        loss = take(whole, *batch(), step)
+        assert take(split, *batch(), step) == pytest.approx(loss, rel=1e-5)
         for one, other in zip(whole.network.parameters(), split.network.parameters(), strict=True):
             torch.testing.assert_close(other.grad, one.grad, rtol=1e-4, atol=1e-6)
             torch.testing.assert_close(other, one, rtol=1e-4, atol=1e-6)
@@ -159,21 +169,88 @@ def test_the_loss_is_the_formula(threshold, soft):
     assert learner.loss(images, given).item() == pytest.approx(expected.item(), rel=1e-5)
 
 
+def state_of(learner: Learner) -> dict[str, torch.Tensor]:
+    """Everything that a step changes, but for the random numbers and the counters of batch normalisation."""
+    weights, others, _ = learner.tensors()
+    found = {**weights, **{name: value for name, value in others.items() if not name.startswith("random")}}
+    return {name: value.clone() for name, value in found.items() if not name.endswith("num_batches_tracked")}
+
+
+def spoilt() -> tuple[torch.Tensor, torch.Tensor]:
+    """One image of the last part is enough."""
+    images, labels = batch()
+    images[5] = float("inf")
+    return images, labels
+
+
+@pytest.fixture
+def fused(monkeypatch):
+    """A fused optimiser, which the device itself tells to leave a step out; a CPU has them too."""
+    monkeypatch.setattr(optim, "_fuses", lambda model, config: True)
+
+
 @pytest.mark.parametrize("parts", [1, 2])
 @pytest.mark.parametrize("opt", ["sgd", "lamb", "adamw"])
 def test_a_loss_that_is_not_finite_changes_nothing(opt, parts):
-    """Neither weights nor running statistics nor the optimiser; one image of the last part is enough."""
+    """Neither weights nor running statistics nor the optimiser."""
     learner = build(opt=opt, lr=0.01, grad_accum_steps=parts)
-    learner.learn(*batch(), 1)
-    images, labels = batch()
-    before = {name: value.clone() for name, value in learner.tensors()[0].items()}
-    others = {name: value.clone() for name, value in learner.tensors()[1].items() if not name.startswith("random")}
-    images[5] = float("inf")
-    assert not math.isfinite(learner.learn(images, labels, 2))
-    for name, value in learner.tensors()[0].items():
-        assert torch.equal(value, before[name]) or name.endswith("num_batches_tracked"), name
-    assert all(torch.equal(learner.tensors()[1][name], value) for name, value in others.items())
-    assert math.isfinite(learner.learn(*batch(), 3))
+    take(learner, *batch(), 1)
+    before = state_of(learner)
+    assert not math.isfinite(take(learner, *spoilt(), 2))
+    assert_same(state_of(learner), before)
+    assert math.isfinite(take(learner, *batch(), 3))
+
+
+def assert_same(found: dict[str, torch.Tensor], expected: dict[str, torch.Tensor]) -> None:
+    assert found.keys() == expected.keys()
+    for name, value in found.items():
+        assert torch.equal(value, expected[name]), name
+
+
+GUARDED = [{"opt": "sgd"}, {"opt": "momentum", "clip_grad": 1.0}, {"opt": "adam"}, {"opt": "adamw"}]
+
+
+@pytest.mark.parametrize("options", GUARDED, ids=str)
+@pytest.mark.parametrize("at", [1, 2, 3])
+def test_the_device_leaves_out_a_step_that_is_not_finite(fused, options, at):
+    """Also the first of all: what follows has the bits of a training without the bad batch."""
+    clean, learner = (build(lr=0.01, grad_accum_steps=2, **options) for _ in range(2))
+    assert learner._on_device
+    for step in (1, 2, 3):
+        if step == at:
+            torch.manual_seed(0)
+            before = state_of(learner)
+            assert not math.isfinite(take(learner, *spoilt(), step))
+            if step > 1:
+                assert_same(state_of(learner), before)
+        for each in (clean, learner):
+            torch.manual_seed(step)
+            assert math.isfinite(take(each, *batch(), step))
+    assert_same(state_of(learner), state_of(clean))
+
+
+@pytest.mark.parametrize("broken", ["skip_where", "gather_statistics"])
+def test_without_the_guard_the_bad_batch_stays(fused, monkeypatch, broken):
+    """The negative control: weights, or running statistics, that are not finite."""
+    without = {"skip_where": lambda *args: None, "gather_statistics": lambda network: torch.zeros(1)}
+    monkeypatch.setattr(learner_module, broken, without[broken])
+    learner = build(lr=0.01)
+    take(learner, *spoilt(), 1)
+    bad = {name.rpartition(".")[2] for name, value in state_of(learner).items() if not torch.isfinite(value).all()}
+    assert bad >= ({"weight", "bias"} if broken == "skip_where" else {"running_mean", "running_var"})
+
+
+def test_without_momenta_at_zero_a_skipped_first_step_leaves_what_was_in_memory(fused, monkeypatch):
+    """The negative control of the momenta."""
+    monkeypatch.setattr(torch, "empty_like", lambda like: torch.full_like(like, 7.0))
+    for started, expected in ((True, 0.0), (False, 7.0)):
+        if not started:
+            monkeypatch.setattr(optim, "_start_momentum", lambda optimizer: None)
+        learner = build(lr=0.01)
+        take(learner, *spoilt(), 1)
+        momenta = [value["momentum_buffer"] for value in learner.optimizer.state.values()]
+        assert momenta
+        assert all((value == expected).all() for value in momenta)
 
 
 def test_a_network_of_any_size_takes_another_training_crop(store_path, tmp_path, monkeypatch):

@@ -1,7 +1,7 @@
 """The parts of one branch that change while it learns: network, optimiser, schedule, moving average, random numbers."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -19,7 +19,7 @@ from bandwise.checkpoints.tensors import load_weights, pack, unpack
 from bandwise.config import RunConfig, TrainingConfig
 from bandwise.errors import CorruptionError, UsageError
 from bandwise.training.determinism import random_states, restore_random_states, seed_for
-from bandwise.training.optim import Schedule, create_optimizer, restore_optimizer
+from bandwise.training.optim import Schedule, can_skip, create_optimizer, restore_optimizer, skip_where
 
 
 def require_precision(config: TrainingConfig, device: torch.device) -> None:
@@ -67,9 +67,9 @@ class Learner:
         )
         self._updated = False
         """Whether the optimiser has changed the weights yet."""
-        self._statistics = [value for value in self.network.buffers() if value.is_floating_point()]
-        self._statistics_before = [value.clone() for value in self._statistics]
         self._read_back = _ReadBack(device)
+        self._unsettled: int | None = None
+        """The step whose loss has not been read."""
         # Named outright: Fabric would otherwise join a process group that SLURM or torchrun seems to offer.
         accelerator = "cuda" if device.type == "cuda" else "cpu"
         devices = [device.index] if device.type == "cuda" else 1
@@ -77,6 +77,9 @@ class Learner:
             accelerator=accelerator, devices=devices, precision=training.precision, plugins=[LightningEnvironment()]
         )
         self._module, self._stepper = self._fabric.setup(self.network, self.optimizer)
+        self._on_device = can_skip(self.optimizer)
+        self._statistics = gather_statistics(self.network)
+        self._statistics_before = torch.empty_like(self._statistics)
         torch.manual_seed(seed_for(training.seed, branch, "dropout"))
 
     @property
@@ -100,17 +103,24 @@ class Learner:
         smoothing = 0.0 if targets.is_floating_point() else self._training.smoothing
         return functional.cross_entropy(self._module(images), targets, label_smoothing=smoothing)
 
-    def learn(self, images: Tensor, targets: Tensor, step: int) -> float:
-        """Take optimiser step number `step`, from 1, on the mean loss of a batch, unless it is not finite; return it.
+    @property
+    def late(self) -> bool:
+        """Whether a loss is better read after the next step is queued: where it takes waiting for a device."""
+        return self.device.type == "cuda"
+
+    def learn(self, images: Tensor, targets: Tensor, step: int) -> float | None:
+        """Take optimiser step number `step`, from 1, on the mean loss of a batch, unless it is not finite.
 
         The batch passes in `grad_accum_steps` equal parts, whose gradients add up to those of the whole; only batch
-        statistics are of a part each. A loss that is not finite changes neither weights nor running statistics.
+        statistics are of a part each. A loss that is not finite changes neither weights nor running statistics: with a
+        fused optimiser the device itself leaves the step out, so that nobody waits for the loss; with another one the
+        loss is read while the device works on the gradients.
 
-        On CUDA the loss is read while the device works on the gradients, so the only wait is for the forward pass, and
-        the device never idles: whether to step is known exactly, whatever the optimiser.
+        Returns what `settle` returns for the step before.
         """
+        before = self.settle()
         self._stepper.zero_grad(set_to_none=True)
-        _copy_all(self._statistics, self._statistics_before)
+        self._statistics_before.copy_(self._statistics)
         total = torch.zeros((), device=self.device)
         parts = self._training.grad_accum_steps
         for part, wanted in zip(images.chunk(parts), targets.chunk(parts), strict=True):
@@ -118,26 +128,40 @@ class Learner:
             total += loss.detach()
             self._read_back.start(total)
             self._fabric.backward(loss)
-        value = self._read_back.value()
-        if math.isfinite(value):
-            self._update(step)
+        self._unsettled = step
+        if self._on_device:
+            finite = torch.isfinite(total)
+            torch.where(finite, self._statistics, self._statistics_before, out=self._statistics)
+            skip_where(self.optimizer, ~finite)
+            self._step()
+        elif math.isfinite(self._read_back.value()):
+            self._step()
         else:
-            _copy_all(self._statistics_before, self._statistics)
+            self._statistics.copy_(self._statistics_before)
+        return before
+
+    def settle(self) -> float | None:
+        """Return the loss of the last step and finish it; None where that is done. Call it before weights are used."""
+        if self._unsettled is None:
+            return None
+        step, self._unsettled = self._unsettled, None
+        value = self._read_back.value()
+        if not math.isfinite(value):
+            return value
+        first, self._updated = not self._updated, True
+        if self.average is not None:
+            updates, rest = divmod(step - 1, self._training.model_ema_steps)
+            if first:
+                # The first update of all copies the weights: the average holds none of those drawn at the start.
+                self.average.update(self.network, step=1)
+            elif not rest:
+                self.average.update(self.network, step=updates + 1)
         return value
 
-    def _update(self, step: int) -> None:
+    def _step(self) -> None:
         if clip := self._training.clip_grad:
             self._fabric.clip_gradients(self._module, self._stepper, max_norm=clip, error_if_nonfinite=False)
         self._stepper.step()
-        first, self._updated = not self._updated, True
-        if self.average is None:
-            return
-        updates, rest = divmod(step - 1, self._training.model_ema_steps)
-        if first:
-            # The first update of all copies the weights: the average holds none of those drawn at the start.
-            self.average.update(self.network, step=1)
-        elif not rest:
-            self.average.update(self.network, step=updates + 1)
 
     def tensors(self) -> tuple[dict[str, Tensor], dict[str, Tensor], dict[str, Any]]:
         """Return the weights, all other tensors of the state, and the rest of it as plain JSON types."""
@@ -174,7 +198,7 @@ class _ReadBack:
     def __init__(self, device: torch.device) -> None:
         self._cuda = device.type == "cuda"
         self._host = torch.zeros((), pin_memory=self._cuda)
-        self._copied = torch.cuda.Event() if self._cuda else None
+        self._copied = torch.cuda.Event(blocking=True) if self._cuda else None
 
     def start(self, number: Tensor) -> None:
         """Queue the copy of a number; a later call takes the place of an earlier one."""
@@ -216,7 +240,18 @@ def check_network(network: nn.Module, config: RunConfig, in_channels: int) -> No
         network.train()
 
 
-def _copy_all(source: Sequence[Tensor], target: Sequence[Tensor]) -> None:
-    """Copy tensors into others, with few calls to the device."""
-    if source:
-        torch._foreach_copy_(list(target), list(source))  # pyright: ignore[reportPrivateImportUsage]
+def gather_statistics(network: nn.Module) -> Tensor:
+    """Lay all floating buffers of a network, float32, in one tensor, which it returns; each becomes a view of it.
+
+    So they are copied, and taken back where a step is left out, by one call to the device.
+    """
+    owners = {
+        (module, name): value
+        for module in network.modules()
+        for name, value in module.named_buffers(recurse=False)
+        if value.is_floating_point()
+    }
+    together = torch.cat([value.flatten() for value in owners.values()]) if owners else torch.empty(0)
+    for (module, name), part in zip(owners, together.split([value.numel() for value in owners.values()]), strict=True):
+        module._buffers[name] = part.view(owners[module, name].shape)
+    return together

@@ -98,10 +98,12 @@ class BranchLoop:
         started, first = time.monotonic(), position.step
         for batch in self._feed.batches(position.epoch, start=position.batches):
             images, targets = self._feed.inputs(batch, position.epoch)
-            loss = self._learner.learn(images, targets, position.step + 1)
-            self._count_step(loss, len(batch.ids))
-            at_end = position.batches == self._feed.steps_per_epoch
-            if at_end or position.step % self._training.checkpoint_steps == 0:
+            self._count_loss(self._learner.learn(images, targets, position.step + 1))
+            self._count_step()
+            due = self._is_due()
+            if due or not self._learner.late:
+                self._count_loss(self._learner.settle())
+            if due:
                 self._journal.save(position, self._learner, tolerant=position.step < self._total_steps)
             on_step(position.step)
             self._stop_if_asked()
@@ -110,18 +112,29 @@ class BranchLoop:
         if images := (position.step - first) * self._training.batch_size:
             self._journal.log_epoch(position.epoch + 1, position.step, images, time.monotonic() - started)
 
-    def _count_step(self, loss: float, images: int) -> None:
+    def _is_due(self) -> bool:
+        """Say whether a checkpoint is written after this step."""
+        position = self._position
+        return position.batches == self._feed.steps_per_epoch or position.step % self._training.checkpoint_steps == 0
+
+    def _count_step(self) -> None:
         position = self._position
         position.step += 1
         position.batches += 1
         position.lr = self._learner.schedule.lr
-        if math.isfinite(loss):
-            position.count_loss(loss, images)
-        else:
-            position.bad_losses += 1
-            if position.bad_losses >= _MAX_BAD_LOSSES:
-                raise DivergedError(self._why_diverged(f"the loss was not finite {position.bad_losses} times in a row"))
         self._learner.schedule.advance()
+
+    def _count_loss(self, loss: float | None) -> None:
+        """Count the mean loss of a batch, of this step or the one before; None was counted already."""
+        position = self._position
+        if loss is None:
+            return
+        if math.isfinite(loss):
+            position.count_loss(loss, self._training.batch_size)
+            return
+        position.bad_losses += 1
+        if position.bad_losses >= _MAX_BAD_LOSSES:
+            raise DivergedError(self._why_diverged(f"the loss was not finite {position.bad_losses} times in a row"))
 
     def _why_diverged(self, what: str) -> str:
         training, position = self._training, self._position
@@ -136,6 +149,7 @@ class BranchLoop:
     def _stop_if_asked(self) -> None:
         if (number := self._received()) is None:
             return
+        self._count_loss(self._learner.settle())
         if self._journal.saved_step != self._position.step:
             self._journal.save(self._position, self._learner, tolerant=False)
         raise Preempted(

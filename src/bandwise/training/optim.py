@@ -42,7 +42,20 @@ def create_optimizer(model: nn.Module, config: TrainingConfig) -> torch.optim.Op
         raise UsageError(
             f"opt is {config.opt!r}, which needs second derivatives; choose for example sgd, adamw or lamb"
         )
+    _start_momentum(optimizer)
     return optimizer
+
+
+def can_skip(optimizer: torch.optim.Optimizer) -> bool:
+    """Say whether the device can be told to leave out a step by a number that only it knows: fused ones of torch."""
+    return type(optimizer) in (torch.optim.SGD, torch.optim.Adam, torch.optim.AdamW) and all(
+        group["fused"] for group in optimizer.param_groups
+    )
+
+
+def skip_where(optimizer: torch.optim.Optimizer, bad: Tensor) -> None:
+    """Let the next step change nothing where `bad`, bool () on the device, holds, as torch's `GradScaler` does it."""
+    vars(optimizer).update(grad_scale=None, found_inf=bad.float())
 
 
 def restore_optimizer(optimizer: torch.optim.Optimizer, state: dict[str, Any]) -> None:
@@ -52,11 +65,25 @@ def restore_optimizer(optimizer: torch.optim.Optimizer, state: dict[str, Any]) -
         if "fused" in group:
             saved["fused"] = group["fused"]
     optimizer.load_state_dict(state)
+    _start_momentum(optimizer)
     # A file has no memory layout. Sums over a tensor (the norms of LAMB) would add in another order than before.
     for parameter, own in optimizer.state.items():
         for key, value in own.items():
             if isinstance(value, Tensor) and value.shape == parameter.shape:
                 own[key] = torch.empty_like(parameter, dtype=value.dtype).copy_(value)
+
+
+def _start_momentum(optimizer: torch.optim.Optimizer) -> None:
+    """Start momenta at 0 where a step may be skipped.
+
+    In its first step torch would take fresh memory for them, and leave it as it is where the device skips that step.
+    """
+    if not (can_skip(optimizer) and isinstance(optimizer, torch.optim.SGD)):
+        return
+    for group in optimizer.param_groups:
+        for parameter in group["params"] if group["momentum"] else ():
+            if optimizer.state[parameter].get("momentum_buffer") is None:
+                optimizer.state[parameter]["momentum_buffer"] = torch.zeros_like(parameter)
 
 
 def _fuses(model: nn.Module, config: TrainingConfig) -> bool:
