@@ -15,6 +15,7 @@ ALL = 1_000_000
 
 PARAMETERS: dict[str, int] = {
     # A row of the catalogue of bad inputs each.
+    "tests/bad_inputs/test_collected.py": ALL,
     "tests/bad_inputs/test_layout_rows.py": ALL,
     "tests/bad_inputs/test_rows.py": ALL,
     "tests/bad_inputs/test_split_rows.py": ALL,

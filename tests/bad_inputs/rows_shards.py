@@ -108,6 +108,9 @@ ROWS: dict[str, Sequence[Case]] = {
                 (("train_1.tar", "train_3.tar"), "train_2.tar;"),
                 (("train-000003.tar",), "train-000001.tar, train-000002.tar;"),
                 (("train-0.tar", "val-0.tar", "val-2.tar"), "val-1.tar;"),
+                (("train-1000.tar", "train-1001.tar", "train-1003.tar"), "train-1002.tar;"),
+                (("train-node3-0.tar", "train-node3-2.tar"), "train-node3-1.tar;"),
+                (("train-part0-v2.tar", "train-part2-v2.tar"), "train-part1-v2.tar;"),
             )
         ),
         Case(
@@ -116,7 +119,16 @@ ROWS: dict[str, Sequence[Case]] = {
             ["but not train-0002.par"],
         ),
         Case(shards(parquet, "train-00000-of-00002.parquet"), 2, ["has 1 of 2 files train-*; number 1 is missing"]),
-        Case(shards(PLAIN, "train-1.tar", "train-2.tar", "val-0.tar"), 0, (), all_there(24, 12)),
+        *(
+            Case(shards(PLAIN, *names, "val-0.tar"), 0, (), all_there(12 * len(names), 12))
+            for names in (
+                ("train-1.tar", "train-2.tar"),
+                ("train-node3-0.tar", "train-node7-0.tar"),
+                ("train-2012.tar", "train-2013.tar", "train-2015.tar"),
+                ("train-20240130.tar", "train-20240131.tar", "train-20240201.tar"),
+                ("train-4711.tar", "train-9001.tar"),
+            )
+        ),
     ),
     "merged sets": (
         *(

@@ -19,14 +19,14 @@ def table(rows: Sequence[Sequence[str]], name: str = "labels.csv", head: Sequenc
     return {name: "\n".join(between.join(row) for row in (head, *rows)) + "\n"}
 
 
-def pictures(*names: str, tables: Mapping[str, str], flags: Sequence[str] = ()):
+def pictures(*names: str, tables: Mapping[str, str], flags: Sequence[str] = (), encoding: str = "utf-8"):
     """Return a preparation of these pictures, all different, and tables."""
 
     def prepare(bench: Bench) -> Sequence[str]:
         for number, name in enumerate(names):
             bench.put(name, png(number % 2, number))
         for name, text in tables.items():
-            bench.put(name, text.encode())
+            bench.put(name, text.encode(encoding))
         return bench.split("--json", *flags)
 
     return prepare
@@ -49,6 +49,29 @@ FLAT_READ = labelled({f"train {name}": label for name, label in ANT_AND_BEE})
 PARTS = [*(f"train/{name}" for name in FLAT), *(f"val/{name}" for name in FLAT)]
 PARTS_READ = labelled({f"{split} {split}/{name}": label for split in ("train", "val") for name, label in ANT_AND_BEE})
 WITH_SPLIT = [(name, label, "valid" if name in FLAT[2:] else "TRAIN") for name, label in ANT_AND_BEE]
+
+
+def linked(*flags: str, far: bool = True):
+    """Return a preparation whose pictures are links to others in the folder, or out of it."""
+
+    def prepare(bench: Bench) -> Sequence[str]:
+        argv = pictures(*(f"store/{name}" for name in FLAT), tables=table(ANT_AND_BEE), flags=flags)(bench)
+        store = bench.pictures / "store"
+        store = store.rename(bench.path / "far") if far else store.rename(bench.pictures / ".store")
+        for name in FLAT:
+            (bench.pictures / name).symlink_to(store / name)
+        return argv
+
+    return prepare
+
+
+def json_lines(*labels: object) -> Mapping[str, str]:
+    return {
+        "metadata.jsonl": "".join(
+            json.dumps({"file_name": name, "label": label, "width": 0.5}) + "\n"
+            for name, label in zip(FLAT, labels, strict=True)
+        )
+    }
 
 
 LATE_SPLIT = '{"file_name": "0.png", "label": "ant"}\n{"file_name": "1.png", "label": "ant", "split": "val"}'
@@ -141,6 +164,41 @@ ROWS: dict[str, Sequence[Case]] = {
             for name, text in AS_PROGRAMS_WRITE_THEM.items()
         ),
         Case(pictures("a/0.png", "b/0.png", tables=table([("0.png", "x")])), 0, ["2 classes"], lambda bench: None),
+    ),
+    "tables of spreadsheets": (
+        *(
+            Case(pictures(*FLAT, tables=table(ANT_AND_BEE), encoding=encoding), 0, ["2 classes"], FLAT_READ)
+            for encoding in ("utf-8-sig", "utf-16")
+        ),
+        Case(
+            pictures(*FLAT, tables=table(ANT_AND_BEE, "t.tsv"), encoding="utf-16", flags=["--labels", "t.tsv"]),
+            0,
+            ["2 classes"],
+            FLAT_READ,
+        ),
+    ),
+    "numbers in JSON": (
+        Case(pictures(*FLAT, tables=json_lines(0.0, 1.0, 0, 1)), 0, ["2 classes with 4 pictures, '0' (2) to '1' (2)"]),
+        Case(pictures(*FLAT, tables=json_lines(True, False, True, False)), 0, ["'False' (2) to 'True' (2)"]),
+        Case(
+            pictures(*FLAT, tables=json_lines(1, 1.0, 0.25, 0)),
+            2,
+            ["metadata.jsonl, line 3: the column 'label' holds 0.25; whole numbers or words are needed"],
+        ),
+        Case(
+            pictures(*FLAT, tables=json_lines(1, 0, float("nan"), 0)),
+            2,
+            ["metadata.jsonl, line 3: the column 'label' holds nan; whole numbers or words are needed"],
+        ),
+    ),
+    "pictures elsewhere": (
+        Case(linked(far=False), 0, ["2 classes with 4 pictures"], FLAT_READ),
+        Case(linked("--follow-symlinks"), 0, ["2 classes with 4 pictures"], FLAT_READ),
+        Case(linked(), 2, ["line 2: '0.png' is a link that leads out of", "or follow it with --follow-symlinks"]),
+        *(
+            refused([(f"{scheme}://host/0.png", "ant")], f"line 2: '{scheme}://host/0.png' is an address, and nothing")
+            for scheme in ("https", "s3")
+        ),
     ),
     "bad tables of labels": (
         refused([*ANT_AND_BEE, ("4.png", "ant")], "labels.csv, line 6: there is no picture '4.png' in"),

@@ -3,6 +3,7 @@
 import re
 import shutil
 
+import numpy as np
 import pytest
 from PIL import Image
 from tests.helpers.commands import call
@@ -51,11 +52,26 @@ def test_flags_of_the_source_count(pictures, capsys):
     assert (found["kind"], found["classes"]) == ("table", {"x": {"train": 1, "val": 1}})
 
 
+def test_flags_of_the_split_count(pictures, capsys):
+    deep = np.full((24, 24), 3000, np.uint16)
+    deep[:, 12:] = 100
+    Image.fromarray(deep).save(pictures / "train/class-0/001.png")
+    clear = np.full((24, 24, 4), 255, np.uint8)
+    clear[:, 12:, 3] = 0
+    Image.fromarray(clear).save(pictures / "train/class-0/002.png")
+    dark, white = "16 bits, of which at most 12 are used: near black", "one colour all over"
+    assert call(capsys, "data", "inspect", pictures)["notes"].items() >= {dark: 1, white: 2}.items()
+    mended = call(capsys, "data", "inspect", pictures, "--depth", "12", "--background", "0")["notes"]
+    assert (dark in mended, mended[white]) == (False, 1)
+    assert call(capsys, "data", "inspect", pictures, "--max-pixels", "1000")["skipped"]["too large"] == 1
+
+
 @pytest.mark.parametrize(
     ("argv", "words"),
     [
         (["inspect", "nowhere"], "'nowhere' is neither a folder nor a known set"),
         (["inspect"], "name the set to get: photos, .*; or the folder to inspect"),
+        (["inspect", "photos", "--depth", "7"], "depth is 7; it must be at least 8"),
         (["inspect", "photos", "--looked-at", "-1"], "looked_at is -1; it must be at least 0"),
     ],
 )

@@ -4,6 +4,7 @@ import json
 
 import pytest
 import torch
+from tests.pictures import make_folder
 
 from bandwise import cli
 from bandwise.commands.plan import main
@@ -100,6 +101,20 @@ def test_a_small_recipe_and_a_measurement():
     assert result["less_than_whole_image"]["row"] == "photos-baseline"
     assert result["claims"] == []
     assert result["trains_from"] == "stored bands"
+
+
+def test_what_is_in_a_folder_is_counted(tmp_path, capsys):
+    root = make_folder(tmp_path / "mine", classes=3, train=8, val=2, side=16)
+    (tmp_path / "my.yaml").write_text(f"data: {{data: {root}}}\ntraining: {{crop: 16}}\nsplit: {{canvas: 16}}\n")
+    counted = plan(str(tmp_path / "my.yaml"))
+    assert "mine: 3 classes, 24 images to train and 6 reported" in capsys.readouterr().err
+    given = plan(str(tmp_path / "my.yaml"), "--classes", "3", "--images", "30")
+    assert counted["bytes_per_node"] == given["bytes_per_node"]
+    assert (counted["classes"], counted["images"], counted["parameters"]) == (3, 30, given["parameters"])
+    assert plan(str(tmp_path / "my.yaml"), "--images", "1000")["images"] == 1000
+    table = root / "labels.csv"
+    table.write_text("file_name,label\ntrain/class-0/000.png,x\ntrain/class-1/001.png,y\n")
+    assert plan(str(tmp_path / "my.yaml"), "--labels", str(table))["images"] == 2
 
 
 def test_activations_are_of_the_training_crop_and_macs_of_the_test_crop():

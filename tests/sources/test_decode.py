@@ -188,6 +188,36 @@ def test_s12_portable_maps(picture, name):
     assert notes(content, name=b"a.png") == ("the extension names another format",)
 
 
+def heic(picture):
+    pillow_heif = pytest.importorskip("pillow_heif")
+    stream = io.BytesIO()
+    pillow_heif.from_pillow(Image.fromarray(picture)).save(stream, quality=95)
+    return stream.getvalue()
+
+
+@pytest.mark.parametrize("packed", [lambda picture: encoded(picture, "AVIF", quality=95), heic], ids=["avif", "heic"])
+def test_s12_photographs_of_telephones(packed):
+    content = packed(SMOOTH)
+    assert np.abs(pixels(content).astype(int) - SMOOTH).mean() < 3
+    assert notes(content, name=b"a.avif") == (
+        () if b"avif" in content[:40] else ("the extension names another format",)
+    )
+    with pytest.raises(BadImage, match="truncated: (starts like a|cut off)"):
+        decode(content[: len(content) // 2], **ONE_RULE)
+
+
+def test_s12_what_is_not_installed_is_named(monkeypatch):
+    content = heic(SMOOTH)
+    monkeypatch.setattr("bandwise.sources.decoding.decode._reads_heic", lambda: False)
+    with pytest.raises(BadImage, match=r"unidentified: .*a HEIC photograph, which `pip install 'bandwise\[heic\]'`"):
+        decode(content, **ONE_RULE)
+
+
+def test_s12_a_film_is_no_picture():
+    with pytest.raises(BadImage, match="unidentified: .*it looks like a film"):
+        decode(b"\0\0\0\x18ftypmp42\0\0\0\0isommp42" + bytes(99), **ONE_RULE)
+
+
 def test_s12_half_transparent_is_blended():
     picture = Image.new("RGBA", (16, 16), (200, 100, 0, 128))
     blended = pixels(encoded(picture, "PNG"), background=0)[0, 0]

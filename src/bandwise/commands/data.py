@@ -29,6 +29,12 @@ class Arguments:
     settings: DataConfig
     looked_at: int = 500
     """Pictures that are read and decoded, evenly spread over all of them; 0 is all."""
+    background: int = 255
+    """As for `split`: grey level behind transparent pixels."""
+    depth: int = 16
+    """As for `split`: bits that a grey picture of 16 bits uses."""
+    max_pixels: int = 50_000_000
+    """As for `split`: a larger picture is skipped."""
     json: flags.Json = False
 
 
@@ -52,7 +58,8 @@ def _inspect(arguments: Arguments) -> Outcome:
     if arguments.settings.source == "auto":
         require_one_meaning(arguments.name)
     source = open_source(replace(arguments.settings, data=arguments.name))
-    found = inspect(source, SplitConfig(), arguments.looked_at or sys.maxsize)
+    split = SplitConfig(background=arguments.background, depth=arguments.depth, max_pixels=arguments.max_pixels)
+    found = inspect(source, split, arguments.looked_at or sys.maxsize)
     return Outcome(found.to_dict(), _text(found))
 
 

@@ -3,11 +3,12 @@
 import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 from bandwise.commands import flags
 from bandwise.commands.verb import CONFIG_SUFFIXES, Outcome, base_config, parse, take_recipe
-from bandwise.config import RunConfig
+from bandwise.config import DataConfig, RunConfig
 from bandwise.errors import UsageError
 from bandwise.launch.matched import matched
 from bandwise.launch.plan import Plan, Setting, compare, images_per_second, make_plan
@@ -18,6 +19,8 @@ from bandwise.recipes.published import CLAIMS, Claim
 from bandwise.recipes.recipe import Recipe
 from bandwise.recipes.sets import find_set
 from bandwise.report.units import amount, seconds
+from bandwise.sources.resolve import open_source
+from bandwise.sources.source import Listing
 
 _MIB = 1 << 20
 
@@ -36,9 +39,9 @@ class Arguments:
     measure_batch: int = 8
     """Images of a step that is timed."""
     images: int | None = None
-    """Images a node stores; those of the published data set when left out."""
+    """Images a node stores; those of the published data set, or of the folder in --data, when left out."""
     classes: int | None = None
-    """Classes; those of the published data set when left out."""
+    """Classes; likewise."""
     recipe_set: flags.RecipeSet = ""
     config: flags.ConfigFile = None
     json: flags.Json = False
@@ -93,9 +96,7 @@ def _setting(arguments: Arguments) -> Setting:
     config = arguments.settings
     known = facts_of(config.data)
     if known is None and (arguments.classes is None or arguments.images is None):
-        raise UsageError(
-            f"how many classes and images {config.data.data!r} has is not known; give --classes and --images"
-        )
+        known = _counted(config.data)
     facts = known or DatasetFacts(arguments.classes or 0, 3, arguments.images or 0, arguments.images or 0)
     classes = arguments.classes or facts.classes
     images = arguments.images or facts.images
@@ -111,6 +112,20 @@ def _setting(arguments: Arguments) -> Setting:
         gpu_memory_gb=arguments.gpu_memory_gb,
         images_per_s=rate,
     )
+
+
+def _counted(data: DataConfig) -> DatasetFacts:
+    """List the images that are there."""
+    if not Path(data.data).expanduser().exists():
+        raise UsageError(
+            f"how many classes and images {data.data!r} has is not known, and there is no such folder; name it with "
+            "--data, or give --classes and --images"
+        )
+    source = open_source(data)
+    listing = Listing.of(source.entries())
+    val = int(listing.val.sum())
+    say(f"{source.name}: {len(source.classes):,} classes, {len(listing) - val:,} images to train and {val:,} reported")
+    return DatasetFacts(len(source.classes), source.channels, len(listing), len(listing) - val)
 
 
 def _whole_image(recipe: Recipe, config: RunConfig, setting: Setting) -> Plan | None:

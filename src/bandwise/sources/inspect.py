@@ -1,18 +1,16 @@
 """What `split` would see of a source, in seconds and with no store written: the list, and a look at some pictures."""
 
 import hashlib
-import io
 from collections import Counter, defaultdict
 from dataclasses import dataclass
 from statistics import median
 from typing import Any
 
 import numpy as np
-from PIL import Image
 
 from bandwise.config import SplitConfig
 from bandwise.sources.columns import counts_of
-from bandwise.sources.decoding.decode import FORMATS, BadImage, decode_canvas
+from bandwise.sources.decoding.decode import BadImage, decode_canvas, open_picture
 from bandwise.sources.source import Listing, Source
 
 _EXAMPLES = 5
@@ -83,7 +81,7 @@ def inspect(source: Source, config: SplitConfig, most: int) -> Inspection:
             formats["pixels"] += 1
             sizes.append((content.shape[1], content.shape[0]))
         else:
-            with Image.open(io.BytesIO(content), formats=FORMATS) as picture:
+            with open_picture(content) as picture:
                 formats[picture.format or "unknown"] += 1
                 modes[picture.mode] += 1
                 sizes.append(picture.size)

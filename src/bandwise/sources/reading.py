@@ -1,5 +1,6 @@
 """Reads files of a source: regular files only, transient errors retried, never written to."""
 
+import codecs
 import contextlib
 import errno
 import os
@@ -65,18 +66,20 @@ def read_file(path: bytes, *, offset: int = 0, count: int | None = None) -> byte
 
 
 def read_text(path: Path) -> str:
-    """Return a text file of labels or class names: UTF-8, and not too large."""
+    """Return a text file of labels or class names: UTF-8, or UTF-16 as spreadsheets save it, and not too large."""
     if path.stat().st_size > MAX_TEXT_BYTES:
         raise UsageError(f"{path} has {path.stat().st_size} bytes; a text of labels has at most {MAX_TEXT_BYTES}")
     return decode_text(read_file(bytes(path)), str(path))
 
 
 def decode_text(content: bytes, where: str) -> str:
-    """Decode UTF-8, with or without a byte-order mark; anything else is a `UsageError`."""
+    """Decode UTF-8, with or without a byte-order mark, or UTF-16 with one; anything else is a `UsageError`."""
+    wide = content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
     try:
-        return content.decode("utf-8-sig")
+        return content.decode("utf-16" if wide else "utf-8-sig")
     except UnicodeDecodeError as error:
-        raise UsageError(f"{where} is no UTF-8 text: {error.reason} at byte {error.start}") from error
+        form = "UTF-16" if wide else "UTF-8"
+        raise UsageError(f"{where} is no {form} text: {error.reason} at byte {error.start}") from error
 
 
 @contextlib.contextmanager

@@ -1,12 +1,10 @@
 """A folder of pictures and a table of their labels: CSV, TSV or JSON lines, one picture a row."""
 
-import csv
 import dataclasses
-import io
-import json
 import os
+import re
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -19,24 +17,12 @@ from bandwise.sources.columns import TableBuilder
 from bandwise.sources.decoding.sniff import PICTURE_EXTENSIONS, extension
 from bandwise.sources.folder import Reported
 from bandwise.sources.naming import SPLIT_WORDS, examples, require_distinct, require_same
-from bandwise.sources.reading import read_file, read_text
+from bandwise.sources.reading import read_file
 from bandwise.sources.source import Listing
+from bandwise.sources.tablerows import Columns, table_rows
 
 FOUND_BY_NAME = ("metadata.csv", "metadata.jsonl", "labels.csv")
 """Tables that are read without being named; the first two are those of `datasets`."""
-
-_NAMES = ("file_name", "filename", "file", "path", "image", "image_id", "image_name", "id")
-_LABELS = ("label", "labels", "class", "class_name", "category", "target")
-_SPLITS = ("split", "subset", "set")
-
-
-@dataclass(frozen=True, slots=True)
-class Columns:
-    """What the columns of a table are called; an empty name is found out, and a split column need not be there."""
-
-    name: str = ""
-    label: str = ""
-    split: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,10 +48,10 @@ class TableSource:
         found.add(
             [row.path for row in rows],
             labels=np.array([label_of[row.label] for row in rows], np.int32),
-            sizes=np.array([files[row.path] for row in rows], np.int64),
+            sizes=np.array([files.sizes[row.path] for row in rows], np.int64),
             val=np.array([row.split != "train" for row in rows], bool),
         )
-        if left := sorted(files.keys() - {row.path for row in rows}):
+        if left := sorted(files.sizes.keys() - {row.path for row in rows}):
             say(f"note: {len(left)} pictures of {self.root} are not in the table, or not read: {examples(left)}")
         names, columns = found.sorted_by_name()
         return Listing(names, **columns)
@@ -155,39 +141,59 @@ def _is_read(row: _Row, reported: str | None) -> bool:
     return row.split in ("train", reported)
 
 
-def _files(root: Path, follow_symlinks: bool) -> dict[bytes, int]:
-    """Return the size of every picture below a folder, by its path there; names that begin with a dot are left out."""
-    found = {}
-    for folder, folders, names in os.walk(os.fsencode(root), followlinks=False):
+@dataclass(frozen=True, slots=True)
+class _Files:
+    """The pictures below a folder."""
+
+    sizes: dict[bytes, int]
+    """By the path there."""
+    links: frozenset[bytes]
+    """Names of links that lead out of the folder and are not followed."""
+
+
+def _files(root: Path, follow_symlinks: bool) -> _Files:
+    """Find every picture below a folder; names that begin with a dot are left out, and links that lead out of it."""
+    sizes, links, top = {}, set(), os.fsencode(root)
+    read: set[tuple[int, int]] = set()
+    for folder, folders, names in os.walk(top, followlinks=follow_symlinks):
+        status = os.stat(folder)  # noqa: PTH116
+        if (status.st_dev, status.st_ino) in read:
+            # A link to what is read already, maybe to a folder around it.
+            folders.clear()
+            continue
+        read.add((status.st_dev, status.st_ino))
         folders[:] = sorted(name for name in folders if not name.startswith(b"."))
-        with os.scandir(folder) as listing:
-            entries = {entry.name: entry for entry in listing}
         for name in names:
-            if extension(name) in PICTURE_EXTENSIONS and not name.startswith(b"."):
-                entry = entries[name]
-                if entry.is_file(follow_symlinks=follow_symlinks):
-                    path = os.path.relpath(entry.path, os.fsencode(root))
-                    found[path] = entry.stat().st_size
-    return found
+            path = os.path.join(folder, name)  # noqa: PTH118
+            if extension(name) not in PICTURE_EXTENSIONS or name.startswith(b"."):
+                continue
+            is_link = os.path.islink(path)  # noqa: PTH114
+            if is_link and not follow_symlinks and os.path.commonpath([top, os.path.realpath(path)]) != top:
+                links.add(name)
+            elif os.path.isfile(path):  # noqa: PTH113
+                sizes[os.path.relpath(path, top)] = os.path.getsize(path)  # noqa: PTH202
+    return _Files(sizes, frozenset(links))
 
 
-def _matched(root: Path, tables: Sequence[Path], columns: Columns, files: Mapping[bytes, int]) -> Iterator[_Row]:
+def _matched(root: Path, tables: Sequence[Path], columns: Columns, files: _Files) -> Iterator[_Row]:
     """Yield the rows of all tables with the picture that each is about."""
     by_name: dict[bytes, list[bytes]] = defaultdict(list)
-    for path in files:
+    for path in files.sizes:
         base = path.rpartition(b"/")[2]
         for key in {path, base, base.rpartition(b".")[0]}:
             by_name[key].append(path)
     seen: dict[bytes, str] = {}
     for table in tables:
         inside = os.path.relpath(os.fsencode(table.resolve().parent), os.fsencode(root))
-        for line, row, names in _rows(table, columns):
+        for line, row, names in table_rows(table, columns):
             where = f"{table}, line {line}"
             name = _encoded(row[names.name].replace("\\", "/").removeprefix("./")).removeprefix(
                 os.fsencode(root) + b"/"
             )
             beside = name if inside in (b".", b"..") or inside.startswith(b"../") else inside + b"/" + name
-            found = [beside] if beside in files else by_name.get(name) or by_name.get(name.strip(), [])
+            found = [beside] if beside in files.sizes else by_name.get(name) or by_name.get(name.strip(), [])
+            if not found and (why := _out_of_reach(name, root, files)):
+                raise UsageError(f"{where}: {row[names.name]!r} {why}")
             if len(found) != 1:
                 what = "there is no picture" if not found else f"{len(found)} pictures have the name"
                 raise UsageError(
@@ -205,6 +211,15 @@ def _matched(root: Path, tables: Sequence[Path], columns: Columns, files: Mappin
             yield _Row(found[0], label, _split_of(where, found[0], row[names.split] if names.split else ""))
 
 
+def _out_of_reach(name: bytes, root: Path, files: _Files) -> str:
+    """Say what to do about a picture that lies elsewhere; empty where nothing says so."""
+    if re.match(rb"[a-z0-9]+://", name):
+        return "is an address, and nothing is fetched; download the pictures, and name their files in the table"
+    if name.rpartition(b"/")[2] in files.links:
+        return f"is a link that leads out of {root}; copy what it names, or follow it with --follow-symlinks"
+    return ""
+
+
 def _encoded(name: str) -> bytes:
     """Return the bytes of a name; JSON may hold halves of letters, which are in the name of no file."""
     try:
@@ -220,70 +235,3 @@ def _split_of(where: str, path: bytes, value: str) -> str:
         return SPLIT_WORDS[value.strip().lower()]
     folders = (os.fsdecode(part).lower() for part in path.split(b"/")[:-1])
     return next((SPLIT_WORDS[part] for part in folders if part in SPLIT_WORDS), "train")
-
-
-def _rows(table: Path, columns: Columns) -> Iterator[tuple[int, dict[str, str], Columns]]:
-    """Yield line, values by column and the names of the columns that count."""
-    if not table.is_file():
-        raise UsageError(f"the table of labels {table} does not exist, or is no file")
-    text = read_text(table)
-    names: Columns | None = None
-    for line, row in _of_json_lines(table, text) if table.suffix == ".jsonl" else _of_csv(table, text):
-        names = names or _choose(table, columns, list(row))
-        if missing := [name for name in (names.name, names.label, names.split) if name and row.get(name) is None]:
-            raise UsageError(f"{table}, line {line}: there is nothing in the column {missing[0]!r}")
-        if not names.split and (late := next((name for name in row if name.lower() in _SPLITS), "")):
-            raise UsageError(f"{table}, line {line}: {late!r} is not in the rows before; give it in every row")
-        yield line, row, names
-
-
-def _of_csv(table: Path, text: str) -> Iterator[tuple[int, dict[str, str]]]:
-    head = text.partition("\n")[0]
-    delimiter = max(",\t;", key=head.count)
-    reader = csv.DictReader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
-    try:
-        reader.fieldnames = present = [name.strip() for name in reader.fieldnames or ()]
-        if twice := next((name for name in present if name and present.count(name) > 1), ""):
-            raise UsageError(f"{table} has two columns that are called {twice!r}; rename one of them")
-        for row in reader:
-            # Spreadsheets write the empty rows below a table too.
-            if not any(row.values()):
-                continue
-            if None in row:
-                raise UsageError(
-                    f"{table}, line {reader.line_num}: more values than the {len(reader.fieldnames or ())} columns"
-                )
-            yield reader.line_num, row
-    except csv.Error as error:
-        raise UsageError(f"{table}, line {reader.line_num}: {error}") from error
-
-
-def _of_json_lines(table: Path, text: str) -> Iterator[tuple[int, dict[str, str]]]:
-    # Not splitlines: a text in JSON may hold other ends of lines than this one.
-    for line, content in enumerate(text.split("\n"), 1):
-        if not content.strip():
-            continue
-        try:
-            row = json.loads(content)
-        except (ValueError, RecursionError) as error:
-            raise UsageError(f"{table}, line {line}: no JSON: {error}") from error
-        if not isinstance(row, dict):
-            raise UsageError(f"{table}, line {line}: no object with keys")
-        yield line, {key: str(value) for key, value in row.items() if isinstance(value, str | int)}
-
-
-def _choose(table: Path, given: Columns, present: Sequence[str]) -> Columns:
-    """Return the columns that are given, or those of the usual names that are there."""
-    chosen = []
-    for what, name, usual in (
-        ("name", given.name, _NAMES),
-        ("label", given.label, _LABELS),
-        ("split", given.split, _SPLITS),
-    ):
-        found = name or next((each for like in usual for each in present if each.lower() == like), "")
-        if (found or what != "split") and found not in present:
-            raise UsageError(
-                f"{table} has the columns {', '.join(present)}; say which one holds the {what} with --{what}-column"
-            )
-        chosen.append(found)
-    return Columns(*chosen)

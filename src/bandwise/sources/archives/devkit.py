@@ -7,10 +7,12 @@ empty lines at the end do not matter; anything else that is not as it should be 
 import re
 import struct
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NoReturn
+
+import numpy as np
 
 from bandwise.errors import UsageError
 from bandwise.sources.archives.tar import members
@@ -27,6 +29,7 @@ SYNSET_LABELS = "imagenet_2012_validation_synset_labels.txt"
 WORDS = ("LOC_synset_mapping.txt", "synset_words.txt", "words.txt")
 
 _VALIDATION_NAME = re.compile(r"ILSVRC2012_val_(\d{8})(?:\.JPEG)?")
+_VALIDATION_PICTURE = re.compile(rb"ILSVRC2012_val_(\d{8})\.JPEG")
 _MAX_ARCHIVE_BYTES = 64 << 20
 _MAX_PLAIN_BYTES = 256 << 20
 
@@ -64,6 +67,22 @@ def read_labels(root: Path) -> Labels:
     raise UsageError(
         f"{root} has no labels of the validation pictures; put {ARCHIVE} there (or {VAL_SOLUTION}, or {SYNSET_LABELS})"
     )
+
+
+def numbered(where: str, names: Sequence[bytes], labels: Labels) -> np.ndarray:
+    """Return the number, from 0, of each validation picture: those from 1 to that of the labels, each once."""
+    matches = [_VALIDATION_PICTURE.fullmatch(name) for name in names]
+    if wrong := [name for name, match in zip(names, matches, strict=True) if match is None]:
+        raise UsageError(f"{where} holds {wrong[0]!r}; expected names such as ILSVRC2012_val_00000001.JPEG")
+    numbers = np.array([int(match[1]) for match in matches if match], np.int64)
+    if len(numbers) != len(labels.truth):
+        raise UsageError(
+            f"{where} holds {len(numbers)} pictures, but {labels.where} has labels for {len(labels.truth)}: "
+            "they do not belong together, or one of them is not complete"
+        )
+    if lost := set(range(1, len(numbers) + 1)) - set(numbers.tolist()):
+        raise UsageError(f"{where} holds {len(numbers)} pictures, but not number {min(lost)}")
+    return numbers - 1
 
 
 def find_words(root: Path) -> dict[str, str]:

@@ -3,7 +3,6 @@
 Unpacked class folders are taken too, and give the same names, labels and order: a store does not tell where it is from.
 """
 
-import re
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
@@ -15,8 +14,9 @@ import pyarrow as pa
 from bandwise.errors import UsageError
 from bandwise.progress import say
 from bandwise.sources.archives.classtars import find_class_tars, find_pictures, say_passed_over, scan_class_tars
-from bandwise.sources.archives.devkit import WORDNET_ID, Labels, class_names, find_words, read_labels
+from bandwise.sources.archives.devkit import WORDNET_ID, Labels, class_names, find_words, numbered, read_labels
 from bandwise.sources.archives.index import IndexBuilder, indexed, load_index
+from bandwise.sources.archives.kaggle import KaggleSource, find_kaggle
 from bandwise.sources.archives.tar import TarSource
 from bandwise.sources.folder import FolderSource, open_folder
 from bandwise.sources.reading import open_archive
@@ -26,12 +26,11 @@ TRAIN_ARCHIVE = "ILSVRC2012_img_train.tar"
 VAL_ARCHIVE = "ILSVRC2012_img_val.tar"
 PUBLISHED = {"classes": 1000, "train": 1_281_167, "val": 50_000}
 
-_VAL_NAME = re.compile(rb"ILSVRC2012_val_(\d{8})\.JPEG")
 _FINGERPRINT = {"kind": "imagenet1k", "name": "imagenet1k", "reported": "val"}
 
 
 def open_imagenet1k(root: Path, *, expect: Literal["any", "ilsvrc2012"] = "any") -> Source:
-    """Open a folder that holds the archives, or class folders `train/n01440764` and `val/n01440764`.
+    """Open a folder that holds the archives, or class folders `train/n01440764` and `val/n01440764` or a flat `val/`.
 
     `expect` refuses anything but 1,000 classes, 1,281,167 training and 50,000 validation pictures. A `UsageError` says
     which files are missing, damaged or contradict each other; nothing was written then.
@@ -40,6 +39,8 @@ def open_imagenet1k(root: Path, *, expect: Literal["any", "ilsvrc2012"] = "any")
     if not root.is_dir():
         raise UsageError(f"{root} is no folder; give the folder that holds {TRAIN_ARCHIVE}")
     if not (root / TRAIN_ARCHIVE).exists():
+        if places := find_kaggle(root):
+            return _open_kaggle(*places, expect)
         if (root / "train").is_dir():
             return _open_folders(root, expect)
         raise UsageError(f"{root} holds neither {TRAIN_ARCHIVE} nor train/ with class folders")
@@ -91,19 +92,7 @@ def _add_val(builder: IndexBuilder, path: Path, labels: Labels, label_of: dict[s
     with open_archive(path) as region:
         found = find_pictures(region, passed_over, ignored)
     say_passed_over(passed_over, ignored)
-    matches = [_VAL_NAME.fullmatch(name) for name in found.names]
-    if wrong := [name for name, match in zip(found.names, matches, strict=True) if match is None]:
-        raise UsageError(f"{path} holds {wrong[0]!r}; expected names such as ILSVRC2012_val_00000001.JPEG")
-    numbers = np.array([int(match[1]) for match in matches if match], np.int64)
-    if len(numbers) != len(labels.truth):
-        raise UsageError(
-            f"{path} holds {len(numbers)} pictures, but {labels.where} has labels for {len(labels.truth)}: "
-            "they do not belong together, or one of them is not complete"
-        )
-    if not np.array_equal(numbers, np.arange(1, len(numbers) + 1)):
-        lost = min(set(range(1, len(numbers) + 1)) - set(numbers.tolist()))
-        raise UsageError(f"{path} holds {len(numbers)} pictures, but not number {lost}")
-    truth = [labels.truth[number - 1] for number in numbers]
+    truth = [labels.truth[number] for number in numbered(str(path), found.names, labels)]
     names = [f"val/{wordnet_id}/".encode() + name for wordnet_id, name in zip(truth, found.names, strict=True)]
     builder.add(names, offset=found.offsets, size=found.sizes, label=[label_of[each] for each in truth], file=1, val=1)
     return len(names)
@@ -112,15 +101,35 @@ def _add_val(builder: IndexBuilder, path: Path, labels: Labels, label_of: dict[s
 def _open_folders(root: Path, expect: str) -> FolderSource:
     """Open class folders under the names and the fingerprint of the archives."""
     folder = open_folder(root, "val")
-    if strange := [name for name in folder.classes if not WORDNET_ID.fullmatch(name)]:
-        raise UsageError(f"{root}: the class folder {strange[0]!r} is no WordNet id; use --source folder")
-    classes = class_names(list(folder.classes), find_words(root))
+    classes = _classes(folder, root)
     source = replace(folder, name="imagenet1k", classes=classes, fingerprint=dict(_FINGERPRINT))
+    _require_listed(source, expect)
+    return source
+
+
+def _open_kaggle(root: Path, tables: Path, expect: str) -> KaggleSource:
+    """Open what Kaggle unpacks, likewise."""
+    folder = replace(open_folder(root / "train"), root=root, train_folder=b"train")
+    labels = read_labels(tables)
+    classes = _classes(folder, tables)
+    if lost := labels.wordnet_ids - folder.labels.keys():
+        raise UsageError(f"{labels.where} names {min(lost)}, which has no class folder in {root / 'train'}")
+    source = KaggleSource(folder, classes, tuple(labels.truth), labels.where, dict(_FINGERPRINT))
+    _require_listed(source, expect)
+    return source
+
+
+def _classes(folder: FolderSource, words: Path) -> tuple[str, ...]:
+    if strange := [name for name in folder.classes if not WORDNET_ID.fullmatch(name)]:
+        raise UsageError(f"{folder.root}: the class folder {strange[0]!r} is no WordNet id; use --source folder")
+    return class_names(list(folder.classes), find_words(words))
+
+
+def _require_listed(source: FolderSource | KaggleSource, expect: str) -> None:
     if expect != "any":
         val = source.entries().val
-        counts = {"classes": len(classes), "train": int(np.sum(~val)), "val": int(np.sum(val))}
-        _require_expected(str(root), counts, expect)
-    return source
+        counts = {"classes": len(source.classes), "train": int(np.sum(~val)), "val": int(np.sum(val))}
+        _require_expected(str(source.root), counts, expect)
 
 
 def _require_expected(where: str, counts: dict[str, int], expect: str) -> None:

@@ -27,7 +27,10 @@ _NAME = re.compile(
 )
 _OF_TOTAL = re.compile(r"(.*?)-?([0-9]+)-of-([0-9]+)(?![0-9]).*")
 _NUMBER = re.compile(r"(?<![0-9])[0-9]{1,9}(?![0-9])")
+_OF_A_NAME = re.compile(r".*[a-z]", re.IGNORECASE)
+_STANDS_ALONE = re.compile(r"[-_.][0-9]")
 _NAMES_FROM = 1000
+_YEAR_OR_DATE = re.compile(r"(19|20)[0-9]{2}([01][0-9][0-3][0-9])?")
 _COUNTED = re.compile(r"0[0-9]{2,}")
 
 
@@ -250,12 +253,17 @@ def _require_no_gap(folder: Path, names: list[str]) -> None:
     series: dict[tuple[str, str], dict[int, str]] = defaultdict(dict)
     for name in names:
         for match in _NUMBER.finditer(name):
-            series[name[: match.start()], name[match.end() :]][int(match[0])] = match[0]
+            before, after = name[: match.start()], name[match.end() :]
+            # `train-node3-0`: the machine that wrote it is a name, and what counts comes later.
+            if not (_OF_A_NAME.fullmatch(before) and _STANDS_ALONE.search(after)):
+                series[before, after][int(match[0])] = match[0]
     for (before, after), found in series.items():
         lowest, highest = min(found), max(found)
-        # Years, dates, ids: nobody counts shards from a thousand, and the next date is not the next number.
         if lowest >= _NAMES_FROM and not any(text.startswith("0") for text in found.values()):
-            continue
+            # Years, dates, ids: the next one is not the next number. What is nearly a count is one.
+            named = all(_YEAR_OR_DATE.fullmatch(text) for text in found.values())
+            if named or 2 * len(found) <= highest - lowest + 1:
+                continue
         # A number such as 2012 may be part of a name; one with leading zeros counts from 0 or 1.
         counted = _COUNTED.fullmatch(found[lowest]) and before[-1:] in "-_." and after[:1] in "-_."
         numbers = range(1 if counted else lowest, highest)

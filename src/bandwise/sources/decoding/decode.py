@@ -3,6 +3,7 @@
 Training, evaluation and serving all decode here, so that they see the same pixels.
 """
 
+import functools
 import io
 import threading
 import warnings
@@ -15,6 +16,7 @@ import PIL
 
 # The parsers of the allowed formats: with all of them loaded Pillow has no reason to load any other.
 from PIL import (
+    AvifImagePlugin,
     BmpImagePlugin,  # noqa: F401
     GifImagePlugin,  # noqa: F401
     Image,
@@ -30,7 +32,8 @@ from bandwise.config import SplitConfig
 from bandwise.sources.decoding.sniff import missing_part, name_disagrees, starts_like, trailing_bytes, what_it_is
 from bandwise.sources.source import Source
 
-FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF", "PPM")
+_FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF", "PPM", *(("AVIF",) if AvifImagePlugin.SUPPORTED else ()))
+_HEIF = ("HEIF",)
 # Records of stores hold these words, and those of bands that are added later must agree; so they do not change.
 _NO_FORMAT = "not one of JPEG, PNG, WEBP, BMP, GIF, TIFF"
 MIN_SIDE = 8
@@ -108,7 +111,7 @@ def decode(
         _require_size(encoded.shape[1], encoded.shape[0], max_pixels)
         return encoded, ()
     is_jpeg = encoded.startswith(b"\xff\xd8")
-    with _pillow_rules(max_pixels) as warned, _open(encoded) as picture:
+    with _pillow_rules(max_pixels) as warned, open_picture(encoded) as picture:
         _require_size(picture.width, picture.height, max_pixels)
         with _damage_refused():
             picture.load()
@@ -192,19 +195,32 @@ def decoder_versions() -> dict[str, str]:
     }
 
 
-def _open(encoded: bytes) -> Image.Image:
+def open_picture(encoded: bytes) -> Image.Image:
+    """Read the header of a picture of an allowed format; anything else is a `BadImage`."""
+    known = starts_like(encoded)
+    formats = _HEIF if known == "HEIC" and _reads_heic() else _FORMATS
     try:
-        return Image.open(io.BytesIO(encoded), formats=FORMATS)
+        return Image.open(io.BytesIO(encoded), formats=formats)
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise BadImage("too large", f"refused by Pillow: {error}") from error
     except MemoryError:
         raise
     except Exception as error:
         # A parser meets hostile bytes and may raise anything at all: the picture is bad, the program is not.
-        known = starts_like(encoded)
-        if known in FORMATS:
+        if formats == _HEIF or known in formats:
             raise BadImage("truncated", f"starts like a {known} but is cut off or damaged") from error
         raise BadImage("unidentified", f"{_NO_FORMAT}: {what_it_is(encoded)}") from error
+
+
+@functools.cache
+def _reads_heic() -> bool:
+    """Register the reader of HEIC, which is installed by choice, and say whether it is there."""
+    try:
+        from pillow_heif import register_heif_opener
+    except ImportError:
+        return False
+    register_heif_opener(thumbnails=False)
+    return True
 
 
 @contextmanager
@@ -226,7 +242,7 @@ def _require_size(width: int, height: int, max_pixels: int) -> None:
 
 def _orientation(picture: Image.Image) -> int | None:
     """Return the EXIF orientation, 1 where there is none, or None where the metadata are damaged."""
-    if "exif" not in picture.info:
+    if not picture.info.get("exif"):
         return 1
     try:
         exif = Image.Exif()

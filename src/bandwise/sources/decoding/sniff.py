@@ -20,17 +20,19 @@ _EXTENSIONS = {
     b"pgm": "PPM",
     b"pbm": "PPM",
     b"pnm": "PPM",
+    b"avif": "AVIF",
 }
 
 SUPPORTED_EXTENSIONS = tuple(_EXTENSIONS)
 # Pictures too: they are listed, so that each one skipped is counted, instead of vanishing from a set.
-UNSUPPORTED_EXTENSIONS = tuple(b"eps ps psd svg avif heic heif jp2 j2k jxl tga ico dng cr2 nef".split())
+UNSUPPORTED_EXTENSIONS = tuple(b"eps ps psd svg heic heif hif jp2 j2k jxl tga ico dng cr2 nef".split())
 PICTURE_EXTENSIONS = frozenset(SUPPORTED_EXTENSIONS + UNSUPPORTED_EXTENSIONS)
 
 _START_OF_SCAN = 0xDA
 _HUFFMAN_TABLES = 0xC4
 _SEQUENTIAL = (0xC0, 0xC1)
 _HOLE_BYTES = 512
+_MOST_BRANDS = 128
 
 
 def starts_like(content: bytes) -> str | None:
@@ -52,7 +54,16 @@ def starts_like(content: bytes) -> str | None:
         return "WEBP"
     if content[:1] == b"P" and content[1:2] in b"123456" and content[2:3].isspace():
         return "PPM"
-    return "AVIF or HEIC" if content[4:8] == b"ftyp" else None
+    return _of_boxes(content) if content[4:8] == b"ftyp" else None
+
+
+def _of_boxes(content: bytes) -> str:
+    """Return what the brands say of a file that begins with them, as pictures and films of telephones do."""
+    end = min(int.from_bytes(content[:4]), _MOST_BRANDS)
+    brands = {content[8:12], *(content[at : at + 4] for at in range(16, end, 4))}
+    if brands & {b"avif", b"avis"}:
+        return "AVIF"
+    return "HEIC" if brands & {b"heic", b"heix", b"heim", b"heis", b"hevc", b"mif1", b"msf1"} else "a film"
 
 
 def begins_like_a_picture(start: bytes) -> bool:
@@ -85,6 +96,8 @@ def what_it_is(content: bytes) -> str:
     if start.startswith((b"<!doctype", b"<html", b"<?xml")):
         return "a web page, probably the error page of a failed download"
     known = starts_like(content)
+    if known == "HEIC":
+        return "a HEIC photograph, which `pip install 'bandwise[heic]'` lets it read; or save it as JPEG"
     return f"it looks like {known}" if known else f"{len(content)} bytes of another kind"
 
 
