@@ -202,7 +202,7 @@ def test_s12_photographs_of_telephones(packed):
     assert notes(content, name=b"a.avif") == (
         () if b"avif" in content[:40] else ("the extension names another format",)
     )
-    with pytest.raises(BadImage, match="truncated: (starts like a|cut off)"):
+    with pytest.raises(BadImage, match=r"truncated: (starts like a|cut off)"):
         decode(content[: len(content) // 2], **ONE_RULE)
 
 
@@ -214,7 +214,7 @@ def test_s12_what_is_not_installed_is_named(monkeypatch):
 
 
 def test_s12_a_film_is_no_picture():
-    with pytest.raises(BadImage, match="unidentified: .*it looks like a film"):
+    with pytest.raises(BadImage, match=r"unidentified: .*it looks like a film"):
         decode(b"\0\0\0\x18ftypmp42\0\0\0\0isommp42" + bytes(99), **ONE_RULE)
 
 
