@@ -17,7 +17,7 @@ MAY_IMPORT = {
     "compat": set(),
     "signals": {"errors"},
     "config": {"errors"},
-    "files": {"errors"},
+    "files": {"errors", "progress"},
     "runs": BASE,
     "bands": set(),
     "models": {"errors"},

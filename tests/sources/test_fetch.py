@@ -158,7 +158,7 @@ def test_a_folder_without_its_marker_is_not_trusted(tmp_path):
 
 
 def test_a_second_process_waits(tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr("bandwise.sources.named.fetch._POLL_S", 0.01)
+    monkeypatch.setattr("bandwise.files.locks.POLL_S", 0.01)
     calls = []
     held, release = threading.Event(), threading.Event()
     work = tmp_path / "fetch/set"
@@ -185,7 +185,7 @@ def test_a_second_process_waits(tmp_path, capsys, monkeypatch):
 
 
 def test_many_at_once_fetch_once(tmp_path, monkeypatch):
-    monkeypatch.setattr("bandwise.sources.named.fetch._POLL_S", 0.01)
+    monkeypatch.setattr("bandwise.files.locks.POLL_S", 0.01)
     calls = []
     origins = (origin("first", serve(calls=calls)),)
     threads = [threading.Thread(target=fetch_set, args=(tmp_path, "set", origins, 1)) for _ in range(6)]

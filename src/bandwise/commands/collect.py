@@ -1,7 +1,8 @@
 """`bandwise collect RUN... --into RUN`: bring together what machines have trained that share nothing."""
 
+import tempfile
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated
 
@@ -9,6 +10,7 @@ import tyro
 
 from bandwise.commands import flags
 from bandwise.commands.verb import Outcome, own_store, parse
+from bandwise.files.remote import is_address
 from bandwise.files.schema import plain
 from bandwise.launch.collect import collect
 
@@ -17,8 +19,8 @@ from bandwise.launch.collect import collect
 class Arguments:
     """Copy the finished branches of run folders from other machines into one run, after comparing all of them."""
 
-    folders: Annotated[tuple[Path, ...], tyro.conf.Positional]
-    """Run folders that hold some branches each."""
+    folders: Annotated[tuple[str, ...], tyro.conf.Positional]
+    """Run folders that hold some branches each, or their addresses, such as s3://bucket/run."""
     into: Path
     """The run; made with the configuration of the first folder where there is none."""
     store: flags.SharedStore = None
@@ -28,7 +30,11 @@ class Arguments:
 def main(argv: Sequence[str]) -> Outcome:
     arguments = parse(Arguments, argv, "collect")
     into = arguments.into.expanduser()
-    done = collect([folder.expanduser() for folder in arguments.folders], into, store=own_store(arguments.store))
+    with tempfile.TemporaryDirectory(prefix="bandwise-collect-") as scratch:
+        folders = [_folder_of(place, Path(scratch) / str(index)) for index, place in enumerate(arguments.folders)]
+        done = collect(folders, into, store=own_store(arguments.store))
+    places = dict(zip(map(str, folders), arguments.folders, strict=True))
+    done = replace(done, brought={branch: places[folder] for branch, folder in done.brought.items()})
     lines = [f"branch {branch} from {folder}" for branch, folder in done.brought.items()]
     lines += [f"branch {branch} was there" for branch in done.there]
     lines += [f"note: {note}" for note in done.notes]
@@ -37,3 +43,12 @@ def main(argv: Sequence[str]) -> Outcome:
     else:
         lines.append(f"all branches are in {into}; next: bandwise fuse {into}, then bandwise evaluate {into}")
     return Outcome(plain(done), "\n".join(lines))
+
+
+def _folder_of(place: str, scratch: Path) -> Path:
+    """Return a run folder; one at an address is copied first."""
+    if not is_address(place):
+        return Path(place).expanduser()
+    from bandwise.launch.push import pull_run
+
+    return pull_run(place, scratch)

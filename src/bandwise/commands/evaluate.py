@@ -6,12 +6,11 @@ from pathlib import Path
 from typing import Literal
 
 from bandwise.commands import flags
-from bandwise.commands.store_source import CropsFromFlag, crops_from
+from bandwise.commands.store_source import CropsFromFlag, crops_from, run_with_store
 from bandwise.commands.verb import Outcome, evaluation_outcome, parse
 from bandwise.launch.answers import Answers
 from bandwise.launch.evaluate import evaluate_run
 from bandwise.runs.documents import write_results
-from bandwise.runs.run import open_run
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,7 +34,7 @@ class Arguments:
 
 def main(argv: Sequence[str]) -> Outcome:
     arguments = parse(Arguments, argv, "evaluate")
-    run = open_run(arguments.run, arguments.store)
+    run = run_with_store(arguments.run, arguments.store)
     wanted = crops_from(run, arguments.crops_from, arguments.data)
     answers = Answers(run, crops=arguments.crops, crops_from=wanted)
     results = evaluate_run(run, with_head=arguments.head, answers=answers)

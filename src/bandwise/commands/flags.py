@@ -17,9 +17,10 @@ RecipeSet = Annotated[str, arg(help=_RECIPE_SET)]
 _STORE = "Store to share with other runs of the same split; OUT/store when left out."
 SharedStore = Annotated[Path | None, arg(help=_STORE)]
 _STORE_NOW = (
-    "Where the store is now, should it have moved; its digest must be the one that the branches were trained on."
+    "Where the store is now, should it have moved: a folder, or an address such as s3://bucket/store. Its digest must "
+    "be the one that the branches were trained on."
 )
-StoreNow = Annotated[Path | None, arg(help=_STORE_NOW)]
+StoreNow = Annotated[str | None, arg(help=_STORE_NOW)]
 
 _DEVICES = (
     "Accelerators to use, all or such as 0,1 as torch numbers them; every branch sees one of them. All when left out."

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 import tyro
 
 from bandwise.commands import flags
-from bandwise.commands.store_source import CropsFromFlag, crops_from
+from bandwise.commands.store_source import CropsFromFlag, crops_from, run_with_store
 from bandwise.commands.verb import Outcome, parse, percent
 from bandwise.config import FusionRule
 from bandwise.config.branches import parse_bands
@@ -17,7 +17,7 @@ from bandwise.fusion.head import TrainedHead
 from bandwise.fusion.saved import describe
 from bandwise.launch.answers import Answers, require_own_store
 from bandwise.launch.fuse import fuse_run
-from bandwise.runs.run import Run, open_run
+from bandwise.runs.run import Run
 from bandwise.store.reading.store import open_store
 
 
@@ -42,10 +42,10 @@ class Arguments:
 
 def main(argv: Sequence[str]) -> Outcome:
     arguments = parse(Arguments, argv, "fuse")
-    run = open_run(arguments.run, arguments.store)
+    run = run_with_store(arguments.run, arguments.store)
     if arguments.store is not None:
         # With logits of all branches here nothing else would look at it.
-        require_own_store(run, open_store(run.store_path))
+        require_own_store(run, open_store(run.store_path, ()))
     if arguments.cascade is not None and arguments.crops != 1:
         raise UsageError("--cascade works on the centre crop; leave --crops at 1")
     use = None if arguments.use == "all" else parse_bands(arguments.use, len(run.groups))

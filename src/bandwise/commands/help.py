@@ -136,6 +136,13 @@ HELP = {
         {"--into RUN": "the run to fuse; made where there is none", "--store STORE": "its store, if not RUN/store"},
         "collect runs/sub4 --into runs/together",
     ),
+    "push": Help(
+        "RUN|STORE ADDRESS",
+        "Copy a run or a store to an object store or any address that fsspec knows. What is there already is not sent "
+        "again, and documents come last, so that nobody reads half of it.",
+        {},
+        "push stores/mine memory://stores/mine",
+    ),
     "fuse": Help(
         "RUN",
         "Fit the fusion rule on the holdout, never on the reported set.",

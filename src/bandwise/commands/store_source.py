@@ -1,17 +1,21 @@
-"""Find the images that a store was made from."""
+"""Find the store of a run, and the images that a store was made from."""
 
+from collections.abc import Iterable
 from dataclasses import replace
 from functools import cache
+from itertools import chain
 from pathlib import Path
 from typing import Annotated
 
 from tyro.conf import arg
 
+from bandwise.commands.verb import own_store
 from bandwise.config import DataConfig
 from bandwise.errors import UsageError
 from bandwise.evaluation.views import CropsFrom, WantedOrigin
-from bandwise.runs.run import Run
-from bandwise.sources.named.catalog import available
+from bandwise.files.remote import is_address
+from bandwise.runs.run import Run, open_run
+from bandwise.sources.named.catalog import available, home
 from bandwise.sources.resolve import open_source
 from bandwise.sources.source import Source
 from bandwise.store.reading.store import read_source_facts
@@ -22,6 +26,29 @@ _CROPS_FROM = (
 )
 CropsFromFlag = Annotated[WantedOrigin, arg(help=_CROPS_FROM)]
 _FILES = ("folder", "table", "imagenet1k", "imagenet21k", "parquet", "webdataset")
+
+
+def store_here(place: str | None, bands: Iterable[int]) -> Path | None:
+    """Return the folder of a store; one at an address is fetched, as far as some bands need it. None stays None."""
+    if place is None or not is_address(place):
+        return own_store(None if place is None else Path(place))
+    # Here, so that other commands do not wait for it.
+    from bandwise.store.remote import fetch_store
+
+    return fetch_store(place, tuple(sorted(set(bands))), home() / "stores")
+
+
+def run_with_store(path: Path, place: str | None) -> Run:
+    """Open a run with its store at another place; of one at an address, with the bands of branches yet to be asked."""
+    if place is None:
+        return open_run(path)
+    run = open_run(path)
+    silent = (
+        group
+        for branch, group in enumerate(run.groups)
+        if not all(run.logits_path(split, branch).exists() for split in ("holdout", "val"))
+    )
+    return open_run(path, store_here(place, chain.from_iterable(silent)))
 
 
 def source_of(store: Path, data: str | None, run_data: DataConfig | None = None) -> Source:

@@ -1,16 +1,19 @@
 """`bandwise train`: one branch, or all of them; resumes by itself."""
 
-from collections.abc import Sequence
+import contextlib
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 from bandwise.commands import flags
-from bandwise.commands.verb import Outcome, base_config, own_store, parse, require_out, take_recipe
+from bandwise.commands.store_source import store_here
+from bandwise.commands.verb import Outcome, base_config, parse, require_out, take_recipe
 from bandwise.config import RunConfig, to_dict
 from bandwise.errors import UsageError
 from bandwise.launch.pipeline import train
 from bandwise.runs.documents import read_summary
+from bandwise.runs.run import Run
 from bandwise.signals import follow_launcher
 
 
@@ -21,12 +24,15 @@ class Arguments:
     settings: RunConfig
     out: Path | None = None
     """Run folder."""
-    store: Path | None = None
-    """Store to train from; OUT/store when left out."""
+    store: str | None = None
+    """Store to train from, a folder or an address such as s3://bucket/store; OUT/store when left out."""
     branch: int | Literal["auto"] | None = None
     """Train only this branch, with `auto` that of this job of an array; all of them, in turn, when left out."""
     jobs: int = 1
     """Branches trained at once, each in a process of its own."""
+    push: str = ""
+    """Address, such as s3://bucket/run, to bring branches back from that were begun elsewhere, and to copy them to when
+    they are finished or a signal ends them."""
     recipe_set: flags.RecipeSet = ""
     config: flags.ConfigFile = None
     dry_run: bool = False
@@ -50,14 +56,32 @@ def main(argv: Sequence[str]) -> Outcome:
         return Outcome(
             {"config": to_dict(arguments.settings)}, f"would train {len(branches or groups)} branches in {out}"
         )
-    store = own_store(arguments.store)
-    run = train(arguments.settings, out, store=store, branches=branches, jobs=arguments.jobs)
+    needed = (band for number in branches or range(len(groups)) for band in groups[number])
+    store = store_here(arguments.store, needed)
+    with _kept_at(arguments.push, arguments.settings, out, branches or range(len(groups))):
+        run = train(arguments.settings, out, store=store, branches=branches, jobs=arguments.jobs)
     summaries = [read_summary(run.branch_folder(branch)) for branch in branches or range(len(groups))]
     text = "\n".join(
         f"branch {summary.branch} (bands {list(summary.bands)}): {summary.epochs} epochs, {summary.wall_s:.0f} s"
         for summary in summaries
     )
     return Outcome({"run": str(run.path), "branches": [summary.to_dict() for summary in summaries]}, text)
+
+
+@contextlib.contextmanager
+def _kept_at(address: str, config: RunConfig, out: Path, branches: Sequence[int]) -> Iterator[None]:
+    """Bring branches back from an address before they are trained, and copy them there however that ends."""
+    if not address:
+        yield
+        return
+    from bandwise.launch.push import pull_branches, push_branches
+
+    run = Run(out, config, out)
+    pull_branches(run, branches, address)
+    try:
+        yield
+    finally:
+        push_branches(run, branches, address)
 
 
 def _branch_of_this_job() -> int:

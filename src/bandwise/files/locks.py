@@ -22,12 +22,16 @@ from pathlib import Path
 from typing import Any
 
 from bandwise.errors import LockedError, UsageError
+from bandwise.progress import say
 
 LOCK_NAME = ".lock"
 RENEWED_S = 10.0
 """Seconds between signs of life."""
 SILENT_S = 60.0
 """Seconds without one after which the lock of another machine is taken over."""
+
+POLL_S = 0.5
+"""Seconds between two looks of one that waits."""
 
 _NO_LOCK_FILE = {errno.ELOOP, errno.EISDIR, errno.ENXIO}
 _READ_TRIES = 20
@@ -59,6 +63,23 @@ def folder_lock(folder: Path) -> Iterator[None]:
         with contextlib.suppress(FileNotFoundError):
             path.unlink()
         os.close(descriptor)
+
+
+@contextlib.contextmanager
+def waiting_lock(folder: Path, what: str) -> Iterator[None]:
+    """Hold `folder_lock`, after waiting for whoever holds it; `what` is said to be waited for."""
+    with contextlib.ExitStack() as stack:
+        waiting = False
+        while True:
+            try:
+                stack.enter_context(folder_lock(folder))
+                break
+            except LockedError as error:
+                if not waiting:
+                    say(f"{what}: waiting; {error}")
+                    waiting = True
+                time.sleep(POLL_S)
+        yield
 
 
 def _renew(descriptor: int, ended: threading.Event) -> None:

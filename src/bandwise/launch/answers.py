@@ -81,7 +81,8 @@ class Answers:
     @cached_property
     def store(self) -> Store:
         """The store of the run, proved to be the one that its branches were trained on."""
-        store = open_store(self.run.store_path)
+        # Whoever asks a branch opens its bands; where all have answered, the store needs none here.
+        store = open_store(self.run.store_path, ())
         require_own_store(self.run, store)
         return store
 

@@ -182,7 +182,8 @@ def _require_one_store(found: Sequence[_Finished]) -> None:
     for other in found[1:]:
         first = found[0]
         common = first.store.keys() & other.store.keys()
-        if changed := differences(*({key: own.store[key] for key in common} for own in (first, other))):
+        there, here = ({key: own.store[key] for key in common} for own in (first, other))
+        if changed := differences(there, here):
             raise IncompatibleError(
                 f"{first.folder} and {other.folder} were trained on different stores:\n  "
                 + "\n  ".join(changed)

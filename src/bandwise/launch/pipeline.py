@@ -122,7 +122,7 @@ def train(
     """
     groups = config.groups()
     of_run = open_run(out).store_path if (out / RUN_NAME).exists() else out / "store"
-    opened = open_store(of_run if store is None else store)
+    opened = open_store(of_run if store is None else store, ())
     needed = {band for branch in branches or range(len(groups)) for band in groups[branch]}
     opened.require_split(replace(config.split, bands=format_bands(tuple(sorted(needed)))))
     require_networks(config, channels=opened.channels, num_classes=len(opened.classes))

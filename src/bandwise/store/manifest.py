@@ -29,6 +29,7 @@ from bandwise.store.layout import (
     STORE_NAME,
     VERSION,
     SampleGroup,
+    band_folder,
 )
 from bandwise.store.writing.duplicates import Duplicates
 
@@ -292,3 +293,8 @@ class Manifest(Identity):
     def read(cls, store: Path) -> Self:
         """Read MANIFEST.json of a folder."""
         return cls._read(store / MANIFEST_NAME)
+
+    def files_of(self, bands: tuple[int, ...] | None) -> dict[str, BandFileFacts | FileFacts]:
+        """Return the facts of all files but those of other bands; None is all bands."""
+        others = () if bands is None else tuple(f"{band_folder(band)}/" for band in self.bands if band not in bands)
+        return {name: facts for name, facts in self.files.items() if not name.startswith(others)}

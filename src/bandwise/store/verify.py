@@ -58,16 +58,22 @@ class VerifiedFiles:
 
 
 def verify_store(
-    path: Path, *, repair: bool = False, source: Source | None = None, sound: VerifiedFiles | None = None
+    path: Path,
+    *,
+    repair: bool = False,
+    source: Source | None = None,
+    sound: VerifiedFiles | None = None,
+    bands: tuple[int, ...] | None = None,
 ) -> dict[str, Any]:
     """Compare every byte of a store with its hashes, every row with the sample list, the manifest with its parts.
 
     A repair writes broken documents again from the others, and computes broken groups again from the images in
     `source`; these are not needed where only STORE.json, README.md or MANIFEST.json is damaged. A `CorruptionError`
-    names each file that is damaged, missing or foreign. Returns what was checked and repaired, ready for JSON.
+    names each file that is damaged, missing or foreign. Of a copy that holds some bands only, `bands` names them; a
+    repair needs all. Returns what was checked and repaired, ready for JSON.
     """
     sound = sound or VerifiedFiles()
-    problems = find_problems(path, sound)
+    problems = find_problems(path, sound, bands)
     repaired: list[str] = []
     if repair and (broken := _broken(problems)):
         repaired = sorted(broken)
@@ -88,8 +94,8 @@ def verify_store(
             f"{path}: {len(lines)} files are not as they were written:\n  " + "\n  ".join(lines[:_SHOWN] + more) + "\n"
             "run bandwise verify --repair to compute broken files again; move foreign files away"
         )
-    store = open_store(path)
-    files = store.manifest.files
+    store = open_store(path, bands)
+    files = store.manifest.files_of(bands)
     return {
         "store": str(path),
         "ok": True,
@@ -102,8 +108,12 @@ def verify_store(
     }
 
 
-def find_problems(path: Path, sound: VerifiedFiles | None = None) -> dict[str, str]:
+def find_problems(
+    path: Path, sound: VerifiedFiles | None = None, bands: tuple[int, ...] | None = None
+) -> dict[str, str]:
     """Read every byte of a store, but for the files that are known to be sound, and return what is wrong, by file name.
+
+    `bands` are those that a copy holds, all when None.
 
     Only a store that is missing, unfinished or of a newer format raises.
     """
@@ -118,7 +128,7 @@ def find_problems(path: Path, sound: VerifiedFiles | None = None) -> dict[str, s
     manifest: Manifest | None = None
     with _noted(problems, MANIFEST_NAME):
         manifest = Manifest.read(path)
-    files = recorded_files(path) if manifest is None else manifest.files
+    files = recorded_files(path) if manifest is None else manifest.files_of(bands)
     with progress("verify", len(files), "files") as advance:
         for name, facts in files.items():
             with _noted(problems, name):
@@ -127,11 +137,12 @@ def find_problems(path: Path, sound: VerifiedFiles | None = None) -> dict[str, s
     if manifest is None:
         return problems
     problems |= dict.fromkeys(_unlisted_files(path, manifest)[0], FOREIGN)
-    if not problems:
+    if not problems and bands is None:
+        # Commit records count only where the files of all their bands are here.
         with _noted(problems, MANIFEST_NAME):
             _check_derivation(path, manifest)
     if not problems:
-        _check_rows(path, problems)
+        _check_rows(path, problems, bands)
     return problems
 
 
@@ -195,9 +206,9 @@ def _check_derivation(path: Path, manifest: Manifest) -> None:
         raise CorruptionError(f"does not follow from the commit records: {', '.join(changed)}")
 
 
-def _check_rows(path: Path, problems: dict[str, str]) -> None:
+def _check_rows(path: Path, problems: dict[str, str], bands: tuple[int, ...] | None) -> None:
     """Read id and label of every row of every band; all bands must hold the stored samples in order."""
-    store = open_store(path)
+    store = open_store(path, bands)
     for split in SPLITS:
         for band in store.bands:
             start = 0

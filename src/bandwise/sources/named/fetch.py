@@ -9,7 +9,6 @@ import shutil
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from functools import partial
@@ -17,7 +16,7 @@ from pathlib import Path
 from typing import Any, cast
 from urllib.parse import urlsplit
 
-from bandwise.errors import CorruptionError, LockedError, UsageError
+from bandwise.errors import CorruptionError, UsageError
 from bandwise.files.atomic import (
     TEMPORARY_PREFIX,
     commit_folder,
@@ -27,14 +26,13 @@ from bandwise.files.atomic import (
     require_writable,
 )
 from bandwise.files.documents import read_json, write_json
-from bandwise.files.locks import folder_lock
+from bandwise.files.locks import waiting_lock
 from bandwise.progress import say
 from bandwise.sources.named.unpack import WrongContentError
 
 MARKER = ".complete.json"
 _FORMAT = "bandwise-data"
 _VERSION = 1
-_POLL_S = 0.5
 _CONNECT_S = 5
 _SILENCE_S = 30
 _PROGRAM_S = 1800
@@ -88,22 +86,14 @@ def fetch_set(home: Path, name: str, origins: tuple[Origin, ...], needed_bytes: 
     # Not `work` itself: the holder of its lock may be removing what looks like the leftovers of a kill.
     require_writable(work.parent)
     work.mkdir(exist_ok=True)
-    waiting = False
-    while not is_complete(target, name):
-        try:
-            with folder_lock(work):
-                # Another process may have finished between the look at the set and the lock.
-                if not is_complete(target, name):
-                    remove_temporaries(work)
-                    for left_by_a_kill in target.parent.glob(f"{TEMPORARY_PREFIX}{name}.*"):
-                        shutil.rmtree(left_by_a_kill)
-                    require_space(home, needed_bytes)
-                    _try_origins(home, name, origins, work, target)
-        except LockedError as error:
-            if not waiting:
-                say(f"{name}: waiting; {error}")
-                waiting = True
-            time.sleep(_POLL_S)
+    with waiting_lock(work, name):
+        # Another process may have finished between the look at the set and the lock.
+        if not is_complete(target, name):
+            remove_temporaries(work)
+            for left_by_a_kill in target.parent.glob(f"{TEMPORARY_PREFIX}{name}.*"):
+                shutil.rmtree(left_by_a_kill)
+            require_space(home, needed_bytes)
+            _try_origins(home, name, origins, work, target)
     return target
 
 

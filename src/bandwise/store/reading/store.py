@@ -26,6 +26,7 @@ from bandwise.store.layout import (
     SAMPLES_NAME,
     SPLITS,
     band_file,
+    band_folder,
     format_bands,
     inside,
     record_header,
@@ -108,12 +109,15 @@ class Store:
         return self._stored_samples[self._known(split)][1]
 
     def mean(self, bands: Sequence[int]) -> np.ndarray:
-        """Return the mean of the stored values over the training samples, float64 (len(bands), channels)."""
-        return np.array([self.manifest.statistics[self._readable(band)].mean for band in bands], np.float64)
+        """Return the mean of the stored values over the training samples, float64 (len(bands), channels).
+
+        Of any band of the manifest: no file of it is read.
+        """
+        return np.array([self.manifest.statistics[self._stored(band)].mean for band in bands], np.float64)
 
     def std(self, bands: Sequence[int]) -> np.ndarray:
-        """Return their standard deviation, float64 (len(bands), channels); 0 where a band is constant."""
-        return np.array([self.manifest.statistics[self._readable(band)].std for band in bands], np.float64)
+        """Return their standard deviation, float64 (len(bands), channels); 0 where a band is constant; likewise."""
+        return np.array([self.manifest.statistics[self._stored(band)].std for band in bands], np.float64)
 
     def files(self, band: int, split: str) -> list[str]:
         """Return the files of one band and split in id order, relative to the store."""
@@ -128,8 +132,9 @@ class Store:
         return facts
 
     def band_bytes(self, band: int) -> int:
-        """Return the bytes of all files of one band."""
-        return sum(self.file_facts(name).bytes for split in SPLITS for name in self.files(band, split))
+        """Return the bytes of all files of one band of the manifest, which need not be here."""
+        start = f"{band_folder(band)}/"
+        return sum(facts.bytes for name, facts in self.manifest.files.items() if name.startswith(start))
 
     def require_split(self, wanted: SplitConfig) -> None:
         """Check that this store was made by the split of a run; it may hold more bands than the run needs."""
@@ -141,7 +146,7 @@ class Store:
                 f"the store {self.path} was made by another split:\n  " + "\n  ".join(changed) + "\n"
                 "split again elsewhere"
             )
-        if missing := sorted(bands_wanted - set(self.bands)):
+        if missing := sorted(bands_wanted - set(self.manifest.bands)):
             raise IncompatibleError(
                 f"the store {self.path} lacks the bands {missing}; add them with `bandwise split --bands`, same folder"
             )
@@ -162,6 +167,11 @@ class Store:
         if split not in SPLITS:
             raise UsageError(f"split {split!r} is not one of {', '.join(SPLITS)}")
         return split
+
+    def _stored(self, band: int) -> int:
+        if band not in self.manifest.bands:
+            raise UsageError(f"{self.path} holds the bands {format_bands(self.manifest.bands)}; {band} is not one")
+        return band
 
     def _readable(self, band: int) -> int:
         if band not in self.bands:
