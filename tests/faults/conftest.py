@@ -76,6 +76,10 @@ def targets(server, request, tmp_path_factory) -> Targets:
             "split": lambda: split_target(made("whole")),
             "small split": lambda: split_target(made("small"), small="yes"),
             "training": lambda: train_target(server, made("train_store"), folder / "training", "every_step"),
+            "training by time": lambda: train_target(server, made("train_store"), folder / "by-time", "by_time"),
+            "half a training by time": lambda: train_target(
+                server, made("train_store"), folder / "half-by-time", "one_epoch_by_time", done=4
+            ),
             "half a training": lambda: train_target(server, made("train_store"), folder / "half", "one_epoch", done=4),
             "results": lambda: finish_target(made("run_folder")),
         }

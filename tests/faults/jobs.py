@@ -29,7 +29,12 @@ from bandwise.training.trainer import train_branch
 # The commands are imported only so that no child has to.
 __all__ = ["bandwise"]
 
-CONFIGS = {"every_step": material.EVERY_STEP, "one_epoch": material.ONE_EPOCH}
+CONFIGS = {
+    "every_step": material.EVERY_STEP,
+    "one_epoch": material.ONE_EPOCH,
+    "by_time": material.BY_TIME,
+    "one_epoch_by_time": material.ONE_EPOCH_BY_TIME,
+}
 
 
 def nothing() -> None:

@@ -31,6 +31,9 @@ EVERY_STEP = tiny.with_training(checkpoint_steps=1)
 """Two epochs of six steps with a checkpoint each; dropout, momentum, warm-up, moving average, mixing."""
 ONE_EPOCH = tiny.with_training(epochs=1, warmup_epochs=0, checkpoint_steps=3)
 """One epoch of six steps with two checkpoints."""
+BY_TIME = tiny.with_training(checkpoint_minutes=1e-9)
+"""As `EVERY_STEP`, written by a thread."""
+ONE_EPOCH_BY_TIME = tiny.with_training(epochs=1, warmup_epochs=0, checkpoint_minutes=1e-9)
 RUN = RunConfig(
     name="tiny",
     split=SplitConfig(stride=2, transform="dct2d", canvas=24, holdout=0.2),

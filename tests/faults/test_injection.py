@@ -58,7 +58,7 @@ def inject(server: Server, target: Target, base: Path, operation: str, fault: st
 
 
 @pytest.mark.parametrize(("operation", "fault"), POINTS)
-@pytest.mark.parametrize("target", ["small split", "half a training", "results"])
+@pytest.mark.parametrize("target", ["small split", "half a training", "half a training by time", "results"])
 def test_every_point_is_survived(server, targets, tmp_path, target, operation, fault):
     points = inject(server, targets[target], tmp_path, operation, fault)
     if operation not in ("delete", "mkdir"):

@@ -16,7 +16,7 @@ from tests.helpers.trees import temporaries
 from bandwise.store.verify import verify_store
 
 pytestmark = pytest.mark.timeout(1800)
-KILLS = {"split": share(200, 12), "training": share(200, 8)}
+KILLS = {"split": share(200, 12), "training": share(200, 8), "training by time": share(200, 8)}
 
 
 @pytest.fixture(scope="module")

@@ -32,6 +32,7 @@ OTHER: dict[str, Any] = {
     "device": "cpu",
     "cache": "none",
     "checkpoint_steps": 7,
+    "checkpoint_minutes": 2.5,
     "keep_checkpoints": 3,
     "loader_workers": 1,
 }

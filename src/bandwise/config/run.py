@@ -61,7 +61,15 @@ class RunConfig:
         return parse_branches(self.branches, parse_bands(self.split.bands, self.split.stride**2), self.split.stride**2)
 
 
-_LATER = {"depth": 16, "labels": "", "name_column": "", "image_column": "", "label_column": "", "split_column": ""}
+_LATER = {
+    "depth": 16,
+    "labels": "",
+    "name_column": "",
+    "image_column": "",
+    "label_column": "",
+    "split_column": "",
+    "checkpoint_minutes": None,
+}
 
 
 def to_dict(config: Any) -> dict[str, Any]:

@@ -127,7 +127,10 @@ class TrainingConfig:
     """Where the decoded records of a branch stay: on the device, in memory, or nowhere; auto decides by their size."""
 
     checkpoint_steps: int = 200
-    """Steps between checkpoints; one is also written at the end of every epoch."""
+    """Steps between checkpoints, where time does not count; one is also written at the end of every epoch."""
+
+    checkpoint_minutes: float | None = None
+    """Minutes between checkpoints, written meanwhile; with 0 steps count. None is 10 on an accelerator, else 0."""
 
     keep_checkpoints: int = 2
     """How many of the newest checkpoints stay on disk."""
@@ -146,6 +149,8 @@ class TrainingConfig:
         require_range(self, 1, 1024, "threads")
         require_range(self, 0, 1024, "loader_workers")
         require_positive(self.lr, _LARGEST, "lr")
+        if self.checkpoint_minutes is not None:
+            require_range(self, 0, _LARGEST, "checkpoint_minutes")
         parts, batch = self.grad_accum_steps, self.batch_size
         require(batch % parts == 0, "grad_accum_steps", parts, f"a divisor of batch_size ({batch})")
         require(self.warmup_epochs < self.epochs, "warmup_epochs", self.warmup_epochs, f"below epochs ({self.epochs})")

@@ -32,7 +32,14 @@ _CONFIG = RunConfig(
     branches="0",
     network=NetworkConfig(model="resnet8", stem="dense"),
     training=TrainingConfig(
-        crop=_SIDE, epochs=1, batch_size=32, lr=0.05, model_ema=True, device="cpu", checkpoint_steps=1
+        crop=_SIDE,
+        epochs=1,
+        batch_size=32,
+        lr=0.05,
+        model_ema=True,
+        device="cpu",
+        checkpoint_steps=1,
+        checkpoint_minutes=0.0,
     ),
     augment=AugmentConfig(hflip=0.5),
 )

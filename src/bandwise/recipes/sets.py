@@ -80,6 +80,7 @@ _KEPT = (
     "loader_workers",
     "cache",
     "checkpoint_steps",
+    "checkpoint_minutes",
     "keep_checkpoints",
     "seed",
 )

@@ -34,7 +34,15 @@ RUN_NAME = "run.json"
 RUN_FORMAT = "bandwise-run"
 RUN_VERSION = 1
 _OURS = re.compile(r"store|preview|branch-\d\d+|\..*")
-FREE_TRAINING = ("threads", "device", "cache", "checkpoint_steps", "keep_checkpoints", "loader_workers")
+FREE_TRAINING = (
+    "threads",
+    "device",
+    "cache",
+    "checkpoint_steps",
+    "checkpoint_minutes",
+    "keep_checkpoints",
+    "loader_workers",
+)
 """What may change from one call of a training to the next: no sample, order or draw depends on it."""
 _PLACES_HINT = (
     "initial weights that were moved are known again by what the branches here have started from; where none has, "

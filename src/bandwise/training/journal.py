@@ -11,6 +11,7 @@ from typing import Any
 
 import torch
 
+from bandwise.checkpoints.background import BackgroundWriter, in_host_memory
 from bandwise.checkpoints.folder import save_checkpoint
 from bandwise.errors import NoSpaceError
 from bandwise.files.documents import write_rows
@@ -77,6 +78,8 @@ class Journal:
         self._started, self._cpu_started = time.monotonic(), time.process_time()
         self._earlier: dict[str, Any] = {"wall_s": 0.0, "cpu_s": 0.0, "peak_bytes": 0}
         self._full_disks = 0
+        self._begun = self._started
+        self._writer = BackgroundWriter()
         self.saved_step = 0
         """Step of the newest checkpoint."""
         _forget_peak(device)
@@ -87,14 +90,54 @@ class Journal:
         self._earlier = {"cpu_s": None, **state["session"]}
         self.saved_step = state["position"]["step"]
 
-    def save(self, position: Position, learner: Learner, *, tolerant: bool) -> None:
-        """Write a checkpoint; a full disk is an error where it is not tolerated or comes three times in a row."""
+    def save(self, position: Position, learner: Learner, *, tolerant: bool, in_background: bool = False) -> None:
+        """Write a checkpoint; a full disk is an error where it is not tolerated or comes three times in a row.
+
+        `in_background` returns when all is copied to host memory. What goes wrong is then raised by the next `check` or
+        `save`, which waits for the one before.
+        """
+        self.finish_write()
         weights, others, rest = learner.tensors()
         state = {**self._fixed, **rest, "position": asdict(position), "session": self.session()}
+        self._begun = time.monotonic()
+        if in_background:
+            weights, others = in_host_memory(weights), in_host_memory(others)
+        step, keep = position.step, self._keep
+
+        def write() -> None:
+            save_checkpoint(self._folder, step, model=weights, optim=others, state=state, keep=keep)
+
+        if in_background:
+            self._writer.start(step, write)
+            return
         with self._full_disk_forgiven(tolerant):
-            save_checkpoint(self._folder, position.step, model=weights, optim=others, state=state, keep=self._keep)
-            self.saved_step = position.step
-            self._full_disks = 0
+            write()
+            self._count_saved(step)
+
+    def check(self) -> None:
+        """Raise what went wrong in the background, if anything has; waits for nothing."""
+        if self._writer.is_done:
+            self.finish_write()
+
+    def finish_write(self) -> None:
+        """Wait for the checkpoint that is being written; a full disk is treated as in `save`, and tolerated."""
+        with self._full_disk_forgiven(tolerant=True):
+            step = self._writer.finish()
+            if step is not None:
+                self._count_saved(step)
+
+    def close(self) -> None:
+        """Leave nothing behind that still writes."""
+        self._writer.close()
+
+    @property
+    def minutes_since_checkpoint(self) -> float:
+        """Minutes since the last checkpoint was begun, or since the start of this call."""
+        return (time.monotonic() - self._begun) / 60
+
+    def _count_saved(self, step: int) -> None:
+        self.saved_step = step
+        self._full_disks = 0
 
     def publish(self, history: list[dict[str, Any]], *, tolerant: bool) -> None:
         """Write `metrics.jsonl`, one line for each finished epoch; it holds no time and no name of a machine.

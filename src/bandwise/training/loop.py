@@ -25,6 +25,7 @@ from bandwise.training.learner import Learner, check_network
 from bandwise.training.predict import predict_split
 
 _MAX_BAD_LOSSES = 3
+_MINUTES_ON_ACCELERATOR = 10.0
 
 
 class DivergedError(BandwiseError):
@@ -48,6 +49,8 @@ class BranchLoop:
         """
         config, store = branch.config, branch.store
         self._branch, self._training, self._received = branch, config.training, received
+        minutes = config.training.checkpoint_minutes
+        self._minutes = (_MINUTES_ON_ACCELERATOR if branch.device.type == "cuda" else 0) if minutes is None else minutes
         self._evaluate = _holdout_metrics(branch)
         self._feed = open_feed(branch)
         self._total_steps = self._feed.steps_per_epoch * config.training.epochs
@@ -86,6 +89,7 @@ class BranchLoop:
                     self._close_epoch()
             finally:
                 self._feed.close()
+                self._journal.close()
         return self._summarise()
 
     @property
@@ -103,19 +107,29 @@ class BranchLoop:
             due = self._is_due()
             if due or not self._learner.late:
                 self._count_loss(self._learner.settle())
+            self._journal.check()
             if due:
-                self._journal.save(position, self._learner, tolerant=position.step < self._total_steps)
+                self._save()
             on_step(position.step)
             self._stop_if_asked()
             advance(len(batch.ids))
+        self._count_loss(self._learner.settle())
         assert position.batches == self._feed.steps_per_epoch
         if images := (position.step - first) * self._training.batch_size:
             self._journal.log_epoch(position.epoch + 1, position.step, images, time.monotonic() - started)
 
     def _is_due(self) -> bool:
-        """Say whether a checkpoint is written after this step."""
+        """Say whether a checkpoint is written after this step: always the last, and of an epoch unless time counts."""
         position = self._position
+        if self._minutes and position.step < self._total_steps:
+            return self._journal.minutes_since_checkpoint >= self._minutes
         return position.batches == self._feed.steps_per_epoch or position.step % self._training.checkpoint_steps == 0
+
+    def _save(self) -> None:
+        """Write the checkpoint of this step: in the background where it is not the last and the interval is of time."""
+        is_last = self._position.step == self._total_steps
+        in_background = bool(self._minutes) and not is_last
+        self._journal.save(self._position, self._learner, tolerant=not is_last, in_background=in_background)
 
     def _count_step(self) -> None:
         position = self._position
@@ -150,6 +164,7 @@ class BranchLoop:
         if (number := self._received()) is None:
             return
         self._count_loss(self._learner.settle())
+        self._journal.finish_write()
         if self._journal.saved_step != self._position.step:
             self._journal.save(self._position, self._learner, tolerant=False)
         raise Preempted(
