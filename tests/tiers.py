@@ -13,6 +13,18 @@ MOST_PARAMETERS = 6
 ALL = 1_000_000
 """Each parameter set is a case of its own, and cheap."""
 
+SLURM_DAEMONS = tuple(
+    f"tests/launch/test_slurm.py::test_{name}"
+    for name in (
+        "a_branch_that_is_preempted_saves_goes_back_and_ends_with_the_same_bits",
+        "a_branch_that_reaches_its_time_limit_saves_and_goes_back",
+        "a_cancelled_array_saves_stays_cancelled_and_the_fusion_says_what_is_missing",
+        "an_array_of_four_and_the_fusion_after_it",
+        "sigterm_during_imports_puts_the_branch_back",
+    )
+)
+"""Each waits for trainings of its own on the daemons of SLURM."""
+
 PARAMETERS: dict[str, int] = {
     # A row of the catalogue of bad inputs each.
     "tests/bad_inputs/test_collected.py": ALL,
@@ -35,6 +47,9 @@ PARAMETERS: dict[str, int] = {
     "tests/benchmarks/test_scale.py::test_memory_is_what_the_function_took": 0,
     "tests/launch/test_initial_branch.py::test_several_at_once_wait_for_the_source_and_have_the_same_bits": 0,
     "tests/launch/test_modules.py": 0,
+    "tests/launch/test_isolation.py::test_a_split_prints_and_stores_nothing_that_names_a_machine": 1,
+    "tests/launch/test_ray.py::test_it_listens_on_this_machine_only_stops_with_75_and_goes_on_with_the_same_bits": 0,
+    **dict.fromkeys(SLURM_DAEMONS, 0),
     "tests/launch/test_moved_store.py::test_a_branch_goes_on_from_a_moved_store_in_a_process_of_its_own": 0,
     "tests/launch/test_train_command.py::test_other_threads_are_accepted_and_said": 1,
     "tests/launch/test_train_command.py::test_initial_weights_that_were_moved_reach_every_branch": 0,
@@ -62,6 +77,7 @@ FILES_ONLY_IN_FULL = {"tests/launch/test_modules.py"}
 """Files of which nothing is in `make test`: this one traces a whole run."""
 
 PROMISES_ONLY_IN_FULL = {
+    *SLURM_DAEMONS,
     "tests/faults/test_kills.py::test_with_workers_and_a_rival_for_the_folder",
     "tests/launch/test_initial_branch.py::test_several_at_once_wait_for_the_source_and_have_the_same_bits",
 }

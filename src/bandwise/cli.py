@@ -22,6 +22,7 @@ VERBS = {
     "demo": "the main job on the embedded photographs, beside its controls",
     "run": "split, train, fuse, evaluate and report one recipe",
     "launch": "train the branches of a prepared run, on this machine or others",
+    "status": "where the branches of a run stand",
     "recipes": "list the recipes, with cost and expected result",
     "plan": "what a recipe needs: memory, batch, bytes, multiply-adds, hours",
     "data": "list or fetch the named data sets",

@@ -36,8 +36,8 @@ def test_it_fits_a_screen_and_names_options_that_exist(name, capsys):
 
 
 # Each after those whose output it needs; a run is repeated before it is fused in another way.
-ORDER = ("demo", "data", "recipes", "plan", "run", "launch", "train", "collect", "reproduce", "fuse", "evaluate")
-ORDER += ("predict", "verify", "split", "push", "reconstruct", "report", "export", "doctor")
+ORDER = ("demo", "data", "recipes", "plan", "run", "launch", "status", "train", "collect", "reproduce")
+ORDER += ("fuse", "evaluate", "predict", "verify", "split", "push", "reconstruct", "report", "export", "doctor")
 
 
 def tiny(name: str):

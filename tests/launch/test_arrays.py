@@ -6,10 +6,13 @@ import sys
 import time
 
 import pytest
+from tests.launch.conftest import CONFIG
 
+from bandwise.checkpoints.folder import weights_digest
 from bandwise.cli import main
 from bandwise.errors import UsageError
 from bandwise.launch.arrays import FIRST_INDEX, branch_of_this_job
+from bandwise.runs.run import create_run
 
 # In place of torch: says that its import has begun, and never ends it.
 ENDLESS = "import pathlib, time\npathlib.Path({!r}).touch()\nwhile True: time.sleep(0.05)\n"
@@ -44,6 +47,14 @@ def test_train_takes_the_branch_of_the_job(monkeypatch, tmp_path, capsys):
     monkeypatch.setenv("JOB_COMPLETION_INDEX", "4")
     assert main(["train", "photos-sub4", "--out", str(tmp_path / "run"), "--branch", "auto"]) == 2
     assert "branch 4 does not exist; there are 0 to 3" in capsys.readouterr().err
+
+
+def test_a_job_of_an_array_has_the_bits_of_the_run(finished, tmp_path, monkeypatch):
+    run = create_run(tmp_path / "run", CONFIG, finished / "store")
+    monkeypatch.setenv("LSB_JOBINDEX", "2")
+    assert main(["train", "--out", str(run.path), "--branch", "auto"]) == 0
+    assert [path.name for path in run.path.glob("branch-*")] == ["branch-01"]
+    assert weights_digest(run.branch_folder(1)) == weights_digest(finished / "branch-01")
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGUSR1])

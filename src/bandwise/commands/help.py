@@ -53,12 +53,25 @@ HELP = {
         "Train the branches of a run that `bandwise run RECIPE --out RUN --prepare` has begun, each by a command of "
         "its own, then fuse, evaluate and report. Started again, it goes on.",
         {
+            "--on slurm|ray": "a cluster in place of processes of this machine",
             "--slots N": "branches at once",
+            "--sbatch TEXT": "SLURM: options of sbatch, such as '--partition=gpu -t 480'",
+            "--address A": "Ray: of a running cluster; one of this machine when left out",
             "--devices 0,1": "accelerators to use, one for every branch (default all)",
             "--per-device N": "branches at once on each of them (default 1)",
-            "--dry-run": "print the commands, and start nothing",
+            "--dry-run": "print the commands or scripts, and start nothing",
         },
         "launch runs/sub4 --slots 2 --dry-run",
+    ),
+    "status": Help(
+        "RUN",
+        "Show where the branches of a run stand: step, rate, time left, last sign of life. It reads the files of the "
+        "run alone, so it works on any machine that sees them, and stops nothing.",
+        {
+            "--watch": "show it again and again, until every branch is finished",
+            "--every S": "seconds from one look to the next (default 10)",
+        },
+        "status runs/sub4",
     ),
     "recipes": Help(
         "[NAME]",
