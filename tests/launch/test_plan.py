@@ -1,6 +1,7 @@
 """Plans against arithmetic by hand, and the published claims beside them."""
 
 import json
+from dataclasses import replace
 
 import pytest
 import torch
@@ -8,6 +9,10 @@ from tests.pictures import make_folder
 
 from bandwise import cli
 from bandwise.commands.plan import main
+from bandwise.config import RunConfig, TrainingConfig
+from bandwise.errors import UsageError
+from bandwise.launch import plan as plan_module
+from bandwise.launch.plan import measure_steps
 from bandwise.training.memory import CONTEXT_BYTES, StepMemory, state_values_a_parameter
 from bandwise.training.optim import create_optimizer
 
@@ -101,6 +106,50 @@ def test_a_small_recipe_and_a_measurement():
     assert result["less_than_whole_image"]["row"] == "photos-baseline"
     assert result["claims"] == []
     assert result["trains_from"] == "stored bands"
+
+
+SIZE = {"channels": 3, "num_classes": 5}
+MEASURED = RunConfig(
+    training=TrainingConfig(crop=32, batch_size=64, grad_accum_steps=2, precision="auto", compile=True)
+)
+
+
+@pytest.fixture
+def timed(monkeypatch) -> list[TrainingConfig]:
+    """What would be timed, at 100 images a second."""
+    seen: list[TrainingConfig] = []
+    monkeypatch.setattr(plan_module, "_rate", lambda config, *_: seen.append(config.training) or 100.0)
+    return seen
+
+
+@pytest.mark.parametrize(("batch", "images", "parts"), [(None, 64, 2), (16, 16, 1)])
+def test_on_an_accelerator_the_steps_are_those_of_the_recipe(monkeypatch, timed, batch, images, parts):
+    monkeypatch.setattr(plan_module, "choose_device", lambda name: torch.device("cuda", 0))
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda device: "a device")
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation: True)
+    found = measure_steps(MEASURED, 0, channels=3, num_classes=5, batch=batch)
+    assert (timed[0].batch_size, timed[0].grad_accum_steps) == (images, parts)
+    assert found.how == (
+        f"measured here on a device in bf16-mixed: compiled steps of {images} random images, without reading or "
+        "augmenting"
+    )
+
+
+def test_on_a_cpu_few_images_make_a_step(timed):
+    found = measure_steps(
+        replace(MEASURED, training=replace(MEASURED.training, device="cpu", compile=False)), 0, **SIZE
+    )
+    assert (timed[0].batch_size, timed[0].grad_accum_steps) == (8, 1)
+    assert found.how.startswith("measured here with --threads 1: steps of 8 random images")
+
+
+def test_a_step_that_does_not_fit_says_what_to_do(monkeypatch):
+    def full(*_):
+        raise torch.OutOfMemoryError("no")
+
+    monkeypatch.setattr(plan_module, "_rate", full)
+    with pytest.raises(UsageError, match="a step of 8 images of custom does not fit on cpu; time fewer with"):
+        measure_steps(replace(MEASURED, training=replace(MEASURED.training, device="cpu")), 0, **SIZE)
 
 
 def test_what_is_in_a_folder_is_counted(tmp_path, capsys):

@@ -11,7 +11,7 @@ from bandwise.commands.verb import CONFIG_SUFFIXES, Outcome, base_config, parse,
 from bandwise.config import DataConfig, RunConfig
 from bandwise.errors import UsageError
 from bandwise.launch.matched import matched
-from bandwise.launch.plan import Plan, Setting, compare, images_per_second, make_plan
+from bandwise.launch.plan import Plan, Setting, compare, make_plan, measure_steps
 from bandwise.progress import say
 from bandwise.recipes.catalog import all_recipes, find_recipe, full_image_of
 from bandwise.recipes.datasets import DatasetFacts, facts_of
@@ -36,8 +36,8 @@ class Arguments:
     """Training images a second of one branch, for the hours."""
     measure: bool = False
     """Time a few steps on this machine in place of --images-per-s."""
-    measure_batch: int = 8
-    """Images of a step that is timed."""
+    measure_batch: int | None = None
+    """Images of a step that is timed; the batch of the recipe on an accelerator and 8 on a CPU when left out."""
     images: int | None = None
     """Images a node stores; those of the published data set, or of the folder in --data, when left out."""
     classes: int | None = None
@@ -60,7 +60,7 @@ def main(argv: Sequence[str]) -> Outcome:
         **plan.to_dict(),
         "recipe_set": arguments.recipe_set or None,
         "notes": _notes(arguments),
-        "images_per_s_from": _rate_from(arguments),
+        "images_per_s_from": setting.images_per_s_from,
         "bytes_from": "raw pixels of the records, exact; with the codec by shares measured on photographs, an estimate",
         "less_than_whole_image": None if whole is None else compare(plan, whole),
         "matched": _matched(arguments, setting),
@@ -86,7 +86,7 @@ def _check(arguments: Arguments) -> None:
             raise UsageError(f"{flag} is {value}; it must be above 0")
     if arguments.classes is not None and arguments.classes < 2:
         raise UsageError(f"classes is {arguments.classes}; it must be at least 2")
-    if arguments.measure_batch < 2:
+    if arguments.measure_batch is not None and arguments.measure_batch < 2:
         raise UsageError(f"measure_batch is {arguments.measure_batch}; it must be at least 2")
     if arguments.measure and arguments.images_per_s is not None:
         raise UsageError("--measure and --images-per-s are both given; choose one")
@@ -100,10 +100,10 @@ def _setting(arguments: Arguments) -> Setting:
     facts = known or DatasetFacts(arguments.classes or 0, 3, arguments.images or 0, arguments.images or 0)
     classes = arguments.classes or facts.classes
     images = arguments.images or facts.images
-    rate = arguments.images_per_s
+    rate, rate_from = arguments.images_per_s, None if arguments.images_per_s is None else "given"
     if arguments.measure:
-        say(f"timing {arguments.measure_batch} images a step")
-        rate = images_per_second(config, 0, channels=facts.channels, num_classes=classes, batch=arguments.measure_batch)
+        measured = measure_steps(config, 0, channels=facts.channels, num_classes=classes, batch=arguments.measure_batch)
+        rate, rate_from = measured.images_per_s, measured.how
     return Setting(
         classes=classes,
         channels=facts.channels,
@@ -111,6 +111,7 @@ def _setting(arguments: Arguments) -> Setting:
         train_images=round(images * facts.train_images / facts.images * (1 - config.split.holdout)),
         gpu_memory_gb=arguments.gpu_memory_gb,
         images_per_s=rate,
+        images_per_s_from=rate_from,
     )
 
 
@@ -151,15 +152,6 @@ def _matched(arguments: Arguments, setting: Setting) -> dict[str, list[str]] | N
         if recipe.name != config.name and recipe.config.data == config.data
     }
     return matched(config, others, channels=setting.channels, num_classes=setting.classes) if others else None
-
-
-def _rate_from(arguments: Arguments) -> str | None:
-    if arguments.measure:
-        return (
-            f"measured here with --threads {arguments.settings.training.threads}: steps of {arguments.measure_batch} "
-            "random images, without reading or augmenting"
-        )
-    return None if arguments.images_per_s is None else "given"
 
 
 def _published_claims(config: RunConfig, plan: Plan, whole: Plan) -> list[dict[str, Any]]:

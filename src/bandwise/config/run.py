@@ -69,6 +69,7 @@ _LATER = {
     "label_column": "",
     "split_column": "",
     "checkpoint_minutes": None,
+    "compile": False,
 }
 
 

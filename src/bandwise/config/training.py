@@ -111,8 +111,11 @@ class TrainingConfig:
     model_ema_steps: int = 1
     """Optimiser steps between updates of that average."""
 
-    precision: Literal["32-true", "bf16-mixed", "16-mixed"] = "32-true"
-    """Lightning Fabric's precision; on a CPU bf16 is very slow."""
+    precision: Literal["32-true", "bf16-mixed", "16-mixed", "auto"] = "32-true"
+    """Lightning Fabric's precision; auto is bf16-mixed on an accelerator that has it, else 32-true."""
+
+    compile: bool = False
+    """Compile the network with `torch.compile` before its first step."""
 
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """Where to train."""

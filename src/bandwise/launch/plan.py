@@ -2,7 +2,7 @@
 
 One branch and all branches are always two figures: a machine for each branch is what the method assumes, and the sum is
 what it costs. The memory of a training step follows from the sizes of the network (`training/memory.py`); only
-`images_per_second` measures.
+`measure_steps` measures.
 """
 
 import time
@@ -12,15 +12,19 @@ from typing import Any, Literal
 import torch
 
 from bandwise.config import RunConfig
+from bandwise.errors import UsageError
 from bandwise.files.schema import plain
 from bandwise.launch.cost import activation_bytes, branch_cost, train_crop
+from bandwise.progress import say
 from bandwise.store.writing.records import estimate_bytes
 from bandwise.training.determinism import choose_device, reproducible
-from bandwise.training.learner import Learner
+from bandwise.training.learner import Learner, choose_precision
 from bandwise.training.memory import StepMemory, step_memory
 
 _SECONDS_AN_HOUR = 3600
-_WARM_UP_STEPS, _TIMED_STEPS = 1, 3
+# To warm up, and to time. On an accelerator the first ones compile and try out algorithms.
+_STEPS_ON_CPU, _STEPS_ON_ACCELERATOR = (1, 3), (10, 30)
+_IMAGES_ON_CPU = 8
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -37,6 +41,8 @@ class Setting:
     """Memory of one accelerator in GB of 10^9 bytes."""
     images_per_s: float | None = None
     """Training images a second of one branch; None leaves the hours out."""
+    images_per_s_from: str | None = None
+    """Where that is from."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -174,23 +180,55 @@ def _hours(config: RunConfig, setting: Setting) -> Hours | None:
     return Hours(images_per_s=setting.images_per_s, per_branch=one, summed=one * len(config.groups()))
 
 
-def images_per_second(config: RunConfig, branch: int, *, channels: int, num_classes: int, batch: int) -> float:
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """How fast a branch trains here."""
+
+    images_per_s: float
+    how: str
+
+
+def measure_steps(
+    config: RunConfig, branch: int, *, channels: int, num_classes: int, batch: int | None = None
+) -> Measured:
     """Time some training steps of one branch on this machine: real steps, on random images that are there already.
 
-    `batch` images make a step, at least 2 for batch statistics; `channels` are those of one band. What does not exist
-    or does not fit is a `UsageError`.
+    They are those of the configuration, with its precision, compiled if it says so, after some that warm up. `batch`
+    images make a step, at least 2 for batch statistics; None takes those of the configuration, in its parts, on an
+    accelerator, and few on a CPU. `channels` are those of one band. What does not exist or fit is a `UsageError`.
     """
-    training = replace(config.training, batch_size=batch, grad_accum_steps=1)
-    device, bands = choose_device(training.device), len(config.groups()[branch])
+    device = choose_device(config.training.device)
+    on_cpu = device.type == "cpu"
+    if batch is None and on_cpu:
+        batch = _IMAGES_ON_CPU
+    training = config.training if batch is None else replace(config.training, batch_size=batch, grad_accum_steps=1)
+    precision = choose_precision(training, device)
+    say(f"timing {training.batch_size} images a step")
+    try:
+        rate = _rate(replace(config, training=training), branch, channels, num_classes, device)
+    except torch.OutOfMemoryError as error:
+        raise UsageError(
+            f"a step of {training.batch_size} images of {config.name} does not fit on {device}; time fewer with "
+            "--measure-batch"
+        ) from error
+    where = f"with --threads {training.threads}" if on_cpu else f"on {torch.cuda.get_device_name(device)}"
+    arithmetic = "" if precision == "32-true" else f" in {precision}"
+    images = f"{'compiled ' if training.compile else ''}steps of {training.batch_size} random images"
+    return Measured(rate, f"measured here {where}{arithmetic}: {images}, without reading or augmenting")
+
+
+def _rate(config: RunConfig, branch: int, channels: int, num_classes: int, device: torch.device) -> float:
+    bands, batch = len(config.groups()[branch]), config.training.batch_size
     side = train_crop(config) // config.split.stride
-    with reproducible(training, device):
+    warm_up, timed = _STEPS_ON_CPU if device.type == "cpu" else _STEPS_ON_ACCELERATOR
+    with reproducible(config.training, device):
         learner = Learner(
-            replace(config, training=training),
+            config,
             branch,
             num_classes=num_classes,
             bands=bands,
             channels=channels,
-            steps_per_epoch=_WARM_UP_STEPS + _TIMED_STEPS,
+            steps_per_epoch=warm_up + timed,
             device=device,
         )
         learner.train_mode()
@@ -198,10 +236,10 @@ def images_per_second(config: RunConfig, branch: int, *, channels: int, num_clas
         images = images.to(memory_format=torch.channels_last)
         labels = torch.randint(num_classes, (batch,), device=device)
         started = 0.0
-        for step in range(1, _WARM_UP_STEPS + _TIMED_STEPS + 1):
+        for step in range(1, warm_up + timed + 1):
             learner.learn(images, labels, step)
-            if device.type == "cuda":
+            if step in (warm_up, warm_up + timed) and device.type == "cuda":
                 torch.cuda.synchronize(device)
-            if step == _WARM_UP_STEPS:
+            if step == warm_up:
                 started = time.perf_counter()
-        return batch * _TIMED_STEPS / (time.perf_counter() - started)
+        return batch * timed / (time.perf_counter() - started)

@@ -75,6 +75,7 @@ def scaled_crop(crop_of_224: int, config: RunConfig) -> int:
 _KEPT = (
     "crop",
     "precision",
+    "compile",
     "device",
     "threads",
     "loader_workers",

@@ -21,6 +21,7 @@ class Hardware:
     processor: str
     cores: int
     accelerator: str | None
+    """Its name, and where it shortens the factors of float32 products to TF32."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,7 +68,11 @@ def _processor() -> str:
 def _accelerator() -> str | None:
     import torch
 
-    return torch.cuda.get_device_name(0) if torch.cuda.is_available() else None
+    if not torch.cuda.is_available():
+        return None
+    kinds = {"products": torch.backends.cuda.matmul.allow_tf32, "convolutions": torch.backends.cudnn.allow_tf32}
+    shortened = " and ".join(name for name, allowed in kinds.items() if allowed) or "nothing"
+    return f"{torch.cuda.get_device_name(0)}, TF32 in {shortened}"
 
 
 def source_commit() -> str | None:

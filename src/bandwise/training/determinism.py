@@ -63,7 +63,8 @@ def reproducible(config: TrainingConfig, device: torch.device) -> Iterator[None]
     """Fix threads and algorithms inside, and give back threads, algorithms and global random numbers as they were.
 
     A result on a CPU is then repeatable bit for bit with the same versions and the same number of threads, and a branch
-    leaves no trace in the next one that the same process trains. On CUDA the algorithms stay the fast ones.
+    leaves no trace in the next one that the same process trains. On CUDA the algorithms stay the fast ones; those of
+    convolutions are tried out.
     """
     threads = torch.get_num_threads()
     strict, warn_only = (
@@ -71,16 +72,18 @@ def reproducible(config: TrainingConfig, device: torch.device) -> Iterator[None]
         torch.is_deterministic_algorithms_warn_only_enabled(),
     )
     memory: Any = torch.utils.deterministic
-    filling = memory.fill_uninitialized_memory
+    filling, trying = memory.fill_uninitialized_memory, torch.backends.cudnn.benchmark
     with torch.random.fork_rng(devices=[device.index] if device.type == "cuda" else [], device_type="cuda"):
         torch.set_num_threads(config.threads)
         torch.use_deterministic_algorithms(device.type == "cpu")
         # Filling fresh memory with NaN takes a tenth of the time of a step, and helps only code that reads such memory.
         memory.fill_uninitialized_memory = False
+        torch.backends.cudnn.benchmark = device.type == "cuda"
         try:
             yield
         finally:
             memory.fill_uninitialized_memory = filling
+            torch.backends.cudnn.benchmark = trying
             torch.use_deterministic_algorithms(strict, warn_only=warn_only)
             torch.set_num_threads(threads)
 

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from lightning_fabric import Fabric
@@ -21,11 +21,20 @@ from bandwise.errors import CorruptionError, UsageError
 from bandwise.training.determinism import random_states, restore_random_states, seed_for
 from bandwise.training.optim import Schedule, can_skip, create_optimizer, restore_optimizer, skip_where
 
+_SMALL_NETWORK = 10_000_000
+"""Parameters below which a compiled step is replayed as one graph on CUDA."""
 
-def require_precision(config: TrainingConfig, device: torch.device) -> None:
-    """Refuse a precision that the device does not have."""
+
+def choose_precision(config: TrainingConfig, device: torch.device) -> Literal["32-true", "bf16-mixed", "16-mixed"]:
+    """Return the precision of a training; refuse one that the device does not have.
+
+    `auto` is bf16-mixed where an accelerator has it, and 32-true elsewhere: a CPU may have it and is slow at it.
+    """
+    if config.precision == "auto":
+        return "bf16-mixed" if device.type == "cuda" and torch.cuda.is_bf16_supported(False) else "32-true"
     if config.precision == "16-mixed" and device.type == "cpu":
         raise UsageError("precision is '16-mixed', which needs CUDA; on a CPU use 32-true or bf16-mixed")
+    return config.precision
 
 
 class Learner:
@@ -45,7 +54,7 @@ class Learner:
     ) -> None:
         """Build everything from the seeds of the branch; `load` puts other weights to start from into the network."""
         training = config.training
-        require_precision(training, device)
+        precision = choose_precision(training, device)
         torch.manual_seed(seed_for(training.seed, branch, "init"))
         network = build_network(config, num_classes=num_classes, bands=bands, channels=channels)
         if load is not None:
@@ -74,9 +83,10 @@ class Learner:
         accelerator = "cuda" if device.type == "cuda" else "cpu"
         devices = [device.index] if device.type == "cuda" else 1
         self._fabric = Fabric(
-            accelerator=accelerator, devices=devices, precision=training.precision, plugins=[LightningEnvironment()]
+            accelerator=accelerator, devices=devices, precision=precision, plugins=[LightningEnvironment()]
         )
         self._module, self._stepper = self._fabric.setup(self.network, self.optimizer)
+        self._forward = _compiled(self._module, device) if training.compile else self._module
         self._on_device = can_skip(self.optimizer)
         self._statistics = gather_statistics(self.network)
         self._statistics_before = torch.empty_like(self._statistics)
@@ -99,9 +109,9 @@ class Learner:
         (B,) labels, which are smoothed here, or float (B, K) distributions, which are not.
         """
         if self._binary is not None:
-            return self._binary(self._module(images), targets)
+            return self._binary(self._forward(images), targets)
         smoothing = 0.0 if targets.is_floating_point() else self._training.smoothing
-        return functional.cross_entropy(self._module(images), targets, label_smoothing=smoothing)
+        return functional.cross_entropy(self._forward(images), targets, label_smoothing=smoothing)
 
     @property
     def late(self) -> bool:
@@ -190,6 +200,12 @@ class Learner:
             self._updated = state["position"]["step"] > state["position"]["bad_losses"]
         except (KeyError, TypeError, ValueError, RuntimeError) as error:
             raise CorruptionError(f"{checkpoint.path} does not hold the state of this optimiser: {error}") from error
+
+
+def _compiled(module: nn.Module, device: torch.device) -> nn.Module:
+    """Compile the passes of a network; a small one is replayed as a whole, as launching its kernels takes the time."""
+    small = device.type == "cuda" and sum(each.numel() for each in module.parameters()) < _SMALL_NETWORK
+    return torch.compile(module, mode="reduce-overhead" if small else "default", dynamic=False)  # type: ignore[return-value]
 
 
 class _ReadBack:

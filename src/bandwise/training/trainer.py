@@ -33,7 +33,7 @@ from bandwise.training.identity import (
     require_same_branch,
     require_same_store,
 )
-from bandwise.training.learner import require_precision
+from bandwise.training.learner import choose_precision
 from bandwise.training.loop import BranchLoop
 from bandwise.training.optim import create_optimizer
 from bandwise.training.start import require_same_start, starting_point
@@ -41,7 +41,7 @@ from bandwise.training.start import require_same_start, starting_point
 
 def require_settings(config: RunConfig) -> None:
     """Refuse, before there is a store, what no training of this configuration could begin with on this machine."""
-    require_precision(config.training, choose_device(config.training.device))
+    choose_precision(config.training, choose_device(config.training.device))
     create_optimizer(nn.Linear(1, 1), config.training)
     require_augmentation(config)
 
@@ -83,6 +83,7 @@ def train_branch(
     """
     description = describe_branch(config, branch)
     device = choose_device(config.training.device)
+    precision = choose_precision(config.training, device)
     require_writable(folder)
     with folder_lock(folder), stop_requested() as received:
         remove_temporaries(folder)
@@ -113,6 +114,7 @@ def train_branch(
                 "threads": config.training.threads,
                 "device": device.type,
                 "versions": environment().versions,
+                **({"precision": precision} if config.training.precision == "auto" else {}),
             },
             "initial_checkpoint": started,
         }
