@@ -31,7 +31,7 @@ MAY_IMPORT = {
     "launch": BASE | {"sources", "checkpoints", "store", "training", "fusion", "models", "evaluation", "runs"},
     "serving": BASE | {"bands", "augment", "checkpoints", "fusion", "evaluation", "models", "sources", "runs"},
     "report": BASE | {"runs", "evaluation"},
-    "export": BASE | {"checkpoints", "fusion", "report", "runs", "serving"},
+    "export": BASE | {"checkpoints", "fusion", "report", "runs", "serving", "sources", "store"},
     "doctor": BASE | {"sources", "store", "checkpoints", "training", "runs"},
     "recipes": {"config", "errors"},
     "commands": BASE

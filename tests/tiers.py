@@ -45,6 +45,11 @@ PARAMETERS: dict[str, int] = {
     # Each takes five to thirty seconds of CPU; what they hold is held by others of their file at a smaller size.
     "tests/benchmarks/test_benches_run.py::test_smallest": 1,
     "tests/benchmarks/test_scale.py::test_memory_is_what_the_function_took": 0,
+    # An export to ONNX each.
+    "tests/export/test_graph.py::test_every_network_exports": 1,
+    "tests/export/test_graph.py::test_other_inputs_and_splits": 0,
+    "tests/export/test_graph.py::test_branches_are_switched_off_as_by_the_fusion": 1,
+    "tests/export/test_photographs.py": 0,
     "tests/launch/test_initial_branch.py::test_several_at_once_wait_for_the_source_and_have_the_same_bits": 0,
     "tests/launch/test_modules.py": 0,
     "tests/launch/test_isolation.py::test_a_split_prints_and_stores_nothing_that_names_a_machine": 1,
@@ -73,8 +78,8 @@ PARAMETERS: dict[str, int] = {
     "tests/bands/": 4,
 }
 
-FILES_ONLY_IN_FULL = {"tests/launch/test_modules.py"}
-"""Files of which nothing is in `make test`: this one traces a whole run."""
+FILES_ONLY_IN_FULL = {"tests/export/test_photographs.py", "tests/launch/test_modules.py"}
+"""Files of which nothing is in `make test`: trained on photographs, or a whole run that is traced."""
 
 PROMISES_ONLY_IN_FULL = {
     *SLURM_DAEMONS,

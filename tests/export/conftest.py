@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from tests.pictures import make_folder
 
+from bandwise.cli import main
 from bandwise.config import AugmentConfig, DataConfig, NetworkConfig, RunConfig, SplitConfig, TrainingConfig
 from bandwise.export.bundle import write_bundle
 from bandwise.launch.pipeline import run
@@ -48,3 +49,12 @@ def bundle(finished, tmp_path) -> Path:
 def reported(pictures) -> list[Path]:
     """The files of the reported set."""
     return sorted((pictures / "val").rglob("*.png"))
+
+
+@pytest.fixture(scope="session")
+def onnx_file(finished, tmp_path_factory) -> Path:
+    """The run as an ONNX file, by the command; do not change it."""
+    pytest.importorskip("onnxruntime", reason="bandwise[onnx] is not installed")
+    path = tmp_path_factory.mktemp("onnx") / "model.onnx"
+    assert main(["export", str(finished), "--format", "onnx", "-o", str(path)]) == 0
+    return path

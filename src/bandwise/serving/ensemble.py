@@ -128,6 +128,11 @@ class SpectralEnsemble(nn.Module):
         """Side in pixels of the pictures it takes."""
         return self.split_config.canvas
 
+    @property
+    def groups(self) -> tuple[tuple[int, ...], ...]:
+        """The bands of every branch, in the order of the fusion."""
+        return tuple(tuple(self._bands[place] for place in places) for places in self._places)
+
     def branch_logits(self, images: Tensor) -> Tensor:
         """Return the logits of every branch, float32 (branches, B, K).
 
@@ -145,9 +150,10 @@ class SpectralEnsemble(nn.Module):
 
     def inputs(self, images: Tensor) -> Iterator[Tensor]:
         """Yield what every branch sees of `images`, float32 (B, bands * C, crop / stride, crop / stride), in turn."""
-        stored = self.stored(images)
-        for place in range(len(self._places)):
-            yield self.input_of(place, stored)
+        return self._inputs(self.stored(images))
+
+    def _inputs(self, stored: Tensor) -> Iterator[Tensor]:
+        return (self.input_of(place, stored) for place in range(len(self._places)))
 
     def stored(self, images: Tensor) -> Tensor:
         """Return what a store would hold of the crops, (B, bands, C, crop / stride, crop / stride), for `input_of`."""
@@ -176,13 +182,31 @@ class SpectralEnsemble(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         """Return the fused logits, float32 (B, K); their softmax is the calibrated probability of each class."""
+        return self.fused_and_branches(self.stored(images))[0]
+
+    def fused_and_branches(self, stored: Tensor, present: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """Return the fused logits, float32 (B, K), and those of every branch, float32 (branches, B, K).
+
+        Args:
+            stored: what the method of that name has returned.
+            present: float32 (branches,), 0 for a branch that is left out of the fusion and 1 for the others, of which
+                there is at least one; all when None.
+        """
         if self.head is None:
-            logits = self.branch_logits(images)
+            logits = torch.stack([own for (own,) in self._run(self._inputs(stored), _logits)])
+            weights = self.get_buffer("weights")
+            if present is not None:
+                # The temperature is in the weights: what stays of them keeps their sum.
+                weights = weights * present * (weights.sum() / (weights * present).sum())
             # The product that einsum("n,nbk->bk") makes, at half its price: for a single picture that counts.
-            return torch.bmm(self.get_buffer("weights").view(1, 1, -1), logits.flatten(1)[None]).view(logits.shape[1:])
-        pairs = self._run(self.inputs(images), logits_and_features)
+            return torch.bmm(weights.view(1, 1, -1), logits.flatten(1)[None]).view(logits.shape[1:]), logits
+        pairs = self._run(self._inputs(stored), logits_and_features)
         # Rounded as in the files that the head was trained on, so that it answers as it was scored.
-        return self.head([as_stored(features) for _, features in pairs]) / self.fusion.temperature
+        features = self.head.standardise([as_stored(features) for _, features in pairs])
+        if present is not None:
+            parts = zip(features.split(self.head.sizes, 1), present.unbind(), strict=True)
+            features = torch.cat([own * here for own, here in parts], 1)
+        return self.head.classify(features) / self.fusion.temperature, torch.stack([own.float() for own, _ in pairs])
 
 
 def _channels_last(network: nn.Module) -> nn.Module:

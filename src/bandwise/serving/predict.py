@@ -121,7 +121,7 @@ def _predict(ensemble: Classifier, inputs: Sequence[Input], batch_size: int, top
     waiting: list[Prediction] = []
     canvases: list[np.ndarray] = []
     for item in inputs:
-        row, canvas = _load(ensemble, item)
+        row, canvas = load_input(ensemble, item)
         waiting.append(row)
         if canvas is not None:
             canvases.append(canvas)
@@ -131,7 +131,8 @@ def _predict(ensemble: Classifier, inputs: Sequence[Input], batch_size: int, top
     yield _finish(ensemble, waiting, canvases, top)
 
 
-def _load(ensemble: Classifier, item: Input) -> tuple[Prediction, np.ndarray | None]:
+def load_input(ensemble: Classifier, item: Input) -> tuple[Prediction, np.ndarray | None]:
+    """Return the row of an input, without classes, and its canvas (side, side, C); None where it has none."""
     path = os.fsdecode(item.path)
     if item.status != "ok":
         return Prediction(path, item.status, item.reason, item.detail), None

@@ -1,0 +1,87 @@
+"""A graph as an ONNX file, with its labels and its preprocessing in the metadata."""
+
+import dataclasses
+import json
+import os
+import warnings
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from bandwise.errors import UsageError
+from bandwise.export.graph import OUTPUTS, Facts, Graph, facts_of_graph
+
+OPSET = 18
+"""The version of the operators: what the exporter writes, and what every runtime of the last years reads."""
+
+# The format itself, protobuf, ends at 2 GiB; weights are nearly all of it.
+_MOST_BYTES = 2_000_000_000
+
+
+def require_onnx() -> None:
+    """Refuse where the packages are not installed."""
+    try:
+        import onnx  # noqa: F401
+        import onnxruntime  # noqa: F401
+        import onnxscript  # noqa: F401
+    except ImportError as error:
+        raise UsageError(f"{error.name} is not installed; install bandwise[onnx]") from error
+
+
+def to_onnx(graph: Graph) -> Any:
+    """Return a graph as an `onnx.ModelProto`; it has nothing of the machine that it was made on."""
+    weights = sum(value.numel() * value.element_size() for value in graph.state_dict().values())
+    if weights > _MOST_BYTES:
+        raise UsageError(
+            f"the weights take {weights / 1e9:.1f} GB; one ONNX file holds at most 2, so write pt2 instead"
+        )
+    require_onnx()
+    with warnings.catch_warnings():
+        # Of its own making: a class of torch that torch itself still uses.
+        warnings.filterwarnings("ignore", category=FutureWarning, module="copyreg")
+        program = torch.onnx.export(
+            graph.traced(),
+            dynamo=True,
+            opset_version=OPSET,
+            input_names=list(graph.inputs),
+            output_names=list(OUTPUTS),
+            verbose=False,
+        )
+    assert program is not None
+    model = program.model_proto
+    _clean(model)
+    _describe(model, facts_of_graph(graph))
+    return model
+
+
+def _clean(model: Any) -> None:
+    """Take out what the exporter notes for its own debugging, which names source files of this machine."""
+    graph = model.graph
+    for part in (model, graph, *graph.node, *graph.input, *graph.output, *graph.value_info, *graph.initializer):
+        del part.metadata_props[:]
+        part.doc_string = ""
+    batch = graph.input[0].type.tensor_type.shape.dim[0].dim_param
+    for value in (*graph.input, *graph.output, *graph.value_info):
+        for dimension in value.type.tensor_type.shape.dim:
+            if dimension.dim_param == batch:
+                dimension.dim_param = "batch"
+
+
+def _describe(model: Any, facts: Facts) -> None:
+    model.producer_name, model.producer_version = "bandwise", facts.bandwise
+    for key, value in dataclasses.asdict(facts).items():
+        entry = model.metadata_props.add()
+        entry.key, entry.value = key, value if isinstance(value, str) else json.dumps(value)
+
+
+def session_of(content: bytes | Path, threads: int = 0) -> Any:
+    """Open a model in onnxruntime on the processor; 0 threads are as many as it likes."""
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads or int(os.environ.get("OMP_NUM_THREADS", "0"))
+    # Errors come as exceptions; warnings about graphs of its own making help nobody.
+    options.log_severity_level = 3
+    source = os.fspath(content) if isinstance(content, Path) else content
+    return onnxruntime.InferenceSession(source, options, providers=["CPUExecutionProvider"])
