@@ -197,7 +197,7 @@ HELP = {
         "RUN -o PLACE",
         "Write the classifier of a run in a form to keep, to publish or to use elsewhere.",
         {
-            "--format NAME": "bundle (default): weights, fusion, figures, card; onnx; pt2",
+            "--format NAME": "bundle (default: weights, fusion, card), onnx or pt2",
             "--out PLACE": "-o: where to write; nothing may be there yet",
             "--controls RUN...": "bundle: runs that the card compares this one with",
             "--license NAME": "bundle: licence of the weights, for the card",
