@@ -1,5 +1,6 @@
 """`launch --on ray` on a cluster of this machine: which addresses it listens on, how it stops, and how it goes on."""
 
+import importlib.util
 import os
 import signal
 import subprocess
@@ -16,7 +17,8 @@ from bandwise.cli import main
 from bandwise.launch.engines import ray as engine
 from bandwise.runs.run import create_run
 
-needs_ray = pytest.mark.skipif("not __import__('importlib').util.find_spec('ray')", reason="no Ray here")
+HAS_RAY = importlib.util.find_spec("ray") is not None
+needs_ray = pytest.mark.skipif(not HAS_RAY, reason="no Ray here: pip install 'bandwise[ray]'")
 pytestmark = pytest.mark.timeout(1200)
 
 

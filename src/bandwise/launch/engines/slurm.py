@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from bandwise.errors import BandwiseError, LockedError, UsageError
 from bandwise.launch.queue import LOCKED_PAUSE_S, LOCKED_S, MOST_KILLS, STOPPED_CODES, train_command
 from bandwise.runs.documents import SUMMARY_NAME
-from bandwise.runs.run import Run
+from bandwise.runs.run import Run, open_run
 
 LOGS = "slurm"
 """Folder of the run with the messages of the jobs."""
@@ -126,7 +126,8 @@ def _array(run: Run, branches: list[int], options: str, slots: int | None) -> st
 
 
 def _fuse(run: Run, options: str) -> str:
-    store = ["--store", os.fspath(run.store_path)]
+    moved = run.store_path != open_run(run.path).store_path
+    store = ["--store", os.fspath(run.store_path)] if moved else []
     scored = [] if run.config.data.reported == "none" else [["evaluate", *store]]
     commands = [
         shlex.join([sys.executable, "-m", "bandwise", verb, os.fspath(run.path), *rest])
