@@ -21,6 +21,7 @@ BENCHES = {
     "train": "the training loop, against a bare one and timm's; a branch against the whole image",
     "memory": "bytes of a training step and the largest batch, by formula and by looking",
     "infer": "the ensemble and its modes, against its networks alone and the whole-image network",
+    "engines": "branches run by each engine, against the sum of their trainings",
     "scale": "whether an image costs more where there are more of them; 14 million names",
 }
 
