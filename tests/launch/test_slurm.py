@@ -227,3 +227,14 @@ def test_what_cannot_be_submitted_is_said(plain, tmp_path, monkeypatch, capsys):
     assert "there is no sbatch here" in capsys.readouterr().err
     assert main(["launch", str(run.path), "--on", "slurm", "--devices", "0"]) == 2
     assert "--devices is for --on processes, and this is --on slurm" in capsys.readouterr().err
+
+
+def test_a_store_that_has_moved_reaches_every_command(plain, tmp_path, capsys):
+    run = without(plain, tmp_path / "run", 1)
+    (tmp_path / "moved").symlink_to(plain.store_path)
+    assert main(["launch", str(run.path), "--on", "slurm", "--dry-run", "--store", str(tmp_path / "moved")]) == 0
+    # Links are followed: the store is where it was.
+    assert "--store" not in capsys.readouterr().out
+    (tmp_path / "other").mkdir()
+    assert main(["launch", str(run.path), "--on", "slurm", "--dry-run", "--store", str(tmp_path / "other")]) == 0
+    assert capsys.readouterr().out.count(f"--store {tmp_path / 'other'}") == 3

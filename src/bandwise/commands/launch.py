@@ -3,6 +3,7 @@
 import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal
 
 from bandwise.commands import flags
@@ -27,7 +28,8 @@ class Arguments:
     """SLURM: options for sbatch, such as '--partition=gpu --gres=gpu:1 --time=8:00:00'."""
     address: str | None = None
     """Ray: a running cluster, such as auto or HOST:6379; one of this machine for this call when left out."""
-    store: flags.StoreNow = None
+    store: Path | None = None
+    """Where the store is now, should it have moved: a folder that every machine of the run sees."""
     dry_run: bool = False
     """Print what would be started or submitted, and start nothing."""
     json: flags.Json = False
@@ -46,7 +48,8 @@ def main(argv: Sequence[str]) -> Outcome:
             flag, allowed = f"--{name.replace('_', '-')}", " and ".join(engines)
             raise UsageError(f"{flag} is for --on {allowed}, and this is --on {arguments.on}; leave it out")
     # Other machines and the commands of the branches have other current folders.
-    run = open_run(arguments.run.resolve(), None if arguments.store is None else arguments.store.resolve())
+    store = None if arguments.store is None else arguments.store.expanduser().resolve()
+    run = open_run(arguments.run.resolve(), store)
     return _slurm(run, arguments) if arguments.on == "slurm" else _engine(run, arguments)
 
 

@@ -95,8 +95,10 @@ class Job(Protocol):
 class Engine(Protocol):
     """Runs commands, on this machine or on others that see the same run folder."""
 
-    slots: int
-    """Commands that run at once."""
+    @property
+    def slots(self) -> int:
+        """How many commands run at once."""
+        ...
 
     def start(self, command: list[str]) -> Job:
         """Start one command."""

@@ -112,12 +112,11 @@ def _metrics(folder: Path) -> list[dict[str, Any]]:
 
 def _lock(folder: Path) -> tuple[str | None, float | None]:
     """Return the machine that holds the lock of a branch, and its last sign of life."""
-    path = folder / LOCK_NAME
+    path, holder = folder / LOCK_NAME, None
     try:
         beat = path.stat().st_mtime
-        holder = json.loads(path.read_bytes())
-    except FileNotFoundError:
+    except OSError:
         return None, None
-    except (OSError, ValueError):
-        return None, beat
+    with suppress(OSError, ValueError):
+        holder = json.loads(path.read_bytes())
     return holder.get("host") if isinstance(holder, dict) else None, beat
