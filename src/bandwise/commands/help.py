@@ -85,6 +85,8 @@ HELP = {
         {
             "--gpu-memory-gb N": "of one accelerator, for the largest batch (default 40)",
             "--images-per-s N": "training images a second of one branch, for the hours",
+            "--machines FILE": "which machine trains which branch, where they differ",
+            "--script FOLDER": "with it, what to copy and to run on each of them",
             "--measure": "time a few steps on this machine instead",
             "--images N": "images a node stores, where the set is your own",
             "--classes N": "its classes",

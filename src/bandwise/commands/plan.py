@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from bandwise.commands import flags
+from bandwise.commands.assignment import assignment_outcome
 from bandwise.commands.verb import CONFIG_SUFFIXES, Outcome, base_config, parse, take_recipe
 from bandwise.config import DataConfig, RunConfig
 from bandwise.errors import UsageError
@@ -38,6 +39,10 @@ class Arguments:
     """Time a few steps on this machine in place of --images-per-s."""
     measure_batch: int | None = None
     """Images of a step that is timed; the batch of the recipe on an accelerator and 8 on a CPU when left out."""
+    machines: Path | None = None
+    """YAML file of machines that differ: say which trains which branch, and when all are done."""
+    script: Path | None = None
+    """With --machines: write into this folder what to copy to each machine and what to run there."""
     images: int | None = None
     """Images a node stores; those of the published data set, or of the folder in --data, when left out."""
     classes: int | None = None
@@ -54,6 +59,8 @@ def main(argv: Sequence[str]) -> Outcome:
     config = arguments.settings
     recipe = None if name is None or name.endswith(CONFIG_SUFFIXES) else find_recipe(name)
     setting = _setting(arguments)
+    if arguments.machines is not None or arguments.script is not None:
+        return assignment_outcome(config, setting, arguments.machines, arguments.script)
     plan = make_plan(config, setting)
     whole = None if recipe is None else _whole_image(recipe, config, setting)
     result = {
