@@ -16,6 +16,7 @@ from benchmarks.figures import Figure, Options
 BENCHES = {
     "transform": "pictures into bands: the integer kernels against the FFT form",
     "split": "photographs to a finished store, against decoding and resizing alone",
+    "draft": "photographs of 12 megapixels to a store, whole and decoded at a fraction of their size",
     "size": "bytes of a record, by band",
     "load": "batches for training, against JPEG folders, tar files and raw memory",
     "train": "the training loop, against a bare one and timm's; a branch against the whole image",

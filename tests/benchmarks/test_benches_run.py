@@ -33,7 +33,7 @@ def pictures(tmp_path_factory) -> Path:
     return root
 
 
-@pytest.mark.parametrize("name", ["transform", "split", "size", "load", "engines"])
+@pytest.mark.parametrize("name", ["transform", "split", "draft", "size", "load", "engines"])
 def test_smallest(name, pictures):
     found = run_bench(name, data=os.fspath(pictures), smallest=True)
     assert found["bench"] == name

@@ -3,12 +3,16 @@
 import io
 import struct
 import zlib
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from PIL import Image, ImageOps, features
 
-from bandwise.sources.decoding.decode import BadImage, decode, decoder_versions, to_canvas
+from bandwise.config import AugmentConfig, SplitConfig
+from bandwise.serving import predict
+from bandwise.sources.decoding.decode import BadImage, decode, decode_canvas, decoder_versions, to_canvas
+from bandwise.training.pictures import Pictures
 
 RNG = np.random.default_rng(7)
 NOISE = RNG.integers(0, 256, (48, 64, 3), dtype=np.uint8)
@@ -322,6 +326,42 @@ def test_one_channel_uses_the_luma_weights():
     grey = pixels(encoded(NOISE, "PNG"), channels=1)
     assert grey.shape == NOISE.shape[:2]
     assert np.abs(grey - NOISE @ np.array([0.299, 0.587, 0.114])).max() <= 1
+
+
+LARGE = encoded(Image.fromarray(NOISE[:12, :16]).resize((801, 603), Image.Resampling.BICUBIC), "JPEG", quality=95)
+
+
+@pytest.mark.parametrize(
+    ("least", "size"), [(0, (801, 603)), (302, (801, 603)), (301, (401, 302)), (150, (201, 151)), (8, (101, 76))]
+)
+def test_s18_a_large_jpeg_is_decoded_at_a_fraction_of_its_size(least, size):
+    picture, said = decode(LARGE, **ONE_RULE, least_side=least)
+    assert picture.size == size
+    assert ("decoded at a fraction of its size" in said) == (size != (801, 603))
+
+
+def test_s18_the_fraction_is_near_the_whole():
+    whole, near, far = (
+        to_canvas(decode(LARGE, **ONE_RULE, least_side=64 * draft)[0], 64).astype(int) for draft in (0, 2, 1)
+    )
+    assert 0 < np.abs(near - whole).mean() < min(4, np.abs(far - whole).mean())
+    png = encoded(NOISE, "PNG")
+    assert (pixels(png, least_side=8) == NOISE).all(), "other formats are decoded whole"
+    with pytest.raises(BadImage, match="too large"):
+        decode(LARGE, **{**ONE_RULE, "max_pixels": 801 * 603 - 1}, least_side=8)
+
+
+def test_s18_split_training_and_serving_see_the_same_pixels(tmp_path):
+    config = SplitConfig(canvas=64, draft=1)
+    path = tmp_path / "large.jpg"
+    path.write_bytes(LARGE)
+    source = SimpleNamespace(read=lambda name: LARGE, channels=3)
+    stored, _ = decode_canvas(LARGE, b"large.jpg", 3, config)
+    assert (stored != decode_canvas(LARGE, b"large.jpg", 3, SplitConfig(canvas=64))[0]).any()
+    trained = Pictures(source, config, AugmentConfig(at="image", random_crop=False, hflip=0), 64)._decode(b"large.jpg")
+    served = predict._load(SimpleNamespace(split_config=config, channels=3), predict.Input(bytes(path)))[1]
+    assert (np.asarray(trained) == stored).all()
+    assert (served == stored).all()
 
 
 def test_arrays_pass_through():

@@ -127,6 +127,10 @@ class SplitConfig:
     max_pixels: int = 50_000_000
     """A larger picture is skipped before it is decoded."""
 
+    draft: int = 0
+    """Decode large JPEGs at a half, quarter or eighth of their size, the short side still at least this many times the
+    canvas; 2 is near to what 0, the whole size, gives."""
+
     group_size: int = 0
     """Images in one file of one band, a multiple of 256; 0 chooses by the size of the set."""
 
@@ -145,6 +149,7 @@ class SplitConfig:
         require_range(self, 0, 0.5, "holdout")
         require_range(self, 0, 255, "background")
         require_range(self, 8, 16, "depth")
+        require_range(self, 0, 8, "draft")
         require_range(self, 1, 1_000_000_000, "max_pixels")
         require_range(self, 0, inf, "holdout_min", "split_seed", "transform_seed")
         require(self.group_size >= 0 and self.group_size % 256 == 0, "group_size", self.group_size, "a multiple of 256")

@@ -63,6 +63,7 @@ class RunConfig:
 
 _LATER = {
     "depth": 16,
+    "draft": 0,
     "labels": "",
     "name_column": "",
     "image_column": "",

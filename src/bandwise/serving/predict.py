@@ -144,6 +144,7 @@ def load_input(ensemble: Classifier, item: Input) -> tuple[Prediction, np.ndarra
             background=config.background,
             exif=config.exif,
             depth=config.depth,
+            least_side=config.draft * config.canvas,
             max_pixels=config.max_pixels,
             name=item.path,
         )

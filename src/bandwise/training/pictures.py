@@ -83,6 +83,7 @@ class Pictures(Dataset[np.ndarray]):
             background=split.background,
             exif=split.exif,
             depth=split.depth,
+            least_side=0 if self._augment.resizes else split.draft * split.canvas,
             max_pixels=split.max_pixels,
             name=path,
         )

@@ -85,6 +85,7 @@ def decode(
     exif: Literal["ignore", "transpose"],
     max_pixels: int,
     depth: int = 16,
+    least_side: int = 0,
     name: bytes = b"",
 ) -> tuple[Image.Image | np.ndarray, tuple[str, ...]]:
     """Decode one picture to 8 bits a channel.
@@ -96,6 +97,8 @@ def decode(
         exif: whether the EXIF orientation turns the picture. (A TIFF is always turned: its tag is part of the format.)
         max_pixels: a larger picture is refused from its header, before any pixel is decoded.
         depth: bits that a grey picture of 16 bits uses; its values are shifted to 8 bits by that.
+        least_side: where it is not 0, a JPEG is decoded at the smallest of the fractions 1/2, 1/4, 1/8 that leaves its
+            short side at least so long.
         name: the name of the file, used only to note that its extension names another format.
 
     Returns:
@@ -113,7 +116,10 @@ def decode(
     is_jpeg = encoded.startswith(b"\xff\xd8")
     with _pillow_rules(max_pixels) as warned, open_picture(encoded) as picture:
         _require_size(picture.width, picture.height, max_pixels)
+        whole = picture.size
         with _damage_refused():
+            if least_side:
+                picture.draft(None, (least_side, least_side))
             picture.load()
             several = bool(getattr(picture, "is_animated", False))
         if is_jpeg and (problem := missing_part(encoded)):
@@ -129,6 +135,7 @@ def decode(
     notes = {
         "the extension names another format": name_disagrees(name, encoded),
         "as long as a 'photo unavailable' placeholder": len(encoded) == PLACEHOLDER_BYTES,
+        "decoded at a fraction of its size": picture.size != whole,
         "first of several frames": several,
         "bytes after the end of the picture": is_jpeg and not several and trailing_bytes(encoded) > 0,
         "damaged metadata": orientation is None or bool(warned),
@@ -175,6 +182,7 @@ def decode_canvas(
         background=config.background,
         exif=config.exif,
         depth=config.depth,
+        least_side=config.draft * config.canvas,
         max_pixels=config.max_pixels,
         name=path,
     )
@@ -261,7 +269,9 @@ def _to_channels(picture: Image.Image, channels: int, background: int, *, clear:
     if clear:
         behind = Image.new("RGBA", picture.size, (background, background, background, 255))
         picture = Image.alpha_composite(behind, picture.convert("RGBA"))
-    return picture.convert("L" if channels == 1 else "RGB")
+    mode = "L" if channels == 1 else "RGB"
+    # To convert what has the mode already would copy it, which costs as much as decoding it.
+    return picture if picture.mode == mode else picture.convert(mode)
 
 
 def _upper_bits(picture: Image.Image, depth: int) -> Image.Image:
