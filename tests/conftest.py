@@ -29,7 +29,11 @@ def one_thread():
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Mark what `make test` leaves out; tests that are named on the command line run."""
+    """Mark what `make test` leaves out, and skip what needs a device; tests that are named on the command line run."""
+    if not torch.cuda.is_available():
+        for item in items:
+            if item.get_closest_marker("gpu"):
+                item.add_marker(pytest.mark.skip(reason="needs a CUDA device, and torch sees none here"))
     if not any("::" in argument for argument in config.args):
         beyond = tiers.left_out([item.nodeid for item in items])
         for item in items:

@@ -249,6 +249,29 @@ def test_a_window_is_read_while_the_one_before_is_given_out(store: Store, monkey
     assert not [thread for thread in threading.enumerate() if thread.name.startswith("bandwise-read-ahead")]
 
 
+@pytest.mark.parametrize("readers", [2, 4, 9])
+def test_several_threads_read_a_window_to_the_same_batches(
+    store: Store, monkeypatch: pytest.MonkeyPatch, readers: int
+) -> None:
+    """Also more of them than there are row groups; each with open files of its own."""
+    used: dict[int, set[int]] = {}
+    original = RowGroupReader.read
+
+    def noted(self: RowGroupReader, group: int, out: NDArray[np.generic]) -> None:
+        original(self, group, out)
+        used.setdefault(id(self._open), set()).add(id(self))
+
+    expected = [collect(BatchStream(store, (0, 2), "train", BATCH, cache="none", window=4), epoch) for epoch in (0, 1)]
+    monkeypatch.setattr(RowGroupReader, "read", noted)
+    stream = BatchStream(store, (0, 2), "train", BATCH, cache="none", window=4, readers=readers)
+    for epoch, (ids, images, labels) in enumerate(expected):
+        found = collect(stream, epoch)
+        assert (found[0], found[2]) == (ids, labels)
+        assert torch.equal(found[1], images)
+    assert len(used) > 1
+    assert all(len(each) == 1 for each in used.values())
+
+
 def test_an_error_of_the_thread_comes_with_its_window(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     original, count = RowGroupReader.read, itertools.count()
 

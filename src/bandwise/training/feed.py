@@ -11,8 +11,13 @@ from bandwise.augment.mixing import mix
 from bandwise.augment.standardise import BandStandardiser, to_device
 from bandwise.bands.transform import SubbandTransform
 from bandwise.config import AugmentConfig, RunConfig, TrainingConfig
+from bandwise.machine import usable_cores
 from bandwise.store.reading.loader import Batch, BatchStream, Cache
+from bandwise.training.ahead import ahead
 from bandwise.training.identity import Branch
+
+_READERS = 4
+"""Threads that read the store for an accelerator."""
 
 
 class Feed(ABC):
@@ -79,14 +84,23 @@ class BandFeed(Feed):
     def __init__(self, branch: Branch) -> None:
         super().__init__(branch, branch.config.augment, branch.store.side)
         training = branch.config.training
-        self._stream = BatchStream(branch.store, branch.bands, "train", training.batch_size, cache=host_cache(training))
+        self._goes_ahead = branch.device.type == "cuda"
+        self._stream = BatchStream(
+            branch.store,
+            branch.bands,
+            "train",
+            training.batch_size,
+            cache=host_cache(training),
+            readers=min(_READERS, usable_cores()) if self._goes_ahead else 1,
+        )
 
     @property
     def steps_per_epoch(self) -> int:
         return self._stream.steps_per_epoch
 
     def batches(self, epoch: int, *, start: int) -> Iterator[Batch]:
-        return self._stream.batches(epoch, seed=self._seeds["order"], start=start, drop_last=True)
+        found = self._stream.batches(epoch, seed=self._seeds["order"], start=start, drop_last=True)
+        return ahead(found, self._branch.device) if self._goes_ahead else found
 
     def stored(self, batch: Batch) -> Tensor:
         return to_device(batch.images, self._branch.device)

@@ -7,13 +7,15 @@ thread reads the next one.
 
 import itertools
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from copy import copy
 from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from bandwise.errors import UsageError
@@ -56,8 +58,9 @@ class BatchStream:
         *,
         cache: Cache = "auto",
         window: int = WINDOW,
+        readers: int = 1,
     ) -> None:
-        """Prepare a split, with the bands in the order wanted for the channels.
+        """Prepare a split, with the bands in the order wanted for the channels; `readers` threads read a window.
 
         `ram` decodes the split once, at the first batch; `none` streams; `auto` takes `ram` where the records fit in a
         quarter of the memory that is available.
@@ -72,8 +75,9 @@ class BatchStream:
         self._records: Tensor | None = None
         # Kept from one epoch to the next: the pages of fresh memory cost as much as copying records into it.
         self._buffers: list[Tensor] = []
-        # Iterations share the open files of the reader.
-        self._reading = threading.Lock()
+        # Each with open files of its own, which iterations share.
+        each = [self.reader, *(copy(self.reader) for _ in range(readers - 1))]
+        self._readers = [(reader, threading.Lock()) for reader in each]
 
     @property
     def rows(self) -> int:
@@ -87,7 +91,7 @@ class BatchStream:
 
     def batches(
         self, epoch: int | None = None, *, seed: int = 0, start: int = 0, drop_last: bool = False
-    ) -> Iterator[Batch]:
+    ) -> Generator[Batch, None, None]:
         """Yield the batches of one epoch of `seed`, or without an epoch those of the stored order, for evaluation.
 
         Every row occurs once in an epoch. The first `start` batches are left out; those after are the same as without
@@ -137,27 +141,36 @@ class BatchStream:
         if not taken or len(taken[0]) < most:
             taken = [empty_records(self.reader, most), empty_records(self.reader, most)]
         buffers = itertools.cycle(taken)
-        before: tuple[Window, Tensor, Future[None]] | None = None
-        pool = ThreadPoolExecutor(1, "bandwise-read-ahead")
+        before: tuple[Window, Tensor, list[Future[None]]] | None = None
+        pool = ThreadPoolExecutor(len(self._readers), "bandwise-read-ahead")
         try:
             for window in itertools.chain(windows, [None]):
                 now = None
                 if window is not None:
-                    groups = window.groups.tolist() if skip < len(window.rows) else []
+                    groups = window.groups if skip < len(window.rows) else window.groups[:0]
                     skip -= len(window.rows)
                     buffer = next(buffers)
-                    now = window, buffer, pool.submit(self._fill, groups, buffer)
+                    now = window, buffer, [pool.submit(self._fill, *part) for part in self._parts(groups, buffer)]
                 if before is not None:
-                    before[2].result()
+                    for part in before[2]:
+                        part.result()
                     yield before[:2]
                 before = now
         finally:
             pool.shutdown(wait=True, cancel_futures=True)
             self._buffers = taken
 
-    def _fill(self, groups: list[int], buffer: Tensor) -> None:
-        with self._reading:
-            fill(self.reader, groups, buffer)
+    def _parts(self, groups: NDArray[np.int64], buffer: Tensor) -> Iterator[tuple[int, list[int], Tensor]]:
+        """Share row groups out among the readers: the number of the reader, its groups, and where they go."""
+        place = 0
+        for number, part in enumerate(np.array_split(groups, len(self._readers))):
+            yield number, part.tolist(), buffer[place:]
+            place += sum(self.reader.sizes[group] for group in part.tolist())
+
+    def _fill(self, number: int, groups: list[int], out: Tensor) -> None:
+        reader, reading = self._readers[number]
+        with reading:
+            fill(reader, groups, out)
 
 
 def resolve_cache(cache: Cache, reader: RowGroupReader) -> bool:
