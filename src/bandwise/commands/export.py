@@ -14,11 +14,12 @@ from bandwise.errors import UsageError
 from bandwise.export.bundle import write_bundle
 from bandwise.export.graph import InputType
 from bandwise.export.graphfile import GraphFile, GraphFormat, require_place, write_graph
+from bandwise.export.page import require_page, write_page
 from bandwise.export.pictures import Pictures, pictures_of_files, pictures_of_run
 from bandwise.runs.run import open_run
 from bandwise.serving.ensemble import SpectralEnsemble
 from bandwise.serving.hub import local_folder
-from bandwise.serving.release import is_release
+from bandwise.serving.release import is_release, read_description
 from bandwise.store.reading.store import open_store
 
 
@@ -27,9 +28,10 @@ class Arguments:
     """Write the classifier of a run in a form to keep, to publish or to use elsewhere."""
 
     run: flags.Model
-    format: Literal["bundle", "onnx", "pt2"] = "bundle"
+    format: Literal["bundle", "onnx", "pt2", "page"] = "bundle"
     """bundle: weights, split, fusion, figures and card, for `predict` and `SpectralEnsemble.from_pretrained`. onnx and
-    pt2: one graph from canvases to probabilities, branch logits and bands, compared with the model on real pictures."""
+    pt2: one graph from canvases to probabilities, branch logits and bands, compared with the model on real pictures.
+    page: a folder for any host of static files, which classifies in the browser of the visitor."""
     out: Annotated[Path | None, arg(aliases=["-o"])] = None
     """Where to write; nothing may be there yet."""
     controls: tuple[Path, ...] = ()
@@ -41,7 +43,9 @@ class Arguments:
     int8: bool = False
     """With onnx: compute in 8 bits, calibrated on the holdout; says the accuracy of both on the reported set."""
     pictures: tuple[str, ...] = ()
-    """With onnx and pt2: files and folders to compare on; the pictures of the run when left out."""
+    """Not with bundle: files and folders to compare on; the pictures of the run when left out."""
+    runtime: Path | None = None
+    """With page: folder with the package onnxruntime-web, unpacked; fetched with npm, once, when left out."""
     data: flags.SourceNow = None
     store: flags.StoreNow = None
     json: flags.Json = False
@@ -50,7 +54,9 @@ class Arguments:
 def main(argv: Sequence[str]) -> Outcome:
     arguments = parse(Arguments, argv, "export")
     out = require_out(arguments.out)
-    return _bundle(arguments, out) if arguments.format == "bundle" else _graph(arguments, out, arguments.format)
+    if arguments.format == "bundle":
+        return _bundle(arguments, out)
+    return _page(arguments, out) if arguments.format == "page" else _graph(arguments, out, arguments.format)
 
 
 def _bundle(arguments: Arguments, out: Path) -> Outcome:
@@ -69,6 +75,19 @@ def _graph(arguments: Arguments, out: Path, kind: GraphFormat) -> Outcome:
     pictures = _pictures(arguments, ensemble, model)
     written = write_graph(ensemble, out, kind, pictures, input_type=arguments.input, int8=arguments.int8)
     return Outcome({**asdict(written), "path": str(written.path)}, _graph_text(written))
+
+
+def _page(arguments: Arguments, out: Path) -> Outcome:
+    require_page(out)
+    model = local_folder(arguments.run)
+    ensemble = SpectralEnsemble.from_pretrained(model)
+    name = (read_description(model) if is_release(model) else open_run(model).config).name
+    written = write_page(ensemble, out, _pictures(arguments, ensemble, model), name, arguments.runtime)
+    text = (
+        f"wrote {written.path}: {written.bytes / 1e6:.1f} MB\n{written.parity}\n"
+        f"next: python3 -m http.server --bind 127.0.0.1 --directory {written.path}, and open the address that it names"
+    )
+    return Outcome({**asdict(written), "path": str(written.path)}, text)
 
 
 def _pictures(arguments: Arguments, ensemble: SpectralEnsemble, model: Path) -> Pictures:

@@ -23,7 +23,7 @@ _EXAMPLE_BATCH = 2
 class Graph(nn.Module):
     """What is exported: (B, C, canvas, canvas) to (B, classes), (B, branches, classes) and (B, bands, C, side, side).
 
-    Bands have the type of the store, and are those of the central crop.
+    Bands are those of the central crop, as a store holds them: uint8, or half precision written as float32.
     """
 
     def __init__(self, ensemble: SpectralEnsemble, input_type: InputType = "uint8", *, switches: bool = False) -> None:
@@ -42,7 +42,7 @@ class Graph(nn.Module):
         """Return probabilities, branch logits and bands."""
         stored = self.ensemble.stored(images)
         fused, logits = self.ensemble.fused_and_branches(stored, present)
-        kind = torch.uint8 if self.ensemble.split_config.storage == "uint8" else torch.float16
+        kind = torch.uint8 if self.ensemble.split_config.storage == "uint8" else torch.float32
         return fused.softmax(1), logits.transpose(0, 1), stored.to(kind)
 
     @property

@@ -96,7 +96,7 @@ def read_release(folder: Path) -> tuple[list[TrainedBranch], Fusion | TrainedHea
         IncompatibleError: a newer version has written it.
     """
     path, weights = folder / RELEASE_NAME, folder / WEIGHTS_NAME
-    release = _description(folder)
+    release = read_description(folder)
     for name, facts in release.files.items():
         _require_inside(folder, name)
         if name != WEIGHTS_NAME:
@@ -123,7 +123,8 @@ def read_release(folder: Path) -> tuple[list[TrainedBranch], Fusion | TrainedHea
     return branches, fusion
 
 
-def _description(folder: Path) -> Release:
+def read_description(folder: Path) -> Release:
+    """Read what a released model says of itself; the files that it lists are not looked at."""
     path = folder / RELEASE_NAME
     _require_inside(folder, RELEASE_NAME)
     content = read_document(path)

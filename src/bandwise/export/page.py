@@ -1,0 +1,78 @@
+"""A page that classifies in the browser: one folder for any host of static files; no picture leaves the visitor."""
+
+import json
+from dataclasses import asdict, dataclass
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from bandwise.export.graph import INPUTS, OUTPUTS, SWITCHES, Graph, facts_of_graph
+from bandwise.export.onnxfile import require_onnx, session_of, to_onnx
+from bandwise.export.parity import Parity, compare, require_parity
+from bandwise.export.pictures import Pictures
+from bandwise.export.place import commit_export, require_free
+from bandwise.export.webruntime import NOTICE, web_runtime
+from bandwise.serving.ensemble import SpectralEnsemble
+
+_FILES = ("index.html", "style.css", "start.js", "app.js", "picture.js")
+
+
+@dataclass(frozen=True, slots=True)
+class WebPage:
+    """What was written."""
+
+    path: Path
+    bytes: int
+    parity: Parity
+
+
+def require_page(out: Path) -> None:
+    """Refuse a place that is taken, and packages that are missing, before the work."""
+    require_free(out)
+    require_onnx()
+
+
+def write_page(
+    ensemble: SpectralEnsemble, out: Path, pictures: Pictures, name: str, runtime: Path | None = None
+) -> WebPage:
+    """Write the page to the folder `out`; its graph is compared with the model as that of `write_graph`.
+
+    `name` is what the page calls the model; `runtime` is a folder with onnxruntime-web, fetched with npm when None.
+    """
+    require_page(out)
+    programs = web_runtime(runtime)
+    graph = Graph(ensemble, switches=True)
+    model = to_onnx(graph).SerializeToString()
+    session = session_of(model)
+    on = np.ones(len(ensemble.groups), dtype=np.float32)
+    parity = compare(
+        ensemble,
+        lambda images: session.run(OUTPUTS[:1], {INPUTS: images, SWITCHES: on})[0],
+        pictures.some,
+        graph.input_type,
+    )
+    require_parity(parity)
+    folder = resources.files("bandwise.export") / "page"
+    content = {
+        **{file: (folder / file).read_bytes() for file in _FILES},
+        "model.json": json.dumps(_facts(graph, name), indent=1).encode(),
+        "model.onnx": model,
+        "ort/NOTICE.txt": NOTICE.encode(),
+        **{f"ort/{file}": own for file, own in programs.items()},
+    }
+    commit_export(out, content)
+    return WebPage(out, sum(map(len, content.values())), parity)
+
+
+def _facts(graph: Graph, name: str) -> dict[str, Any]:
+    """Return what the page has to know: what a graph says of itself, and how its bands are shown."""
+    ensemble = graph.ensemble
+    split, transform = ensemble.split, ensemble.split.transform
+    shown = [
+        # A byte of a band without a mean is a small difference from 128.
+        {"band": band, "zero": 128 if split.storage == "uint8" else 0, "gain": 1 if transform.has_mean(band) else 4}
+        for band in split.bands
+    ]
+    return {**asdict(facts_of_graph(graph)), "name": name, "shown": shown}
