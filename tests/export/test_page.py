@@ -2,6 +2,7 @@
 
 import io
 import re
+import sys
 from contextlib import contextmanager
 
 import numpy as np
@@ -12,6 +13,7 @@ from tests.helpers.browser import opened_browser, served
 from tests.helpers.commands import call
 
 from bandwise.cli import main
+from bandwise.commands.demo import page_beside
 from bandwise.errors import CorruptionError, UsageError
 from bandwise.export import webruntime
 from bandwise.export.webruntime import web_runtime
@@ -216,3 +218,12 @@ def test_a_runtime_of_ones_own_is_checked(tmp_path, monkeypatch):
     )
     with pytest.raises(CorruptionError, match="is missing"):
         web_runtime(tmp_path / "nowhere")
+
+
+def test_the_demonstration_names_the_page_or_what_it_lacks(finished, folder, tmp_path, monkeypatch):
+    assert page_beside(finished, folder)[0] == folder
+    monkeypatch.setitem(sys.modules, "onnxscript", None)
+    page, said = page_beside(finished, tmp_path / "page")
+    assert page is None
+    assert "install bandwise[onnx]; then: bandwise export" in said
+    assert not (tmp_path / "page").exists()

@@ -6,8 +6,12 @@ from pathlib import Path
 
 import pytest
 from tests.export.test_graphfile import by_predict, by_the_document
+from tests.export.test_page import opened, says
+from tests.helpers.browser import opened_browser
 
 from bandwise.cli import main
+from bandwise.errors import UsageError
+from bandwise.export.webruntime import web_runtime
 from bandwise.launch.pipeline import run
 from bandwise.recipes.catalog import find_recipe
 from bandwise.sources.named.catalog import fetch
@@ -47,3 +51,20 @@ def test_pillow_and_onnxruntime_alone_answer_as_predict(trained, photographs, tm
     assert [label for label, _ in theirs] == [label for label, _ in ours]
     assert max(abs(a - b) for (_, a), (_, b) in zip(theirs, ours, strict=True)) < 1e-5
     assert len({label for label, _ in ours}) > 5
+
+
+def test_the_page_answers_as_predict_on_nearly_all(trained, photographs, tmp_path, capsys):
+    out = tmp_path / "page"
+    try:
+        web_runtime()
+    except UsageError as error:
+        pytest.skip(f"onnxruntime-web cannot be fetched: {error}")
+    assert main(["export", str(trained), "--format", "page", "-o", str(out)]) == 0
+    capsys.readouterr()
+    equal = 0
+    with opened_browser() as browser, opened(browser, out) as page:
+        for path, (label, _) in zip(photographs, by_predict(capsys, trained, photographs), strict=True):
+            page.evaluate("document.getElementById('status').textContent = ''")
+            page.set_input_files("#file", str(path))
+            equal += says(page, "^Answer").startswith(f"Answer: {label}, ")
+    assert equal >= 0.99 * len(photographs)

@@ -5,12 +5,20 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from bandwise.commands import flags
+from bandwise.commands.store_source import source_of
 from bandwise.commands.verb import Outcome, parse, percent, results_text
+from bandwise.errors import UsageError
+from bandwise.export.page import require_page, write_page
+from bandwise.export.pictures import pictures_of_run
+from bandwise.export.webruntime import web_runtime
 from bandwise.launch.engines.processes import processes_or_none
 from bandwise.launch.pipeline import run_together
 from bandwise.machine import usable_cores
 from bandwise.recipes.catalog import find_recipe
 from bandwise.report.html import render_report
+from bandwise.runs.run import open_run
+from bandwise.serving.ensemble import SpectralEnsemble
+from bandwise.store.reading.store import open_store
 
 _RECIPE, _CONTROL = "photos-sub4", "photos-baseline"
 
@@ -36,14 +44,39 @@ def main(argv: Sequence[str]) -> Outcome:
     found = run_together(configs, engine=engine, workers=usable_cores())
     # The photographs have a reported set.
     results = {name: each for name, each in zip(names, found, strict=True) if each is not None}
-    page = render_report([arguments.out / _RECIPE, arguments.out / _CONTROL], arguments.out / "report.html")
+    report = render_report([arguments.out / _RECIPE, arguments.out / _CONTROL], arguments.out / "report.html")
     baseline, fused = results[_CONTROL].branches[0].top1, results[_RECIPE].fused.top1
+    page, said = page_beside(arguments.out / _RECIPE, arguments.out / "page")
     text = "\n".join(
         [
             results_text(results[_RECIPE]),
             f"{_CONTROL}: top-1 {percent(baseline)}, one network on the whole image",
             f"fused minus baseline: {100 * (fused - baseline):+.2f} points, one seed, n = {results[_RECIPE].n_eval}",
-            f"report: {page}",
+            f"report: {report}",
+            said,
         ]
     )
-    return Outcome({"report": str(page), "runs": {name: each.to_dict() for name, each in results.items()}}, text)
+    return Outcome(
+        {
+            "report": str(report),
+            "page": page and str(page),
+            "runs": {name: each.to_dict() for name, each in results.items()},
+        },
+        text,
+    )
+
+
+def page_beside(path: Path, out: Path) -> tuple[Path | None, str]:
+    """Write the page of a run that classifies in the browser, unless it is there; say where it is, or what it lacks."""
+    how = f"python3 -m http.server --bind 127.0.0.1 --directory {out}"
+    if not (out / "model.json").exists():
+        run = open_run(path)
+        try:
+            require_page(out)
+            runtime = web_runtime()
+            pictures = pictures_of_run(open_store(run.store_path), source_of(run.store_path, None, run.config.data))
+            write_page(SpectralEnsemble.from_run(path), out, pictures, run.config.name, runtime)
+        except UsageError as error:
+            reason = str(error).partition("\n")[0]
+            return None, f"no page for the browser: {reason}; then: bandwise export {path} --format page -o {out}"
+    return out, f"page: {out}; {how}"

@@ -16,6 +16,7 @@ from bandwise.export.graph import InputType
 from bandwise.export.graphfile import GraphFile, GraphFormat, require_place, write_graph
 from bandwise.export.page import require_page, write_page
 from bandwise.export.pictures import Pictures, pictures_of_files, pictures_of_run
+from bandwise.export.webruntime import web_runtime
 from bandwise.runs.run import open_run
 from bandwise.serving.ensemble import SpectralEnsemble
 from bandwise.serving.hub import local_folder
@@ -79,10 +80,11 @@ def _graph(arguments: Arguments, out: Path, kind: GraphFormat) -> Outcome:
 
 def _page(arguments: Arguments, out: Path) -> Outcome:
     require_page(out)
+    runtime = web_runtime(arguments.runtime)
     model = local_folder(arguments.run)
     ensemble = SpectralEnsemble.from_pretrained(model)
     name = (read_description(model) if is_release(model) else open_run(model).config).name
-    written = write_page(ensemble, out, _pictures(arguments, ensemble, model), name, arguments.runtime)
+    written = write_page(ensemble, out, _pictures(arguments, ensemble, model), name, runtime)
     text = (
         f"wrote {written.path}: {written.bytes / 1e6:.1f} MB\n{written.parity}\n"
         f"next: python3 -m http.server --bind 127.0.0.1 --directory {written.path}, and open the address that it names"

@@ -1,6 +1,7 @@
 """A page that classifies in the browser: one folder for any host of static files; no picture leaves the visitor."""
 
 import json
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from importlib import resources
 from pathlib import Path
@@ -13,7 +14,7 @@ from bandwise.export.onnxfile import require_onnx, session_of, to_onnx
 from bandwise.export.parity import Parity, compare, require_parity
 from bandwise.export.pictures import Pictures
 from bandwise.export.place import commit_export, require_free
-from bandwise.export.webruntime import NOTICE, web_runtime
+from bandwise.export.webruntime import NOTICE
 from bandwise.serving.ensemble import SpectralEnsemble
 
 _FILES = ("index.html", "style.css", "start.js", "app.js", "picture.js")
@@ -35,14 +36,13 @@ def require_page(out: Path) -> None:
 
 
 def write_page(
-    ensemble: SpectralEnsemble, out: Path, pictures: Pictures, name: str, runtime: Path | None = None
+    ensemble: SpectralEnsemble, out: Path, pictures: Pictures, name: str, runtime: Mapping[str, bytes]
 ) -> WebPage:
     """Write the page to the folder `out`; its graph is compared with the model as that of `write_graph`.
 
-    `name` is what the page calls the model; `runtime` is a folder with onnxruntime-web, fetched with npm when None.
+    `name` is what the page calls the model; `runtime` is what `web_runtime` has returned.
     """
     require_page(out)
-    programs = web_runtime(runtime)
     graph = Graph(ensemble, switches=True)
     model = to_onnx(graph).SerializeToString()
     session = session_of(model)
@@ -60,7 +60,7 @@ def write_page(
         "model.json": json.dumps(_facts(graph, name), indent=1).encode(),
         "model.onnx": model,
         "ort/NOTICE.txt": NOTICE.encode(),
-        **{f"ort/{file}": own for file, own in programs.items()},
+        **{f"ort/{file}": own for file, own in runtime.items()},
     }
     commit_export(out, content)
     return WebPage(out, sum(map(len, content.values())), parity)
