@@ -232,12 +232,25 @@ def test_the_device_leaves_out_a_step_that_is_not_finite(fused, options, at):
 @pytest.mark.parametrize("broken", ["skip_where", "gather_statistics"])
 def test_without_the_guard_the_bad_batch_stays(fused, monkeypatch, broken):
     """The negative control: weights, or running statistics, that are not finite."""
-    without = {"skip_where": lambda *args: None, "gather_statistics": lambda network: torch.zeros(1)}
+    without = {"skip_where": lambda *args: None, "gather_statistics": lambda network, device: torch.zeros(1)}
     monkeypatch.setattr(learner_module, broken, without[broken])
     learner = build(lr=0.01)
     take(learner, *spoilt(), 1)
     bad = {name.rpartition(".")[2] for name, value in state_of(learner).items() if not torch.isfinite(value).all()}
     assert bad >= ({"weight", "bias"} if broken == "skip_where" else {"running_mean", "running_var"})
+
+
+def test_running_statistics_lie_in_one_tensor_on_the_device():
+    """Also where there are none."""
+    norms = torch.nn.Sequential(torch.nn.BatchNorm2d(2), torch.nn.BatchNorm2d(3))
+    norms[1].running_mean.fill_(4.0)
+    together = learner_module.gather_statistics(norms, CPU)
+    assert together.sum() == 2 * 1 + 3 * 4 + 3 * 1
+    assert norms[1].running_mean.tolist() == [4, 4, 4]
+    assert {value.data_ptr() % 16 for value in norms.buffers() if value.is_floating_point()} == {0}
+    together.zero_()
+    assert not norms[0].running_var.any()
+    assert learner_module.gather_statistics(torch.nn.Linear(1, 1), torch.device("meta")).is_meta
 
 
 def test_without_momenta_at_zero_a_skipped_first_step_leaves_what_was_in_memory(fused, monkeypatch):

@@ -160,6 +160,15 @@ def test_auto_takes_the_device_where_records_and_training_fit_in_its_share(store
     assert memory.keeps_records_on_device(branch) is (spare == 0)
 
 
+def test_a_network_that_takes_no_such_crop_is_refused_elsewhere(stores, monkeypatch):
+    def refuse(*_):
+        raise RuntimeError("mat1 and mat2 shapes cannot be multiplied")
+
+    monkeypatch.setattr(memory, "saved_activation_bytes", refuse)
+    monkeypatch.setattr(memory, "_free_bytes", lambda device: 10**12)
+    assert not memory.keeps_records_on_device(branch_on(config_of("one band"), stores["one band"], "cuda"))
+
+
 def test_a_cpu_keeps_nothing_on_the_device_unless_asked(stores, monkeypatch):
     for cache, kind in (("auto", BandFeed), ("ram", BandFeed), ("none", BandFeed), ("device", ResidentFeed)):
         assert type(open_feed(branch_on(config_of("one band", cache=cache), stores["one band"]))) is kind

@@ -24,6 +24,9 @@ from bandwise.training.optim import Schedule, can_skip, create_optimizer, restor
 _SMALL_NETWORK = 10_000_000
 """Parameters below which a compiled step is replayed as one graph on CUDA."""
 
+_ALIGNED = 64
+"""Values of float32 in 256 bytes, at a multiple of which torch's memory of a device begins."""
+
 
 def choose_precision(config: TrainingConfig, device: torch.device) -> Literal["32-true", "bf16-mixed", "16-mixed"]:
     """Return the precision of a training; refuse one that the device does not have.
@@ -88,7 +91,7 @@ class Learner:
         self._module, self._stepper = self._fabric.setup(self.network, self.optimizer)
         self._forward = _compiled(self._module, device) if training.compile else self._module
         self._on_device = can_skip(self.optimizer)
-        self._statistics = gather_statistics(self.network)
+        self._statistics = gather_statistics(self.network, device)
         self._statistics_before = torch.empty_like(self._statistics)
         torch.manual_seed(seed_for(training.seed, branch, "dropout"))
 
@@ -256,18 +259,20 @@ def check_network(network: nn.Module, config: RunConfig, in_channels: int) -> No
         network.train()
 
 
-def gather_statistics(network: nn.Module) -> Tensor:
-    """Lay all floating buffers of a network, float32, in one tensor, which it returns; each becomes a view of it.
+def gather_statistics(network: nn.Module, device: torch.device) -> Tensor:
+    """Lay all floating buffers of a network on a device, float32, in one tensor, which it returns; each becomes a view.
 
-    So they are copied, and taken back where a step is left out, by one call to the device.
+    So they are copied, and taken back where a step is left out, by one call to the device. Each begins where memory
+    that was taken for it alone might begin: kernels may ask for such an alignment.
     """
-    owners = {
-        (module, name): value
+    owners = [
+        (module, name, value)
         for module in network.modules()
         for name, value in module.named_buffers(recurse=False)
         if value.is_floating_point()
-    }
-    together = torch.cat([value.flatten() for value in owners.values()]) if owners else torch.empty(0)
-    for (module, name), part in zip(owners, together.split([value.numel() for value in owners.values()]), strict=True):
-        module._buffers[name] = part.view(owners[module, name].shape)
+    ]
+    sizes = [-(-value.numel() // _ALIGNED) * _ALIGNED for _, _, value in owners]
+    together = torch.zeros(sum(sizes), device=device)
+    for (module, name, value), part in zip(owners, together.split(sizes), strict=True):
+        module._buffers[name] = part[: value.numel()].view(value.shape).copy_(value)
     return together

@@ -100,7 +100,11 @@ def keeps_records_on_device(branch: Branch) -> bool:
         return False
     free, records = _free_bytes(branch.device), _record_bytes(branch)
     if cache == "auto":
-        return records + _training_bytes(branch) <= SHARE_OF_DEVICE * free
+        try:
+            return records + _training_bytes(branch) <= SHARE_OF_DEVICE * free
+        except RuntimeError:
+            # The network does not take crops of this size; `learner.check_network` says so.
+            return False
     if records > free:
         raise UsageError(
             f"cache is 'device', but the records of branch {branch.number} take {records / 1e9:.1f} GB and "
