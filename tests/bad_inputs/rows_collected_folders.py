@@ -124,6 +124,12 @@ FOLDERS: dict[str, Collection] = {
         classes=TWO,
         flags=["--labels", "train.csv"],
     ),
+    "one folder beside a table": read(
+        lambda: tree({"pictures": 24}, NUMBERED) | CSV,
+        "has one class folder; where 'train.csv' holds the labels, give it with --labels",
+        counts=(20, 4, 0),
+        classes=["pictures"],
+    ),
     "191-Train-Test-flat": refused(
         lambda: tree({"Train": 20, "Test": 10}, NUMBERED),
         "lie outside class folders",

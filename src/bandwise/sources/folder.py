@@ -99,6 +99,8 @@ def open_folder(
     folders = _layout(walk, reported)
     train_folder = folders["train"]
     classes = sorted(_class_names(walk, train_folder))
+    if len(classes) == 1 and walk.tables:
+        say(f"WARNING: {root} has one class folder{walk.way_out()}")
     reported_split = next((split for split in ("val", "test") if split in folders), None)
     reported_folder = folders.get(reported_split or "")
     if reported_folder is not None:

@@ -33,6 +33,7 @@ class Walk:
 
     Attributes:
         ignored: files in class folders that are no pictures.
+        tables: files beside the class folders that may hold labels.
         hidden: folders that hold pictures and are not read, because their names begin with a dot.
     """
 
@@ -42,7 +43,7 @@ class Walk:
         self.hidden: list[bytes] = []
         self._follow_symlinks = follow_symlinks
         self._found: dict[str, list[bytes]] = defaultdict(list)
-        self._tables: list[bytes] = []
+        self.tables: list[bytes] = []
         self._read: set[tuple[int, int]] = set()
 
     def class_folders(self, folder: bytes) -> list[bytes]:
@@ -53,8 +54,8 @@ class Walk:
                 folders.append(path)
             elif extension(path) in PICTURE_EXTENSIONS:
                 self._found["misplaced"].append(path)
-            elif path.endswith(_TABLES):
-                self._tables.append(path)
+            elif path.endswith(_TABLES) and path not in self.tables:
+                self.tables.append(path)
         return folders
 
     def pictures(self, folder: bytes) -> Iterator[tuple[bytes, int]]:
@@ -87,8 +88,8 @@ class Walk:
 
     def way_out(self) -> str:
         """Return an addition to a message about a layout that is not read: a table to give, or what else mends it."""
-        if self._tables:
-            return f"; where {examples(self._tables)} holds the labels, give it with --labels"
+        if self.tables:
+            return f"; where {examples(self.tables)} holds the labels, give it with --labels"
         return way_out(self.root)
 
     def _visible(self, folder: bytes) -> Iterator[tuple[bytes, os.stat_result]]:
