@@ -70,8 +70,8 @@ class Diversity:
 def compare_branches(holdout: BranchLogits, reported: BranchLogits) -> tuple[tuple[Pair, ...], tuple[Count, ...]]:
     """Compare every two branches, and fuse one, two and more of them; the holdout chooses and fits, nothing else."""
     places = range(len(reported.branches))
-    wrong = reported.logits.argmax(axis=2) != reported.labels
-    disagreement = pairwise_disagreement(torch.from_numpy(reported.logits)).tolist()
+    wrong = reported.logits[:, :].argmax(axis=2) != reported.labels
+    disagreement = pairwise_disagreement(torch.from_numpy(reported.logits[:, :].argmax(axis=2))).tolist()
     pairs = tuple(
         Pair(
             branches=(reported.branches[one], reported.branches[other]),
@@ -80,7 +80,7 @@ def compare_branches(holdout: BranchLogits, reported: BranchLogits) -> tuple[tup
         )
         for one, other in itertools.combinations(places, 2)
     )
-    right = (holdout.logits.argmax(axis=2) == holdout.labels).sum(axis=1)
+    right = (holdout.logits[:, :].argmax(axis=2) == holdout.labels).sum(axis=1)
     best_first = sorted(places, key=lambda place: (-right[place], place))
     counts = tuple(_count(holdout, reported, best_first[:count]) for count in range(1, len(places) + 1))
     return pairs, counts
@@ -90,17 +90,17 @@ def _count(holdout: BranchLogits, reported: BranchLogits, chosen: list[int]) -> 
     own, theirs = _only(holdout, chosen), _only(reported, chosen)
     every = len(reported.branches)
     choices = itertools.combinations(range(every), len(chosen)) if every <= _ALL_SUBSETS_UP_TO else ()
-    averaged = [_top1(reported.logits[list(choice)].mean(axis=0), reported) for choice in choices]
+    averaged = [_top1(reported.logits[:, :][list(choice)].mean(axis=0), reported) for choice in choices]
     return Count(
         branches=own.branches,
-        mean=_top1(theirs.logits.mean(axis=0), reported),
-        learned=_top1(fit("learned", own).apply(theirs.logits), reported),
+        mean=_top1(theirs.logits[:, :].mean(axis=0), reported),
+        learned=_top1(fit("learned", own).apply(theirs.logits[:, :]), reported),
         average=statistics.mean(averaged) if averaged else None,
     )
 
 
 def _only(data: BranchLogits, places: list[int]) -> BranchLogits:
-    return replace(data, branches=tuple(data.branches[place] for place in places), logits=data.logits[places])
+    return replace(data, branches=tuple(data.branches[place] for place in places), logits=data.logits[:, :][places])
 
 
 def _top1(logits: np.ndarray, data: BranchLogits) -> float:
@@ -116,7 +116,7 @@ def study(folder: Path) -> Diversity:
     answers = Answers(run)
     holdout, reported = answers.logits("holdout", branches), answers.logits("val", branches)
     pairs, counts = compare_branches(holdout, reported)
-    top1 = tuple(_top1(logits, reported) for logits in reported.logits)
+    top1 = tuple(_top1(logits, reported) for logits in reported.logits[:, :])
     return Diversity(
         name=run.config.name,
         seed=run.config.training.seed,

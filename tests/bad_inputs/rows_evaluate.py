@@ -17,9 +17,10 @@ from safetensors.torch import load, save
 from tests.bad_inputs.bench import Bench, Case, encoded, picture, png
 from tests.bad_inputs.trained import MODEL, change_state, copied_run, newest, rewrite, train
 from tests.bad_inputs.traps import Canary
+from tests.helpers.logits import write_logits
 
 from bandwise.files import atomic
-from bandwise.runs.run import LogitsFile, read_logits, write_logits
+from bandwise.runs.logits import LogitsFile, read_logits
 
 Damage = Callable[[Path], object]
 

@@ -9,7 +9,7 @@ import pytest
 from tests.helpers.commands import call
 from tests.pictures import make_folder
 
-from bandwise.runs.run import read_logits
+from bandwise.runs.logits import read_logits
 
 SPLIT = ["--canvas", "32", "--transform", "dct1d"]
 TRAIN = ["--crop", "28", "--model", "resnet8-slim", "--stem", "dense", "--epochs", "1", "--batch-size", "8"]

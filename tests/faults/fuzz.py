@@ -21,6 +21,7 @@ import yaml
 from PIL import Image
 from tests.faults import material
 from tests.faults.hostile_contents import CONFIGS, HEADERS, NOT_JSON, PICTURES
+from tests.helpers.logits import write_logits
 
 from bandwise.checkpoints.tensors import from_file, to_bytes
 from bandwise.config import to_dict
@@ -28,7 +29,7 @@ from bandwise.config.branches import parse_bands, parse_branches
 from bandwise.config.configfile import config_from_dict, read_config_file
 from bandwise.errors import BandwiseError
 from bandwise.files.documents import json_bytes, read_json, seal, without_seal
-from bandwise.runs.run import LogitsFile, read_logits, write_logits
+from bandwise.runs.logits import LogitsFile, read_logits
 from bandwise.sources.archives.devkit import read_synsets
 from bandwise.sources.archives.tar import members
 from bandwise.sources.decoding.decode import BadImage, decode

@@ -13,7 +13,7 @@ from bandwise.checkpoints.folder import read_checkpoint
 from bandwise.errors import CorruptionError
 from bandwise.files.documents import read_document, read_rows
 from bandwise.launch.verify import verify_run
-from bandwise.runs.run import read_logits
+from bandwise.runs.logits import read_logits
 from bandwise.store.verify import verify_store
 
 pytestmark = pytest.mark.timeout(1800)

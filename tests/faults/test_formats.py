@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bandwise.runs.run import read_logits
+from bandwise.runs.logits import read_logits
 from bandwise.store.reading.loader import BatchStream
 from bandwise.store.reading.store import open_store
 from bandwise.store.verify import verify_store

@@ -5,10 +5,11 @@ import json
 import numpy as np
 import pytest
 from safetensors.numpy import save
+from tests.helpers.logits import write_logits
 
 from bandwise.errors import CorruptionError, IncompatibleError, UsageError
 from bandwise.fusion.answers import load_branches
-from bandwise.runs.run import LogitsFile, write_logits
+from bandwise.runs.logits import LogitsFile
 
 META = {"split": "holdout", "crops": "1", "store": "ab" * 32, "classes": "cd" * 32}
 

@@ -6,7 +6,7 @@ from scipy.special import log_softmax, softmax
 
 from bandwise.errors import UsageError
 from bandwise.fusion.answers import BranchLogits
-from bandwise.fusion.convex import best_temperature, negative_log_likelihood
+from bandwise.fusion.convex import best_temperature, negative_log_likelihoods
 from bandwise.fusion.rules import RULES, fit, geometric_weights, greedy_counts, learned_weights, unfitted
 
 
@@ -59,10 +59,10 @@ def test_learned_beats_every_branch_and_the_mean_where_it_was_fitted(imagine):
     """Without a penalty it is the minimum over a set that holds all of them, at any temperature."""
     data = imagine(5, 150, 5, seed=3)
     weights, temperature = learned_weights(data.logits, data.labels, pull=0.0, ridge=0.0)
-    learned = negative_log_likelihood(np.tensordot(weights, data.logits, axes=1) / temperature, data.labels)
+    learned = negative_log_likelihoods(np.tensordot(weights, data.logits, axes=1) / temperature, data.labels).mean()
     for rival in [*data.logits, data.logits.mean(axis=0)]:
-        for choice in (1.0, best_temperature(rival, data.labels)):
-            assert learned < negative_log_likelihood(rival / choice, data.labels)
+        for choice in (1.0, best_temperature(rival[None], data.labels)):
+            assert learned < negative_log_likelihoods(rival / choice, data.labels).mean()
 
 
 def test_learned_is_better_than_the_mean_on_new_samples(imagine):
@@ -76,7 +76,7 @@ def test_learned_is_better_than_the_mean_on_new_samples(imagine):
         split="holdout",
     )
     new_logits, new_labels = everything.logits[:, 300:], everything.labels[300:]
-    nll = {rule: negative_log_likelihood(fit(rule, part).apply(new_logits), new_labels) for rule in RULES}
+    nll = {rule: negative_log_likelihoods(fit(rule, part).apply(new_logits), new_labels).mean() for rule in RULES}
     assert nll["learned"] < nll["mean"] - 0.01
 
 
@@ -104,7 +104,7 @@ def test_unknown_rule_and_ratio_are_refused(imagine):
 
 def plain_greedy(logits, labels, rounds):
     """Try every extension of the chosen list, one by one, from scratch."""
-    temperature = best_temperature(logits.mean(axis=0), labels)
+    temperature = best_temperature(logits.mean(axis=0)[None], labels)
 
     def nll(chosen):
         fused = np.mean([logits[branch] for branch in chosen], axis=0) / temperature

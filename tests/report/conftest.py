@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from tests.helpers.logits import write_logits
 from tests.helpers.results import COST, SUMMARY, made_branch, made_results
 
 from bandwise.config import RunConfig, SplitConfig, TrainingConfig, to_dict
@@ -28,8 +29,9 @@ from bandwise.runs.documents import (
     write_results,
     write_summary,
 )
+from bandwise.runs.logits import LogitsFile
 from bandwise.runs.provenance import environment
-from bandwise.runs.run import LogitsFile, Run, create_run, write_logits
+from bandwise.runs.run import Run, create_run
 
 CLASSES = ('"><script>alert(1)</script>', "' onload='x", "carrot & co", "<b>date</b>", "egg|plant")
 

@@ -10,21 +10,15 @@ from typing import Any
 
 import numpy as np
 import pytest
+from tests.helpers.logits import write_logits
 
 from bandwise.config import RunConfig, TrainingConfig
 from bandwise.errors import BandwiseError, CorruptionError, IncompatibleError, UsageError
 from bandwise.files import atomic
 from bandwise.files.documents import write_document
 from bandwise.runs import run as runs
-from bandwise.runs.run import (
-    FREE_TRAINING,
-    LogitsFile,
-    begun_run,
-    create_run,
-    open_run,
-    read_logits,
-    write_logits,
-)
+from bandwise.runs.logits import LogitsFile, read_logits
+from bandwise.runs.run import FREE_TRAINING, begun_run, create_run, open_run
 
 CONFIG = RunConfig(training=TrainingConfig(epochs=2))
 OTHER: dict[str, Any] = {

@@ -12,7 +12,8 @@ from bandwise.checkpoints.branch import load_branch
 from bandwise.errors import CorruptionError, IncompatibleError, UsageError
 from bandwise.files.documents import json_bytes, write_document
 from bandwise.fusion.combination import Fusion
-from bandwise.runs.run import open_run, read_logits
+from bandwise.runs.logits import read_logits
+from bandwise.runs.run import open_run
 from bandwise.serving.ensemble import SpectralEnsemble
 from bandwise.sources.decoding.decode import load_canvas
 from bandwise.sources.folder import open_folder

@@ -7,7 +7,8 @@ import scipy.special
 import torch
 from PIL import Image
 
-from bandwise.runs.run import open_run, read_logits
+from bandwise.runs.logits import read_logits
+from bandwise.runs.run import open_run
 from bandwise.serving import predict
 from bandwise.serving.predict import predict_paths
 from bandwise.sources.decoding.decode import load_canvas

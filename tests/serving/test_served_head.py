@@ -17,7 +17,8 @@ from bandwise.launch.evaluate import evaluate_run
 from bandwise.launch.fuse import fuse_run
 from bandwise.report.html import render_report
 from bandwise.runs.documents import ScoredHead
-from bandwise.runs.run import open_run, read_logits
+from bandwise.runs.logits import read_logits
+from bandwise.runs.run import open_run
 from bandwise.serving.ensemble import SpectralEnsemble
 
 

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import torch
 from tests.training.tiny import CONFIG, CrashError, crash_at, outcome, with_training
 
 from bandwise.checkpoints.folder import average_weights, read_checkpoint, save_checkpoint, steps
@@ -104,8 +105,8 @@ def test_a_bad_first_loss_leaves_no_random_weights_in_the_moving_average(
 
 def test_predictions_that_are_not_finite_stop_a_branch(store_path, tmp_path, monkeypatch):
     """Weights may be finite and still give infinities; such metrics could not even be written as JSON."""
-    ids, labels = np.arange(9), np.zeros(9, np.int64)
-    monkeypatch.setattr(loop, "predict_split", lambda *args, **kwargs: (ids, labels, np.full((9, 3), np.inf)))
+    batch = torch.arange(9), torch.zeros(9, dtype=torch.int64), torch.full((9, 3), torch.inf)
+    monkeypatch.setattr(loop, "predict_split", lambda *args, **kwargs: [batch])
     with pytest.raises(DivergedError, match="logits on the holdout are not finite, at step 6"):
         train_branch(CONFIG, store_path, tmp_path, 1)
 

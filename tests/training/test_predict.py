@@ -23,7 +23,7 @@ from bandwise.evaluation.views import BandViews
 from bandwise.files.documents import json_bytes, read_json
 from bandwise.files.regular import sha256_bytes
 from bandwise.models.zoo import create_branch
-from bandwise.runs.run import read_logits
+from bandwise.runs.logits import read_logits
 from bandwise.store.reading.loader import BatchStream
 from bandwise.store.reading.store import open_store
 from bandwise.training.predict import write_answers
@@ -82,7 +82,7 @@ def test_the_logits_are_those_of_the_moving_average_or_else_of_the_last_weights(
 def test_metrics_of_the_training_are_those_of_the_holdout_logits(store_path, trained, tmp_path):
     write_answers(CONFIG, store_path, trained, 1, logits=tmp_path / "a", split="holdout")
     found = read_logits(tmp_path / "a")
-    metrics = classification_metrics(torch.from_numpy(found.logits), torch.from_numpy(found.labels))
+    metrics = classification_metrics(torch.from_numpy(np.array(found.logits)), torch.from_numpy(found.labels))
     assert read_json(trained / "summary.json")["holdout"] == asdict(metrics)
 
 

@@ -113,10 +113,10 @@ class BandCutter:
             def move(values: NDArray[np.float64]) -> Tensor:
                 return to_device(torch.from_numpy(values).to(kind), images.device)
 
-            gain, bias = (move(each)[:, None] for each in self.bands.gain_and_bias(images.dtype, self.signs))
+            gain, bias = self.bands.rows(images.dtype, self.crop_side, self.signs, kind=kind, device=images.device)
             self._constants[key] = _Constants(
-                gain=gain.repeat(1, 1, self.crop_side),
-                bias=bias.repeat(1, 1, self.crop_side),
+                gain=gain,
+                bias=bias,
                 offset=move(self.bands.offsets(images.dtype))[:, None],
                 matrices={way: move(matrix) for way, matrix in self.matrices.items()},
                 grey=move(self.bands.grey(images.dtype)).view(1, -1, 1, 1),

@@ -10,6 +10,8 @@ from torch import Tensor
 from bandwise.bands.quantize import ZERO_LEVEL, offsets
 from bandwise.bands.transform import SubbandTransform
 
+_CPU = torch.device("cpu")
+
 
 def to_device(values: Tensor, device: torch.device) -> Tensor:
     """Move values without waiting for what the device still has to do.
@@ -85,3 +87,19 @@ class BandStandardiser:
         gain = signs[:, :, None] * self._factor
         bias = (offset - self._mean) * self._factor - gain * offset
         return gain.reshape(len(signs), -1), bias.reshape(len(signs), -1)
+
+    def rows(
+        self,
+        dtype: torch.dtype,
+        width: int,
+        signs: NDArray[np.float64] | None = None,
+        *,
+        kind: torch.dtype = torch.float32,
+        device: torch.device = _CPU,
+    ) -> tuple[Tensor, Tensor]:
+        """Return gain and bias as `standardise` takes them, of the type `kind`; the others as in `gain_and_bias`."""
+        gain, bias = (
+            to_device(torch.from_numpy(each[:, None]).to(kind), device).repeat(1, 1, width)
+            for each in self.gain_and_bias(dtype, signs)
+        )
+        return gain, bias

@@ -23,6 +23,8 @@ class Arguments:
     crops_from: CropsFromFlag = "auto"
     data: flags.SourceNow = None
     store: flags.StoreNow = None
+    device: flags.Device = None
+    batch_size: flags.BatchSize = None
     head: bool = False
     """Train a fusion head too, and score it beside the other rules."""
     max_bad: int = 0
@@ -36,7 +38,8 @@ def main(argv: Sequence[str]) -> Outcome:
     arguments = parse(Arguments, argv, "evaluate")
     run = run_with_store(arguments.run, arguments.store)
     wanted = crops_from(run, arguments.crops_from, arguments.data)
-    answers = Answers(run, crops=arguments.crops, crops_from=wanted)
+    on = {"device": arguments.device, "batch_size": arguments.batch_size}
+    answers = Answers(run, crops=arguments.crops, crops_from=wanted, **on)
     results = evaluate_run(run, with_head=arguments.head, answers=answers)
     if arguments.record is not None:
         arguments.record.mkdir(parents=True, exist_ok=True)

@@ -1,7 +1,7 @@
 """Flags that several verbs have, with what --help says of them."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 from tyro.conf import Positional, arg
 
@@ -27,3 +27,7 @@ _DEVICES = (
 )
 Devices = Annotated[str | None, arg(help=_DEVICES)]
 PerDevice = Annotated[int | None, arg(help="Branches trained at once on every accelerator; 1 when left out.")]
+_DEVICE = "Where networks run: cpu, cuda, or auto for CUDA where there is one; that of the training when left out."
+Device = Annotated[Literal["auto", "cpu", "cuda"] | None, arg(help=_DEVICE)]
+_BATCH = "Images at a time for predictions that are not there yet; that of the training when left out."
+BatchSize = Annotated[int | None, arg(help=_BATCH)]

@@ -35,6 +35,8 @@ class Arguments:
     crops_from: CropsFromFlag = "auto"
     data: flags.SourceNow = None
     store: flags.StoreNow = None
+    device: flags.Device = None
+    batch_size: flags.BatchSize = None
     cascade: float | None = None
     """Say too what asking branches one after another saves, when this share of the holdout accuracy is kept."""
     json: flags.Json = False
@@ -50,7 +52,8 @@ def main(argv: Sequence[str]) -> Outcome:
         raise UsageError("--cascade works on the centre crop; leave --crops at 1")
     use = None if arguments.use == "all" else parse_bands(arguments.use, len(run.groups))
     wanted = crops_from(run, arguments.crops_from, arguments.data)
-    answers = Answers(run, crops=arguments.crops, crops_from=wanted)
+    on = {"device": arguments.device, "batch_size": arguments.batch_size}
+    answers = Answers(run, crops=arguments.crops, crops_from=wanted, **on)
     fusion = fuse_run(run, rule=arguments.rule, use=use, answers=answers)
     if isinstance(fusion, TrainedHead):
         text = (

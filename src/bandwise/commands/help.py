@@ -33,6 +33,7 @@ _RUN = {
 }
 _DRY_RUN = {"--dry-run": "print the resolved configuration, and write nothing"}
 _CROPS = {"--crops 10": "the mean of ten crops in place of the centre crop"}
+_DEVICE = {"--device NAME": "cpu, cuda, or auto for CUDA where there is one"}
 _DATA = {"--data FOLDER": "where the images are now, if they were moved"}
 
 HELP = {
@@ -166,6 +167,7 @@ HELP = {
             "--use TEXT": "branches to fuse, for example 0,2-3 (default all)",
             **_CROPS,
             "--cascade SHARE": "say too what asking them in turn saves, such as 0.99",
+            **_DEVICE,
         },
         "fuse runs/sub4 --fusion greedy",
     ),
@@ -175,6 +177,8 @@ HELP = {
         {
             **_CROPS,
             **_DATA,
+            **_DEVICE,
+            "--batch-size N": "images at a time",
             "--head": "train a fusion head too, and score it",
             "--max-bad N": "unreadable images allowed before the exit code is 3",
             "--record FOLDER": "copy the results there too, as RECIPE-seedN.json",
@@ -189,6 +193,7 @@ HELP = {
             "--top N": "classes to name for each picture (default 5)",
             "--csv FILE": "write the rows to this file too",
             "--batch-size N": "pictures at a time (default 32)",
+            **_DEVICE,
             "--mode NAME": "sequential (default), concurrent or stacked",
             "--cascade SHARE": "stop asking branches once the answer is sure, such as 0.99",
             "--max-bad N": "pictures that may fail before the exit code is 3",

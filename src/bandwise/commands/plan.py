@@ -219,7 +219,10 @@ def _text(result: dict[str, Any]) -> str:
             f"data, {result['codec']}, estimated",
             *_pair(result, "stored_bytes_per_node_estimated", "stored_bytes_all_estimated", "B"),
         ),
+        ("logits", *_pair(result, "logits_bytes", "logits_bytes_all", "B")),
     ]
+    if result["features_bytes"]:
+        rows.append(("features of the head", *_pair(result, "features_bytes", "features_bytes_all", "B")))
     if hours is not None:
         rows.append(("training", seconds(3600 * hours["per_branch"]), seconds(3600 * hours["summed"])))
     lines = [

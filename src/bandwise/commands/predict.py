@@ -4,7 +4,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import torch
 import tyro
@@ -23,6 +23,7 @@ from bandwise.serving.predict import Classifier, Prediction, predict_inputs, pri
 from bandwise.serving.release import is_release
 from bandwise.serving.table import KeptRows, identity_of, require_place
 from bandwise.signals import stop_requested
+from bandwise.training.determinism import choose_device
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,6 +37,8 @@ class Arguments:
     """Classes to name for each picture."""
     batch_size: int = 32
     """Pictures at a time."""
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    """Where the networks run: cpu, cuda, or auto for CUDA where there is one."""
     mode: Mode = "sequential"
     """How the branches run: one after the other, several at a time with a core each, or equal networks stacked."""
     cascade: float | None = None
@@ -56,7 +59,7 @@ def main(argv: Sequence[str]) -> Outcome:
         require_place(arguments.csv)
     inputs = list_inputs(arguments.paths, sys.stdin.buffer)
     model = local_folder(arguments.run)
-    ensemble = _classifier(arguments, model)
+    ensemble = _classifier(arguments, model).to(choose_device(arguments.device))
     if arguments.csv is None:
         rows = _predict(arguments, ensemble, inputs, None)
     else:
@@ -99,7 +102,7 @@ def _print(rows: Sequence[Prediction]) -> None:
         show(_line(row), sys.stdout)
 
 
-def _classifier(arguments: Arguments, model: Path) -> Classifier:
+def _classifier(arguments: Arguments, model: Path) -> SpectralEnsemble | CascadedEnsemble:
     if arguments.cascade is not None:
         if is_release(model):
             raise UsageError("--cascade is fitted on the holdout logits of a run, which a released model does not have")

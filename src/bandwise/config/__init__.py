@@ -6,7 +6,7 @@ function that returns a `RunConfig`; recipes differ by `dataclasses.replace`.
 
 from bandwise.config.data import MAX_STRIDE, AugmentConfig, Codec, DataConfig, SplitConfig, Storage, Transform
 from bandwise.config.run import RunConfig, to_dict
-from bandwise.config.training import FusionConfig, FusionRule, NetworkConfig, TrainingConfig
+from bandwise.config.training import FusionConfig, FusionRule, KeepLogits, NetworkConfig, TrainingConfig
 
 __all__ = [
     "MAX_STRIDE",
@@ -15,6 +15,7 @@ __all__ = [
     "DataConfig",
     "FusionConfig",
     "FusionRule",
+    "KeepLogits",
     "NetworkConfig",
     "RunConfig",
     "SplitConfig",

@@ -71,6 +71,7 @@ _LATER = {
     "split_column": "",
     "checkpoint_minutes": None,
     "compile": False,
+    "keep_logits": "full",
 }
 
 

@@ -9,6 +9,10 @@ import tyro
 from bandwise.config.data import require, require_positive, require_range
 
 FusionRule = Literal["mean", "geometric", "learned", "greedy", "head"]
+KeepLogits = Literal["full", "float16", "top-64"]
+
+TAKES_TOP_LOGITS = ("mean", "geometric", "head")
+"""Rules that need no more than the largest logits: their weights depend on answers alone, or on no logits."""
 
 
 _LARGEST = 1e30
@@ -170,5 +174,12 @@ class FusionConfig:
     p: Annotated[float, tyro.conf.arg(name="fusion-p")] = 0.3
     """Ratio of the geometric rule."""
 
+    keep_logits: KeepLogits = "full"
+    """What of the logits is stored: full is float32, float16 half of it, top-64 the largest of every image, which
+    mean, geometric and head take."""
+
     def __post_init__(self) -> None:
         require_positive(self.p, 1, "fusion-p")
+        if self.keep_logits == "top-64":
+            allowed = f"one of {', '.join(TAKES_TOP_LOGITS)} with keep_logits top-64; others need full or float16"
+            require(self.rule in TAKES_TOP_LOGITS, "fusion", self.rule, allowed)

@@ -7,13 +7,53 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torchmetrics.functional.classification import binary_calibration_error, multiclass_stat_scores
+from torchmetrics.functional.classification import binary_calibration_error
 
 from bandwise.errors import CorruptionError, UsageError
 from bandwise.runs.documents import Scores
 
 ECE_BINS = 15
 _CHUNK_VALUES = 1 << 22
+
+
+class Scoring:
+    """Scores of one classifier whose logits come some samples at a time, with the bits of all at once."""
+
+    def __init__(self) -> None:
+        """Begin with no samples."""
+        self._count, self._top, self._right = 0, 0, 0
+        self._rows = 0
+        self._own: list[Tensor] = []
+        self._confidences: list[Tensor] = []
+        self._hits: list[Tensor] = []
+
+    def add(self, logits: Tensor, labels: Tensor) -> None:
+        """Take the next samples, as of `classification_metrics`."""
+        _check(logits, labels, self._count)
+        classes = logits.shape[1]
+        labels = labels.long()
+        self._rows = max(1, _CHUNK_VALUES // classes)
+        self._count += len(labels)
+        for piece, target in zip(logits.split(self._rows), labels.split(self._rows), strict=True):
+            log_probabilities = piece.double().log_softmax(1)
+            self._right += int((piece.argmax(1) == target).sum())
+            self._top += int((piece.topk(min(5, classes), 1).indices == target[:, None]).sum())
+            self._own.append(log_probabilities.gather(1, target[:, None])[:, 0])
+            largest, predicted = log_probabilities.max(1)
+            self._confidences.append(largest.exp())
+            self._hits.append(predicted == target)
+
+    def scores(self) -> Scores:
+        """Return the scores of all samples so far, at least one."""
+        own = torch.cat(self._own)
+        nll = torch.zeros((), dtype=torch.float64, device=own.device)
+        for piece in own.split(self._rows):
+            nll -= piece.sum()
+        # The calibration error of the largest probability is the binary one of "the prediction is right".
+        hits = torch.cat(self._hits).long()
+        ece = binary_calibration_error(torch.cat(self._confidences), hits, n_bins=ECE_BINS, norm="l1")
+        count = self._count
+        return Scores(n=count, top1=self._right / count, top5=self._top / count, nll=float(nll) / count, ece=float(ece))
 
 
 def classification_metrics(logits: Tensor, labels: Tensor) -> Scores:
@@ -30,52 +70,25 @@ def classification_metrics(logits: Tensor, labels: Tensor) -> Scores:
 
     Source: Guo et al., On Calibration of Modern Neural Networks (2017), equation 3, for the calibration error.
     """
-    _check(logits, labels)
-    count, classes = logits.shape
-    labels = labels.long()
-    top_k = min(5, classes)
-    correct = {1: 0, top_k: 0}
-    nll = torch.zeros((), dtype=torch.float64, device=logits.device)
-    confidences, hits = [], []
-    # One piece at a time: the metric library needs several arrays of N x K.
-    rows = max(1, _CHUNK_VALUES // classes)
-    for piece, target in zip(logits.split(rows), labels.split(rows), strict=True):
-        log_probabilities = piece.double().log_softmax(1)
-        for k in correct:
-            scores = multiclass_stat_scores(piece, target, num_classes=classes, top_k=k, average="micro")
-            correct[k] += int(scores[0])
-        nll -= log_probabilities.gather(1, target[:, None]).sum()
-        largest, predicted = log_probabilities.max(1)
-        confidences.append(largest.exp())
-        hits.append(predicted == target)
-    # The calibration error of the largest probability is the binary one of "the prediction is right".
-    ece = binary_calibration_error(torch.cat(confidences), torch.cat(hits).long(), n_bins=ECE_BINS, norm="l1")
-    return Scores(
-        n=count,
-        top1=correct[1] / count,
-        top5=correct[top_k] / count,
-        nll=float(nll) / count,
-        ece=float(ece),
-    )
+    scoring = Scoring()
+    scoring.add(logits, labels)
+    return scoring.scores()
 
 
-def per_class_accuracy(logits: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
-    """Return the share of each class's samples that are predicted right, (K,), NaN for none, and their number, (K,)."""
-    _check(logits, labels)
-    classes = logits.shape[1]
+def per_class_accuracy(answers: Tensor, labels: Tensor, classes: int) -> tuple[Tensor, Tensor]:
+    """Return from answers (N,) the share of each class that is right, (K,), NaN for none, and its samples, (K,)."""
     labels = labels.long()
-    right = labels[logits.argmax(1) == labels].bincount(minlength=classes)
+    right = labels[answers == labels].bincount(minlength=classes)
     count = labels.bincount(minlength=classes)
     return right.double() / count, count
 
 
-def pairwise_disagreement(logits: Tensor) -> Tensor:
-    """Return how often each two of n branches, (n, N, K), predict different classes: (n, n), fractions of N."""
-    if logits.ndim != 3 or 0 in logits.shape:
+def pairwise_disagreement(predicted: Tensor) -> Tensor:
+    """Return how often each two of n branches, whose answers are (n, N), differ: (n, n), fractions of N."""
+    if predicted.ndim != 2 or 0 in predicted.shape:
         raise UsageError(
-            f"disagreement needs logits (branches, samples, classes), none of them 0; got {tuple(logits.shape)}"
+            f"disagreement needs answers (branches, samples), none of them 0; got {tuple(predicted.shape)}"
         )
-    predicted = logits.argmax(2)
     return torch.stack([(predicted != row).double().mean(1) for row in predicted])
 
 
@@ -99,7 +112,7 @@ def unpack_right(text: str, count: int) -> NDArray[np.bool_]:
     return bits[:count].astype(bool)
 
 
-def _check(logits: Tensor, labels: Tensor) -> None:
+def _check(logits: Tensor, labels: Tensor, before: int) -> None:
     if logits.ndim != 2 or labels.shape != logits.shape[:1] or not logits.shape[0] or logits.shape[1] < 2:
         raise UsageError(
             f"metrics need logits (N, K) and labels (N,) with N >= 1 and K >= 2; "
@@ -113,5 +126,5 @@ def _check(logits: Tensor, labels: Tensor) -> None:
             f"labels run from {low} to {high}; with {logits.shape[1]} classes they must be 0 to {logits.shape[1] - 1}"
         )
     if not bool(logits.isfinite().all()):
-        row = int((~logits.isfinite().all(1)).nonzero()[0])
+        row = before + int((~logits.isfinite().all(1)).nonzero()[0])
         raise UsageError(f"logits of sample {row} are not finite; the branch that wrote them diverged, train it again")

@@ -1,5 +1,6 @@
 """The answers of the branches to one set of samples, proved to belong together: their logits, and their features."""
 
+import typing
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -7,9 +8,11 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from bandwise.config import KeepLogits
 from bandwise.errors import CorruptionError, IncompatibleError, UsageError
-from bandwise.files.arrays import read_arrays
-from bandwise.runs.run import LogitsFile, read_logits
+from bandwise.evaluation.blocks import Logits, StoredLogits, hold
+from bandwise.files.arrays import all_finite, drop_pages, open_arrays
+from bandwise.runs.logits import LogitsFile, read_logits
 
 SHARED_KEYS = ("split", "crops", "classes", "store")
 """What the logits files of one fusion must agree on: the split, the crops an image, the class list, the store."""
@@ -28,8 +31,8 @@ class BranchLogits:
     """(N,), increasing."""
     labels: NDArray[np.int64]
     """(N,), in 0..K-1."""
-    logits: NDArray[np.float64]
-    """(n, N, K), finite."""
+    logits: Logits
+    """(n, N, K), finite: an array, or what reads one some images at a time."""
     split: str
     """`train`, `holdout` or `val`."""
     crops: int = 1
@@ -38,12 +41,13 @@ class BranchLogits:
     """Where the pixels of the crops come from: `bands`, `source`, `store`, or several of them joined by `+`."""
     store: str = ""
     """Digest of the store that the samples are of."""
+    keep: str = "full"
+    """What of the logits is kept, as in `KeepLogits`: the least of all branches."""
 
     def __post_init__(self) -> None:
-        assert self.logits.ndim == 3
+        assert len(self.logits.shape) == 3
         assert self.logits.shape[:2] == (len(self.branches), self.labels.size)
         assert self.ids.shape == self.labels.shape
-        assert np.isfinite(self.logits).all()
 
 
 def origin_of(meta: dict[str, str]) -> str:
@@ -86,11 +90,12 @@ def join_logits(files: Sequence[tuple[Path, LogitsFile]]) -> BranchLogits:
         branches=tuple(numbers),
         ids=first.ids.astype(np.int64),
         labels=first.labels.astype(np.int64),
-        logits=np.stack([content.logits.astype(np.float64) for _, content in files]),
+        logits=hold(StoredLogits([content for _, content in files])),
         split=first.meta["split"],
         crops=int(first.meta["crops"]),
         origin="+".join(sorted({origin_of(content.meta) for _, content in files})),
         store=first.meta["store"],
+        keep=max((content.keep for _, content in files), key=typing.get_args(KeepLogits).index),
     )
 
 
@@ -143,8 +148,8 @@ class BranchFeatures:
     """(N,), increasing."""
     labels: NDArray[np.int64]
     """(N,)."""
-    features: tuple[NDArray[np.float32], ...]
-    """One array (V, N, D_i) a branch, finite; the first view is the centre crop."""
+    features: tuple[NDArray[np.floating], ...]
+    """One array (V, N, D_i) a branch, finite, mapped where read from a file; the first view is the centre crop."""
     split: str
     """`train`, `holdout` or `val`."""
     weights: tuple[str, ...]
@@ -165,18 +170,25 @@ class BranchFeatures:
         """Views of every sample."""
         return self.features[0].shape[0]
 
+    def rows(self, rows: slice | NDArray[np.int64], views: int | NDArray[np.int64] = 0) -> list[NDArray[np.float32]]:
+        """Return one view of each of some samples, float32 (rows, D_i) a branch."""
+        found = [own[views, rows].astype(np.float32) for own in self.features]
+        for own in self.features:
+            drop_pages(own)
+        return found
+
 
 def read_features(path: Path) -> FeaturesFile:
     """Read the features of one branch; a damaged file, a repeated id or a number that is not finite is refused."""
-    arrays, meta = read_arrays(path, ("features", "ids", "labels"))
+    arrays, meta = open_arrays(path, ("features", "ids", "labels"))
     if set(meta) != set(_FEATURES_META) or not (meta["branch"].isdecimal() and meta["views"].isdecimal()):
         raise CorruptionError(
             f"{path} does not say its {', '.join(_FEATURES_META)}; remove it, and it is written again"
         )
-    ids, labels, features = arrays["ids"], arrays["labels"], arrays["features"]
+    ids, labels, features = np.array(arrays["ids"]), np.array(arrays["labels"]), arrays["features"]
     if features.ndim != 3 or features.shape[:2] != (int(meta["views"]), ids.size) or labels.shape != ids.shape:
         raise CorruptionError(f"{path}: shapes {ids.shape}, {labels.shape}, {features.shape} do not belong together")
-    if not np.isfinite(features).all() or (np.diff(ids) <= 0).any():
+    if not all_finite(features.reshape(-1, features.shape[2])) or (np.diff(ids) <= 0).any():
         raise CorruptionError(f"{path}: a feature is not finite, or the sample ids do not increase")
     return FeaturesFile(ids, labels, features, meta)
 
@@ -203,7 +215,7 @@ def join_features(files: Sequence[tuple[Path, FeaturesFile]]) -> BranchFeatures:
         branches=branches,
         ids=first.ids,
         labels=first.labels,
-        features=tuple(own.features.astype(np.float32) for _, own in files),
+        features=tuple(own.features for _, own in files),
         split=first.meta["split"],
         weights=tuple(own.meta["weights"] for _, own in files),
     )

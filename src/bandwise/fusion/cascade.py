@@ -5,16 +5,18 @@ of the branches, the temperature after each of them and the threshold are chosen
 """
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from bandwise.errors import IncompatibleError, UsageError
+from bandwise.evaluation.blocks import FloatArray, Fused, blocks
 from bandwise.fusion.answers import BranchLogits, load_branches
 from bandwise.fusion.combination import Fusion
-from bandwise.fusion.convex import FloatArray, best_temperature, negative_log_likelihood
+from bandwise.fusion.convex import best_temperature
+from bandwise.fusion.judging import judge
 from bandwise.fusion.saved import fusion_of
 from bandwise.runs.run import Run
 
@@ -66,6 +68,8 @@ def fit_cascade(fusion: Fusion, holdout: BranchLogits, target: float, costs: Seq
         raise UsageError(f"cascade is {target!r}; it must be above 0 and at most 1: the share of the accuracy to keep")
     if holdout.split != "holdout":
         raise UsageError(f"a cascade cannot be fitted on the split {holdout.split!r}; pass the holdout logits")
+    if holdout.keep == "top-64":
+        raise UsageError("a cascade needs all logits, and these are kept as top-64; keep them full or as float16")
     cost_of = dict(zip(fusion.branches, costs or [1.0] * len(fusion.branches), strict=True))
     whole = fusion.restrict(_weighted(fusion))
     order = _order(whole, holdout)
@@ -154,46 +158,51 @@ def _by_stage(stages: Sequence[Fusion], data: BranchLogits) -> tuple[FloatArray,
     """Return the largest probability and whether it is that of the label, (stages, N) each."""
     confidence = np.empty((len(stages), data.labels.size))
     right = np.empty(confidence.shape, bool)
-    for place, stage in enumerate(stages):
-        fused = stage.apply(_logits_of(data, stage.branches))
-        top = fused.max(axis=1)
-        confidence[place] = 1 / np.exp(fused - top[:, None]).sum(axis=1)
-        right[place] = fused.argmax(axis=1) == data.labels
+    places = [_places(data, stage.branches) for stage in stages]
+    for rows in blocks(data.logits):
+        block = data.logits[:, rows]
+        for number, (stage, own) in enumerate(zip(stages, places, strict=True)):
+            fused = stage.apply(block[own])
+            top = fused.max(axis=1)
+            confidence[number, rows] = 1 / np.exp(fused - top[:, None]).sum(axis=1)
+            right[number, rows] = fused.argmax(axis=1) == data.labels[rows]
     return confidence, right
 
 
 def _order(fusion: Fusion, holdout: BranchLogits) -> list[int]:
-    logits = _logits_of(holdout, fusion.branches)
-    weights, labels = np.asarray(fusion.weights), holdout.labels
-    left, order = list(range(len(weights))), []
-    so_far, total = np.zeros(logits.shape[1:]), 0.0
+    places = _places(holdout, fusion.branches)
+    weights, left, order = np.asarray(fusion.weights), list(range(len(places))), []
+    total = 0.0
 
-    def badness(place: int) -> tuple[int, float]:
-        weighted = so_far + weights[place] * logits[place]
-        right = int((weighted.argmax(axis=1) == labels).sum())
-        return -right, negative_log_likelihood(weighted / (total + weights[place]), labels)
+    def candidates(block: FloatArray) -> Iterator[tuple[FloatArray, float]]:
+        so_far = np.zeros_like(block[0])
+        for place in order:
+            so_far = so_far + weights[place] * block[places[place]]
+        return ((so_far + weights[place] * block[places[place]], total + weights[place]) for place in left)
 
     while left:
-        best = min(left, key=badness)
-        so_far, total = so_far + weights[best] * logits[best], total + weights[best]
-        left.remove(best)
-        order.append(fusion.branches[best])
-    return order
+        found = judge(holdout.logits, holdout.labels, len(left), candidates)
+        best = min(range(len(left)), key=lambda number: (-found[number].top1, found[number].nll))
+        place = left.pop(best)
+        order.append(place)
+        total += weights[place]
+    return [fusion.branches[place] for place in order]
 
 
 def _calibrated(stage: Fusion, holdout: BranchLogits) -> Fusion:
-    plain = np.tensordot(np.asarray(stage.weights), _logits_of(holdout, stage.branches), axes=1)
-    temperature = best_temperature(plain, holdout.labels)
+    places, weights = _places(holdout, stage.branches), np.asarray(stage.weights)
+    fused = Fused(holdout.logits, lambda block: np.tensordot(weights, block[places], axes=1))
+    temperature = best_temperature(fused, holdout.labels)
     return dataclasses.replace(
         stage, temperature=temperature, fitted_on=holdout.split, n_holdout=int(holdout.labels.size)
     )
 
 
-def _logits_of(data: BranchLogits, branches: Sequence[int]) -> FloatArray:
+def _places(data: BranchLogits, branches: Sequence[int]) -> list[int]:
     missing = sorted(set(branches) - set(data.branches))
     if missing:
         raise IncompatibleError(f"the logits are of the branches {list(data.branches)}; {missing} are needed too")
-    return data.logits[[data.branches.index(branch) for branch in branches]]
+    return [data.branches.index(branch) for branch in branches]
 
 
 def _weighted(fusion: Fusion) -> list[int]:

@@ -2,7 +2,7 @@
 
 import dataclasses
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,9 +10,10 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from bandwise.errors import CorruptionError, IncompatibleError, UsageError
+from bandwise.evaluation.blocks import FloatArray
 from bandwise.files.schema import parse
 from bandwise.fusion.answers import BranchLogits
-from bandwise.fusion.convex import FloatArray, IntArray, negative_log_likelihood
+from bandwise.fusion.judging import Judged, judge
 from bandwise.runs.documents import HeadLeftOut
 
 _SUM_TOLERANCE = 1e-9
@@ -100,36 +101,32 @@ def leave_one_out(fusion: Fusion, data: BranchLogits) -> list[HeadLeftOut]:
             f"the logits are of the branches {list(data.branches)}, the fusion of {list(fusion.branches)}; "
             "load those of the fusion, in its order"
         )
+    others = {
+        place: fusion.restrict([other for other in fusion.branches if other != branch])
+        for place, (branch, weight) in enumerate(zip(fusion.branches, fusion.weights, strict=True))
+        if weight < 1.0
+    }
 
-    def without(branch: int) -> FloatArray | None:
-        place = fusion.branches.index(branch)
-        if fusion.weights[place] >= 1.0:
-            return None
-        others = [other for other in fusion.branches if other != branch]
-        return fusion.restrict(others).apply(np.delete(data.logits, place, axis=0))
+    def candidates(block: FloatArray) -> Iterator[tuple[FloatArray, float]]:
+        yield fusion.apply(block), 1.0
+        for place, rest in others.items():
+            yield rest.apply(np.delete(block, place, axis=0)), 1.0
 
-    return values_of_branches(fusion.branches, data.labels, fusion.apply(data.logits), without)
+    whole, *found = judge(data.logits, data.labels, 1 + len(others), candidates)
+    without = dict(zip(others, found, strict=True))
+    return values_of_branches(fusion.branches, whole, [without.get(place) for place in range(len(fusion.branches))])
 
 
-def values_of_branches(
-    branches: Sequence[int], labels: IntArray, fused: FloatArray, without: Callable[[int], FloatArray | None]
-) -> list[HeadLeftOut]:
-    """Compare fused logits (N, K) with those without each branch, where there are any."""
-    top1, nll = _top1_and_nll(fused, labels)
+def values_of_branches(branches: Sequence[int], whole: Judged, without: Sequence[Judged | None]) -> list[HeadLeftOut]:
+    """Compare a fusion with itself without each branch, where there are others."""
     values = []
-    for branch in branches:
-        rest = without(branch)
+    for branch, rest in zip(branches, without, strict=True):
         if rest is None:
             values.append(HeadLeftOut(branch=branch, top1=None, top1_gain=None, nll_gain=None))
         else:
-            rest_top1, rest_nll = _top1_and_nll(rest, labels)
-            gains = {"top1_gain": top1 - rest_top1, "nll_gain": rest_nll - nll}
-            values.append(HeadLeftOut(branch=branch, top1=rest_top1, **gains))
+            gains = {"top1_gain": whole.top1 - rest.top1, "nll_gain": rest.nll - whole.nll}
+            values.append(HeadLeftOut(branch=branch, top1=rest.top1, **gains))
     return values
-
-
-def _top1_and_nll(fused: FloatArray, labels: IntArray) -> tuple[float, float]:
-    return float((fused.argmax(axis=1) == labels).mean()), negative_log_likelihood(fused, labels)
 
 
 def _require(condition: bool, key: str, value: Any, allowed: str) -> None:

@@ -19,7 +19,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-FloatArray = NDArray[np.float64]
+from bandwise.evaluation.blocks import BLOCK_VALUES, FloatArray, Logits, hold
+
 IntArray = NDArray[np.integer]
 
 PULL = 1.0
@@ -31,7 +32,6 @@ RIDGE = 0.1
 MAX_TEMPERATURE = 1e3
 """Where logits say nothing about the labels, the best temperature is infinite; this one is as good."""
 
-_ELEMENTS_A_BLOCK = 1 << 21
 _MAX_ITERATIONS = 200
 _MAX_HALVINGS = 60
 _SUFFICIENT_DECREASE = 1e-4
@@ -57,17 +57,25 @@ class Problem:
     much as a fixed number of observations; times `spread`, it does not depend on the unit of the logits.
     """
 
-    def __init__(self, logits: FloatArray, labels: IntArray, *, pull: float = PULL, ridge: float = RIDGE) -> None:
-        """Take the logits (n, N, K) of n branches and the labels (N,)."""
+    def __init__(self, logits: Logits, labels: IntArray, *, pull: float = PULL, ridge: float = RIDGE) -> None:
+        """Take the logits (n, N, K) of n branches, in memory or not, and the labels (N,)."""
         count, samples, classes = logits.shape
         self.count = count
         self._logits = logits
         self._labels = labels
-        self._rows = max(1, _ELEMENTS_A_BLOCK // (count * classes))
+        self._rows = max(1, BLOCK_VALUES // (count * classes))
         # Constant logits have no spread; any positive number then leaves the problem well posed.
-        self.spread = float(np.mean([branch.var(axis=1).mean() for branch in logits])) or 1.0
+        self.spread = self._spread() or 1.0
         centring = np.eye(count) - 1.0 / count
         self._penalty = (pull * centring + ridge * np.eye(count)) * self.spread / samples
+
+    def _spread(self) -> float:
+        found = np.empty((self.count, self._labels.size))
+        for first in range(0, self._labels.size, self._rows):
+            rows = slice(first, first + self._rows)
+            for own, block in zip(found, self._logits[:, rows], strict=True):
+                own[rows] = block.var(axis=1)
+        return float(np.mean([own.mean() for own in found]))
 
     def _blocks(self) -> Iterator[FloatArray]:
         """Yield the logits minus the logit of the label, some samples at a time: (n, rows, K)."""
@@ -154,17 +162,17 @@ def _search(
     return None
 
 
-def negative_log_likelihood(logits: FloatArray, labels: IntArray) -> float:
-    """Return the mean negative log-likelihood in nats of logits (N, K) and labels (N,)."""
+def negative_log_likelihoods(logits: FloatArray, labels: IntArray) -> FloatArray:
+    """Return the negative log-likelihood in nats of each sample, (N,), of logits (N, K) and labels (N,)."""
     top = logits.max(axis=1)
     own = logits[np.arange(labels.size), labels]
-    return float((top + np.log(np.exp(logits - top[:, None]).sum(axis=1)) - own).mean())
+    return top + np.log(np.exp(logits - top[:, None]).sum(axis=1)) - own
 
 
-def best_temperature(logits: FloatArray, labels: IntArray) -> float:
-    """Return the temperature T, at most 1000, that gives `logits / T`, (N, K), the least NLL.
+def best_temperature(logits: Logits, labels: IntArray) -> float:
+    """Return the temperature T, at most 1000, that gives the logits of one classifier, (1, N, K), over T the least NLL.
 
     The ridge keeps separable samples from making it zero.
     """
-    multiplier = float(minimise(Problem(logits[None], labels)).multipliers[0])
+    multiplier = float(minimise(Problem(hold(logits), labels)).multipliers[0])
     return 1.0 / max(multiplier, 1.0 / MAX_TEMPERATURE)

@@ -8,22 +8,17 @@
 | greedy | how often a greedy selection draws each branch | least NLL |
 """
 
+from collections.abc import Iterator
+
 import numpy as np
 
+from bandwise.config.training import TAKES_TOP_LOGITS
 from bandwise.errors import UsageError
+from bandwise.evaluation.blocks import FloatArray, Fused, Logits
 from bandwise.fusion.answers import BranchLogits
 from bandwise.fusion.combination import Fusion
-from bandwise.fusion.convex import (
-    MAX_TEMPERATURE,
-    PULL,
-    RIDGE,
-    FloatArray,
-    IntArray,
-    Problem,
-    best_temperature,
-    minimise,
-    negative_log_likelihood,
-)
+from bandwise.fusion.convex import MAX_TEMPERATURE, PULL, RIDGE, IntArray, Problem, best_temperature, minimise
+from bandwise.fusion.judging import judge
 
 RULES = ("mean", "geometric", "learned", "greedy")
 
@@ -46,13 +41,20 @@ def fit(rule: str, data: BranchLogits, *, p: float = 0.3) -> Fusion:
             f"a fusion cannot be fitted on the split {data.split!r}: fitting on reported images makes their accuracy "
             "meaningless; pass the holdout logits"
         )
+    if not takes(rule, data):
+        raise UsageError(
+            f"fusion rule {rule} needs all logits, and those of the {data.split} are kept as {data.keep}; choose one "
+            f"of {', '.join(TAKES_TOP_LOGITS)}, or remove the logits and evaluate with keep_logits full or float16"
+        )
     if not 0 < p <= 1:
         raise UsageError(f"p is {p!r}; it must be above 0 and at most 1")
     if rule == "learned":
         weights, temperature = learned_weights(data.logits, data.labels)
     else:
         weights = _weights(rule, data, p)
-        temperature = best_temperature(np.tensordot(weights, data.logits, axes=1), data.labels)
+        temperature = best_temperature(
+            Fused(data.logits, lambda block: np.tensordot(weights, block, axes=1)), data.labels
+        )
     return Fusion(
         rule=rule,
         branches=data.branches,
@@ -62,6 +64,11 @@ def fit(rule: str, data: BranchLogits, *, p: float = 0.3) -> Fusion:
         n_holdout=int(data.labels.size),
         p=p if rule == "geometric" else None,
     )
+
+
+def takes(rule: str, data: BranchLogits) -> bool:
+    """Say whether a rule can be fitted on what is kept of some logits."""
+    return data.keep != "top-64" or rule in TAKES_TOP_LOGITS
 
 
 def needs_holdout(rule: str, branches: int) -> bool:
@@ -82,23 +89,21 @@ def _weights(rule: str, data: BranchLogits, p: float) -> FloatArray:
     return counts / counts.sum()
 
 
-def geometric_weights(logits: FloatArray, labels: IntArray, p: float) -> FloatArray:
+def geometric_weights(logits: Logits, labels: IntArray, p: float) -> FloatArray:
     """Return weights (n,) `p (1-p)^rank` divided by their sum; the most accurate branch has rank 0.
 
     Equal accuracies are ordered by NLL, then by position. With p = 1 only the best branch counts.
     """
-    keys = [
-        (-int((own.argmax(axis=1) == labels).sum()), negative_log_likelihood(own, labels), place)
-        for place, own in enumerate(logits)
-    ]
-    weights = np.zeros(len(logits))
-    for rank, (_, _, place) in enumerate(sorted(keys)):
+    found = judge(logits, labels, logits.shape[0], lambda block: ((own, 1.0) for own in block))
+    order = sorted(range(len(found)), key=lambda place: (-found[place].top1, found[place].nll, place))
+    weights = np.zeros(len(found))
+    for rank, place in enumerate(order):
         weights[place] = p * (1 - p) ** rank
     return weights / weights.sum()
 
 
 def learned_weights(
-    logits: FloatArray, labels: IntArray, *, pull: float = PULL, ridge: float = RIDGE
+    logits: Logits, labels: IntArray, *, pull: float = PULL, ridge: float = RIDGE
 ) -> tuple[FloatArray, float]:
     """Return the simplex weights (n,) and the temperature that together give the least NLL.
 
@@ -108,11 +113,11 @@ def learned_weights(
     multipliers = minimise(Problem(logits, labels, pull=pull, ridge=ridge)).multipliers
     total = float(multipliers.sum())
     if total < 1 / MAX_TEMPERATURE:
-        return np.full(len(logits), 1 / len(logits)), MAX_TEMPERATURE
+        return np.full(logits.shape[0], 1 / logits.shape[0]), MAX_TEMPERATURE
     return multipliers / total, 1 / total
 
 
-def greedy_counts(logits: FloatArray, labels: IntArray, rounds: int = GREEDY_ROUNDS) -> IntArray:
+def greedy_counts(logits: Logits, labels: IntArray, rounds: int = GREEDY_ROUNDS) -> IntArray:
     """Add, round after round, the branch that gives the mean of the chosen logits the least NLL; keep the best round.
 
     Candidates are judged at the temperature that suits the mean of all branches. At temperature 1, over-confident
@@ -121,15 +126,21 @@ def greedy_counts(logits: FloatArray, labels: IntArray, rounds: int = GREEDY_ROU
 
     Source: Caruana, Niculescu-Mizil, Crew and Ksikes, Ensemble selection from libraries of models, ICML 2004.
     """
-    temperature = best_temperature(logits.mean(axis=0), labels)
-    chosen = np.zeros(len(logits), dtype=np.int64)
-    total = np.zeros_like(logits[0])
-    best_value, best_chosen = np.inf, chosen
-    for drawn in range(1, rounds + 1):
-        values = [negative_log_likelihood((total + own) / (drawn * temperature), labels) for own in logits]
+    count = logits.shape[0]
+    temperature = best_temperature(Fused(logits, lambda block: block.mean(axis=0)), labels)
+    drawn: list[int] = []
+    best_value, best_drawn = np.inf, drawn
+
+    def candidates(block: FloatArray) -> Iterator[tuple[FloatArray, float]]:
+        total = np.zeros_like(block[0])
+        for place in drawn:
+            total += block[place]
+        return ((total + own, (len(drawn) + 1) * temperature) for own in block)
+
+    for _ in range(rounds):
+        values = [own.nll for own in judge(logits, labels, count, candidates)]
         winner = int(np.argmin(values))
-        chosen[winner] += 1
-        total += logits[winner]
+        drawn.append(winner)
         if values[winner] < best_value:
-            best_value, best_chosen = values[winner], chosen.copy()
-    return best_chosen
+            best_value, best_drawn = values[winner], list(drawn)
+    return np.bincount(best_drawn, minlength=count)

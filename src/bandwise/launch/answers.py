@@ -18,7 +18,8 @@ from bandwise.fusion.answers import (
     read_features,
 )
 from bandwise.fusion.saved import HEAD_RULE
-from bandwise.runs.run import LogitsFile, Run, read_logits, trained_on
+from bandwise.runs.logits import LogitsFile, read_logits
+from bandwise.runs.run import Run, trained_on
 from bandwise.store.reading.store import Store, open_store
 from bandwise.training.predict import mirrors, write_answers
 
@@ -71,9 +72,23 @@ class Answers:
     `UsageError`; files that are damaged or do not belong together are a `CorruptionError` or `IncompatibleError`.
     """
 
-    def __init__(self, run: Run, *, crops: int = 1, crops_from: CropsFrom = AUTO) -> None:
-        """Prepare; nothing is read yet. Logits are of 1 or 10 crops, features of the centre crop in any case."""
-        self.run, self.crops = run, crops
+    def __init__(
+        self,
+        run: Run,
+        *,
+        crops: int = 1,
+        crops_from: CropsFrom = AUTO,
+        device: str | None = None,
+        batch_size: int | None = None,
+    ) -> None:
+        """Prepare; nothing is read yet. Logits are of 1 or 10 crops, features of the centre crop in any case.
+
+        Device and images at a time, for answers that have to be written, are those of the training when None.
+        """
+        if batch_size is not None and batch_size < 1:
+            raise UsageError(f"batch_size is {batch_size}; it must be at least 1")
+        self.run, self.crops, self.device = run, crops, device or run.config.training.device
+        self._options: dict[str, Any] = {"device": self.device, "batch_size": batch_size}
         self._crops_from = crops_from
         self._logits: dict[tuple[str, tuple[int, ...]], BranchLogits] = {}
         self._features: dict[tuple[str, tuple[int, ...]], BranchFeatures] = {}
@@ -138,6 +153,7 @@ class Answers:
         return path, read_features(path)
 
     def _write(self, branch: int, **options: Any) -> None:
+        options |= self._options
         write_answers(self.run.config, self.run.store_path, self.run.branch_folder(branch), branch, **options)
 
 

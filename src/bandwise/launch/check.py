@@ -17,7 +17,8 @@ from bandwise.files.regular import sha256_file
 from bandwise.fusion.saved import read_fusion
 from bandwise.launch.fuse import foreign_starts
 from bandwise.runs.documents import RESULTS_FORMAT, SUMMARY_NAME, Summary, read_summary
-from bandwise.runs.run import RUN_NAME, Run, open_run, read_logits
+from bandwise.runs.logits import read_logits
+from bandwise.runs.run import RUN_NAME, Run, open_run
 from bandwise.store.reading.store import Store, open_store
 from bandwise.store.verify import VerifiedFiles, find_problems
 from bandwise.training.identity import describe_branch, require_same_branch

@@ -11,10 +11,14 @@ from bandwise.checkpoints.branch import build_network
 from bandwise.config import RunConfig, SplitConfig, TrainingConfig
 from bandwise.errors import UsageError
 from bandwise.models.cost import counts, macs, saved_activation_bytes
+from bandwise.models.zoo import logits_and_features
 from bandwise.runs.documents import SUMMARY_NAME, BranchResult, Cost, read_summary
+from bandwise.runs.logits import TOP
 from bandwise.runs.run import Run
 from bandwise.store.reading.store import Store
 from bandwise.training.start import name_of_first
+
+_FLOAT = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +71,23 @@ def require_networks(config: RunConfig, *, channels: int, num_classes: int) -> N
             f"depends on the number of bands, and the groups of {config.branches!r} have {sorted(shapes)}: give every "
             "branch as many bands, or leave initial_branch out"
         )
+
+
+def answer_bytes(config: RunConfig, *, channels: int, num_classes: int, train: int, others: int) -> tuple[int, int]:
+    """Return the bytes of the logits of one branch, and of the features, which only a fusion head needs.
+
+    Logits are of the `others`, holdout and reported images; features of these and of two views of the `train` images.
+    """
+    top = min(TOP, num_classes) * (_FLOAT + 4) + _FLOAT
+    kept = {"full": _FLOAT * num_classes, "float16": num_classes * _FLOAT // 2, "top-64": top}
+    logits = kept[config.fusion.keep_logits] * others
+    if config.fusion.rule != "head":
+        return logits, 0
+    bands, side = max(map(len, config.groups())), config.training.crop // config.split.stride
+    network = _on_meta(_network_only(config), bands, channels, num_classes).eval()
+    with torch.device("meta"):
+        features = logits_and_features(network, torch.empty(1, bands * channels, side, side))[1]
+    return logits, _FLOAT // 2 * features.shape[1] * (2 * train + others)
 
 
 def train_crop(config: RunConfig) -> int:

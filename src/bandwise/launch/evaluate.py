@@ -1,6 +1,8 @@
 """Score the branches and the fusion of a run on the reported set: one document with every figure and its cost."""
 
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, fields
+from functools import partial
 
 import numpy as np
 import torch
@@ -8,25 +10,29 @@ from numpy.typing import NDArray
 
 from bandwise.config import to_dict
 from bandwise.errors import IncompatibleError, UsageError
-from bandwise.evaluation.metrics import classification_metrics, pack_right
+from bandwise.evaluation.blocks import FloatArray, blocks
+from bandwise.evaluation.metrics import Scoring, pack_right
 from bandwise.files.documents import read_document
 from bandwise.files.regular import sha256_bytes
 from bandwise.fusion.answers import BranchLogits
 from bandwise.fusion.combination import Fusion, leave_one_out
-from bandwise.fusion.head import TrainedHead, leave_one_out_of_head
-from bandwise.fusion.rules import RULES, fit, needs_holdout, unfitted
+from bandwise.fusion.head import TrainedHead, leave_one_out_of_head, pieces
+from bandwise.fusion.rules import RULES, fit, needs_holdout, takes, unfitted
 from bandwise.fusion.saved import HEAD_RULE, describe, describe_head, read_fusion
 from bandwise.launch.answers import Answers
 from bandwise.launch.cost import activation_bytes, branch_cost, total_cost
 from bandwise.launch.fuse import fuse_run, require_own_starts, train_head
 from bandwise.runs import documents
 from bandwise.runs.documents import BranchResult, BranchScore, DataRecord, Reference, Results, Scores
+from bandwise.runs.logits import writing_logits
 from bandwise.runs.provenance import environment
-from bandwise.runs.run import RUN_NAME, LogitsFile, Run, write_logits
+from bandwise.runs.run import RUN_NAME, Run
 from bandwise.store.reading.store import Store
 
 Right = NDArray[np.bool_]
 """(N,) whether an image is answered rightly."""
+Fuse = Callable[[FloatArray], FloatArray]
+"""From the logits (n, rows, K) of all branches to those (rows, K) of one classifier."""
 
 
 def evaluate_run(run: Run, *, with_head: bool = False, answers: Answers | None = None) -> Results:
@@ -55,31 +61,36 @@ def evaluate_run(run: Run, *, with_head: bool = False, answers: Answers | None =
             f"the logits of {run.path} are of the store {reported.store[:16]}..., and {store.path} is "
             f"{store.digest[:16]}...: give the store that they are of with --store"
         )
+    own: dict[str, Fuse] = {str(branch): partial(_only, place) for place, branch in enumerate(chosen)}
+    fitted = {
+        name: fit(name, holdout, p=run.config.fusion.p) if holdout else unfitted(name, chosen)
+        for name in RULES
+        if (takes(name, holdout) and takes(name, reported) if holdout else not needs_holdout(name, len(chosen)))
+    }
+    with_fused = {"fused": fusion.apply} if isinstance(fusion, Fusion) else {}
+    scores, right = _score(reported, {**own, **{name: rule.apply for name, rule in fitted.items()}, **with_fused})
+    on_holdout = _score(holdout, own)[0] if holdout else {}
     branches = tuple(
-        _branch_result(run, store, branch, place, holdout, reported) for place, branch in enumerate(chosen)
+        _branch_result(run, store, branch, scores[str(branch)], on_holdout.get(str(branch))) for branch in chosen
     )
-    rules: dict[str, documents.ScoredWeights | documents.ScoredHead] = {}
-    for name in (name for name in RULES if holdout or not needs_holdout(name, len(chosen))):
-        fitted = fit(name, holdout, p=run.config.fusion.p) if holdout else unfitted(name, chosen)
-        scores = _scores(fitted.apply(reported.logits), reported.labels)
-        rules[name] = documents.ScoredWeights(**asdict(scores), **fitted.to_dict())
-    right: dict[str, Right] = {}
+    rules: dict[str, documents.ScoredWeights | documents.ScoredHead] = {
+        name: documents.ScoredWeights(**asdict(scores[name]), **rule.to_dict()) for name, rule in fitted.items()
+    }
+    shown: dict[str, Right] = {}
     if with_head or isinstance(fusion, TrainedHead):
         head = fusion if isinstance(fusion, TrainedHead) else train_head(answers, chosen)
-        rules[HEAD_RULE], right[HEAD_RULE] = _score_head(answers, head)
+        rules[HEAD_RULE], shown[HEAD_RULE] = _score_head(answers, head)
     if isinstance(fusion, Fusion):
-        logits = fusion.apply(reported.logits)
-        fused = _scores(logits, reported.labels)
+        fused, shown["fused"] = scores["fused"], right["fused"]
         left_out = tuple(
             documents.LeftOut(branch=own.branch, top1_gain=own.top1_gain, nll_gain=own.nll_gain)
             for own in leave_one_out(fusion, reported)
         )
-        right["fused"] = logits.argmax(axis=1) == reported.labels
     else:
         scored = rules[HEAD_RULE]
         assert isinstance(scored, documents.ScoredHead)
         fused = Scores(**{own.name: getattr(scored, own.name) for own in fields(Scores)})
-        left_out, right["fused"] = scored.leave_one_out, right[HEAD_RULE]
+        left_out, shown["fused"] = scored.leave_one_out, shown[HEAD_RULE]
     results = Results(
         name=run.config.name,
         config=to_dict(run.config),
@@ -99,7 +110,7 @@ def evaluate_run(run: Run, *, with_head: bool = False, answers: Answers | None =
         leave_one_out=left_out,
         answers=documents.Answers(
             images=sha256_bytes(reported.ids.tobytes() + reported.labels.tobytes()),
-            right={name: pack_right(values) for name, values in right.items()},
+            right={name: pack_right(values) for name, values in shown.items()},
         ),
         cost=total_cost(run, store, branches),
     )
@@ -107,13 +118,27 @@ def evaluate_run(run: Run, *, with_head: bool = False, answers: Answers | None =
     return results
 
 
-def _scores(logits: np.ndarray, labels: np.ndarray) -> Scores:
-    return classification_metrics(torch.from_numpy(logits), torch.from_numpy(labels))
+def _only(place: int, block: FloatArray) -> FloatArray:
+    return block[place]
 
 
-def _branch_result(
-    run: Run, store: Store, branch: int, place: int, holdout: BranchLogits | None, reported: BranchLogits
-) -> BranchResult:
+def _score(data: BranchLogits, classifiers: Mapping[str, Fuse]) -> tuple[dict[str, Scores], dict[str, Right]]:
+    """Score what classifiers make of the logits of all branches, in one pass, and say where they are right."""
+    scorings = {name: Scoring() for name in classifiers}
+    right = {name: np.empty(data.labels.size, bool) for name in classifiers}
+    for rows in blocks(data.logits):
+        block, labels = data.logits[:, rows], data.labels[rows]
+        for name, classify in classifiers.items():
+            _add(scorings[name], right[name], rows, classify(block), labels)
+    return {name: scoring.scores() for name, scoring in scorings.items()}, right
+
+
+def _add(scoring: Scoring, right: Right, rows: slice, logits: FloatArray, labels: np.ndarray) -> None:
+    scoring.add(torch.from_numpy(logits), torch.from_numpy(labels))
+    right[rows] = logits.argmax(axis=1) == labels
+
+
+def _branch_result(run: Run, store: Store, branch: int, scores: Scores, on_holdout: Scores | None) -> BranchResult:
     summary = documents.read_summary(run.branch_folder(branch))
     size = {"channels": store.channels, "num_classes": len(store.classes)}
     cost = branch_cost(run.config, branch, **size)
@@ -124,8 +149,8 @@ def _branch_result(
         seed=run.config.training.seed,
         from_scratch=summary.from_scratch,
         initial_checkpoint=summary.initial_checkpoint,
-        **asdict(_scores(reported.logits[place], reported.labels)),
-        holdout=_scores(holdout.logits[place], holdout.labels) if holdout else None,
+        **asdict(scores),
+        holdout=on_holdout,
         params=cost.params,
         buffers=cost.buffers,
         macs=cost.macs,
@@ -143,22 +168,31 @@ def _score_head(answers: Answers, trained: TrainedHead) -> tuple[documents.Score
     """Score a head, and leave its answers in `Run.head_logits_path` for the report."""
     run = answers.run
     reported, holdout = (answers.features(split, trained.branches) for split in ("val", "holdout"))
-    logits = trained.apply(reported)
-    plain = (logits * trained.temperature).astype(np.float32)
-    write_logits(run.head_logits_path, LogitsFile(reported.ids, reported.labels, plain, {"branch": HEAD_RULE}))
+    classes = trained.head.classifier.out_features
+    scoring, right = Scoring(), np.empty(reported.labels.size, bool)
+    with writing_logits(run.head_logits_path, reported.labels.size, classes, {"branch": HEAD_RULE}) as file:
+        for rows in pieces(reported, classes):
+            logits = trained.apply(reported, rows)
+            _add(scoring, right, rows, logits, reported.labels[rows])
+            plain = (logits * trained.temperature).astype(np.float32)
+            file.put(rows.start, reported.ids[rows], reported.labels[rows], plain)
+    on_holdout = Scoring()
+    for rows in pieces(holdout, classes):
+        logits, labels = trained.apply(holdout, rows), holdout.labels[rows]
+        on_holdout.add(torch.from_numpy(logits), torch.from_numpy(labels))
     sent = [
         sum(run.features_path(split, branch).stat().st_size for split in ("train", "holdout", "val"))
         for branch in trained.branches
     ]
     scored = documents.ScoredHead(
-        **asdict(_scores(logits, reported.labels)),
+        **asdict(scoring.scores()),
         **asdict(describe_head(trained)),
-        holdout=_scores(trained.apply(holdout), holdout.labels),
+        holdout=on_holdout.scores(),
         leave_one_out=tuple(leave_one_out_of_head(trained, reported)),
         feature_bytes=max(sent),
         feature_bytes_total=sum(sent),
     )
-    return scored, logits.argmax(axis=1) == reported.labels
+    return scored, right
 
 
 def _reference(branches: tuple[BranchResult, ...]) -> Reference:

@@ -2,8 +2,6 @@
 
 from collections.abc import Sequence
 
-import torch
-
 from bandwise.checkpoints.folder import weights_digest
 from bandwise.errors import IncompatibleError, UsageError
 from bandwise.fusion.combination import Fusion
@@ -14,7 +12,7 @@ from bandwise.launch.answers import Answers
 from bandwise.progress import say
 from bandwise.runs.documents import SUMMARY_NAME, read_summary
 from bandwise.runs.run import Run
-from bandwise.training.determinism import reproducible, seed_for
+from bandwise.training.determinism import choose_device, reproducible, seed_for
 
 
 def fuse_run(
@@ -87,12 +85,13 @@ def require_own_starts(run: Run, branches: Sequence[int]) -> None:
 
 
 def train_head(answers: Answers, branches: tuple[int, ...]) -> TrainedHead:
-    """Train the head of a run on the CPU; the same features and seed give the same bits."""
+    """Train the head of a run; on a CPU the same features and seed give the same bits."""
     run = answers.run
     store = answers.store
     if not store.rows("holdout"):
         raise UsageError(f"{run.store_path} has no holdout, on which a fusion head is stopped; split with --holdout")
     train, holdout = (answers.features(split, branches) for split in ("train", "holdout"))
     seed = seed_for(run.config.training.seed, None, HEAD_RULE)
-    with reproducible(run.config.training, torch.device("cpu")):
-        return fit_head(train, holdout, classes=len(store.classes), seed=seed)
+    device = choose_device(answers.device)
+    with reproducible(run.config.training, device):
+        return fit_head(train, holdout, classes=len(store.classes), seed=seed, device=device)

@@ -14,7 +14,7 @@ import torch
 from bandwise.config import RunConfig
 from bandwise.errors import UsageError
 from bandwise.files.schema import plain
-from bandwise.launch.cost import activation_bytes, branch_cost, train_crop
+from bandwise.launch.cost import activation_bytes, answer_bytes, branch_cost, train_crop
 from bandwise.progress import say
 from bandwise.store.writing.records import estimate_bytes
 from bandwise.training.determinism import choose_device, reproducible
@@ -89,6 +89,12 @@ class Plan:
     bytes_all: int
     stored_bytes_per_node_estimated: int
     stored_bytes_all_estimated: int
+    logits_bytes: int
+    """Of one branch, on holdout and reported images."""
+    logits_bytes_all: int
+    features_bytes: int
+    """Of one branch; 0 without a fusion head."""
+    features_bytes_all: int
     codec: str
     trains_from: Literal["source images", "stored bands"]
     hours: Hours | None
@@ -117,6 +123,8 @@ def make_plan(config: RunConfig, setting: Setting) -> Plan:
     item = 2 if split.storage == "float16" else 1
     record = (split.canvas // split.stride) ** 2 * setting.channels * item
     node, stored = max(map(len, groups)), len({band for group in groups for band in group})
+    seen = {"train": setting.train_images, "others": setting.images - setting.train_images}
+    logits, features = answer_bytes(config, **size, **seen)
     estimated = [estimate_bytes(split, bands, setting.channels, setting.images) for bands in (node, stored)]
     return Plan(
         name=config.name,
@@ -149,6 +157,10 @@ def make_plan(config: RunConfig, setting: Setting) -> Plan:
         bytes_all=record * setting.images * stored,
         stored_bytes_per_node_estimated=estimated[0],
         stored_bytes_all_estimated=estimated[1],
+        logits_bytes=logits,
+        logits_bytes_all=logits * len(groups),
+        features_bytes=features,
+        features_bytes_all=features * len(groups),
         codec=split.codec,
         # Image-level augmentation cannot be made from stored bands.
         trains_from="source images" if config.augment.at == "image" else "stored bands",

@@ -182,7 +182,7 @@ def _branches(first: EvaluatedRun) -> Section:
     paragraphs: tuple[str, ...] = ()
     figures: tuple[Figure, ...] = ()
     if first.answers is not None:
-        shares = pairwise_disagreement(torch.from_numpy(first.answers.logits)).numpy()
+        shares = pairwise_disagreement(torch.from_numpy(first.answers.branches)).numpy()
         right = first.answers.branch_right
         apart = percent(float(shares[np.triu_indices(len(shares), 1)].mean()), 1)
         paragraphs = (

@@ -8,9 +8,11 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from bandwise.config import to_dict
-from bandwise.evaluation.metrics import classification_metrics, per_class_accuracy
+from bandwise.evaluation.metrics import per_class_accuracy
+from bandwise.report.answers import Answers
 from bandwise.report.page import Table
 from bandwise.report.units import amount, percent, percent_with_error, points, ratio, seconds
 from bandwise.report.verdict import why_not_comparable
@@ -133,11 +135,11 @@ def calibration_table(run: EvaluatedRun) -> Table | None:
     if run.answers is None:
         return None
     temperature = run.results.fusion.temperature
-    labels = torch.from_numpy(run.answers.labels)
-    rows = []
-    for name, divisor in (("temperature 1", 1.0), (f"temperature {temperature:.3f}, the result", temperature)):
-        scores = classification_metrics(torch.from_numpy(run.answers.fused / divisor), labels)
-        rows.append((name, f"{scores.nll:.3f}", percent(scores.ece)))
+    named = {
+        "temperature 1": run.answers.uncalibrated,
+        f"temperature {temperature:.3f}, the result": run.answers.calibrated,
+    }
+    rows = [(name, f"{scores.nll:.3f}", percent(scores.ece)) for name, scores in named.items()]
     return Table(
         caption="Calibration of the result",
         head=("logits", "NLL (nats)", "ECE"),
@@ -146,15 +148,18 @@ def calibration_table(run: EvaluatedRun) -> Table | None:
     )
 
 
+def _per_class(answers: Answers, classes: int) -> tuple[Tensor, Tensor]:
+    return per_class_accuracy(torch.from_numpy(answers.fused), torch.from_numpy(answers.labels), classes)
+
+
 def class_table(first: EvaluatedRun, baseline: EvaluatedRun | None) -> Table | None:
     """Accuracy of every class, beside that of the baseline where it answered the same images; None without logits."""
     if first.answers is None:
         return None
-    ours, counts = per_class_accuracy(torch.from_numpy(first.answers.fused), torch.from_numpy(first.answers.labels))
+    ours, counts = _per_class(first.answers, len(first.results.data.classes))
     theirs = None
     if baseline is not None and baseline.answers is not None and not why_not_comparable(first, baseline):
-        answers = baseline.answers
-        theirs, _ = per_class_accuracy(torch.from_numpy(answers.fused), torch.from_numpy(answers.labels))
+        theirs, _ = _per_class(baseline.answers, len(baseline.results.data.classes))
     rows = []
     for number, name in enumerate(first.results.data.classes):
         if not int(counts[number]):

@@ -9,13 +9,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import numpy as np
-from numpy.typing import NDArray
-
 from bandwise.config import FusionRule, RunConfig
 from bandwise.errors import BandwiseError, CorruptionError
 from bandwise.files.documents import read_document, read_rows
 from bandwise.files.schema import plain
+from bandwise.report.answers import Answers, answered, of_same_images
 from bandwise.runs.documents import (
     HeadRecord,
     Results,
@@ -26,34 +24,11 @@ from bandwise.runs.documents import (
     read_results,
     read_summary,
 )
-from bandwise.runs.run import LogitsFile, Run, open_run, read_logits
+from bandwise.runs.logits import LogitsFile, read_logits
+from bandwise.runs.run import Run, open_run
 
 LOW_RESOLUTION = "low-resolution control"
 _RULE_ORDER = typing.get_args(FusionRule)
-
-
-@dataclass(frozen=True, slots=True)
-class Answers:
-    """What the branches of a run and their fusion answered for every reported image."""
-
-    ids: NDArray[np.int64]
-    """(N,), increasing."""
-    labels: NDArray[np.int64]
-    """(N,)."""
-    logits: NDArray[np.float64]
-    """(n, N, K)."""
-    fused: NDArray[np.float64]
-    """(N, K), weighted logits, or those of a fusion head, at temperature 1."""
-
-    @property
-    def right(self) -> NDArray[np.bool_]:
-        """(N,), whether the fusion is right."""
-        return self.fused.argmax(axis=1) == self.labels
-
-    @property
-    def branch_right(self) -> NDArray[np.bool_]:
-        """(n, N), whether each branch is right."""
-        return self.logits.argmax(axis=2) == self.labels
 
 
 @dataclass(frozen=True, slots=True)
@@ -251,17 +226,12 @@ def _answers(run: Run, results: Results, problems: list[str], damage: list[str])
             files.append(read_logits(path))
     if len(files) < len(paths):
         return None
-    if not _of_same_images(files):
+    if not of_same_images(files):
         problems.append(
             "Images could not be compared one by one: the logits of the branches are not of the same images."
         )
         return None
-    logits = np.stack([content.logits.astype(np.float64) for content in files])
-    if isinstance(fusion, HeadRecord):
-        logits, fused = logits[:-1], logits[-1]
-    else:
-        fused = np.tensordot(np.asarray(fusion.weights, dtype=np.float64), logits, axes=1)
-    answers = Answers(files[0].ids, files[0].labels, logits, fused)
+    answers = answered(files, fusion)
     # Equal logits may be ordered differently by two libraries; more than that means other files.
     if abs(answers.right.mean() - results.fused.top1) * answers.ids.size > 1.5:
         problems.append(
@@ -270,13 +240,3 @@ def _answers(run: Run, results: Results, problems: list[str], damage: list[str])
         )
         return None
     return answers
-
-
-def _of_same_images(files: list[LogitsFile]) -> bool:
-    first = files[0]
-    return all(
-        np.array_equal(first.ids, other.ids)
-        and np.array_equal(first.labels, other.labels)
-        and first.logits.shape == other.logits.shape
-        for other in files[1:]
-    )

@@ -17,13 +17,10 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import numpy as np
-
 from bandwise.config import RunConfig, to_dict
 from bandwise.config.configfile import config_from_dict, differences
 from bandwise.errors import BandwiseError, CorruptionError, IncompatibleError, UsageError
 from bandwise.files import atomic
-from bandwise.files.arrays import read_arrays, write_arrays
 from bandwise.files.documents import create_document, read_document, read_json
 from bandwise.files.regular import sha256_file
 from bandwise.files.schema import plain
@@ -246,41 +243,3 @@ def open_run(path: Path, store: Path | None = None) -> Run:
     if store is not None:
         return Run(path, config, store.expanduser())
     return Run(path, config, path / "store" if written is None else Path(written))
-
-
-@dataclass(frozen=True, slots=True)
-class LogitsFile:
-    """The predictions of one branch on one split, in the order of the sample ids."""
-
-    ids: np.ndarray
-    """(N,) int64, increasing."""
-    labels: np.ndarray
-    """(N,) int64."""
-    logits: np.ndarray
-    """(N, K) float32."""
-    meta: dict[str, str]
-    """What they belong to: branch, split, crops, store digest, class list hash."""
-
-
-def write_logits(path: Path, content: LogitsFile) -> None:
-    """Write the logits of one branch atomically."""
-    assert content.ids.shape == content.labels.shape == content.logits.shape[:1]
-    write_arrays(path, {"ids": content.ids, "labels": content.labels, "logits": content.logits}, content.meta)
-
-
-def read_logits(path: Path) -> LogitsFile:
-    """Read the logits of one branch.
-
-    A file that is missing, damaged, repeats an id, or holds a non-finite logit is a `CorruptionError`.
-    """
-    if not path.exists():
-        raise CorruptionError(f"{path} is missing; run `bandwise evaluate` to write it")
-    arrays, meta = read_arrays(path, ("ids", "labels", "logits"))
-    ids, labels, logits = arrays["ids"], arrays["labels"], arrays["logits"]
-    if logits.ndim != 2 or ids.shape != labels.shape or ids.shape != logits.shape[:1]:
-        raise CorruptionError(f"{path}: shapes {ids.shape}, {labels.shape}, {logits.shape} do not belong together")
-    if not np.isfinite(logits).all():
-        raise CorruptionError(f"{path} holds logits that are not finite")
-    if (np.diff(ids) <= 0).any():
-        raise CorruptionError(f"{path}: the sample ids do not increase")
-    return LogitsFile(ids=ids, labels=labels, logits=logits, meta=meta)

@@ -6,7 +6,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -79,8 +78,8 @@ class SpectralEnsemble(nn.Module):
         for index, branch in enumerate(branches):
             standardiser = BandStandardiser(transform, branch.bands, branch.mean, branch.std)
             stored_as = torch.uint8 if split.storage == "uint8" else torch.float16
-            for name, value in zip(("gain", "bias"), standardiser.gain_and_bias(stored_as), strict=True):
-                row = torch.from_numpy(value[:, None].astype(np.float32)).repeat(1, 1, self.crop // split.stride)
+            rows = standardiser.rows(stored_as, self.crop // split.stride)
+            for name, row in zip(("gain", "bias"), rows, strict=True):
                 self.register_buffer(f"{name}_{index}", row)
         self.head = fusion.head if isinstance(fusion, TrainedHead) else None
         if isinstance(fusion, Fusion):

@@ -6,13 +6,11 @@ from collections.abc import Callable
 from signal import Signals
 from typing import Any
 
-import numpy as np
-import torch
 from torch import nn
 
 from bandwise.checkpoints.folder import Checkpoint
 from bandwise.errors import BandwiseError, Preempted
-from bandwise.evaluation.metrics import classification_metrics
+from bandwise.evaluation.metrics import Scoring
 from bandwise.evaluation.views import BandViews
 from bandwise.files.schema import plain
 from bandwise.progress import Advance, progress, say
@@ -218,9 +216,11 @@ def _holdout_metrics(branch: Branch) -> Callable[[nn.Module, Callable[[], None]]
         return None
 
     def metrics(network: nn.Module, check: Callable[[], None]) -> dict[str, Any] | None:
-        _, labels, logits = predict_split(network, stream, views, check=check)
-        if not np.isfinite(logits).all():
-            return None
-        return plain(classification_metrics(torch.from_numpy(logits), torch.from_numpy(labels)))
+        scoring = Scoring()
+        for _, labels, logits in predict_split(network, stream, views, check=check):
+            if not logits.isfinite().all():
+                return None
+            scoring.add(logits, labels)
+        return plain(scoring.scores())
 
     return metrics
