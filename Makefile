@@ -9,7 +9,7 @@ TORCH_cpu := torch==$(TORCH_VERSION)+cpu
 TORCH_cuda := torch==$(TORCH_VERSION)
 PIP := $(BIN)/pip install -q -c constraints.txt
 
-.PHONY: install dev demo test test-all bench recipes faults faults-ray check lint types docs tables reproduce clean
+.PHONY: install dev demo test test-all bench recipes faults faults-ray gpu check lint types docs tables reproduce clean
 .SECONDARY:
 
 install: $(VENV)/core
@@ -76,5 +76,16 @@ reproduce: install
 
 check: lint types test docs
 
+# On a machine with an accelerator and nothing of ours: wheels and tars of pictures that .gpu holds are used from there.
+GPU_OUT ?= build/gpu
+DEVICE ?= cuda
+gpu:
+	mkdir -p $(GPU_OUT)/site $(GPU_OUT)/pictures
+	for wheel in $(wildcard .gpu/*.whl); do $(PYTHON) -m pip install -q --no-index --no-deps --target $(GPU_OUT)/site $$wheel || exit 1; done
+	for part in $(wildcard .gpu/*.tar); do tar xf $$part -C $(GPU_OUT)/pictures || exit 1; done
+	PYTHONPATH=$(GPU_OUT)/site:$(CURDIR)/src $(PYTHON) -m benchmarks accelerator --device $(DEVICE) \
+	  --json $(GPU_OUT)/accelerator.json --log $(GPU_OUT)/accelerator.log \
+	  $(if $(wildcard .gpu/*.tar),--data $(GPU_OUT)/pictures/imagewoof-180)
+
 clean:
-	rm -rf $(VENV) docs/_build
+	rm -rf $(VENV) docs/_build build

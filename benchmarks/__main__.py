@@ -18,7 +18,7 @@ class Arguments:
     """Run one benchmark, or all of them, or print the table of the recorded ones."""
 
     name: Annotated[str, tyro.conf.Positional] = "list"
-    """A benchmark, `all`, `table` for the recorded figures, or `list`."""
+    """A benchmark, `all`, `table` for the recorded figures, `list`, or `accelerator`, which has flags of its own."""
     data: str = "photos"
     """The pictures to use: a folder or the name of a set."""
     smallest: bool = False
@@ -35,6 +35,10 @@ class Arguments:
 
 def main(argv: Sequence[str]) -> Outcome:
     """Measure."""
+    if argv[:1] == ["accelerator"]:
+        from benchmarks.machine import main as on_accelerator
+
+        return on_accelerator(argv[1:])
     arguments = parse(Arguments, argv, "bench")
     from benchmarks.catalog import BENCHES, run_isolated
 
@@ -81,7 +85,11 @@ def run(argv: Sequence[str]) -> int:
     except BandwiseError as error:
         print(f"benchmarks: {error}", file=sys.stderr)
         return error.exit_code
-    print(json.dumps(outcome.result, sort_keys=True, allow_nan=False) if "--json" in argv else outcome.text)
+    print(
+        json.dumps(outcome.result, sort_keys=True, allow_nan=False)
+        if "--json" in argv and argv[0] != "accelerator"
+        else outcome.text
+    )
     return outcome.exit_code
 
 

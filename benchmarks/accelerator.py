@@ -3,8 +3,8 @@
 import gc
 import statistics
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import torch
 from torch.nn import functional
@@ -15,7 +15,7 @@ from bandwise.checkpoints.branch import build_network
 from bandwise.config import RunConfig
 from bandwise.recipes.catalog import find_recipe
 from bandwise.serving.modes import MODES
-from bandwise.training.determinism import reproducible
+from bandwise.training.determinism import choose_device, reproducible
 from bandwise.training.learner import Learner
 from bandwise.training.memory import StepMemory
 from bandwise.training.optim import create_optimizer
@@ -121,34 +121,38 @@ _MEMORY_STEPS = 2
 
 
 def memory_figures(
-    names: Sequence[str], formula: Callable[[RunConfig], StepMemory], batch: int, budget: float, classes: int
-) -> list[Figure]:
+    configs: Mapping[str, RunConfig],
+    formula: Callable[[RunConfig], StepMemory],
+    batch: int,
+    budget: float,
+    classes: int,
+    device: str = "cuda",
+) -> Iterator[Figure]:
     """Measure recipes, float32, and compare with what the formula says without its allowance for the driver.
 
     Args:
-        names: recipes.
+        configs: recipes, by name.
         formula: the memory of a step of the first branch.
         batch: for the peak.
         budget: bytes for the largest batch, the allowance for the driver included.
         classes: outputs of the networks.
+        device: `cpu` counts the tensors that are alive there, in place of what an allocator handed out.
     """
-    figures = []
-    for name in names:
+    for name, config in configs.items():
         titles = (f"memory/{name}/peak/accelerator", "GB"), (f"memory/{name}/largest batch/accelerator", "images")
-        if not torch.cuda.is_available():
-            figures += [Figure(*each, reach=_AGREE, note="no accelerator here") for each in titles]
+        if device == "cuda" and not torch.cuda.is_available():
+            yield from (Figure(*each, reach=_AGREE, note="no accelerator here") for each in titles)
             continue
-        config = find_recipe(name).config
         memory = formula(config)
-        peak = step_bytes(config, batch, classes)
+        peak = step_bytes(config, batch, classes, device)
         allowed = budget - memory.context
-        most = largest(lambda count, config=config, allowed=allowed: _fits(config, count, allowed, classes))
+        most = largest(lambda count, config=config, allowed=allowed: _fits(config, count, allowed, classes, device))
         found = (
             (None if peak is None else peak / 1e9, (memory.peak(batch) - memory.context) / 1e9),
             (most, memory.batch_ceiling(budget)),
         )
-        figures += [
-            Figure(
+        for title, (ours, said) in zip(titles, found, strict=True):
+            yield Figure(
                 *title,
                 ours=ours,
                 peers={"formula": said},
@@ -157,32 +161,37 @@ def memory_figures(
                 reach=_AGREE,
                 note=f"float32, batch {batch} for the peak, a budget of {budget / 1e9:g} GB for the largest batch",
             )
-            for title, (ours, said) in zip(titles, found, strict=True)
-        ]
-    return figures
 
 
-def step_bytes(config: RunConfig, batch: int, classes: int) -> int | None:
+def step_bytes(config: RunConfig, batch: int, classes: int, device: str = "cuda") -> int | None:
     """Return the most bytes that PyTorch's allocator handed out in training steps; None where they do not fit."""
-    side = config.training.crop // config.split.stride
+    if device == "cpu":
+        from benchmarks.memory import peak_live_bytes
+
+        return peak_live_bytes(lambda: _steps(config, batch, classes, device))
     gc.collect()
     torch.cuda.empty_cache()
     torch.cuda.reset_peak_memory_stats()
     try:
-        network = build_network(config, num_classes=classes, bands=1, channels=_MEMORY_CHANNELS).cuda().train()
-        network = network.to(memory_format=torch.channels_last)  # type: ignore[reportCallIssue]
-        optimizer = create_optimizer(network, config.training)
-        images = torch.zeros(batch, _MEMORY_CHANNELS, side, side, device="cuda")
-        images = images.contiguous(memory_format=torch.channels_last)
-        labels = torch.zeros(batch, dtype=torch.int64, device="cuda")
-        for _ in range(_MEMORY_STEPS):
-            optimizer.zero_grad(set_to_none=True)
-            functional.cross_entropy(network(images), labels).backward()
-            optimizer.step()
+        _steps(config, batch, classes, device)
         torch.cuda.synchronize()
     except torch.cuda.OutOfMemoryError:
         return None
     return torch.cuda.max_memory_allocated()
+
+
+def _steps(config: RunConfig, batch: int, classes: int, device: str) -> None:
+    side = config.training.crop // config.split.stride
+    network = build_network(config, num_classes=classes, bands=1, channels=_MEMORY_CHANNELS).to(device).train()
+    network = network.to(memory_format=torch.channels_last)  # type: ignore[reportCallIssue]
+    optimizer = create_optimizer(network, config.training)
+    images = torch.zeros(batch, _MEMORY_CHANNELS, side, side, device=device)
+    images = images.contiguous(memory_format=torch.channels_last)
+    labels = torch.zeros(batch, dtype=torch.int64, device=device)
+    for _ in range(_MEMORY_STEPS):
+        optimizer.zero_grad(set_to_none=True)
+        functional.cross_entropy(network(images), labels).backward()
+        optimizer.step()
 
 
 def largest(fits: Callable[[int], bool]) -> int:
@@ -200,50 +209,58 @@ def largest(fits: Callable[[int], bool]) -> int:
     return low
 
 
-def _fits(config: RunConfig, batch: int, allowed: float, classes: int) -> bool:
-    found = step_bytes(config, batch, classes)
+def _fits(config: RunConfig, batch: int, allowed: float, classes: int, device: str) -> bool:
+    found = step_bytes(config, batch, classes, device)
     return found is not None and found <= allowed
 
 
-_TRAIN_BASELINE = "resnet34"
-_TRAIN_NAMES = (_TRAIN_BASELINE, "resnet34-sub4", "resnet34-sub4-lean", "resnet34-sub16", "resnet50")
+TRAIN_NAMES = ("resnet34", "resnet34-sub4", "resnet34-sub4-lean", "resnet34-sub16-lean", "resnet50")
 _TRAIN_REACH = Reach(">=", 0.97)
-_TRAIN_BATCH, _TRAIN_CLASSES, _TRAIN_CHANNELS, _TRAIN_WARM_UP, _TRAIN_STEPS, _TRAIN_ROUNDS = 256, 1000, 3, 5, 10, 5
+_TRAIN_CLASSES, _TRAIN_CHANNELS = 1000, 3
 
 
-def train_figures() -> list[Figure]:
-    """Measure each row in bf16, our step against a bare one, and against the whole image."""
-    titles = {name: f"train/{name}/accelerator" for name in _TRAIN_NAMES}
-    if not torch.cuda.is_available():
-        return [Figure(title, "images/s", reach=_TRAIN_REACH, note="no accelerator here") for title in titles.values()]
-    figures = []
-    for name, title in titles.items():
-        config = find_recipe(name).config
-        config = replace(config, training=replace(config.training, precision="bf16-mixed", device="cuda"))
-        ours, bare = _rates(config)
-        figures.append(
-            Figure(
-                title,
-                "images/s",
-                ours=ours,
-                peers={"bare loop": bare},
-                ratio=ours / bare,
-                ratio_of="ours / bare loop",
-                reach=_TRAIN_REACH,
-                note=f"bf16, batch {_TRAIN_BATCH}, one branch, images on the device",
-            )
+@dataclass(frozen=True, slots=True)
+class Steps:
+    """How much is trained for a rate."""
+
+    batch: int = 256
+    warm_up: int = 5
+    steps: int = 10
+    rounds: int = 5
+
+
+def train_figures(
+    configs: Mapping[str, RunConfig] | None = None, device: str = "cuda", amount: Steps = Steps()
+) -> Iterator[Figure]:
+    """Measure rows in bf16, or float32 on a CPU, our step against a bare one."""
+    for name, config in (configs or {name: find_recipe(name).config for name in TRAIN_NAMES}).items():
+        title = f"train/{name}/accelerator"
+        if device == "cuda" and not torch.cuda.is_available():
+            yield Figure(title, "images/s", reach=_TRAIN_REACH, note="no accelerator here")
+            continue
+        precision = "bf16-mixed" if device == "cuda" else "32-true"
+        config = replace(config, training=replace(config.training, precision=precision, device=device))
+        ours, bare = _rates(config, amount)
+        yield Figure(
+            title,
+            "images/s",
+            ours=ours,
+            peers={"bare loop": bare},
+            ratio=ours / bare,
+            ratio_of="ours / bare loop",
+            reach=_TRAIN_REACH,
+            note=f"{precision}, batch {amount.batch}, one branch, images on the device",
         )
-    return figures
 
 
-def _rates(config: RunConfig) -> tuple[float, float]:
+def _rates(config: RunConfig, amount: Steps) -> tuple[float, float]:
     """Return images a second of our step and of a bare one, in turns."""
-    device = torch.device("cuda", torch.cuda.current_device())
+    device = choose_device(config.training.device)
     side = config.training.crop // config.split.stride
-    images = torch.randn(_TRAIN_BATCH, _TRAIN_CHANNELS, side, side, device=device).contiguous(
+    images = torch.randn(amount.batch, _TRAIN_CHANNELS, side, side, device=device).contiguous(
         memory_format=torch.channels_last
     )
-    labels = torch.randint(_TRAIN_CLASSES, (_TRAIN_BATCH,), device=device)
+    labels = torch.randint(_TRAIN_CLASSES, (amount.batch,), device=device)
     with reproducible(config.training, device):
         learner = Learner(
             config,
@@ -255,31 +272,29 @@ def _rates(config: RunConfig) -> tuple[float, float]:
             device=device,
         )
         learner.train_mode()
-        network = (
-            build_network(config, num_classes=_TRAIN_CLASSES, bands=1, channels=_TRAIN_CHANNELS).to(device).train()
-        )
-        network = network.to(memory_format=torch.channels_last)  # type: ignore[reportCallIssue]
+        network = build_network(config, num_classes=_TRAIN_CLASSES, bands=1, channels=_TRAIN_CHANNELS).train()
+        network = network.to(device, memory_format=torch.channels_last)  # type: ignore[reportCallIssue]
         optimizer = create_optimizer(network, config.training)
 
         def bare(_: int) -> None:
             optimizer.zero_grad(set_to_none=True)
-            with torch.autocast("cuda", dtype=torch.bfloat16):
+            with torch.autocast(device.type, dtype=torch.bfloat16, enabled=config.training.precision == "bf16-mixed"):
                 loss = functional.cross_entropy(network(images), labels)
             loss.backward()
             optimizer.step()
 
         steps = {"ours": lambda number: learner.learn(images, labels, number + 1), "bare": bare}
         seconds: dict[str, list[float]] = {name: [] for name in steps}
-        for round_ in range(-1, _TRAIN_ROUNDS):
+        for round_ in range(-1, amount.rounds):
             for name, step in steps.items():
-                for number in range(_TRAIN_WARM_UP if round_ < 0 else 0):
+                for number in range(amount.warm_up if round_ < 0 else 0):
                     step(number)
-                torch.cuda.synchronize()
+                _wait(device)
                 started = time.perf_counter()
-                for number in range(_TRAIN_STEPS):
+                for number in range(amount.steps):
                     step(number)
-                torch.cuda.synchronize()
+                _wait(device)
                 if round_ >= 0:
                     seconds[name].append(time.perf_counter() - started)
     ours, bare_s = (statistics.median(seconds[name]) for name in ("ours", "bare"))
-    return _TRAIN_BATCH * _TRAIN_STEPS / ours, _TRAIN_BATCH * _TRAIN_STEPS / bare_s
+    return amount.batch * amount.steps / ours, amount.batch * amount.steps / bare_s

@@ -99,7 +99,8 @@ def measure(options: Options) -> list[Figure]:
         figures += _by_formula(name, None, None)
     for small in _SMALL[:1] if options.smallest else _SMALL:
         figures += _on_cpu(small)
-    return figures + memory_figures((BASELINE, *_OTHERS, LEAN, "resnet50"), formula, BATCH, BUDGET_BYTES, CLASSES)
+    large = {name: find_recipe(name).config for name in (BASELINE, *_OTHERS, LEAN, "resnet50")}
+    return [*figures, *memory_figures(large, formula, BATCH, BUDGET_BYTES, CLASSES)]
 
 
 def formula(config: RunConfig, classes: int = CLASSES) -> StepMemory:

@@ -79,7 +79,7 @@ def measure(options: Options) -> list[Figure]:
     # All branches have one network and one size, so four times the time of one of them.
     four = Race({_OURS: [4 * each for each in found.seconds[_OURS]], _WHOLE: found.seconds[_WHOLE]})
     figures.append(_rates(four, "train/all four branches over whole image", _WHOLE, (_WHOLE,), None, against))
-    return figures + train_figures()
+    return [*figures, *train_figures()]
 
 
 def _rates(found: Race, name: str, peer: str, peers: tuple[str, ...], reach: Reach | None, note: str) -> Figure:

@@ -1,0 +1,122 @@
+"""`python -m benchmarks accelerator`: all that an accelerator has to show, in parts, on a bare machine.
+
+Every part has its own process and limit of time; what it found is in the JSON as soon as it is over, or cut off. What
+could not be had is a figure without a number.
+"""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, BinaryIO, Literal
+
+import tyro
+
+from bandwise.commands.verb import Outcome, parse
+from bandwise.files.atomic import write_bytes
+from bandwise.files.documents import json_bytes
+
+COMMAND = (sys.executable, "-m", "benchmarks.machineparts")
+_STOPS_AFTER_S = 5
+
+
+@dataclass(frozen=True, kw_only=True)
+class Arguments:
+    """Run every check and measure every rate on an accelerator, in nine minutes at most."""
+
+    json: Path = Path("accelerator.json")
+    """Where the figures go; finished rows of evidence go beside it."""
+    log: Path = Path("accelerator.log")
+    """Where all that is printed goes."""
+    data: Annotated[str, tyro.conf.arg(metavar="FOLDER")] = ""
+    """Class folders `train` and `val` of natural pictures, for the rates and the evidence; made-up pictures without."""
+    device: Literal["cuda", "cpu"] = "cuda"
+    """cpu: with pretended limits and tiny sizes, to see that everything runs."""
+    minutes: float = 9.0
+    """For all parts together; the evidence has what the others leave."""
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One process."""
+
+    name: str
+    share: float
+    """Of all the time that it may take at most."""
+    figures: tuple[str, ...]
+    """What it measures if it has the time."""
+
+
+_NETWORKS = ("resnet34", "resnet34-sub4", "resnet34-sub4-lean", "resnet34-sub16-lean", "resnet50")
+PARTS = (
+    Part("tests", 0.2, ("tests/passed",)),
+    Part("feeds", 0.25, ("loop/device", "loop/ram", "loop/none", "feed/none", *(f"per device/{n}" for n in (1, 2, 4)))),
+    Part("networks", 0.2, tuple(f"train/{name}" for name in _NETWORKS)),
+    Part("memory", 0.15, tuple(f"memory/{name}/{what}" for name in _NETWORKS for what in ("peak", "largest batch"))),
+    Part("evidence", 1, ()),
+)
+
+
+def main(argv: Sequence[str]) -> Outcome:
+    """Run the parts and write the document after each."""
+    arguments = parse(Arguments, argv, "bench accelerator")
+    from benchmarks.documents import document, line_of
+    from benchmarks.figures import Figure
+
+    ends = time.monotonic() + 60 * arguments.minutes
+    figures: list[dict[str, Any]] = []
+    parts: list[dict[str, Any]] = []
+    missing: list[str] = []
+    with tempfile.TemporaryDirectory(prefix="bandwise-accelerator-") as work, open(arguments.log, "wb") as log:
+        for part in PARTS:
+            started, left = time.monotonic(), ends - time.monotonic()
+            code = (
+                _run(part, arguments, Path(work), min(60 * arguments.minutes * part.share, left), log)
+                if left > 1
+                else "no time left"
+            )
+            found = _found(Path(work) / f"{part.name}.jsonl")
+            absent = sorted(set(part.figures) - {each["name"].removesuffix("/accelerator") for each in found})
+            figures += [*found, *(Figure(name, "", note=f"not measured: {code}").to_dict() for name in absent)]
+            missing += [
+                each["name"] for each in figures[len(figures) - len(found) - len(absent) :] if each["ours"] is None
+            ]
+            seconds = round(time.monotonic() - started, 1)
+            parts.append({"part": part.name, "ended": code, "seconds": seconds, "figures": len(found)})
+            made = document("accelerator", arguments.data or "made up", arguments.device == "cpu", [])
+            write_bytes(arguments.json, json_bytes({**made, "figures": figures, "parts": parts, "null": missing}))
+    said = [f"{each['part']}: {each['ended']} after {each['seconds']} s, {each['figures']} figures" for each in parts]
+    text = "\n".join([*said, *map(line_of, figures), f"null: {', '.join(missing) or 'none'}"])
+    return Outcome({"figures": figures, "parts": parts, "null": missing}, text)
+
+
+def _run(part: Part, arguments: Arguments, work: Path, limit_s: float, log: BinaryIO) -> str:
+    """Run one part up to its limit, with all processes that it starts; return how it ended."""
+    log.write(f"--- {part.name}\n".encode())
+    log.flush()
+    rows = arguments.json.parent.resolve() / "rows"
+    command = [*COMMAND, part.name, arguments.device, arguments.data, work, rows]
+    process = subprocess.Popen(list(map(os.fspath, command)), stdout=log, stderr=log, start_new_session=True)
+    try:
+        return f"exit {process.wait(limit_s)}"
+    except subprocess.TimeoutExpired:
+        os.killpg(process.pid, signal.SIGTERM)
+        return "time limit"
+    finally:
+        try:
+            process.wait(_STOPS_AFTER_S)
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+
+
+def _found(path: Path) -> list[dict[str, Any]]:
+    """Read the figures of a part; the last line may be cut off."""
+    lines = path.read_text(encoding="utf-8").split("\n")[:-1] if path.exists() else []
+    return [json.loads(line) for line in lines]
