@@ -103,7 +103,7 @@ def networks(job: Job) -> Iterator[Figure]:
 def memory(job: Job) -> Iterator[Figure]:
     """Peak and largest batch of the recipes of ImageNet, against the plan."""
     if job.tiny:
-        return memory_figures(_recipes(job), lambda config: formula(config, 10), 4, 1.9e9, 10, "cpu")
+        return memory_figures(_recipes(job), lambda config: formula(config, 10), 4, 1.52e9, 10, "cpu")
     return memory_figures(_recipes(job), formula, BATCH, BUDGET_BYTES, CLASSES, "cuda")
 
 
@@ -130,8 +130,9 @@ def _recipes(job: Job) -> dict[str, RunConfig]:
     found = {name: find_recipe(name).config for name in TRAIN_NAMES}
     if not job.tiny:
         return found
-    small = {name: replace(config.training, crop=64, train_crop=0) for name, config in found.items()}
-    return {name: replace(config, training=small[name]) for name, config in found.items()}
+    tiny = NetworkConfig(model="resnet8-slim", stem="dense")
+    small = {name: replace(config.training, crop=32, train_crop=0) for name, config in found.items()}
+    return {name: replace(config, training=small[name], network=tiny) for name, config in found.items()}
 
 
 def _prepared(job: Job) -> tuple[RunConfig, Store]:

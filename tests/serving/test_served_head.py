@@ -3,6 +3,7 @@
 import shutil
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 from tests.serving.test_ensemble import canvases
@@ -50,7 +51,9 @@ def test_a_head_answers_as_it_was_scored(finished, tmp_path):
     with torch.inference_mode():
         fused = ensemble(canvases(finished))
     assert fused.std() > 1e-3
-    torch.testing.assert_close(fused * head.temperature, torch.from_numpy(answers.logits), rtol=1e-2, atol=1e-2)
+    torch.testing.assert_close(
+        fused * head.temperature, torch.from_numpy(np.array(answers.logits)), rtol=1e-2, atol=1e-2
+    )
     page = render_report([run.path], tmp_path / "report.html").read_text(encoding="utf-8")
     assert "in the head" in page
     assert "fused by head" in page
