@@ -2,12 +2,14 @@
 
 import json
 import sys
+from pathlib import Path
 
 import pytest
 from benchmarks import machine
 from benchmarks.__main__ import run
 from benchmarks.figures import Figure
 from benchmarks.machine import PARTS, Part
+from benchmarks.machineparts import Job
 from benchmarks.machineparts import tests as parts_of_tests
 
 # Writes a figure, and then does as its part is called; the last line of the slow one is cut off.
@@ -57,5 +59,5 @@ def test_all_parts_together_stay_within_their_time(tmp_path, monkeypatch):
 def test_tests_are_counted(said, passed, bad, monkeypatch):
     done = type("Done", (), {"stdout": said, "stderr": "", "returncode": bad})
     monkeypatch.setattr("subprocess.run", lambda *given, **named: done)
-    (found,) = parts_of_tests(type("Job", (), {"device": "cpu"})())
+    (found,) = parts_of_tests(Job("cpu", Path(), Path(), Path()))
     assert (found.ours, found.ratio, found.holds) == (passed, bad, bad == 0)
