@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 from tyro.conf import arg
 
 from bandwise.commands import flags
-from bandwise.commands.store_source import source_of
+from bandwise.commands.store_source import run_with_store, source_of
 from bandwise.commands.verb import Outcome, parse, percent, require_out
 from bandwise.errors import UsageError
 from bandwise.export.bundle import write_bundle
@@ -97,7 +97,7 @@ def _pictures(arguments: Arguments, ensemble: SpectralEnsemble, model: Path) -> 
         return pictures_of_files(ensemble, arguments.pictures)
     if is_release(model):
         raise UsageError("an export is compared with its model on real pictures: name some with --pictures PATH...")
-    run = open_run(model, arguments.store)
+    run = run_with_store(model, arguments.store)
     return pictures_of_run(open_store(run.store_path), source_of(run.store_path, arguments.data, run.config.data))
 
 

@@ -43,7 +43,7 @@ def write_page(
     `name` is what the page calls the model; `runtime` is what `web_runtime` has returned.
     """
     require_page(out)
-    graph = Graph(ensemble, switches=True)
+    graph = Graph(ensemble, "uint8", switches=True)
     model = to_onnx(graph).SerializeToString()
     session = session_of(model)
     on = np.ones(len(ensemble.groups), dtype=np.float32)
@@ -51,7 +51,7 @@ def write_page(
         ensemble,
         lambda images: session.run(OUTPUTS[:1], {INPUTS: images, SWITCHES: on})[0],
         pictures.some,
-        graph.input_type,
+        "uint8",
     )
     require_parity(parity)
     folder = resources.files("bandwise.export") / "page"

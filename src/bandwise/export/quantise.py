@@ -31,7 +31,8 @@ def to_int8(model: Any, batches: Sequence[NDArray[Any]]) -> Any:
         def __init__(self) -> None:
             self._left: Iterator[NDArray[Any]] = iter(batches)
 
-        def get_next(self) -> dict[str, NDArray[Any]] | None:
+        def get_next(self) -> Any:
+            # None ends it, whatever the base class says.
             images = next(self._left, None)
             return None if images is None else {INPUTS: images}
 
