@@ -55,7 +55,6 @@ PARAMETERS: dict[str, int] = {
     "tests/launch/test_initial_branch.py::test_several_at_once_wait_for_the_source_and_have_the_same_bits": 0,
     "tests/launch/test_modules.py": 0,
     "tests/launch/test_isolation.py::test_a_split_prints_and_stores_nothing_that_names_a_machine": 1,
-    "tests/launch/test_ray.py::test_it_listens_on_this_machine_only_stops_with_75_and_goes_on_with_the_same_bits": 0,
     **dict.fromkeys(SLURM_DAEMONS, 0),
     "tests/launch/test_moved_store.py::test_a_branch_goes_on_from_a_moved_store_in_a_process_of_its_own": 0,
     "tests/launch/test_train_command.py::test_other_threads_are_accepted_and_said": 1,

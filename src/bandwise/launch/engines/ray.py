@@ -18,6 +18,7 @@ from bandwise.progress import say
 from bandwise.signals import launched_environment
 
 _POLL_S = 0.2
+_ASK_AGAIN_S = 5.0
 # It holds exit codes only; by default Ray takes a third of the memory.
 _OBJECT_STORE_BYTES = 100 * 1024 * 1024
 _OUT_OF_MEMORY = 128 + signal.SIGKILL
@@ -47,11 +48,15 @@ class RayTasks:
 class _RayJob:
     def __init__(self, ray: Any, reference: Any) -> None:
         self._ray, self._reference = ray, reference
+        self._asked: float | None = None
 
     def poll(self) -> int | None:
         errors = self._ray.exceptions
         ended, _ = self._ray.wait([self._reference], timeout=0)
         if not ended:
+            if self._asked is not None and time.monotonic() > self._asked + _ASK_AGAIN_S:
+                # Ray loses a cancellation that comes at the wrong moment.
+                self.stop()
             return None
         try:
             return self._ray.get(self._reference)
@@ -65,6 +70,7 @@ class _RayJob:
             return Preempted.exit_code
 
     def stop(self) -> None:
+        self._asked = time.monotonic()
         self._ray.cancel(self._reference)
 
 
