@@ -11,6 +11,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any, Literal, cast
 
 import numpy as np
 import torch
@@ -41,7 +42,7 @@ _STREAMING = 15_000
 class Job:
     """What a part works with."""
 
-    device: str
+    device: Literal["cpu", "cuda"]
     data: Path
     """Class folders."""
     work: Path
@@ -140,10 +141,17 @@ def _prepared(job: Job) -> tuple[RunConfig, Store]:
     """Split the pictures, and say how one branch of them is trained."""
     canvas, crop = (32, 32) if job.tiny else (256, 224)
     split = SplitConfig(stride=2, canvas=canvas, holdout=0.0, holdout_min=0)
-    many = {"batch_size": 4, "epochs": 2} if job.tiny else {"batch_size": 128, "epochs": 3}
+    batch, epochs = (4, 2) if job.tiny else (128, 3)
     network = NetworkConfig(model="resnet8-slim" if job.tiny else "resnet18", stem="dense" if job.tiny else "stock")
     precision = "32-true" if job.tiny else "bf16-mixed"
-    training = TrainingConfig(crop=crop, precision=precision, device=job.device, checkpoint_steps=10**6, **many)
+    training = TrainingConfig(
+        crop=crop,
+        precision=precision,
+        device=job.device,
+        checkpoint_steps=10**6,
+        batch_size=batch,
+        epochs=epochs,
+    )
     config = RunConfig(
         name="accelerator", split=split, network=network, training=training, augment=AugmentConfig(hflip=0.5)
     )
@@ -222,7 +230,7 @@ def _made_up(root: Path) -> Path:
     return root
 
 
-def main(name: str, device: str, data: str, work: str, rows: str) -> None:
+def main(name: str, device: Literal["cpu", "cuda"], data: str, work: str, rows: str) -> None:
     """Run one part."""
     parts = {each.__name__: each for each in (tests, feeds, networks, memory, evidence)}
     if device == "cuda" and not torch.cuda.is_available():
@@ -235,4 +243,4 @@ def main(name: str, device: str, data: str, work: str, rows: str) -> None:
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    main(*cast(Any, sys.argv[1:]))

@@ -63,7 +63,7 @@ class StoredLogits:
             own[...] = file.rows(key[1])
         return found
 
-    def __array__(self, dtype: DTypeLike = None, copy: bool | None = None) -> NDArray[np.generic]:
+    def __array__(self, dtype: DTypeLike | None = None, copy: bool | None = None) -> NDArray[np.generic]:
         return self[:, :].astype(dtype or np.float64, copy=False)
 
 

@@ -31,7 +31,7 @@ _CHUNK_BYTES = 1 << 20
 _NAMES = ("BOOL", "U8", "I8", "I16", "U16", "F16", "I32", "U32", "F32", "F64", "I64", "U64")
 _TYPES = ("|b1", "|u1", "|i1", "<i2", "<u2", "<f2", "<i4", "<u4", "<f4", "<f8", "<i8", "<u8")
 # In this order, the last first, the library lays tensors out, so that each begins at a multiple of its item size.
-_NAME_OF = dict(zip(_TYPES, _NAMES, strict=True))
+_NAME_OF: dict[str, str] = dict(zip(_TYPES, _NAMES, strict=True))
 _TYPE_OF = dict(zip(_NAMES, _TYPES, strict=True))
 
 

@@ -45,7 +45,7 @@ class TopLogits:
         np.put_along_axis(dense, self.places[rows].astype(np.int64), self.values[rows], axis=1)
         return dense
 
-    def __array__(self, dtype: DTypeLike = None, copy: bool | None = None) -> NDArray[Any]:
+    def __array__(self, dtype: DTypeLike | None = None, copy: bool | None = None) -> NDArray[Any]:
         return self[:].astype(dtype or np.float32, copy=False)
 
 
@@ -80,7 +80,8 @@ class LogitsWriter:
 
     def __init__(self, arrays: Any, keep: KeepLogits, path: Path) -> None:
         """Write with `arrays`, a writer of arrays."""
-        self._arrays, self._keep, self._path = arrays, keep, path
+        self._arrays, self._path = arrays, path
+        self._keep: KeepLogits = keep
 
     def put(self, row: int, ids: NDArray[Any], labels: NDArray[Any], logits: NDArray[np.float32]) -> None:
         """Write samples from `row` on; their ids and labels, (B,), and logits (B, K)."""
