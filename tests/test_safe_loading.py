@@ -66,8 +66,8 @@ def found_in(text: str) -> list[str]:
             found.append((line, _dotted(node, names)))
         elif isinstance(node, ast.Call):
             found += [(line, what) for what in _in_call(node, names)]
-        elif isinstance(node, ast.Name | ast.Attribute) and _dotted(node, names) in CALLS:
-            # Also where the function is only passed on.
+        elif isinstance(node, ast.Name | ast.Attribute) and _is_read(node) and _dotted(node, names) in CALLS:
+            # Also where the function is only passed on; a field may have the name of one.
             found.append((line, _dotted(node, names)))
     return [what for _, what in sorted(found)]
 
@@ -80,6 +80,10 @@ def _imported_names(tree: ast.Module) -> dict[str, str]:
         elif isinstance(node, ast.ImportFrom):
             names |= {alias.asname or alias.name: f"{node.module}.{alias.name}" for alias in node.names}
     return names
+
+
+def _is_read(node: ast.Name | ast.Attribute) -> bool:
+    return isinstance(node.ctx, ast.Load)
 
 
 def _dotted(node: ast.expr, names: dict[str, str]) -> str:

@@ -122,7 +122,7 @@ class Shim:
         raw = _FailingFile(path, mode.replace("b", "").replace("t", ""), self)
         if buffering == 0:
             return raw
-        buffered = io.BufferedWriter(raw)
+        buffered = io.BufferedRandom(raw) if "+" in mode else io.BufferedWriter(raw)
         return buffered if "b" in mode else io.TextIOWrapper(buffered, encoding=named.get("encoding", "utf-8"))
 
 

@@ -359,7 +359,7 @@ def test_s18_split_training_and_serving_see_the_same_pixels(tmp_path):
     stored, _ = decode_canvas(LARGE, b"large.jpg", 3, config)
     assert (stored != decode_canvas(LARGE, b"large.jpg", 3, SplitConfig(canvas=64))[0]).any()
     trained = Pictures(source, config, AugmentConfig(at="image", random_crop=False, hflip=0), 64)._decode(b"large.jpg")
-    served = predict._load(SimpleNamespace(split_config=config, channels=3), predict.Input(bytes(path)))[1]
+    served = predict.load_input(SimpleNamespace(split_config=config, channels=3), predict.Input(bytes(path)))[1]
     assert (np.asarray(trained) == stored).all()
     assert (served == stored).all()
 

@@ -186,7 +186,10 @@ def test_a_store_says_what_it_does_not_hold(whole):
     with pytest.raises(UsageError, match="split 'test' is not one of train, holdout, val"):
         store.rows("test")
     with pytest.raises(UsageError, match="was opened with bands 1; band 2 is not one of them"):
-        store.mean([2])
+        store.files(2, "train")
+    assert store.mean([2]).shape == (1, 3)
+    with pytest.raises(UsageError, match="holds the bands 0-3; 4 is not one"):
+        store.mean([4])
     with pytest.raises(UsageError, match=r"is not a store: it has no STORE\.json"):
         open_store(whole / "band-01")
 
