@@ -9,7 +9,7 @@ TORCH_cpu := torch==$(TORCH_VERSION)+cpu
 TORCH_cuda := torch==$(TORCH_VERSION)
 PIP := $(BIN)/pip install -q -c constraints.txt
 
-.PHONY: install dev demo test test-all bench recipes faults faults-ray gpu check lint types docs tables reproduce clean
+.PHONY: install dev demo test test-all bench recipes faults faults-ray faults-slurm gpu check lint types docs tables reproduce clean
 .SECONDARY:
 
 install: $(VENV)/core
@@ -47,7 +47,11 @@ recipes: $(VENV)/extra-test
 faults: $(VENV)/extra-test
 	BANDWISE_FAULTS=full nice $(BIN)/pytest tests/faults --ignore tests/faults/test_ray.py -n 2 --dist worksteal -p no:cacheprovider -m "not rows"
 
-# 10 nodes, 20 workers and 5 launchers of a Ray cluster are lost; `make test-all` loses 1, 2 and 1.
+# On the real daemons, which Debian's slurmctld, slurmd and munge bring.
+faults-slurm: $(VENV)/extra-test
+	BANDWISE_FAULTS=full nice $(BIN)/pytest tests/launch/test_slurm.py -p no:cacheprovider -m "not rows"
+
+# A Ray cluster loses 10 nodes, 20 workers and 5 launchers.
 faults-ray: $(VENV)/extra-test $(VENV)/extra-ray
 	BANDWISE_FAULTS=full nice $(BIN)/pytest tests/faults/test_ray.py -p no:cacheprovider -m "not rows"
 

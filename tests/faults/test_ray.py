@@ -28,6 +28,10 @@ HAS_RAY = importlib.util.find_spec("ray") is not None
 pytestmark = [
     pytest.mark.timeout(6000),
     pytest.mark.skipif(not HAS_RAY, reason="no Ray here: pip install 'bandwise[ray]'"),
+    pytest.mark.skipif(
+        "BANDWISE_FAULTS" not in os.environ,
+        reason="takes parts of a real cluster away for minutes: make faults-ray, or BANDWISE_FAULTS=small for a few",
+    ),
 ]
 
 FAULTS = ["node"] * share(10, 1) + ["worker"] * share(20, 2) + ["driver"] * share(5, 1)

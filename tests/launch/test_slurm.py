@@ -1,6 +1,7 @@
 """A run on the real daemons of SLURM: job array, fusion after it, preemption, time limit, cancellation."""
 
 import json
+import os
 import shutil
 import subprocess
 from dataclasses import replace
@@ -22,7 +23,9 @@ from bandwise.launch.evaluate import evaluate_run
 from bandwise.launch.fuse import fuse_run
 from bandwise.runs.run import Run, create_run, open_run
 
-REASON = slurm.why_not()
+REASON = (
+    slurm.why_not() if "BANDWISE_FAULTS" in os.environ else "starts the daemons of SLURM for minutes: make faults-slurm"
+)
 needs_slurm = pytest.mark.skipif(REASON is not None, reason=str(REASON))
 # Nothing here takes half a minute where there is nothing else to do.
 pytestmark = pytest.mark.timeout(1200)
