@@ -108,8 +108,10 @@ def test_an_error_that_nobody_asks_for_is_the_negative_control(store_path, tmp_p
         write()
 
     writing(monkeypatch, fail)
-    monkeypatch.setattr("bandwise.checkpoints.background.Future.result", lambda future: None)
+    # It still waits, so that one checkpoint is written at a time.
+    monkeypatch.setattr("bandwise.checkpoints.background.Future.result", lambda future: future.exception() and None)
     train_branch(BY_TIME, store_path, tmp_path, 1)
+    assert steps(tmp_path)[0].name == "step-000000012"
 
 
 def test_full_disks_are_forgiven_twice(store_path, tmp_path, monkeypatch, capsys):
