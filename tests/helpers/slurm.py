@@ -119,15 +119,20 @@ class Cluster:
         return {each["JobState"] for each in self.jobs(job)}
 
     def wait(self, job: str, *states: str, seconds: float = 800) -> None:
-        """Wait until all tasks of a job are in one of these states; those that were put back need wait no longer."""
-        deadline = time.monotonic() + seconds
+        """Wait until all tasks of a job are in one of these states; those that were put back wait some seconds only.
+
+        Not none: slurmd refuses a job that it has just killed ("already killed, do not launch batch job").
+        """
+        deadline, hurried = time.monotonic() + seconds, set()
         while time.monotonic() < deadline:
             found = self.jobs(job)
             if {each["JobState"] for each in found} <= set(states):
                 return
             for each in found:
-                if each["JobState"] == "PENDING" and each.get("Restarts", "0") != "0":
-                    self.call("scontrol", "update", f"JobId={each['JobId']}", "StartTime=now", check=False)
+                put_back = each["JobId"], each.get("Restarts", "0")
+                if each["JobState"] == "PENDING" and put_back[1] != "0" and put_back not in hurried:
+                    self.call("scontrol", "update", f"JobId={each['JobId']}", "StartTime=now+5", check=False)
+                    hurried.add(put_back)
             time.sleep(0.3)
         raise AssertionError((states, self.jobs(job), self.logs()))
 

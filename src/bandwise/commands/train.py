@@ -76,7 +76,7 @@ def _kept_at(address: str, config: RunConfig, out: Path, branches: Sequence[int]
         return
     from bandwise.launch.push import pull_branches, push_branches
 
-    run = Run(out, config, out)
+    run = Run(out, config, out / "store")
     pull_branches(run, branches, address)
     try:
         yield

@@ -61,7 +61,7 @@ class Remote:
             place = f"{self._root}/{folder}".rstrip("/")
             with contextlib.suppress(FileNotFoundError):
                 listed: Any = _trying(place, lambda place=place: self._system.find(place, detail=True))
-                found |= {self._relative(path): facts["size"] for path, facts in listed.items()}
+                found |= {path.removeprefix(self._root).lstrip("/"): facts["size"] for path, facts in listed.items()}
         return found
 
     def read(self, name: str) -> bytes:
@@ -114,9 +114,6 @@ class Remote:
     def _put(self, file: Path, target: str) -> None:
         self._system.makedirs(target.rpartition("/")[0], exist_ok=True)
         self._system.put_file(os.fspath(file), target)
-
-    def _relative(self, path: str) -> str:
-        return path.removeprefix(self._system._strip_protocol(self._root)).lstrip("/")
 
     def _fetch_one(self, name: str, expected: Expected, folder: Path, advance: Callable[[int], None]) -> None:
         target = folder / name
