@@ -21,6 +21,9 @@ import tyro
 from bandwise.commands.verb import Outcome, parse
 from bandwise.files.atomic import write_bytes
 from bandwise.files.documents import json_bytes
+from benchmarks.accelerator import TRAIN_NAMES
+from benchmarks.documents import document, line_of
+from benchmarks.figures import Figure
 
 COMMAND = (sys.executable, "-m", "benchmarks.machineparts")
 _STOPS_AFTER_S = 5
@@ -53,12 +56,11 @@ class Part:
     """What it measures if it has the time."""
 
 
-_NETWORKS = ("resnet34", "resnet34-sub4", "resnet34-sub4-lean", "resnet34-sub16-lean", "resnet50")
 PARTS = (
     Part("tests", 0.2, ("tests/passed",)),
     Part("feeds", 0.25, ("loop/device", "loop/ram", "loop/none", "feed/none", *(f"per device/{n}" for n in (1, 2, 4)))),
-    Part("networks", 0.2, tuple(f"train/{name}" for name in _NETWORKS)),
-    Part("memory", 0.15, tuple(f"memory/{name}/{what}" for name in _NETWORKS for what in ("peak", "largest batch"))),
+    Part("networks", 0.2, tuple(f"train/{name}" for name in TRAIN_NAMES)),
+    Part("memory", 0.15, tuple(f"memory/{name}/{what}" for name in TRAIN_NAMES for what in ("peak", "largest batch"))),
     Part("evidence", 1, ()),
 )
 
@@ -66,9 +68,6 @@ PARTS = (
 def main(argv: Sequence[str]) -> Outcome:
     """Run the parts and write the document after each."""
     arguments = parse(Arguments, argv, "bench accelerator")
-    from benchmarks.documents import document, line_of
-    from benchmarks.figures import Figure
-
     ends = time.monotonic() + 60 * arguments.minutes
     figures: list[dict[str, Any]] = []
     parts: list[dict[str, Any]] = []
@@ -84,9 +83,7 @@ def main(argv: Sequence[str]) -> Outcome:
             found = _found(Path(work) / f"{part.name}.jsonl")
             absent = sorted(set(part.figures) - {each["name"].removesuffix("/accelerator") for each in found})
             figures += [*found, *(Figure(name, "", note=f"not measured: {code}").to_dict() for name in absent)]
-            missing += [
-                each["name"] for each in figures[len(figures) - len(found) - len(absent) :] if each["ours"] is None
-            ]
+            missing = [each["name"] for each in figures if each["ours"] is None]
             seconds = round(time.monotonic() - started, 1)
             parts.append({"part": part.name, "ended": code, "seconds": seconds, "figures": len(found)})
             made = document("accelerator", arguments.data or "made up", arguments.device == "cpu", [])
