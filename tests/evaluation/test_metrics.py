@@ -5,12 +5,12 @@ import math
 import numpy as np
 import pytest
 import torch
+from tests.helpers.scores import score
 from torchmetrics.functional.classification import multiclass_calibration_error
 
 from bandwise.errors import CorruptionError, UsageError
 from bandwise.evaluation import metrics
 from bandwise.evaluation.metrics import (
-    classification_metrics,
     pack_right,
     pairwise_disagreement,
     per_class_accuracy,
@@ -50,7 +50,7 @@ def loops(logits: list[list[float]], labels: list[int]) -> dict[str, float]:
 def test_equal_to_plain_loops(count, classes):
     logits, labels = sample(count, classes, seed=count)
     expected = loops(logits.double().tolist(), labels.tolist())
-    got = classification_metrics(logits, labels)
+    got = score(logits, labels)
     assert got.n == count
     assert got.top1 == expected["top1"]
     assert got.top5 == expected["top5"]
@@ -60,9 +60,9 @@ def test_equal_to_plain_loops(count, classes):
 
 def test_perfect_and_hopeless():
     logits = torch.eye(10) * 1000
-    right = classification_metrics(logits, torch.arange(10))
+    right = score(logits, torch.arange(10))
     assert right == Scores(n=10, top1=1.0, top5=1.0, nll=0.0, ece=0.0)
-    wrong = classification_metrics(logits, torch.arange(10).roll(1))
+    wrong = score(logits, torch.arange(10).roll(1))
     assert wrong.top1 == 0.0
     assert wrong.nll == 1000.0
     assert wrong.ece == 1.0
@@ -74,7 +74,7 @@ def test_calibration_error_is_the_multiclass_one(count):
     probabilities = logits.double().softmax(1)
     expected = multiclass_calibration_error(probabilities, labels, num_classes=6, n_bins=15, norm="l1")
     # The library rounds the confidences of the multiclass form to float32.
-    assert classification_metrics(logits, labels).ece == pytest.approx(float(expected), abs=1e-6)
+    assert score(logits, labels).ece == pytest.approx(float(expected), abs=1e-6)
 
 
 def test_refusals():
@@ -92,7 +92,7 @@ def test_refusals():
         (logits.index_fill(0, torch.tensor([1]), math.inf), labels, "logits of sample 1 are not finite"),
     ):
         with pytest.raises(UsageError, match=message):
-            classification_metrics(bad_logits, bad_labels)
+            score(bad_logits, bad_labels)
     for bad in (labels, labels[None, :0]):
         with pytest.raises(UsageError, match="disagreement needs answers"):
             pairwise_disagreement(bad)
@@ -100,9 +100,13 @@ def test_refusals():
 
 def test_pieces_do_not_change_the_result(monkeypatch):
     logits, labels = sample(257, 7)
-    whole = classification_metrics(logits, labels)
+    whole = score(logits, labels)
+    scoring = metrics.Scoring()
+    for samples in zip(logits.split(10), labels.split(10), strict=True):
+        scoring.add(*samples)
+    assert scoring.scores() == whole
     monkeypatch.setattr(metrics, "_CHUNK_VALUES", 50)
-    pieces = classification_metrics(logits, labels)
+    pieces = score(logits, labels)
     assert pieces.top1 == whole.top1
     assert pieces.top5 == whole.top5
     assert pieces.ece == whole.ece

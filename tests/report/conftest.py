@@ -10,9 +10,9 @@ import torch
 from PIL import Image
 from tests.helpers.logits import write_logits
 from tests.helpers.results import COST, SUMMARY, made_branch, made_results
+from tests.helpers.scores import score
 
 from bandwise.config import RunConfig, SplitConfig, TrainingConfig, to_dict
-from bandwise.evaluation.metrics import classification_metrics
 from bandwise.files.documents import write_document, write_rows
 from bandwise.files.regular import sha256_file
 from bandwise.fusion.answers import BranchLogits
@@ -103,7 +103,7 @@ def finished_page(tmp_path_factory, two_runs) -> Path:
 
 
 def _score(logits: np.ndarray, data: BranchLogits) -> dict:
-    return asdict(classification_metrics(torch.from_numpy(logits), torch.from_numpy(data.labels)))
+    return asdict(score(torch.from_numpy(logits), torch.from_numpy(data.labels)))
 
 
 def _results(run: Run, parts: dict[str, BranchLogits], classes: list[str], rule: str) -> Results:

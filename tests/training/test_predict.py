@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from tests.helpers.scores import score
 from tests.training.tiny import CONFIG, CrashError, crash_at, make_store, tiny_network, with_training
 from torch import nn
 
@@ -18,7 +19,6 @@ from bandwise.checkpoints import branch as branch_module
 from bandwise.checkpoints.branch import NotFinishedError, load_branch
 from bandwise.checkpoints.folder import average_weights, read_checkpoint, steps
 from bandwise.errors import CorruptionError, IncompatibleError, UsageError
-from bandwise.evaluation.metrics import classification_metrics
 from bandwise.evaluation.views import BandViews
 from bandwise.files.documents import json_bytes, read_json
 from bandwise.files.regular import sha256_bytes
@@ -82,7 +82,7 @@ def test_the_logits_are_those_of_the_moving_average_or_else_of_the_last_weights(
 def test_metrics_of_the_training_are_those_of_the_holdout_logits(store_path, trained, tmp_path):
     write_answers(CONFIG, store_path, trained, 1, logits=tmp_path / "a", split="holdout")
     found = read_logits(tmp_path / "a")
-    metrics = classification_metrics(torch.from_numpy(np.array(found.logits)), torch.from_numpy(found.labels))
+    metrics = score(torch.from_numpy(np.array(found.logits)), torch.from_numpy(found.labels))
     assert read_json(trained / "summary.json")["holdout"] == asdict(metrics)
 
 

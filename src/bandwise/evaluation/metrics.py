@@ -17,7 +17,14 @@ _CHUNK_VALUES = 1 << 22
 
 
 class Scoring:
-    """Scores of one classifier whose logits come some samples at a time, with the bits of all at once."""
+    """Scores of one classifier whose logits come some samples at a time, with the bits of all at once.
+
+    `n`: N. `top1` and `top5`: shares of samples whose label has the largest, or one of the min(5, K) largest, logits;
+    where logits are equal the choice among them is PyTorch's. `nll`: mean negative log-likelihood in nats. `ece`:
+    expected calibration error of the largest probability in 15 equal bins, as a fraction.
+
+    Source: Guo et al., On Calibration of Modern Neural Networks (2017), equation 3, for the calibration error.
+    """
 
     def __init__(self) -> None:
         """Begin with no samples."""
@@ -28,7 +35,7 @@ class Scoring:
         self._hits: list[Tensor] = []
 
     def add(self, logits: Tensor, labels: Tensor) -> None:
-        """Take the next samples, as of `classification_metrics`."""
+        """Take the next samples: logits (N, K), floating point and finite, K >= 2, and labels (N,), 0 to K - 1."""
         _check(logits, labels, self._count)
         classes = logits.shape[1]
         labels = labels.long()
@@ -54,25 +61,6 @@ class Scoring:
         ece = binary_calibration_error(torch.cat(self._confidences), hits, n_bins=ECE_BINS, norm="l1")
         count = self._count
         return Scores(n=count, top1=self._right / count, top5=self._top / count, nll=float(nll) / count, ece=float(ece))
-
-
-def classification_metrics(logits: Tensor, labels: Tensor) -> Scores:
-    """Score the logits of one classifier.
-
-    Args:
-        logits: (N, K) floating point, N >= 1, K >= 2, finite.
-        labels: (N,) integers from 0 to K - 1.
-
-    Returns:
-        `n`: N. `top1` and `top5`: shares of samples whose label has the largest, or one of the min(5, K) largest,
-        logits; where logits are equal the choice among them is PyTorch's. `nll`: mean negative log-likelihood in
-        nats. `ece`: expected calibration error of the largest probability in 15 equal bins, as a fraction.
-
-    Source: Guo et al., On Calibration of Modern Neural Networks (2017), equation 3, for the calibration error.
-    """
-    scoring = Scoring()
-    scoring.add(logits, labels)
-    return scoring.scores()
 
 
 def per_class_accuracy(answers: Tensor, labels: Tensor, classes: int) -> tuple[Tensor, Tensor]:
