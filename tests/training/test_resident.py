@@ -157,7 +157,7 @@ def test_auto_takes_the_device_where_records_and_training_fit_in_its_share(store
     assert needed > records + memory.CONTEXT_BYTES
     monkeypatch.setattr(memory, "SHARE_OF_DEVICE", 0.5)
     monkeypatch.setattr(memory, "_free_bytes", lambda device: 2 * (needed + spare))
-    assert memory.keeps_records_on_device(branch) is (spare == 0)
+    assert memory.records_fit_on_device(branch) is (spare == 0)
 
 
 def test_a_network_that_takes_no_such_crop_is_refused_elsewhere(stores, monkeypatch):
@@ -166,7 +166,7 @@ def test_a_network_that_takes_no_such_crop_is_refused_elsewhere(stores, monkeypa
 
     monkeypatch.setattr(memory, "saved_activation_bytes", refuse)
     monkeypatch.setattr(memory, "_free_bytes", lambda device: 10**12)
-    assert not memory.keeps_records_on_device(branch_on(config_of("one band"), stores["one band"], "cuda"))
+    assert not memory.records_fit_on_device(branch_on(config_of("one band"), stores["one band"], "cuda"))
 
 
 def test_a_cpu_keeps_nothing_on_the_device_unless_asked(stores, monkeypatch):

@@ -13,7 +13,6 @@ from bandwise.bands.transform import SubbandTransform
 from bandwise.config import AugmentConfig, RunConfig, TrainingConfig
 from bandwise.machine import usable_cores
 from bandwise.store.reading.loader import Batch, BatchStream, Cache
-from bandwise.training.ahead import ahead
 from bandwise.training.identity import Branch
 
 _READERS = 4
@@ -100,7 +99,12 @@ class BandFeed(Feed):
 
     def batches(self, epoch: int, *, start: int) -> Iterator[Batch]:
         found = self._stream.batches(epoch, seed=self._seeds["order"], start=start, drop_last=True)
-        return ahead(found, self._branch.device) if self._goes_ahead else found
+        if not self._goes_ahead:
+            return found
+        # Here, because only an accelerator needs it.
+        from bandwise.training.ahead import ahead
+
+        return ahead(found, self._branch.device)
 
     def stored(self, batch: Batch) -> Tensor:
         return to_device(batch.images, self._branch.device)
@@ -115,13 +119,14 @@ def open_feed(branch: Branch) -> Feed:
     """Open the training images where `augment.at` says; raises as `Feed` and `images.open_training_source`."""
     # Each here, because a training needs nothing of the others.
     if branch.config.augment.at == "band":
-        from bandwise.training.memory import keeps_records_on_device
+        cache = branch.config.training.cache
+        if cache == "device" or (cache == "auto" and branch.device.type != "cpu"):
+            from bandwise.training.memory import records_fit_on_device
+            from bandwise.training.resident import ResidentFeed
 
-        if not keeps_records_on_device(branch):
-            return BandFeed(branch)
-        from bandwise.training.resident import ResidentFeed
-
-        return ResidentFeed(branch)
+            if records_fit_on_device(branch):
+                return ResidentFeed(branch)
+        return BandFeed(branch)
     from bandwise.training.images import ImageFeed, open_training_source
 
     return ImageFeed(branch, *open_training_source(branch.config.data, branch.store, branch.folder))

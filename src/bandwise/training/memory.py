@@ -89,15 +89,13 @@ def state_values_a_parameter(config: RunConfig) -> float:
     return kept / layer.weight.numel()
 
 
-def keeps_records_on_device(branch: Branch) -> bool:
-    """Return whether the records of a branch shall stay on its device, as `cache` says.
+def records_fit_on_device(branch: Branch) -> bool:
+    """Return whether the records of a branch fit on its device, with `cache` auto beside the training.
 
-    With `auto` they do on an accelerator, where they fit beside the training in `SHARE_OF_DEVICE` of what is free.
-    Records that are asked for there and are larger than what is free are a `UsageError`.
+    Then all may take `SHARE_OF_DEVICE` of what is free. Records that are asked for there and are larger than what is
+    free are a `UsageError`.
     """
     cache = branch.config.training.cache
-    if cache not in ("auto", "device") or (cache == "auto" and branch.device.type == "cpu"):
-        return False
     free, records = _free_bytes(branch.device), _record_bytes(branch)
     if cache == "auto":
         try:
