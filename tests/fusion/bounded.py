@@ -1,13 +1,12 @@
-"""`python -m tests.fusion.bounded SAMPLES CLASSES FOLDER KEEP WORK...`: the most memory that fusing big logits takes.
+"""`python -m tests.fusion.bounded SAMPLES CLASSES FOLDER KEEP [HELD]`: the most memory that fusing big logits takes.
 
-It prints one JSON object: bytes above what the imports take, of all pages and of those that are no part of a file.
+It prints one JSON object: what was found, and the bytes above what the imports take.
 """
 
 import json
 import os
 import subprocess
 import sys
-import threading
 from pathlib import Path
 from typing import Any, cast
 
@@ -19,7 +18,6 @@ from bandwise.evaluation import blocks as module
 from bandwise.evaluation.blocks import blocks
 from bandwise.evaluation.metrics import Scoring
 from bandwise.fusion.answers import load_branches
-from bandwise.fusion.cascade import fit_cascade
 from bandwise.fusion.combination import leave_one_out
 from bandwise.fusion.rules import fit
 from bandwise.runs.logits import writing_logits
@@ -27,9 +25,9 @@ from bandwise.runs.logits import writing_logits
 BRANCHES, ROWS = 4, 500
 
 
-def measure(folder: Path, samples: int, classes: int, keep: str, *work: str) -> dict[str, Any]:
-    """Run this file in a process of its own."""
-    command = [sys.executable, "-m", "tests.fusion.bounded", str(samples), str(classes), str(folder), keep, *work]
+def measure(folder: Path, samples: int, classes: int, keep: str, *held: int) -> dict[str, Any]:
+    """Run this file in a process of its own; `held` is put in the place of `HELD_VALUES`."""
+    command = [sys.executable, "-m", "tests.fusion.bounded", *map(str, (samples, classes, folder, keep, *held))]
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
     return json.loads(subprocess.run(command, capture_output=True, text=True, check=True, env=environment).stdout)
 
@@ -55,39 +53,23 @@ def write(folder: Path, samples: int, classes: int, keep: KeepLogits) -> list[Pa
     return paths
 
 
-def main(samples: int, classes: int, folder: Path, keep: KeepLogits, work: list[str]) -> None:
+def main(samples: int, classes: int, folder: Path, keep: KeepLogits, held: int = module.HELD_VALUES) -> None:
     torch.set_num_threads(1)
-    for held in (each for each in work if each.startswith("held=")):
-        module.HELD_VALUES = int(held.removeprefix("held="))
+    module.HELD_VALUES = held
     torch.zeros(9).double().log_softmax(0)
     # Forget the peak of the imports.
     Path("/proc/self/clear_refs").write_text("5")
-    before, anonymous, done = resident("VmRSS"), resident("RssAnon"), threading.Event()
-    most = [anonymous]
-
-    def watch() -> None:
-        while not done.wait(0.02):
-            most[0] = max(most[0], resident("RssAnon"))
-
-    watcher = threading.Thread(target=watch)
-    watcher.start()
+    before = resident("VmRSS")
     data = load_branches(write(folder, samples, classes, keep))
     fusion = fit("mean", data)
-    found: dict[str, object] = {"temperature": fusion.temperature}
-    if "learned" in work:
-        found["weights"] = fit("learned", data).weights
-    if "leave-one-out" in work:
-        found["gains"] = [own.top1_gain for own in leave_one_out(fusion, data)]
-    if "cascade" in work:
-        found["order"] = fit_cascade(fusion, data, 0.99).order
+    gains = [own.top1_gain for own in leave_one_out(fusion, data)]
     scoring = Scoring()
     for rows in blocks(data.logits):
         scoring.add(torch.from_numpy(fusion.apply(data.logits[:, rows])), torch.from_numpy(data.labels[rows]))
-    done.set()
-    watcher.join()
-    peaks = {"peak": resident("VmHWM") - before, "anonymous": most[0] - anonymous}
-    print(json.dumps({**found, "top1": scoring.scores().top1, **peaks}))
+    found = {"temperature": fusion.temperature, "gains": gains, "top1": scoring.scores().top1}
+    print(json.dumps({**found, "peak": resident("VmHWM") - before}))
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]), int(sys.argv[2]), Path(sys.argv[3]), cast(KeepLogits, sys.argv[4]), sys.argv[5:])
+    samples, classes, folder, keep, *held = sys.argv[1:]
+    main(int(samples), int(classes), Path(folder), cast(KeepLogits, keep), *map(int, held))
