@@ -36,8 +36,8 @@ def test_answers_are_those_of_the_cpu_within_the_bound(device, tmp_path):
     config = replace(config, network=replace(config.network, model="resnet8", stem="dense"))
     train_branch(config, store, tmp_path / "branch", 1)
     found = []
-    for name, batch in ((device.type, 4), ("cpu", 4)):
+    for name in (device.type, "cpu"):
         out = tmp_path / f"{name}-{len(found)}.safetensors"
-        write_answers(config, store, tmp_path / "branch", 1, split="val", logits=out, device=name, batch_size=batch)
+        write_answers(config, store, tmp_path / "branch", 1, split="val", logits=out, device=name, batch_size=4)
         found.append(np.array(read_logits(out).logits))
     np.testing.assert_allclose(*found, rtol=BOUND, atol=0 if device.type == "cpu" else BOUND)

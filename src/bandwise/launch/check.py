@@ -11,7 +11,7 @@ import numpy as np
 
 from bandwise.checkpoints.folder import Checkpoint, read_checkpoint, steps, weights_digest
 from bandwise.errors import BandwiseError, CorruptionError, IncompatibleError, UsageError
-from bandwise.files.arrays import read_arrays
+from bandwise.files.arrays import open_arrays
 from bandwise.files.documents import read_document, read_rows
 from bandwise.files.regular import sha256_file
 from bandwise.fusion.saved import read_fusion
@@ -154,7 +154,7 @@ def check_run(path: Path, sound: VerifiedFiles | None = None, store_path: Path |
     for file in sorted([*path.glob("features/*/*.safetensors"), *path.glob("*.safetensors")]):
         features = file.parent != path or file.name.startswith("head.")
         with found.noting(file.relative_to(path).as_posix(), "features" if features else "other"):
-            read_arrays(file)
+            open_arrays(file)
     _check_fusions(run, path, found)
     _check_results(path, found)
     _check_preview(path, found)

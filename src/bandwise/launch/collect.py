@@ -10,7 +10,7 @@ from bandwise.checkpoints.folder import last_checkpoint, steps, weights_digest
 from bandwise.config import RunConfig, to_dict
 from bandwise.config.configfile import differences
 from bandwise.errors import CorruptionError, IncompatibleError, UsageError
-from bandwise.files.arrays import read_arrays
+from bandwise.files.arrays import open_arrays
 from bandwise.files.atomic import commit_folder, remove_temporaries, replacing
 from bandwise.files.locks import folder_lock
 from bandwise.files.regular import sha256_file
@@ -155,7 +155,7 @@ def _read(run: Run, number: int) -> _Finished:
     summary = read_summary(folder)
     if summary.branch != number:
         raise CorruptionError(f"{folder / SUMMARY_NAME} is that of branch {summary.branch}")
-    said = {file: read_arrays(file)[1] for file in answers}
+    said = {file: open_arrays(file)[1] for file in answers}
     if steps(folder):
         state = last_checkpoint(folder).state
         require_same_branch(state, describe_branch(run.config, number), str(folder))
