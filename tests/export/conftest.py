@@ -9,7 +9,9 @@ from tests.pictures import make_folder
 
 from bandwise.cli import main
 from bandwise.config import AugmentConfig, DataConfig, NetworkConfig, RunConfig, SplitConfig, TrainingConfig
+from bandwise.errors import UsageError
 from bandwise.export.bundle import write_bundle
+from bandwise.export.webruntime import web_runtime
 from bandwise.launch.pipeline import run
 from bandwise.runs.run import open_run
 
@@ -58,3 +60,12 @@ def onnx_file(finished, tmp_path_factory) -> Path:
     path = tmp_path_factory.mktemp("onnx") / "model.onnx"
     assert main(["export", str(finished), "--format", "onnx", "-o", str(path)]) == 0
     return path
+
+
+@pytest.fixture(scope="session")
+def runtime() -> None:
+    """What runs the page is here; where npm cannot fetch it, the test is skipped."""
+    try:
+        web_runtime()
+    except UsageError as error:
+        pytest.skip(f"onnxruntime-web cannot be fetched: {error}")

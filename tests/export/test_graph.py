@@ -84,7 +84,7 @@ def require_equal(ensemble: SpectralEnsemble, graph: Graph, present: np.ndarray 
     """Compare the file of a graph with the module it was made of, at two sizes of a batch."""
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        session = session_of(to_onnx(graph).SerializeToString(), 1)
+        session = session_of(to_onnx(graph).SerializeToString())
     for count in (1, 3):
         images = canvases(ensemble, count)
         feed = {"images": images.numpy().astype(graph.input_type)}

@@ -61,7 +61,7 @@ def test_what_the_file_says_of_itself(finished, onnx_file, pictures):
     content = onnx_file.read_bytes()
     for part in (str(finished).encode(), b"site-packages", b"src/bandwise", str(pictures).encode()):
         assert part not in content
-    session = session_of(onnx_file, 1)
+    session = session_of(content)
     assert [(entry.name, entry.shape) for entry in session.get_inputs()] == [("images", ["batch", 3, 24, 24])]
     shapes = [["batch", 3], ["batch", 4, 3], ["batch", 4, 3, 9, 9]]
     assert [entry.shape for entry in session.get_outputs()] == shapes
@@ -100,7 +100,7 @@ def test_eight_bits_leave_the_bands_exact(finished, onnx_file):
     kinds = [node.op_type for node in small.graph.node]
     assert kinds.count("QuantizeLinear") > 10
     assert list(small.metadata_props) == list(plain.metadata_props)
-    found, expected = (session_of(own.SerializeToString(), 1).run(None, {"images": images}) for own in (small, plain))
+    found, expected = (session_of(own.SerializeToString()).run(None, {"images": images}) for own in (small, plain))
     np.testing.assert_array_equal(found[2], expected[2])
     assert 0 < np.abs(found[0] - expected[0]).max() < 0.2
 

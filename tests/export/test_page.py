@@ -20,7 +20,7 @@ from bandwise.export.webruntime import web_runtime
 from bandwise.serving.ensemble import SpectralEnsemble
 from bandwise.serving.inputs import Input
 from bandwise.serving.predict import load_input
-from bandwise.sources.decoding.decode import to_canvas
+from bandwise.sources.decoding.decode import MIN_SIDE, to_canvas
 
 pytest.importorskip("onnxruntime", reason="bandwise[onnx] is not installed")
 
@@ -32,11 +32,7 @@ def browser():
 
 
 @pytest.fixture(scope="module")
-def folder(finished, tmp_path_factory):
-    try:
-        web_runtime()
-    except UsageError as error:
-        pytest.skip(f"onnxruntime-web cannot be fetched: {error}")
+def folder(runtime, finished, tmp_path_factory):
     path = tmp_path_factory.mktemp("page") / "page"
     assert main(["export", str(finished), "--format", "page", "-o", str(path)]) == 0
     return path
@@ -71,12 +67,9 @@ def says(page, pattern: str) -> str:
     return page.text_content("#status")
 
 
-def png(width: int, height: int, noise: bool = False) -> bytes:
+def png(width: int, height: int) -> bytes:
     stream = io.BytesIO()
-    pixels = np.random.default_rng(0).integers(0, 256, (height, width, 3), dtype=np.uint8) if noise else None
-    (Image.new("RGB", (width, height), (90, 160, 40)) if pixels is None else Image.fromarray(pixels)).save(
-        stream, "PNG"
-    )
+    Image.new("RGB", (width, height), (90, 160, 40)).save(stream, "PNG")
     return stream.getvalue()
 
 
@@ -85,6 +78,8 @@ def give(page, name: str, content: bytes) -> None:
 
 
 def test_it_answers_as_predict_and_fuses_what_is_on(browser, folder, finished, reported, capsys):
+    from playwright.sync_api import expect
+
     rows = call(capsys, "predict", finished, *reported)["predictions"]
     ensemble = SpectralEnsemble.from_run(finished)
     with opened(browser, folder, viewport={"width": 1440, "height": 900}) as page:
@@ -113,6 +108,7 @@ def test_it_answers_as_predict_and_fuses_what_is_on(browser, folder, finished, r
         says(page, f"^Answer: {ensemble.classes[int(expected.argmax())]}, {100 * float(expected.max()):.1f} %$")
         assert "2 of 4 branches fused" in page.text_content("#time")
         page.locator("[data-branch='2']").uncheck()
+        expect(page.locator("#time")).to_contain_text("1 of 4 branches fused")
         page.locator("[data-branch='3']").click()
         says(page, "^One branch at least stays on")
         assert page.locator("[data-branch='3']").is_checked()
@@ -147,7 +143,9 @@ def test_what_it_refuses_and_what_it_takes(browser, folder):
         says(page, r"^large\.png has 40\.0 MB; this page takes files up to 32 MB\.$")
         give(page, "many.png", png(4000, 3000))
         says(page, "^Answer: class-")
-        give(page, "thin.png", png(3, 500))
+        give(page, "thin.png", png(MIN_SIDE - 1, 500))
+        says(page, f"^The picture has 7 x 500 pixels; the short side must have at least {MIN_SIDE}\\.$")
+        give(page, "narrow.png", png(500, MIN_SIDE))
         says(page, "^Answer: class-")
 
 

@@ -10,8 +10,6 @@ from tests.export.test_page import opened, says
 from tests.helpers.browser import opened_browser
 
 from bandwise.cli import main
-from bandwise.errors import UsageError
-from bandwise.export.webruntime import web_runtime
 from bandwise.launch.pipeline import run
 from bandwise.recipes.catalog import find_recipe
 from bandwise.sources.named.catalog import fetch
@@ -53,12 +51,8 @@ def test_pillow_and_onnxruntime_alone_answer_as_predict(trained, photographs, tm
     assert len({label for label, _ in ours}) > 5
 
 
-def test_the_page_answers_as_predict_on_nearly_all(trained, photographs, tmp_path, capsys):
+def test_the_page_answers_as_predict_on_nearly_all(runtime, trained, photographs, tmp_path, capsys):
     out = tmp_path / "page"
-    try:
-        web_runtime()
-    except UsageError as error:
-        pytest.skip(f"onnxruntime-web cannot be fetched: {error}")
     assert main(["export", str(trained), "--format", "page", "-o", str(out)]) == 0
     capsys.readouterr()
     equal = 0

@@ -66,19 +66,13 @@ def write_graph(
     if int8 and (pictures.holdout is None or pictures.reported is None):
         raise UsageError("--int8 is calibrated on the holdout of a run and scored on its reported set: name a run")
     graph = Graph(ensemble, input_type)
-    if kind == "pt2":
-        content, answer = _pt2(graph)
-        parity, quantised = compare(ensemble, answer, pictures.some, input_type), None
-        require_parity(parity)
-    else:
-        model = to_onnx(graph)
-        content = model.SerializeToString()
-        answer = _answer_of(content)
-        parity, quantised = compare(ensemble, answer, pictures.some, input_type), None
-        require_parity(parity)
-        if int8:
-            content, quantised = _int8(model, answer, pictures, input_type)
-            parity = compare(ensemble, _answer_of(content), pictures.some, input_type)
+    model = None if kind == "pt2" else to_onnx(graph)
+    content, answer = _pt2(graph) if model is None else _onnx(model)
+    parity, quantised = compare(ensemble, answer, pictures.some, input_type), None
+    require_parity(parity)
+    if int8:
+        content, answer, quantised = _int8(model, answer, pictures, input_type)
+        parity = compare(ensemble, answer, pictures.some, input_type)
     write_bytes(out, content)
     return GraphFile(out, len(content), OPSET if kind == "onnx" else None, parity, quantised)
 
@@ -92,9 +86,10 @@ def require_place(out: Path, kind: GraphFormat) -> None:
         require_onnx()
 
 
-def _answer_of(content: bytes) -> Answer:
+def _onnx(model: Any) -> tuple[bytes, Answer]:
+    content = model.SerializeToString()
     session = session_of(content)
-    return lambda images: session.run(OUTPUTS[:1], {INPUTS: images})[0]
+    return content, lambda images: session.run(OUTPUTS[:1], {INPUTS: images})[0]
 
 
 def _pt2(graph: Graph) -> tuple[bytes, Answer]:
@@ -116,10 +111,10 @@ def _pt2(graph: Graph) -> tuple[bytes, Answer]:
     return stream.getvalue(), answer
 
 
-def _int8(model: Any, before: Answer, pictures: Pictures, input_type: InputType) -> tuple[bytes, Quantised]:
+def _int8(model: Any, before: Answer, pictures: Pictures, input_type: InputType) -> tuple[bytes, Answer, Quantised]:
     assert pictures.holdout is not None
     assert pictures.reported is not None
     batches = [images.numpy().astype(input_type) for images in pictures.holdout()]
-    content = to_int8(model, batches).SerializeToString()
-    (of_float, of_int8), count = accuracies((before, _answer_of(content)), pictures.reported(), input_type)
-    return content, Quantised(sum(map(len, batches)), count, of_float, of_int8, model.ByteSize())
+    content, answer = _onnx(to_int8(model, batches))
+    (of_float, of_int8), count = accuracies((before, answer), pictures.reported(), input_type)
+    return content, answer, Quantised(sum(map(len, batches)), count, of_float, of_int8, model.ByteSize())

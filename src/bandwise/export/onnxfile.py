@@ -4,7 +4,6 @@ import dataclasses
 import json
 import os
 import warnings
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -75,13 +74,13 @@ def _describe(model: Any, facts: Facts) -> None:
         entry.key, entry.value = key, value if isinstance(value, str) else json.dumps(value)
 
 
-def session_of(content: bytes | Path, threads: int = 0) -> Any:
-    """Open a model in onnxruntime on the processor; 0 threads are as many as it likes."""
+def session_of(content: bytes) -> Any:
+    """Open a model in onnxruntime on the processor."""
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads or int(os.environ.get("OMP_NUM_THREADS", "0"))
+    # It does not know this variable itself; 0 threads are as many as it likes.
+    options.intra_op_num_threads = int(os.environ.get("OMP_NUM_THREADS", "0"))
     # Errors come as exceptions; warnings about graphs of its own making help nobody.
     options.log_severity_level = 3
-    source = os.fspath(content) if isinstance(content, Path) else content
-    return onnxruntime.InferenceSession(source, options, providers=["CPUExecutionProvider"])
+    return onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])

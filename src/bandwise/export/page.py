@@ -17,7 +17,7 @@ from bandwise.export.place import commit_export, require_free
 from bandwise.export.webruntime import NOTICE
 from bandwise.serving.ensemble import SpectralEnsemble
 
-_FILES = ("index.html", "style.css", "start.js", "app.js", "picture.js")
+_FILES = ("index.html", "start.js", "app.js", "picture.js")
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,8 +55,10 @@ def write_page(
     )
     require_parity(parity)
     folder = resources.files("bandwise.export") / "page"
+    palette = resources.files("bandwise.report") / "templates" / "palette.css"
     content = {
         **{file: (folder / file).read_bytes() for file in _FILES},
+        "style.css": palette.read_bytes() + (folder / "style.css").read_bytes(),
         "model.json": json.dumps(_facts(graph, name), indent=1).encode(),
         "model.onnx": model,
         "ort/NOTICE.txt": NOTICE.encode(),

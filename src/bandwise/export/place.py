@@ -1,6 +1,6 @@
 """Where an export goes: a folder or a file that is complete or absent, and that takes the place of nothing."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
 from bandwise.errors import UsageError
@@ -14,20 +14,14 @@ def require_free(out: Path) -> None:
     atomic.require_writable(out.absolute().parent)
 
 
-def commit_export(out: Path, content: Mapping[str, bytes | Callable[[Path], None]]) -> None:
-    """Write a folder of files, by their names in it; each is its bytes, or a function that writes the path it is given.
-
-    Their order is that of `content`.
-    """
+def commit_export(out: Path, content: Mapping[str, bytes]) -> None:
+    """Write a folder of files, by their names in it, in the order of `content`."""
     require_free(out)
 
     def write(folder: Path) -> None:
         for name, own in content.items():
             path = folder / name
             path.parent.mkdir(parents=True, exist_ok=True)
-            if isinstance(own, bytes):
-                path.write_bytes(own)
-            else:
-                own(path)
+            path.write_bytes(own)
 
     atomic.commit_folder(out, write)

@@ -5,7 +5,6 @@ Nothing that reads a store or a run knows of addresses.
 """
 
 import contextlib
-import hashlib
 import os
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -15,6 +14,7 @@ from typing import Any, NamedTuple, TypeVar
 
 from bandwise.errors import BandwiseError, CorruptionError, Preempted, UsageError
 from bandwise.files.atomic import explain_full_disk, fsync_file, fsync_folder
+from bandwise.files.regular import sha256_file
 from bandwise.progress import progress
 
 _PIECE_BYTES = 1 << 20
@@ -123,7 +123,7 @@ class Remote:
             _trying(f"{self.address}/{name}", lambda: self._append(name, part, expected.bytes, advance))
         except FileNotFoundError as error:
             raise CorruptionError(f"{self.address} lacks {name}; copy the whole folder there") from error
-        digest, size = _digest(part), part.stat().st_size
+        digest, size = sha256_file(part), part.stat().st_size
         if size != expected.bytes or expected.sha256 not in (None, digest):
             part.unlink()
             raise CorruptionError(
@@ -143,11 +143,6 @@ class Remote:
             while out.tell() <= size and (piece := stream.read(_PIECE_BYTES)):
                 out.write(piece)
                 advance(len(piece))
-
-
-def _digest(path: Path) -> str:
-    with open(path, "rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def _trying(what: str, act: Callable[[], Value]) -> Value:

@@ -1,6 +1,7 @@
 // From a file to the canvas that the model takes: decoded by the browser, resized as Pillow does it.
 
 const MAX_BYTES = 32 * 1024 * 1024;
+const MIN_SIDE = 8;
 const PRECISION = 22;
 
 /** Decode a file and return {width, height, data}, RGBA over the background; an Error says what is wrong with it. */
@@ -15,9 +16,11 @@ export async function decode(file, rules) {
     throw new Error(`${file.name || "This"} is no picture that this browser can decode.`);
   }
   const { width, height } = bitmap;
-  if (width * height > rules.max_pixels) {
+  const large = width * height > rules.max_pixels;
+  if (large || Math.min(width, height) < MIN_SIDE) {
     bitmap.close();
-    throw new Error(`The picture has ${width} x ${height} pixels; at most ${rules.max_pixels} are taken.`);
+    const rule = large ? `at most ${rules.max_pixels} are taken` : `the short side must have at least ${MIN_SIDE}`;
+    throw new Error(`The picture has ${width} x ${height} pixels; ${rule}.`);
   }
   const context = new OffscreenCanvas(width, height).getContext("2d", { willReadFrequently: true });
   context.fillStyle = `rgb(${rules.background} ${rules.background} ${rules.background})`;

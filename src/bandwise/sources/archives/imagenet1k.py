@@ -114,7 +114,7 @@ def _open_kaggle(root: Path, tables: Path, expect: str) -> KaggleSource:
     classes = _classes(folder, tables)
     if lost := labels.wordnet_ids - folder.labels.keys():
         raise UsageError(f"{labels.where} names {min(lost)}, which has no class folder in {root / 'train'}")
-    source = KaggleSource(folder, classes, tuple(labels.truth), labels.where, dict(_FINGERPRINT))
+    source = KaggleSource(folder, classes, labels, dict(_FINGERPRINT))
     _require_listed(source, expect)
     return source
 

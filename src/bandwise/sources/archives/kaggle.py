@@ -25,10 +25,8 @@ class KaggleSource:
     folder: FolderSource
     """The training pictures."""
     classes: tuple[str, ...]
-    truth: tuple[str, ...]
-    """The WordNet id of each validation picture."""
-    where: str
-    """The file of these, for messages."""
+    labels: Labels
+    """Of the validation pictures."""
     fingerprint: dict[str, Any]
     name: str = "imagenet1k"
     channels: Literal[1, 3] = 3
@@ -42,8 +40,8 @@ class KaggleSource:
         walk = Walk(self.root, self.folder.follow_symlinks)
         found = [(path.removeprefix(b"val/"), size) for path, size in walk.pictures(b"val")]
         walk.raise_first()
-        labels = Labels(list(self.truth), frozenset(), {}, self.where)
-        ids = [self.truth[number] for number in numbered(str(self.root / "val"), [name for name, _ in found], labels)]
+        numbers = numbered(str(self.root / "val"), [name for name, _ in found], self.labels)
+        ids = [self.labels.truth[number] for number in numbers]
         # Class folders in this order, and names in them in the order of the folder, which is sorted.
         order = sorted(range(len(ids)), key=ids.__getitem__)
         train = self.folder.entries()

