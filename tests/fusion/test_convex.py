@@ -16,15 +16,15 @@ def test_minimum_is_that_of_scipy(imagine, count, samples, classes, pull, ridge)
     problem = Problem(data.logits, data.labels, pull=pull, ridge=ridge)
     ours = minimise(problem)
     theirs = scipy.optimize.minimize(
-        problem.value,
+        lambda u: problem.at(u)[:2],
         np.ones(count),
-        jac=lambda u: problem.derivatives(u)[0],
+        jac=True,
         bounds=[(0, None)] * count,
         method="L-BFGS-B",
         options={"ftol": 1e-15, "gtol": 1e-10, "maxiter": 5000},
     )
     assert ours.residual < 1e-6
-    assert problem.value(ours.multipliers) <= theirs.fun + 1e-10
+    assert problem.at(ours.multipliers)[0] <= theirs.fun + 1e-10
     np.testing.assert_allclose(ours.multipliers, theirs.x, atol=2e-4)
 
 
@@ -41,14 +41,13 @@ def test_derivatives_agree_with_finite_differences(imagine):
     data = imagine(3, 50, 4)
     problem = Problem(data.logits, data.labels, pull=2.0, ridge=0.5)
     point = np.array([0.3, 0.7, 0.1])
-    gradient, hessian = problem.derivatives(point)
+    _, gradient, hessian = problem.at(point)
     step = 1e-6
     for axis in range(3):
         shift = step * np.eye(3)[axis]
-        slope = (problem.value(point + shift) - problem.value(point - shift)) / (2 * step)
-        bend = (problem.derivatives(point + shift)[0] - problem.derivatives(point - shift)[0]) / (2 * step)
-        assert gradient[axis] == pytest.approx(slope, abs=1e-8)
-        np.testing.assert_allclose(hessian[axis], bend, atol=1e-7)
+        above, below = problem.at(point + shift), problem.at(point - shift)
+        assert gradient[axis] == pytest.approx((above[0] - below[0]) / (2 * step), abs=1e-8)
+        np.testing.assert_allclose(hessian[axis], (above[1] - below[1]) / (2 * step), atol=1e-7)
 
 
 def test_unit_of_the_logits_does_not_matter(imagine):
@@ -85,6 +84,23 @@ def test_temperature_is_that_of_a_scalar_search(imagine):
         lambda t: negative_log_likelihoods(data.logits[0] / t, data.labels).mean(), bounds=(0.05, 50), method="bounded"
     )
     assert best_temperature(data.logits[:1], data.labels) == pytest.approx(found.x, rel=1e-3)
+
+
+def test_a_temperature_takes_less_than_ten_passes(imagine, monkeypatch):
+    """Logits of files are read and fused anew in every pass, which is most of the time that a fit takes."""
+    data = imagine(1, 4000, 5)
+    read = []
+
+    class Counted:
+        shape = data.logits.shape
+
+        def __getitem__(self, key):
+            read.append(data.logits[key].shape[1])
+            return data.logits[key]
+
+    monkeypatch.setattr("bandwise.evaluation.blocks.HELD_VALUES", 0)
+    best_temperature(Counted(), data.labels)
+    assert sum(read) < 10 * 4000
 
 
 def test_misleading_logits_get_the_largest_temperature(imagine):

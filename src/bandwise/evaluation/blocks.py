@@ -60,7 +60,7 @@ class StoredLogits:
     def __getitem__(self, key: tuple[slice, slice]) -> FloatArray:
         found = np.empty((self.shape[0], len(range(*key[1].indices(self.shape[1]))), self.shape[2]))
         for own, file in zip(found, self._files, strict=True):
-            own[...] = file.rows(key[1])
+            file.read(key[1], own)
         return found
 
     def __array__(self, dtype: DTypeLike | None = None, copy: bool | None = None) -> NDArray[np.generic]:

@@ -67,12 +67,11 @@ class LogitsFile:
         """What of the logits was kept."""
         return self.meta.get(_KEEP_KEY, "full")
 
-    def rows(self, rows: slice) -> NDArray[np.float64]:
-        """Return some rows in float64, and give back the memory that reading them took."""
-        found = np.asarray(self.logits[rows], np.float64)
+    def read(self, rows: slice, out: NDArray[np.float64]) -> None:
+        """Write some rows to `out`, and give back the memory that reading them took."""
+        out[...] = self.logits[rows]
         if isinstance(self.logits, np.ndarray):
             drop_pages(self.logits)
-        return found
 
 
 class LogitsWriter:
