@@ -31,7 +31,7 @@ VERBS = {
     "reconstruct": "invert the stored bands and measure the error",
     "train": "train one branch or all of them; resumes by itself",
     "collect": "bring branches from other machines into one run",
-    "push": "copy a run or a store to an object store",
+    "push": "copy a run or a store to an object store, or publish it",
     "fuse": "fit the fusion rule on the holdout",
     "evaluate": "score every branch and the fusion on the reported set",
     "predict": "classify files and folders",

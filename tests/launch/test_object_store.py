@@ -78,7 +78,7 @@ def test_a_branch_fetches_its_band_and_the_documents_only(address, store, tmp_pa
     here = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
     there = {path.relative_to(store).as_posix() for path in store.rglob("*") if path.is_file()}
     assert here == {name for name in there if not name.startswith(("band-00", "band-01", "band-02"))}
-    fetched = sum((folder / name).stat().st_size for name in here - {"MANIFEST.json"})
+    fetched = sum((folder / name).stat().st_size for name in here - {"MANIFEST.json", "README.md"})
     assert f"{address}: {fetched} bytes fetched for bands 3, in {folder}" in said
     assert weights_digest(run.branch_folder(1)) == weights_digest(finished / "branch-01")
     assert main(["verify", str(folder), "--bands", "3", "--json"]) == 0

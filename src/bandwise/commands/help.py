@@ -154,9 +154,15 @@ HELP = {
     ),
     "push": Help(
         "RUN|STORE ADDRESS",
-        "Copy a run or a store to an object store or any address that fsspec knows. What is there already is not sent "
-        "again, and documents come last, so that nobody reads half of it.",
-        {},
+        "Copy a run or a store to an object store or any address that fsspec knows, or publish it on a hub, "
+        "hf:OWNER/NAME: a run as a released model, a store as a data set, with a card. What is there already is not "
+        "sent again, and nobody reads half of it.",
+        {
+            "--controls RUN...": "hf: runs that the card compares this one with",
+            "--license NAME": "hf: licence of weights or pictures, for the card",
+            "--private": "hf: a repository that only its owner sees",
+            "--out FOLDER": "hf: write what would be published there; send nothing",
+        },
         "push stores/mine memory://stores/mine",
     ),
     "fuse": Help(

@@ -52,6 +52,13 @@ def write_bundle(run: Run, out: Path, controls: Sequence[Path] = (), licence: st
     It has the bytes that the run decides: no time, no machine, and no path of this one. `controls` are runs that it is
     compared with in its card; `licence` is that of the weights, for the card.
     """
+    content = bundle_files(run, ".", controls, licence)
+    commit_export(out, content)
+    return Bundle(out, sum(map(len, content.values())), tuple(content))
+
+
+def bundle_files(run: Run, place: str, controls: Sequence[Path] = (), licence: str | None = None) -> dict[str, bytes]:
+    """Return the files of a released model by name, in the order to write them; `place` is where its card reads it."""
     branches, fusion = read_run(run)
     ensemble = SpectralEnsemble(branches, fusion)
     view, others = read_view(run.path), [read_view(path) for path in controls]
@@ -81,11 +88,10 @@ def write_bundle(run: Run, out: Path, controls: Sequence[Path] = (), licence: st
         ),
         files={name: facts_of(content[name]) for name in sorted(content)},
     )
-    content[CARD_NAME] = model_card(view, others, ensemble, ".", licence).encode()
+    content[CARD_NAME] = model_card(view, others, ensemble, place, licence).encode()
     # Last: a folder without it is no model.
     content[RELEASE_NAME] = json_bytes(seal({**plain(release), "preprocessing": preprocessing(ensemble)}))
-    commit_export(out, content)
-    return Bundle(out, sum(map(len, content.values())), tuple(content))
+    return content
 
 
 def _rows(values: Any) -> tuple[tuple[float, ...], ...]:

@@ -15,7 +15,7 @@ from bandwise.report.view import EvaluatedRun, RunView, describe
 from bandwise.serving.ensemble import SpectralEnsemble
 
 _TAGS = ["image-classification", "ensemble", "sub-band", "dct", "bandwise"]
-_PATENT = (
+PATENT = (
     "The method is that of Liu, Wang, Yuan and Han, Spectral Tensor Layers for Communication-Free Distributed Deep "
     "Learning, IEEE TNNLS 2024 (doi:10.1109/TNNLS.2024.3394861). A published patent application (US 2026/0030512 A1) "
     "describes it; find out what that means for you before you use the model commercially."
@@ -39,7 +39,7 @@ def model_card(
     evaluated = isinstance(view, EvaluatedRun)
     what = describe(view.config)
     sections = [*(_results(view, controls) if evaluated else ()), *_use(ensemble, place)]
-    limits = [*(notes(view, controls) if evaluated else ["This model was not scored on reported images."]), _PATENT]
+    limits = [*(notes(view, controls) if evaluated else ["This model was not scored on reported images."]), PATENT]
     page = Page(
         title=view.name,
         subtitle=f"{what[0].upper()}{what[1:]}: {view.config.network.model}, {view.config.training.epochs} epochs, "

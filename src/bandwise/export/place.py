@@ -1,5 +1,6 @@
 """Where an export goes: a folder or a file that is complete or absent, and that takes the place of nothing."""
 
+import shutil
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -14,14 +15,17 @@ def require_free(out: Path) -> None:
     atomic.require_writable(out.absolute().parent)
 
 
-def commit_export(out: Path, content: Mapping[str, bytes]) -> None:
-    """Write a folder of files, by their names in it, in the order of `content`."""
+def commit_export(out: Path, content: Mapping[str, bytes | Path]) -> None:
+    """Write a folder of files, by their names in it, in the order of `content`; a path is a file to copy."""
     require_free(out)
 
     def write(folder: Path) -> None:
         for name, own in content.items():
             path = folder / name
             path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_bytes(own)
+            if isinstance(own, Path):
+                shutil.copyfile(own, path)
+            else:
+                path.write_bytes(own)
 
     atomic.commit_folder(out, write)

@@ -1,8 +1,12 @@
 """Models by their name on a hub, `hf:OWNER/NAME` or `hf:OWNER/NAME@REVISION`, through the local cache."""
 
+import contextlib
 import os
 import re
+import sys
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from bandwise.errors import UsageError
 
@@ -18,13 +22,30 @@ def local_folder(source: Path | str) -> Path:
     if not text.startswith(PREFIX):
         return Path(source)
     repository, revision = parse_name(text)
-    from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
+    with explain_hub(f"{text} cannot be fetched"):
+        from huggingface_hub import snapshot_download
 
-    try:
         return Path(snapshot_download(repository, revision=revision, allow_patterns=_PATTERNS))
-    except (HfHubHTTPError, LocalEntryNotFoundError, OSError) as error:
-        raise UsageError(f"{text} cannot be fetched: {' '.join(str(error).split())[:300]}") from error
+
+
+@contextlib.contextmanager
+def explain_hub(what: str) -> Iterator[None]:
+    """Say what could not be done, where a hub refuses it or cannot be reached."""
+    from huggingface_hub.errors import HfHubHTTPError
+    from huggingface_hub.utils import disable_progress_bars
+
+    if not sys.stderr.isatty():
+        disable_progress_bars()
+    # The errors of whatever library the transfers go through.
+    of_transfers: Any = HfHubHTTPError.__bases__
+    try:
+        yield
+    # A ValueError is of a name or a card, a RuntimeError of a file, with the reason as its cause.
+    except (*of_transfers, OSError, ValueError, RuntimeError) as error:
+        status = error.response.status_code if isinstance(error, HfHubHTTPError) else 0
+        remedy = "; log in with `hf auth login`, or set HF_TOKEN" if status in (401, 403) else ""
+        said = " ".join(f"{error} {error.__cause__ or ''}".split())
+        raise UsageError(f"{what}: {said[:300]}{remedy}") from error
 
 
 def parse_name(text: str) -> tuple[str, str | None]:

@@ -97,10 +97,7 @@ def read_release(folder: Path) -> tuple[list[TrainedBranch], Fusion | TrainedHea
     """
     path, weights = folder / RELEASE_NAME, folder / WEIGHTS_NAME
     release = read_description(folder)
-    for name, facts in release.files.items():
-        _require_inside(folder, name)
-        if name != WEIGHTS_NAME:
-            read_listed(folder / name, facts, RELEASE_NAME)
+    files = read_files(folder, release)
     fusion = read_fusion(folder / FUSION_NAME)
     needed = {WEIGHTS_NAME, FUSION_NAME, *((HEAD_NAME,) if isinstance(fusion, TrainedHead) else ())}
     if missing := needed - release.files.keys():
@@ -108,7 +105,7 @@ def read_release(folder: Path) -> tuple[list[TrainedBranch], Fusion | TrainedHea
     fusion = weighted(fusion)
     if [own.branch for own in release.branches] != list(fusion.branches):
         raise CorruptionError(f"{path} has other branches than {FUSION_NAME} fuses, {list(fusion.branches)}")
-    tensors = from_bytes(read_listed(weights, release.files[WEIGHTS_NAME], RELEASE_NAME), weights)
+    tensors = from_bytes(files[WEIGHTS_NAME], weights)
     try:
         config = RunConfig(
             split=merge(SplitConfig(), release.split),
@@ -133,6 +130,13 @@ def read_description(folder: Path) -> Release:
     if content.get("version") != RELEASE_VERSION:
         raise IncompatibleError(f"{path} has version {content.get('version')!r}; this program reads {RELEASE_VERSION}")
     return parse(Release, content, path)
+
+
+def read_files(folder: Path, release: Release) -> dict[str, bytes]:
+    """Return the files that a released model lists, by name, each checked against size and hash."""
+    for name in release.files:
+        _require_inside(folder, name)
+    return {name: read_listed(folder / name, facts, RELEASE_NAME) for name, facts in release.files.items()}
 
 
 def _branches(release: Release, config: RunConfig, tensors: dict[str, Tensor], path: Path) -> Iterator[TrainedBranch]:

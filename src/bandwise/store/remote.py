@@ -8,8 +8,9 @@ from bandwise.files.locks import waiting_lock
 from bandwise.files.regular import sha256_bytes
 from bandwise.files.remote import Expected, Remote
 from bandwise.progress import say
-from bandwise.store.layout import MANIFEST_NAME, format_bands, inside
+from bandwise.store.layout import CARD_NAME, MANIFEST_NAME, format_bands, inside
 from bandwise.store.manifest import Manifest
+from bandwise.store.repair import derived_documents
 
 
 def fetch_store(address: str, bands: tuple[int, ...], home: Path) -> Path:
@@ -34,6 +35,9 @@ def fetch_store(address: str, bands: tuple[int, ...], home: Path) -> Path:
         if not (folder / MANIFEST_NAME).exists():
             write_bytes(folder / MANIFEST_NAME, content)
         manifest = Manifest.read(folder)
+        # The card of a published store is for people, who may have edited it; here it is as it was written.
+        if not (folder / CARD_NAME).exists() and (card := derived_documents(manifest).get(CARD_NAME)):
+            write_bytes(folder / CARD_NAME, card)
         if missing := tuple(sorted(set(bands) - set(manifest.bands))):
             raise UsageError(
                 f"{address} holds the bands {format_bands(manifest.bands)}; {format_bands(missing)} are missing"

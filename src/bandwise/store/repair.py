@@ -45,15 +45,19 @@ def restore_documents(path: Path, broken: frozenset[str]) -> None:
                 write_document(path / MANIFEST_NAME, plain(manifest_of_files(path)))
         if MANIFEST_NAME in broken:
             return
-        manifest = Manifest.read(path)
-        splits = {split for split in SPLITS if manifest.splits[split].groups}
-        contents = {
-            STORE_NAME: json_bytes(seal(plain(manifest.shared()))),
-            CARD_NAME: build_card(manifest, manifest.bands, splits).encode(),
-        }
-        for name in documents:
-            if sha256_bytes(contents[name]) == manifest.files[name].sha256:
-                write_bytes(path / name, contents[name])
+        for name, content in derived_documents(Manifest.read(path)).items():
+            if name in documents:
+                write_bytes(path / name, content)
+
+
+def derived_documents(manifest: Manifest) -> dict[str, bytes]:
+    """Return STORE.json and README.md as a manifest decides them, without one that another version has written."""
+    splits = {split for split in SPLITS if manifest.splits[split].groups}
+    contents = {
+        STORE_NAME: json_bytes(seal(plain(manifest.shared()))),
+        CARD_NAME: build_card(manifest, manifest.bands, splits).encode(),
+    }
+    return {name: own for name, own in contents.items() if sha256_bytes(own) == manifest.files[name].sha256}
 
 
 def repair_store(path: Path, source: Source, broken: frozenset[str], expected_files: Mapping[str, FileFacts]) -> None:
