@@ -40,6 +40,22 @@ def bench(tmp_path, monkeypatch) -> Bench:
     return Bench(tmp_path, monkeypatch)
 
 
+# Some of them, with what they are about taken away.
+BROKEN = {
+    "one folder beside a table": ("bandwise.sources.walk._TABLES", ()),
+    "22-kaggle-imagenet": ("bandwise.sources.archives.kaggle.find_kaggle", lambda root: None),
+    "131-hf-cache": ("bandwise.sources.walk.way_out", lambda root: ""),
+}
+
+
+@pytest.mark.timeout(180)
+@pytest.mark.parametrize("name", BROKEN)
+def test_a_collection_fails_without_what_it_is_about(bench, name):
+    bench.patch.setattr(*BROKEN[name])
+    with pytest.raises(AssertionError):
+        test_what_is_read_and_said_of_a_collection(bench, name)
+
+
 @pytest.mark.timeout(180)
 @pytest.mark.parametrize("name", COLLECTIONS)
 def test_what_is_read_and_said_of_a_collection(bench, name):
