@@ -14,13 +14,13 @@ from bandwise.errors import CorruptionError, IncompatibleError, NoSpaceError, Us
 from bandwise.export.bundle import write_bundle
 from bandwise.files import atomic
 from bandwise.files.documents import json_bytes, seal, without_seal
+from bandwise.files.hub import parse_name
 from bandwise.files.regular import sha256_file
 from bandwise.launch.evaluate import evaluate_run
 from bandwise.launch.fuse import fuse_run
 from bandwise.runs.run import open_run
 from bandwise.serving import release
 from bandwise.serving.ensemble import SpectralEnsemble
-from bandwise.serving.hub import parse_name
 
 IMAGES = torch.randint(0, 256, (3, 3, 24, 24), dtype=torch.uint8, generator=torch.Generator().manual_seed(1))
 

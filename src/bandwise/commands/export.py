@@ -17,9 +17,9 @@ from bandwise.export.graphfile import GraphFile, GraphFormat, require_place, wri
 from bandwise.export.page import require_page, write_page
 from bandwise.export.pictures import Pictures, pictures_of_files, pictures_of_run
 from bandwise.export.webruntime import web_runtime
+from bandwise.files.hub import local_folder
 from bandwise.runs.run import open_run
 from bandwise.serving.ensemble import SpectralEnsemble
-from bandwise.serving.hub import local_folder
 from bandwise.serving.release import is_release, read_description
 from bandwise.store.reading.store import open_store
 

@@ -26,6 +26,7 @@ _RUN = {
     "--stride S": "grid step in pixels; there are S*S bands (default 2)",
     "--branches TEXT": "band groups, one network each, such as '0;1;2;3' or 0,1,2,3",
     "--model NAME": "network of every branch, such as resnet10 or timm:NAME",
+    "--pretrained WHAT": "weights to start from: a file, timm:NAME or hf:OWNER/NAME",
     "--epochs N": "passes over the training images",
     "--batch-size N": "images of a step",
     "--lr RATE": "learning rate after warm-up",

@@ -12,11 +12,11 @@ import tyro
 from bandwise.commands import flags
 from bandwise.commands.verb import Outcome, parse, percent
 from bandwise.errors import Preempted, TooManyBadInputs, UsageError
+from bandwise.files.hub import local_folder
 from bandwise.machine import keep_freed_memory
 from bandwise.progress import show
 from bandwise.serving.cascaded import CascadedEnsemble
 from bandwise.serving.ensemble import SpectralEnsemble
-from bandwise.serving.hub import local_folder
 from bandwise.serving.inputs import Input, list_inputs
 from bandwise.serving.modes import Mode
 from bandwise.serving.predict import Classifier, Prediction, predict_inputs, printable

@@ -12,10 +12,10 @@ from bandwise.commands.verb import Outcome, parse
 from bandwise.errors import UsageError
 from bandwise.export.place import commit_export
 from bandwise.export.publish import files_to_publish, publish
+from bandwise.files.hub import PREFIX, parse_name
 from bandwise.files.remote import is_address
 from bandwise.launch.push import push_folder
 from bandwise.runs.run import RUN_NAME
-from bandwise.serving.hub import PREFIX, parse_name
 from bandwise.serving.release import RELEASE_NAME
 from bandwise.store.layout import MANIFEST_NAME
 

@@ -32,16 +32,19 @@ class NetworkConfig:
     drop_path: float = 0.0
     """Probability of skipping a residual block in training (stochastic depth), growing linearly over the blocks."""
 
-    initial_checkpoint: str = ""
-    """A .safetensors file to start from; the results then say that the branch was not trained from scratch."""
+    initial_checkpoint: Annotated[str, tyro.conf.arg(aliases=["--pretrained"])] = ""
+    """Weights to start from: a .safetensors file, timm:NAME such as timm:resnet18.a1_in1k, or hf:OWNER/NAME[@REVISION];
+    the results then say that the branch was not trained from scratch."""
 
     def __post_init__(self) -> None:
         require_range(self, 0, 0.9, "drop_path")
         require(
-            self.initial_checkpoint == "" or self.initial_checkpoint.endswith(".safetensors"),
+            self.initial_checkpoint == ""
+            or self.initial_checkpoint.startswith(("timm:", "hf:"))
+            or self.initial_checkpoint.endswith(".safetensors"),
             "initial_checkpoint",
             self.initial_checkpoint,
-            "a .safetensors file; other formats can run code when they are loaded",
+            "a .safetensors file (other formats can run code when they are loaded), timm:NAME or hf:OWNER/NAME",
         )
 
 

@@ -119,8 +119,6 @@ def _without_places(results: Results) -> bytes:
     content: dict[str, Any] = copy.deepcopy(results.to_dict())
     for section, key in (("data", "data"), ("data", "labels"), ("network", "initial_checkpoint")):
         if place := content["config"].get(section, {}).get(key):
-            content["config"][section][key] = Path(place).name
-    for branch in content["branches"]:
-        if started := branch.get("initial_checkpoint"):
-            started["name"] = Path(started["name"]).name
+            named = place.startswith(("timm:", "hf:"))
+            content["config"][section][key] = place if named else Path(place).name
     return json_bytes(seal(content))

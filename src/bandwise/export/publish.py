@@ -9,9 +9,9 @@ from typing import Literal
 from bandwise.errors import UsageError
 from bandwise.export.bundle import CARD_NAME, bundle_files
 from bandwise.export.datacard import data_card
+from bandwise.files.hub import explain_hub
 from bandwise.files.regular import read_bytes
 from bandwise.runs.run import open_run
-from bandwise.serving.hub import explain_hub
 from bandwise.serving.release import RELEASE_NAME, is_release, read_description, read_files
 from bandwise.store.layout import MANIFEST_NAME, inside
 from bandwise.store.manifest import Manifest

@@ -136,6 +136,24 @@ def _create_timm_model(
     return network.train()
 
 
+def timm_weights(name: str) -> tuple[str, str]:
+    """Return the whole name of weights that timm knows, such as `resnet18.a1_in1k`, and their repository on the hub.
+
+    Without a tag it is the one that timm prefers.
+    """
+    from timm.models import get_pretrained_cfg, list_pretrained
+
+    try:
+        found = get_pretrained_cfg(name)
+    except RuntimeError:
+        found = None
+    if found is None or not found.hf_hub_id:
+        near = difflib.get_close_matches(name, list_pretrained(), n=3, cutoff=0.5)
+        hint = f"did you mean {', '.join(near)}?" if near else "timm.list_pretrained() lists them"
+        raise UsageError(f"timm has no weights {name!r}; {hint}")
+    return f"{found.architecture}.{found.tag}", found.hf_hub_id
+
+
 def _build(name: str, drop_path: float, **sizes: int) -> nn.Module:
     import timm
     from timm.layers import DropPath  # pyright: ignore[reportPrivateImportUsage]

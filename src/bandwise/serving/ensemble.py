@@ -19,12 +19,12 @@ from bandwise.config import SplitConfig, to_dict
 from bandwise.config.configfile import differences
 from bandwise.errors import IncompatibleError, UsageError
 from bandwise.evaluation.crops import center_box
+from bandwise.files.hub import local_folder
 from bandwise.fusion.combination import Fusion
 from bandwise.fusion.head import TrainedHead
 from bandwise.fusion.saved import fusion_of
 from bandwise.models.zoo import as_stored, logits_and_features
 from bandwise.runs.run import Run, open_run
-from bandwise.serving.hub import local_folder
 from bandwise.serving.modes import Mode, StackedNetworks, Use, check_mode, one_after_the_other, side_by_side
 from bandwise.serving.release import is_release, read_release, weighted
 

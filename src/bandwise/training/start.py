@@ -1,6 +1,7 @@
 """Weights that a branch starts from: a safetensors file, of ours or from elsewhere, or a finished branch of the run.
 
-Both are known by their content, so they may be moved, renamed or copied from another machine between two calls.
+A file may be named by its path, or by what it is called on a hub. All are known by their content, so they may be moved,
+renamed or copied from another machine between two calls.
 """
 
 from abc import ABC, abstractmethod
@@ -17,7 +18,9 @@ from bandwise.checkpoints.folder import read_checkpoint, steps, weights_digest
 from bandwise.checkpoints.tensors import from_file, load_weights
 from bandwise.config import NetworkConfig, RunConfig
 from bandwise.errors import CorruptionError, IncompatibleError, UsageError
+from bandwise.files.hub import parse_name, weights_file
 from bandwise.files.regular import sha256_file
+from bandwise.models.zoo import timm_weights
 from bandwise.progress import say
 from bandwise.store.reading.store import Store
 from bandwise.training.identity import describe_branch, require_same_branch, require_same_store
@@ -31,10 +34,12 @@ class Start(ABC):
 
     path: Path
     sha256: str
+    name: str = ""
+    """Of weights from a hub; the name of the file otherwise."""
 
     def to_dict(self) -> dict[str, Any]:
         """Return name and hash, as checkpoints and summaries say where a branch started from."""
-        return {"name": self.path.name, "sha256": self.sha256}
+        return {"name": self.name or self.path.name, "sha256": self.sha256}
 
     @abstractmethod
     def load(self, network: nn.Module, *, num_classes: int, bands: tuple[int, ...], channels: int) -> None:
@@ -79,7 +84,7 @@ class StartFromFile(Start):
                     if name in tensors and name in expected:
                         tensors[name] = expected[name]
         load_weights(network, tensors, self.path)
-        say(f"starting from {self.path.name}" + "".join(f"; {note}" for note in notes))
+        say(f"starting from {self.name or self.path.name}" + "".join(f"; {note}" for note in notes))
 
 
 class StartFromBranch(Start):
@@ -120,9 +125,17 @@ def starting_point(config: RunConfig, branch: int, folder: Path | None, store: S
 
 
 def find_initial(config: NetworkConfig) -> StartFromFile | None:
-    """Return the file to start from, which must be there; None for a start from scratch."""
+    """Return the file to start from, fetched where a hub has it; it must be there. None for a start from scratch."""
     if not config.initial_checkpoint:
         return None
+    kind, _, name = config.initial_checkpoint.partition(":")
+    if kind == "timm":
+        name, repository = timm_weights(name)
+        path = weights_file(repository, None)
+        return StartFromFile(path, sha256_file(path), f"timm:{name}")
+    if kind == "hf":
+        path = weights_file(*parse_name(name))
+        return StartFromFile(path, sha256_file(path), config.initial_checkpoint)
     path = Path(config.initial_checkpoint).expanduser()
     if not path.is_file():
         raise UsageError(f"initial_checkpoint is {config.initial_checkpoint!r}, which is no file; give its path")

@@ -1,4 +1,4 @@
-"""Models by their name on a hub, `hf:OWNER/NAME` or `hf:OWNER/NAME@REVISION`, through the local cache."""
+"""Models and weights by name on a hub, `hf:OWNER/NAME` or `hf:OWNER/NAME@REVISION`, through the local cache."""
 
 import contextlib
 import os
@@ -12,6 +12,8 @@ from bandwise.errors import UsageError
 
 PREFIX = "hf:"
 _NAME = re.compile(r"([\w.-]+/[\w.-]+)(?:@([\w./-]+))?")
+# Other formats can run code when they are loaded.
+_WEIGHTS = "model.safetensors"
 # What a release consists of; a repository may hold more, of which nothing is fetched.
 _PATTERNS = ["*.json", "*.safetensors", "controls/*.json"]
 
@@ -26,6 +28,14 @@ def local_folder(source: Path | str) -> Path:
         from huggingface_hub import snapshot_download
 
         return Path(snapshot_download(repository, revision=revision, allow_patterns=_PATTERNS))
+
+
+def weights_file(repository: str, revision: str | None) -> Path:
+    """Return the file of weights of a repository: the one in the cache where it is the newest or no hub is reached."""
+    with explain_hub(f"the weights of {PREFIX}{repository} cannot be fetched"):
+        from huggingface_hub import hf_hub_download
+
+        return Path(hf_hub_download(repository, _WEIGHTS, revision=revision))
 
 
 @contextlib.contextmanager
