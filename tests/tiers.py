@@ -66,6 +66,7 @@ PARAMETERS: dict[str, int] = {
     "tests/faults/test_canaries.py::test_nothing_that_is_loaded_runs": 1,
     "tests/faults/test_fuzz.py::test_only_documented_errors": 4,
     "tests/faults/test_ray.py::test_whatever_is_lost_the_bits_are_the_same": 0,
+    "tests/faults/test_ray.py::test_a_cluster_for_one_call_is_of_this_machine_alone": 0,
     "tests/faults/test_kills.py::test_with_workers_and_a_rival_for_the_folder": 0,
     "tests/store/test_interruptions.py::test_a_stop_reaches_the_workers": 0,
     "tests/store/test_store_resume.py::test_a_source_that_was_renamed_is_the_same": 0,

@@ -4,9 +4,12 @@ import importlib.util
 import os
 import random
 import secrets
+import shutil
 import signal
 import subprocess
 import sys
+import time
+from collections import Counter
 from contextlib import suppress
 from pathlib import Path
 
@@ -19,7 +22,7 @@ from tests.pictures import make_folder
 from bandwise.checkpoints.folder import weights_digest
 from bandwise.config import NetworkConfig, RunConfig, SplitConfig, TrainingConfig
 from bandwise.launch.branches import train_branches
-from bandwise.runs.run import Run, create_run
+from bandwise.runs.run import Run, create_run, open_run
 from bandwise.sources.folder import open_folder
 from bandwise.store.writing.split import split_dataset
 
@@ -34,7 +37,7 @@ pytestmark = [
     ),
 ]
 
-FAULTS = ["node"] * share(10, 1) + ["worker"] * share(20, 2) + ["driver"] * share(5, 1)
+FAULTS = ["node"] * share(10, 1) + ["worker"] * share(20, 2) + ["launcher"] * share(5, 1) + ["stop"] * share(2, 1)
 NODES = 3
 CONFIG = RunConfig(
     split=SplitConfig(stride=2, canvas=24, holdout=0.25),
@@ -64,7 +67,15 @@ def holding(tmp_path) -> Holding:
 
 
 @pytest.fixture
-def cluster(holding, monkeypatch):
+def interrupts_ignored():
+    """As for all that a shell has put into the background; Ray cancels tasks by interrupts."""
+    ours = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    yield
+    signal.signal(signal.SIGINT, ours)
+
+
+@pytest.fixture
+def cluster(holding, monkeypatch, interrupts_ignored):
     """A head without processors, and nodes with one each, which give their environment to what runs on them."""
     for name, value in {**SETTINGS, "RAY_AUTH_TOKEN": secrets.token_hex(32), "PYTHONPATH": holding.path}.items():
         monkeypatch.setenv(name, value)
@@ -85,6 +96,32 @@ def cluster(holding, monkeypatch):
 
 def parent(process: int) -> int:
     return int(Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[1])
+
+
+def descendants(process: int) -> set[int]:
+    """Return a process and all that it has started, and those that these have started."""
+    found, parents = {process}, {}
+    for folder in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):
+            parents[int(folder.name)] = parent(int(folder.name))
+    while more := {child for child, above in parents.items() if above in found} - found:
+        found |= more
+    return found
+
+
+def listening(processes: set[int]) -> set[str]:
+    """Return the addresses, as the kernel writes them, on which some processes wait for connections."""
+    sockets, found = set(), set()
+    for process in processes:
+        for link in Path(f"/proc/{process}/fd").glob("*"):
+            with suppress(OSError):
+                sockets.add(os.fspath(link.readlink()))
+    for name in ("tcp", "tcp6"):
+        for line in Path(f"/proc/net/{name}").read_text().splitlines()[1:]:
+            words = line.split()
+            if words[3] == "0A" and f"socket:[{words[9]}]" in sockets:
+                found.add(words[1].partition(":")[0])
+    return found
 
 
 def is_there(process: int) -> bool:
@@ -137,11 +174,19 @@ class Trial:
         os.kill(parent(victim), 9)
         assert wait_for(lambda: not is_there(victim), 300)
 
-    def driver_(self) -> None:
+    def launcher(self) -> None:
         victims = [self.victim(), *self.victims()]
         self.driver.kill()
         self.driver.wait()
         assert wait_for(lambda: not any(map(is_there, victims)), 300)
+        self.start_driver()
+
+    def stop(self) -> None:
+        """Ask the launcher to stop: every branch is saved when it has."""
+        victims = [self.victim(), *self.victims()]
+        self.driver.terminate()
+        assert self.driver.wait(timeout=600) == 75, self.log.read_text()[-3000:]
+        assert not any(map(is_there, victims))
         self.start_driver()
 
 
@@ -149,11 +194,12 @@ def test_whatever_is_lost_the_bits_are_the_same(plain, holding, cluster, tmp_pat
     run = create_run(tmp_path / "run", plain.config, plain.store_path)
     holding.hold("step")
     trial = Trial(run, cluster, holding)
-    faults = random.Random(0).sample(FAULTS, len(FAULTS))
+    faults, begun = random.Random(0).sample(FAULTS, len(FAULTS)), time.monotonic()
     try:
         for fault in faults:
-            {"node": trial.node, "worker": trial.worker, "driver": trial.driver_}[fault]()
+            getattr(trial, fault)()
         assert not list(run.path.glob("branch-*/summary.json"))
+        print(f"{Counter(faults)} in {time.monotonic() - begun:.0f} s")
         holding.let_go()
         assert trial.driver.wait(timeout=1500) == 0, trial.log.read_text()[-3000:]
     finally:
@@ -167,3 +213,28 @@ def test_whatever_is_lost_the_bits_are_the_same(plain, holding, cluster, tmp_pat
     said = trial.log.read_text()
     assert "it is started again" in said
     assert (run.path / "report.html").exists()
+
+
+def test_a_cluster_for_one_call_is_of_this_machine_alone(plain, holding, tmp_path, interrupts_ignored):
+    shutil.copytree(plain.path, tmp_path / "run", ignore=shutil.ignore_patterns("branch-03*"))
+    run = open_run(tmp_path / "run")
+    command = [sys.executable, "-m", "bandwise", "launch", str(run.path), "--on", "ray", "--slots", "1"]
+    environment = {**os.environ, "PYTHONPATH": holding.path, "HOME": str(tmp_path)}
+    holding.hold("step")
+    launcher = subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True)
+    try:
+        holding.wait("step")
+        addresses = listening(descendants(launcher.pid))
+        launcher.terminate()
+        _, said = launcher.communicate(timeout=600)
+    finally:
+        launcher.kill()
+        holding.let_go()
+    loopback = {"0100007F", "00000000000000000000000001000000", "0000000000000000FFFF00000100007F"}
+    assert addresses
+    assert addresses <= loopback
+    assert launcher.returncode == 75, said
+    assert "every branch is saved" in said
+    assert list(run.branch_folder(3).glob("step-*"))
+    subprocess.run(command, env=environment, check=True)
+    assert weights_digest(run.branch_folder(3)) == weights_digest(plain.branch_folder(3))

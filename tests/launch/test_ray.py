@@ -1,6 +1,11 @@
 """What the Ray engine makes of the ways in which a task ends; the cluster itself is in tests/faults/test_ray.py."""
 
+import _thread
+import signal
 import sys
+import threading
+
+from tests.helpers.waiting import wait_for
 
 from bandwise.cli import main
 from bandwise.launch.engines import ray as engine
@@ -17,9 +22,6 @@ def test_without_ray_it_says_what_to_install(run, monkeypatch, capsys):
 class FakeRay:
     """Stands for ray, whose tasks end as a test says."""
 
-    cancelled = ()
-    running = False
-
     class exceptions:  # noqa: N801
         class RayError(Exception): ...
 
@@ -30,10 +32,7 @@ class FakeRay:
         class WorkerCrashedError(RayError): ...
 
     def wait(self, references, timeout):
-        return ([], references) if self.running else (references, [])
-
-    def cancel(self, reference):
-        self.cancelled = [*self.cancelled, reference]
+        return references, []
 
     def get(self, reference):
         if isinstance(reference, int):
@@ -47,18 +46,24 @@ def test_what_is_lost_is_started_again_and_what_fails_is_not():
     assert {case: engine._RayJob(FakeRay(), case).poll() for case in codes} == codes
 
 
-def test_a_task_that_is_stopped_is_asked_again_until_it_ends(monkeypatch):
-    """A cancellation that comes while Ray starts the task is lost."""
-    now = iter(range(100))
-    monkeypatch.setattr(engine.time, "monotonic", lambda: float(next(now)))
-    ray = FakeRay()
-    ray.running = True
-    job = engine._RayJob(ray, 75)
-    assert [job.poll(), ray.cancelled] == [None, ()]
-    job.stop()
-    assert len(ray.cancelled) == 1
-    for _ in range(20):
-        assert job.poll() is None
-    assert 2 <= len(ray.cancelled) <= 5
-    ray.running = False
-    assert job.poll() == 75
+def test_a_cancellation_reaches_the_command_also_where_interrupts_are_ignored(tmp_path):
+    """As in the workers of daemons that a shell has put into the background."""
+    ready = tmp_path / "ready"
+    command = (
+        "import signal, sys, pathlib; signal.signal(signal.SIGTERM, lambda *_: sys.exit(75)); "
+        f"pathlib.Path({str(ready)!r}).touch(); sys.stdin.read()"
+    )
+
+    def cancel() -> None:
+        assert wait_for(ready.exists)
+        # As Ray does it.
+        _thread.interrupt_main()
+
+    ours = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    thread = threading.Thread(target=cancel)
+    thread.start()
+    try:
+        assert engine._run([sys.executable, "-c", command]) == 75
+    finally:
+        thread.join()
+        signal.signal(signal.SIGINT, ours)

@@ -18,7 +18,6 @@ from bandwise.progress import say
 from bandwise.signals import launched_environment
 
 _POLL_S = 0.2
-_ASK_AGAIN_S = 5.0
 # It holds exit codes only; by default Ray takes a third of the memory.
 _OBJECT_STORE_BYTES = 100 * 1024 * 1024
 _OUT_OF_MEMORY = 128 + signal.SIGKILL
@@ -48,15 +47,11 @@ class RayTasks:
 class _RayJob:
     def __init__(self, ray: Any, reference: Any) -> None:
         self._ray, self._reference = ray, reference
-        self._asked: float | None = None
 
     def poll(self) -> int | None:
         errors = self._ray.exceptions
         ended, _ = self._ray.wait([self._reference], timeout=0)
         if not ended:
-            if self._asked is not None and time.monotonic() > self._asked + _ASK_AGAIN_S:
-                # Ray loses a cancellation that comes at the wrong moment.
-                self.stop()
             return None
         try:
             return self._ray.get(self._reference)
@@ -70,25 +65,24 @@ class _RayJob:
             return Preempted.exit_code
 
     def stop(self) -> None:
-        self._asked = time.monotonic()
         self._ray.cancel(self._reference)
 
 
 def _run(command: list[str]) -> int:
     """Run a command in a worker; should the worker die, the end of the pipe tells the command to save and end."""
-    process = subprocess.Popen(
-        command,
-        stdin=subprocess.PIPE,
-        stdout=subprocess.DEVNULL,
-        start_new_session=True,
-        env=launched_environment(),
-    )
-    while (code := process.poll()) is None:
-        try:
+    # Ray cancels a task by an interrupt. That does nothing in a worker whose daemons were started with interrupts
+    # ignored, as a shell starts what it puts into the background, unless there is a handler.
+    cancelled: list[int] = []
+    signal.signal(signal.SIGINT, lambda number, frame: cancelled.append(number))
+    environment = launched_environment()
+    with subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, start_new_session=True, env=environment
+    ) as process:
+        while (code := process.poll()) is None:
+            if cancelled:
+                cancelled.clear()
+                process.send_signal(signal.SIGTERM)
             time.sleep(_POLL_S)
-        except KeyboardInterrupt:
-            # As Ray cancels a task.
-            process.send_signal(signal.SIGTERM)
     return code
 
 
