@@ -1,5 +1,6 @@
 """`bandwise split`: write the sub-datasets of an image set."""
 
+import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -9,6 +10,7 @@ from typing import Any
 from bandwise.commands import flags
 from bandwise.commands.verb import Outcome, base_config, parse, require_out, take_recipe
 from bandwise.config import DataConfig, SplitConfig
+from bandwise.errors import UsageError
 from bandwise.machine import usable_cores
 from bandwise.progress import say
 from bandwise.signals import stop_requested
@@ -36,6 +38,8 @@ class Arguments:
     decode_timeout: float = DECODE_TIMEOUT_S
     """Seconds for one picture; one that takes longer, or crashes the decoder, is skipped. 0 does not guard."""
     allow_empty_class: flags.AllowEmptyClass = False
+    share: str = ""
+    """Write one share of the store only, such as 2/8, the second of eight: several machines split shares of one set."""
     recipe_set: flags.RecipeSet = ""
     config: flags.ConfigFile = None
     dry_run: bool = False
@@ -48,6 +52,7 @@ def main(argv: Sequence[str]) -> Outcome:
     base = base_config(recipe, rest)
     arguments = parse(Arguments, rest, "split", Arguments(data=base.data, split=base.split))
     out = require_out(arguments.out)
+    share = _share(arguments.share) if arguments.share else None
     source = open_source(arguments.data)
     with stop_requested() as received:
         result = split_dataset(
@@ -59,10 +64,19 @@ def main(argv: Sequence[str]) -> Outcome:
             decode_timeout=arguments.decode_timeout,
             allow_empty_class=arguments.allow_empty_class,
             dry_run=arguments.dry_run,
+            share=share,
             stop=lambda: received() is not None,
             found=lambda samples: _say_what_was_found(source.name, samples, arguments.data, arguments.split),
         )
     return Outcome(result, split_text(result))
+
+
+def _share(text: str) -> tuple[int, int]:
+    match = re.fullmatch(r"(\d{1,6})/(\d{1,6})", text)
+    number, count = map(int, match.groups()) if match else (0, 0)
+    if not 1 <= number <= count:
+        raise UsageError(f"--share is {text!r}; it must be like 2/8, the second of eight")
+    return number, count
 
 
 def _say_what_was_found(name: str, samples: SampleList, data: DataConfig, split: SplitConfig) -> None:

@@ -31,6 +31,7 @@ from bandwise.store.layout import (
     SAMPLES_NAME,
     SPLITS,
     STORE_NAME,
+    SampleGroup,
     band_folder,
     plan_groups,
 )
@@ -56,6 +57,7 @@ class Options:
     stop: Callable[[], bool] = lambda: False
     decode_timeout: float = 0.0
     allow_empty_class: bool = True
+    share: tuple[int, int] | None = None
 
 
 def _of_no_reported(identity: Identity) -> Identity:
@@ -75,16 +77,29 @@ class Conversion:
         counts = {split: len(samples.range(split)) for split in SPLITS}
         self._groups = plan_groups(counts, self.identity.group_size)
 
-    def plan(self) -> dict[str, Any]:
+    def plan(self, share: tuple[int, int] | None) -> dict[str, Any]:
         """Return what a complete run would write, without looking at the folder."""
+        groups = self._of_share(share)
         return {
             "store": str(self.out),
             "bands": list(self._bands),
             **{split: len(self._samples.range(split)) for split in SPLITS},
-            "groups": len(self._groups),
-            "estimated_bytes": self._estimate([Planned("", group, self._bands) for group in self._groups]),
+            "groups": len(groups),
+            "estimated_bytes": self._estimate([Planned("", group, self._bands) for group in groups]),
             "dry_run": True,
         }
+
+    def _of_share(self, share: tuple[int, int] | None) -> list[SampleGroup]:
+        """Return the groups of one share of all; a group depends on the sample list alone, whoever writes it."""
+        if share is None:
+            return self._groups
+        number, count = share
+        if count > len(self._groups):
+            raise UsageError(
+                f"--share {number}/{count} of {len(self._groups)} groups leaves some shares empty; give at most "
+                f"{len(self._groups)} shares, or smaller groups with --group-size"
+            )
+        return self._groups[number - 1 :: count]
 
     def continue_as(self, held: Identity) -> None:
         """Take over the identity of a store that was begun: a source that was renamed keeps its old name there."""
@@ -92,7 +107,10 @@ class Conversion:
         self.identity = held
 
     def run(self, options: Options) -> int:
-        """Write what is missing and then the manifest, and return the number of groups written."""
+        """Write what is missing and then the manifest, and return the number of groups written.
+
+        Of one share only its groups are written, and no manifest: whoever has all shares makes it.
+        """
         self._clear_temporaries()
         if self._has_got_reported_set():
             return self._write(options, frozenset(), {})
@@ -160,6 +178,17 @@ class Conversion:
             "digest": store.digest,
         }
 
+    def summary_of_share(self, written: int, share: tuple[int, int]) -> dict[str, Any]:
+        """Return what one share of a store is and how many of its groups this run wrote, ready for JSON."""
+        return {
+            "store": str(self.out),
+            "share": "{}/{}".format(*share),
+            "bands": list(self._bands),
+            "groups": len(self._of_share(share)),
+            "of_groups": len(self._groups),
+            "groups_written": written,
+        }
+
     def _worst_class(self, bad: tuple[BadSample, ...]) -> tuple[str, int, int]:
         """Return the class with the most skipped pictures, how many these are, and of how many."""
         labels = self._samples.labels
@@ -183,16 +212,17 @@ class Conversion:
     def _write(self, options: Options, rewrite: frozenset[str], expected_files: Mapping[str, FileFacts]) -> int:
         self._write_head()
         commits = scan_commits(self.out, self.identity, self._groups, rewrite)
-        planned = commits.missing_work(self._groups, self._bands, self.identity.band_count)
+        planned = commits.missing_work(self._of_share(options.share), self._bands, self.identity.band_count)
         default_limit = max(_MIN_MAX_BAD, int(_BAD_SHARE * len(self._samples)))
         limit = default_limit if options.max_bad is None else options.max_bad
         self._check_bad(commits, limit)
         require_space(self.out, self._estimate(planned))
         jobs = [self._job(commits, one, expected_files) for one in planned]
         self._write_groups(commits, jobs, limit, options)
-        if not options.allow_empty_class:
-            self._require_readable_classes(commits)
-        self._finish(commits)
+        if options.share is None:
+            if not options.allow_empty_class:
+                self._require_readable_classes(commits)
+            self._finish(commits)
         return len(planned)
 
     def _write_head(self) -> None:
@@ -207,7 +237,7 @@ class Conversion:
     def _write_groups(self, commits: Commits, jobs: list[Job], limit: int, options: Options) -> None:
         work = Work(self.out, self._source, self._config, commit_key(self.identity))
         todo = sum(len(job.group.ids) for job in jobs)
-        total = max(todo, len(self._samples))
+        total = todo if options.share else max(todo, len(self._samples))
         with progress("split", total, "images", done=total - todo) as advance:
             results = run_jobs(work, jobs, options.workers, options.decode_timeout, advance, options.stop)
             for job, record in results:

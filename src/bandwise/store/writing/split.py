@@ -37,6 +37,7 @@ def split_dataset(
     dry_run: bool = False,
     stop: Callable[[], bool] | None = None,
     decode_timeout: float = 0.0,
+    share: tuple[int, int] | None = None,
     found: Callable[[SampleList], None] | None = None,
 ) -> dict[str, Any]:
     """Write a store, finish one that was interrupted, or add bands to one.
@@ -52,6 +53,8 @@ def split_dataset(
         stop: asked often; when it says true, the work stops with everything finished kept.
         decode_timeout: seconds for the decoding of one picture, which is then skipped; a decoder that crashes skips its
             picture too. 0 sets no limit, and one worker then works in this process.
+        share: write only the groups of one share, such as (2, 8), the second of eight, and no manifest; with the files
+            of all shares in one folder another call without it makes the store.
         found: called with the sample list before the first picture is decoded.
 
     Returns:
@@ -83,12 +86,15 @@ def split_dataset(
         stop=stop or (lambda: False),
         decode_timeout=decode_timeout,
         allow_empty_class=allow_empty_class,
+        share=share,
     )
     if dry_run:
-        return conversion.plan()
+        return conversion.plan(share)
     require_writable(out)
     with folder_lock(out):
         written = conversion.run(options)
+    if share is not None:
+        return {**conversion.summary_of_share(written, share), "wall_s": round(time.monotonic() - started, 3)}
     summary = conversion.summary(written)
     if written:
         _report(summary)
