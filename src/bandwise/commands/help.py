@@ -232,7 +232,10 @@ HELP = {
         "RUN...",
         "Write one self-contained page that compares runs, and the same as Markdown. The first run is the one "
         "reported, the others are its controls.",
-        {"--out FILE.html": "the page; report.html in the first run when left out"},
+        {
+            "--out FILE.html": "the page; report.html in the first run when left out",
+            "--tensorboard FOLDER": "not the page: metrics for TensorBoard, at any time",
+        },
         "report runs/sub4 runs/again --out page.html",
     ),
     "doctor": Help(

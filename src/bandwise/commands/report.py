@@ -10,6 +10,7 @@ import tyro
 from bandwise.commands import flags
 from bandwise.commands.verb import Outcome, parse
 from bandwise.errors import UsageError
+from bandwise.report.events import write_events
 from bandwise.report.html import render_report
 from bandwise.runs.run import open_run
 
@@ -22,6 +23,8 @@ class Arguments:
     """Run folders; the first is the one reported, the others are its controls."""
     out: Path | None = None
     """The page; report.html in the first run when left out."""
+    tensorboard: Path | None = None
+    """In place of the page: the metrics of all branches, as far as they have come, for TensorBoard, in this folder."""
     json: flags.Json = False
 
 
@@ -31,5 +34,11 @@ def main(argv: Sequence[str]) -> Outcome:
         raise UsageError("name at least one run folder")
     for path in arguments.runs:
         open_run(path)
+    if (folder := arguments.tensorboard) is not None:
+        if arguments.out is not None:
+            raise UsageError("--tensorboard writes no page; leave --out away")
+        written = write_events(arguments.runs, folder)
+        text = f"wrote the metrics of {len(written)} branches\nnext: tensorboard --logdir {folder}"
+        return Outcome({"tensorboard": str(folder), "branches": list(map(str, written))}, text)
     page = render_report(arguments.runs, arguments.out or arguments.runs[0] / "report.html")
     return Outcome({"report": str(page)}, f"wrote {page}")
