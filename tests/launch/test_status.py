@@ -10,12 +10,15 @@ from dataclasses import replace
 
 import pytest
 from tests.helpers.trees import ROOT, tree
+from tests.launch.conftest import CONFIG
 
 from bandwise.cli import main
 from bandwise.files.locks import folder_lock
 from bandwise.launch import status
-from bandwise.launch.status import run_status
-from bandwise.runs.run import open_run
+from bandwise.launch.status import run_status, train_next
+from bandwise.report.units import points
+from bandwise.runs.documents import read_results
+from bandwise.runs.run import create_run, open_run
 
 
 def stopped(run, branch: int) -> None:
@@ -37,6 +40,11 @@ def test_a_finished_run(run, capsys):
     said = capsys.readouterr().out
     assert "2 branches, 2 finished" in said
     assert "fused, learned: " in said
+    results = read_results(run / "results.json")
+    gains = {own.branch: own.top1_gain for own in results.leave_one_out or ()}
+    assert len(gains) == 2
+    assert f"each branch adds, 0: {points(gains[0])}, 1: {points(gains[1])}\n" in said
+    assert "to train next" not in said
     assert tree(run) == before
 
 
@@ -85,6 +93,21 @@ def test_branches_that_have_arrived_are_named_for_fuse(run, capsys):
     stopped(run, 1)
     assert main(["status", str(run)]) == 0
     assert f"arrived so far: bandwise fuse {run} --use 0\n" in capsys.readouterr().out
+
+
+def test_the_branch_to_train_next_is_the_source_or_has_the_most_energy(finished, tmp_path, capsys):
+    store = finished / "store"
+    run = create_run(tmp_path / "run", replace(CONFIG, branches="3;0;1"), store)
+    assert train_next(run, run_status(run)) == 1
+    assert main(["status", str(run.path), "--json"]) == 0
+    said = json.loads(capsys.readouterr().out)
+    assert (said["train_next"], said["top1_gain"]) == (1, {})
+    run.branch_folder(1).mkdir()
+    with folder_lock(run.branch_folder(1)):
+        assert train_next(run, run_status(run)) == 2
+    assert train_next(replace(run, store_path=tmp_path / "gone"), run_status(run)) == 0
+    warm = create_run(tmp_path / "warm", replace(CONFIG, branches="3;0;1", initial_branch=2), store)
+    assert train_next(warm, run_status(warm)) == 2
 
 
 def test_what_is_damaged_or_replaced_this_moment_is_passed_over(run):

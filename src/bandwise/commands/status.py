@@ -3,14 +3,16 @@
 import sys
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 
 from bandwise.commands import flags
 from bandwise.commands.verb import Outcome, parse, percent
-from bandwise.errors import UsageError
-from bandwise.launch.status import BranchStatus, run_status
+from bandwise.errors import CorruptionError, UsageError
+from bandwise.launch.status import BranchStatus, run_status, train_next
 from bandwise.progress import show
-from bandwise.runs.documents import read_results
+from bandwise.report.units import points
+from bandwise.runs.documents import Results, read_results
 from bandwise.runs.run import Run, open_run
 from bandwise.signals import stop_requested
 
@@ -42,19 +44,40 @@ def main(argv: Sequence[str]) -> Outcome:
             while time.monotonic() < looked + arguments.every and received() is None:
                 time.sleep(_PAUSE_S)
             found = run_status(run)
-    return Outcome({"run": str(run.path), "branches": [asdict(each) for each in found]}, _text(run, found))
+    result = {"run": str(run.path), "branches": [asdict(each) for each in found], "train_next": train_next(run, found)}
+    return Outcome({**result, "top1_gain": _gains(_results(run))}, _text(run, found))
 
 
 def _text(run: Run, found: list[BranchStatus]) -> str:
     counts = [f"{sum(each.state == state for each in found)} {state}" for state in _states(found)]
     lines = [f"{run.config.name}: {len(found)} branches, {', '.join(counts)}", _HEAD, *map(_line, found)]
-    missing = [each.branch for each in found if each.state != "finished"]
-    if not missing:
-        lines.append(_scores(run))
-    elif len(missing) < len(found):
-        arrived = ",".join(str(each.branch) for each in found if each.state == "finished")
-        lines.append(f"arrived so far: bandwise fuse {run.path} --use {arrived}")
+    arrived, results = [each.branch for each in found if each.state == "finished"], _results(run)
+    if results is not None and {own.branch for own in results.branches} == set(arrived):
+        lines.append(f"fused, {results.fusion.rule}: {percent(results.fused.top1)} of {results.n_eval} reported images")
+        if gains := _gains(results):
+            added = ", ".join(f"{branch}: {points(gain)}" for branch, gain in gains.items())
+            lines.append(f"of which in points each branch adds, {added}")
+    elif len(arrived) == len(found):
+        lines.append(f"all are trained: bandwise fuse {run.path}; bandwise evaluate {run.path}")
+    elif arrived:
+        lines.append(f"arrived so far: bandwise fuse {run.path} --use {','.join(map(str, arrived))}")
+    if (branch := train_next(run, found)) is not None:
+        lines.append(f"to train next: bandwise train --out {run.path} --branch {branch}")
     return "\n".join(lines)
+
+
+def _results(run: Run) -> Results | None:
+    """Return how good the fusion of some branches was found to be; None where that is not known."""
+    path = run.results_path()
+    with suppress(CorruptionError):
+        return read_results(path) if path.exists() else None
+    return None
+
+
+def _gains(results: Results | None) -> dict[int, float]:
+    """Return the accuracy that each branch adds to the others, where there are others."""
+    left_out = () if results is None else results.leave_one_out or ()
+    return {own.branch: own.top1_gain for own in left_out if own.top1_gain is not None}
 
 
 def _states(found: list[BranchStatus]) -> list[str]:
@@ -83,11 +106,3 @@ def _time(seconds: float | None) -> str:
         if seconds >= 2 * size:
             return f"{seconds / size:.0f} {unit}"
     return f"{seconds:.0f} s"
-
-
-def _scores(run: Run) -> str:
-    path = run.results_path()
-    if not path.exists():
-        return f"all are trained: bandwise fuse {run.path}; bandwise evaluate {run.path}"
-    results = read_results(path)
-    return f"fused, {results.fusion.rule}: {percent(results.fused.top1)} of {results.n_eval} reported images"

@@ -6,16 +6,18 @@ written, and a file that is replaced this moment is read again at the next look.
 
 import json
 import time
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from bandwise.errors import CorruptionError
+from bandwise.errors import CorruptionError, UsageError
 from bandwise.files.documents import read_json, read_rows
 from bandwise.files.locks import LOCK_NAME, SILENT_S
 from bandwise.runs.documents import SUMMARY_NAME, read_summary
 from bandwise.runs.run import Run
+from bandwise.store.reading.store import open_store
 
 State = Literal["waiting", "training", "silent", "stopped", "finished"]
 """Silent: locked, and without a sign of life for a minute. Stopped: there is a checkpoint to go on from."""
@@ -48,6 +50,22 @@ class BranchStatus:
 def run_status(run: Run) -> list[BranchStatus]:
     """Return where every branch stands."""
     return [_branch_status(run, branch) for branch in range(len(run.groups))]
+
+
+def train_next(run: Run, found: Sequence[BranchStatus]) -> int | None:
+    """Return the branch to train next of those that wait or were stopped; None where there is none.
+
+    It is the one that others start from, else the one whose bands vary most over the training images: these have the
+    most energy, and what a band adds to a fusion follows it. Where the store is not here the first one counts.
+    """
+    idle = [each for each in found if each.state in ("waiting", "stopped", "silent")]
+    energy: dict[int, float] = {}
+    with suppress(OSError, UsageError, CorruptionError):
+        store = open_store(run.store_path, ())
+        energy = {each.branch: float((store.std(each.bands) ** 2).sum()) for each in idle}
+    source = run.config.initial_branch
+    idle.sort(key=lambda each: (each.branch != source, -energy.get(each.branch, 0.0)))
+    return idle[0].branch if idle else None
 
 
 def _branch_status(run: Run, branch: int) -> BranchStatus:
