@@ -6,6 +6,7 @@ from pathlib import Path
 
 from bandwise.errors import UsageError
 from bandwise.files.atomic import write_text
+from tools.advice import advice_json
 from tools.chart import evidence_svg
 from tools.diversity import read_diversity
 from tools.evidence import evidence_markdown, natural_markdown, readme_markdown, summary_markdown
@@ -62,6 +63,7 @@ BLOCKS = {
     "evidence": Block("docs/evidence.md", "results", lambda folder: evidence_markdown(read_recorded(folder))),
     "chart": Block("docs/accuracy.svg", "", lambda folder: evidence_svg(read_recorded(folder))),
     "expected": Block("src/bandwise/recipes/measured.json", "", lambda folder: expected_json(read_recorded(folder))),
+    "advice": Block("src/bandwise/recipes/compared.json", "", lambda folder: advice_json(read_recorded(folder))),
     "seed": Block("docs/recipes.md", "seed", lambda folder: published_markdown(read_recorded(folder, crops=(1, 10)))),
     "sets": Block("docs/recipes.md", "sets", lambda folder: sets_markdown()),
 }

@@ -89,6 +89,7 @@ HELP = {
             "--images-per-s N": "training images a second of one branch, for the hours",
             "--machines FILE": "which machine trains which branch, where they differ",
             "--script FOLDER": "with it, what to copy and to run on each of them",
+            "--advise": "with it, which division of the work is the better one",
             "--measure": "time a few steps on this machine instead",
             "--images N": "images a node stores, where the set is your own",
             "--classes N": "its classes",

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from bandwise.commands import flags
-from bandwise.commands.assignment import assignment_outcome
+from bandwise.commands.assignment import advice_outcome, assignment_outcome
 from bandwise.commands.verb import CONFIG_SUFFIXES, Outcome, base_config, parse, take_recipe
 from bandwise.config import DataConfig, RunConfig
 from bandwise.errors import UsageError
@@ -43,6 +43,8 @@ class Arguments:
     """YAML file of machines that differ: say which trains which branch, and when all are done."""
     script: Path | None = None
     """With --machines: write into this folder what to copy to each machine and what to run there."""
+    advise: bool = False
+    """With --machines: compare the divisions of the work that fit, with what was measured of each at equal cost."""
     images: int | None = None
     """Images a node stores; those of the published data set, or of the folder in --data, when left out."""
     classes: int | None = None
@@ -53,12 +55,14 @@ class Arguments:
 
 
 def main(argv: Sequence[str]) -> Outcome:
-    name, rest = take_recipe(argv, required="bandwise plan RECIPE")
+    name, rest = take_recipe(argv, required="" if "--advise" in argv else "bandwise plan RECIPE")
     arguments = parse(Arguments, rest, "plan", Arguments(settings=base_config(name, rest)))
     _check(arguments)
     config = arguments.settings
     recipe = None if name is None or name.endswith(CONFIG_SUFFIXES) else find_recipe(name)
     setting = _setting(arguments)
+    if arguments.advise:
+        return advice_outcome(config, setting, arguments.machines)
     if arguments.machines is not None or arguments.script is not None:
         return assignment_outcome(config, setting, arguments.machines, arguments.script)
     plan = make_plan(config, setting)

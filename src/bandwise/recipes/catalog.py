@@ -11,6 +11,7 @@ import json
 from collections.abc import Callable
 from dataclasses import replace
 from importlib import import_module
+from typing import Any
 
 from bandwise.errors import UsageError
 from bandwise.recipes.recipe import Recipe
@@ -78,8 +79,16 @@ def _built(build: Callable[[], Recipe]) -> Recipe:
     return replace(recipe, **_measured().get(recipe.name, {}))
 
 
-@functools.cache
+def compared_divisions() -> list[dict[str, Any]]:
+    """Return the recorded comparisons of two divisions of the work, from the file that `make tables` writes of them."""
+    return _shipped("compared.json")
+
+
 def _measured() -> dict[str, dict[str, str]]:
     """`cost` and `expected` by recipe, from the file that `make tables` writes from the recorded results."""
-    file = importlib.resources.files("bandwise.recipes").joinpath("measured.json")
-    return json.loads(file.read_text(encoding="utf-8"))
+    return _shipped("measured.json")
+
+
+@functools.cache
+def _shipped(name: str) -> Any:
+    return json.loads(importlib.resources.files("bandwise.recipes").joinpath(name).read_text(encoding="utf-8"))
