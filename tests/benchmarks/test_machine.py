@@ -31,7 +31,7 @@ def test_every_part_keeps_what_it_found_up_to_its_limit(tmp_path, monkeypatch, c
     script = tmp_path / "part.py"
     script.write_text(PART.replace("FIGURE", repr(figure)))
     monkeypatch.setattr(machine, "COMMAND", (sys.executable, str(script)))
-    names = ("quick", "slow", "failing")
+    names = ("slow", "quick", "failing")
     # Only the slow one meets its limit, however busy the machine is.
     parts = (Part(name, 0.05 if name == "slow" else 1, (f"{name}/first", f"{name}/second")) for name in names)
     monkeypatch.setattr(machine, "PARTS", tuple(parts))
@@ -39,11 +39,14 @@ def test_every_part_keeps_what_it_found_up_to_its_limit(tmp_path, monkeypatch, c
     flags = ["--device", "cpu", "--minutes", "2", "--json", str(result), "--log", str(log)]
     assert run(["accelerator", *flags]) == 0
     found = json.loads(result.read_text())
-    assert [part["ended"] for part in found["parts"]] == ["exit 0", "time limit", "exit 1"]
+    assert [part["ended"] for part in found["parts"]] == ["time limit", "exit 0", "exit 1"]
     assert [figure["name"] for figure in found["figures"] if figure["ours"]] == [f"{name}/first" for name in names]
-    assert found["null"] == [f"{name}/second" for name in names]
+    assert found["null"] == [f"{name}/{which}" for name in names for which in ("first", "second")]
     assert found["format"] == "bandwise-bench"
-    assert "null: quick/second, slow/second, failing/second" in capsys.readouterr().out
+    assert (
+        "not measured: slow/second, quick/second, failing/second\n"
+        "null, of an accelerator nothing was measured: slow/first, slow/second, quick/first"
+    ) in capsys.readouterr().out
     assert log.read_text().count("part ") == 3
 
 
@@ -52,8 +55,9 @@ def test_all_parts_together_stay_within_their_time(tmp_path, monkeypatch):
     monkeypatch.setattr(machine, "_run", lambda part, arguments, work, limit, log: started.append(limit) or "exit 0")
     result = tmp_path / "a.json"
     assert run(["accelerator", "--json", str(result), "--log", str(tmp_path / "a.log")]) == 0
-    assert sum(part.share for part in PARTS[:-1]) < 1
-    assert all(limit <= 9 * 60 * part.share for part, limit in zip(PARTS, started, strict=True))
+    assert [part.until for part in PARTS] == sorted({part.until for part in PARTS})
+    assert PARTS[-1].until == 1
+    assert all(limit <= 9 * 60 * part.until for part, limit in zip(PARTS, started, strict=True))
     assert json.loads(result.read_text())["null"] == [name for part in PARTS for name in sorted(part.figures)]
 
 
