@@ -3,6 +3,7 @@
 import pytest
 import timm
 import torch
+from tests.helpers.trees import start_python
 from timm.layers import DropPath
 from torch import nn
 
@@ -113,3 +114,39 @@ def test_a_dropped_block_is_its_shortcut(name):
     images = torch.rand(4, 128 if name == "resnet10" else 1024, 6, 6)
     with torch.no_grad():
         assert torch.equal(block(images), block.get_submodule("downsample")(images).relu())
+
+
+_STEP = """
+import torch
+from bandwise.models.zoo import create_branch
+torch.set_num_threads(1)
+network = create_branch("resnet8-slim", num_classes=3, in_channels=3, input_size=64, stem="dense")
+network.to(memory_format=torch.channels_last)
+images = torch.zeros(8, 3, 64, 64).to(memory_format=torch.channels_last)
+network(images).sum().backward()
+"""
+
+
+def test_a_step_of_few_channels_on_a_large_map():
+    """A plain shortcut ends in a signal here on processors with AVX-512; where it does not, this shows nothing."""
+    process = start_python(_STEP)
+    said = process.communicate(timeout=240)
+    assert process.returncode == 0, said
+
+
+@pytest.mark.parametrize(("inputs", "side"), [(8, 16), (8, 9), (12, 40)])
+def test_a_shortcut_of_few_channels_equals_a_convolution_with_a_stride(inputs, side):
+    torch.manual_seed(0)
+    shortcut = create_branch("resnet8-slim", num_classes=2, in_channels=3, input_size=32).get_submodule("layer2.0")
+    own = type(shortcut.get_submodule("downsample.0"))(inputs, 16, 1, stride=2, bias=False)
+    plain = nn.Conv2d(inputs, 16, 1, stride=2, bias=False)
+    assert type(own) is not type(plain)
+    plain.load_state_dict(own.state_dict())
+    images = torch.randn(4, inputs, side, side)
+    results = []
+    for layer in (own, plain):
+        given = images.clone().requires_grad_(True)
+        layer(given).square().sum().backward()
+        results.append((layer(images), given.grad, layer.weight.grad))
+    for found, expected in zip(*results, strict=True):
+        torch.testing.assert_close(found, expected)

@@ -14,6 +14,9 @@ from bandwise.models.plain import initialise
 
 StemName = Literal["stock", "dense"]
 
+# Channels that oneDNN takes at once on processors with AVX-512.
+_BLOCK = 16
+
 
 @dataclass(frozen=True, slots=True)
 class Stem:
@@ -151,7 +154,20 @@ class ResNet(nn.Module):
 def _shortcut(inputs: int, outputs: int, stride: int) -> nn.Module:
     if stride == 1 and inputs == outputs:
         return nn.Identity()
-    return nn.Sequential(nn.Conv2d(inputs, outputs, 1, stride=stride, bias=False), nn.BatchNorm2d(outputs))
+    kind = nn.Conv2d if inputs >= _BLOCK else _Thinned
+    return nn.Sequential(kind(inputs, outputs, 1, stride=stride, bias=False), nn.BatchNorm2d(outputs))
+
+
+class _Thinned(nn.Conv2d):
+    """A 1x1 convolution that takes the pixels it looks at first, and then has stride 1.
+
+    The gradient of few channels with a stride ends in a segmentation fault on processors with AVX2 or AVX-512: oneDNN
+    writes past its workspace where they are fewer than its blocks hold (uxlfoundation/oneDNN, issue 6035).
+    """
+
+    def forward(self, input: Tensor) -> Tensor:
+        down, across = self.stride
+        return functional.conv2d(input[:, :, ::down, ::across], self.weight)
 
 
 def _drop_path(rate: float) -> nn.Module:
