@@ -28,6 +28,7 @@ _RUN = {
     "--model NAME": "network of every branch, such as resnet10 or timm:NAME",
     "--pretrained WHAT": "weights to start from: a file, timm:NAME or hf:OWNER/NAME",
     "--epochs N": "passes over the training images",
+    "--stop-after TIME": "such as 6h: for each branch the epochs that fit",
     "--batch-size N": "images of a step",
     "--lr RATE": "learning rate after warm-up",
     "--seed N": "seed of everything that is random (default 0)",

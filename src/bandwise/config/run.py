@@ -72,6 +72,9 @@ _LATER = {
     "checkpoint_minutes": None,
     "compile": False,
     "keep_logits": "full",
+    "class_weights": "",
+    "stop_after": "",
+    "patience": 0,
 }
 
 

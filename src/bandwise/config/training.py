@@ -1,5 +1,6 @@
 """Which network every branch is, how it is trained, and how the predictions become one."""
 
+import re
 from dataclasses import dataclass
 from math import inf
 from typing import Annotated, Literal
@@ -17,6 +18,19 @@ TAKES_TOP_LOGITS = ("mean", "geometric", "head")
 
 _LARGEST = 1e30
 """Of a rate; weights are of float32, and torch refuses a factor that is beyond its range."""
+
+
+_TIME = re.compile(r"(\d+(?:\.\d+)?)([smhd])")
+_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+
+
+def seconds_of(time: str) -> float:
+    """Return the seconds of a time such as `6h`, `90m` or `1h30m`."""
+    parts = _TIME.findall(time)
+    seconds = sum(float(number) * _UNITS[unit] for number, unit in parts)
+    whole = "".join(number + unit for number, unit in parts) == time
+    require(whole and seconds > 0, "stop_after", time, "a time above 0 such as 6h, 90m or 1h30m")
+    return seconds
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -145,6 +159,16 @@ class TrainingConfig:
     keep_checkpoints: int = 2
     """How many of the newest checkpoints stay on disk."""
 
+    class_weights: str = ""
+    """How much each class counts in the loss: auto, in inverse proportion to its training images, or a YAML or JSON
+    file of a number for every class. All images alike when left out."""
+
+    stop_after: str = ""
+    """Time for a branch, such as 6h or 90m: it trains the epochs that fit, up to `epochs`, by a schedule of so many."""
+
+    patience: int = 0
+    """End after so many epochs without a better top-1 accuracy on the holdout; 0 trains all epochs."""
+
     seed: int = 0
     """Seed of the run; each branch derives its own streams from it."""
 
@@ -152,7 +176,9 @@ class TrainingConfig:
         require_range(self, 1, inf, "crop", "epochs", "batch_size", "grad_accum_steps")
         require_range(self, 1, inf, "decay_epochs", "model_ema_steps", "checkpoint_steps")
         require_range(self, 2, inf, "keep_checkpoints")
-        require_range(self, 0, inf, "train_crop", "seed", "warmup_epochs")
+        require_range(self, 0, inf, "train_crop", "seed", "warmup_epochs", "patience")
+        if self.stop_after:
+            seconds_of(self.stop_after)
         require_range(self, 0, _LARGEST, "weight_decay", "clip_grad", "warmup_lr", "min_lr")
         require_range(self, 0, 1, "momentum", "decay_rate", "model_ema_decay")
         require_range(self, 0, 0.99, "smoothing", "bce_target_thresh")

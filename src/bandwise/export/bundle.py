@@ -117,7 +117,8 @@ def _results(view: RunView, controls: Sequence[RunView]) -> dict[str, bytes]:
 def _without_places(results: Results) -> bytes:
     """Return results as a file without paths of this machine: of each, its last part."""
     content: dict[str, Any] = copy.deepcopy(results.to_dict())
-    for section, key in (("data", "data"), ("data", "labels"), ("network", "initial_checkpoint")):
+    places = ("data", "data"), ("data", "labels"), ("network", "initial_checkpoint"), ("training", "class_weights")
+    for section, key in places:
         if place := content["config"].get(section, {}).get(key):
             named = place.startswith(("timm:", "hf:"))
             content["config"][section][key] = place if named else Path(place).name

@@ -158,7 +158,7 @@ def _branch_result(run: Run, store: Store, branch: int, scores: Scores, on_holdo
         activation_bytes_per_image=activation_bytes(run.config, branch, **size),
         wall_s=summary.wall_s,
         cpu_s=summary.cpu_s,
-        epochs=run.config.training.epochs,
+        epochs=summary.epochs,
         store_bytes=sum(store.band_bytes(band) for band in bands),
         energy=float((store.std(bands) ** 2).sum()),
     )

@@ -1,7 +1,7 @@
 """The parts of one branch that change while it learns: network, optimiser, schedule, moving average, random numbers."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Literal
 
 import torch
@@ -54,6 +54,7 @@ class Learner:
         steps_per_epoch: int,
         device: torch.device,
         load: Callable[[nn.Module], None] | None = None,
+        class_weights: Sequence[float] | None = None,
     ) -> None:
         """Build everything from the seeds of the branch; `load` puts other weights to start from into the network."""
         training = config.training
@@ -72,8 +73,10 @@ class Learner:
         )
         self.device = device
         self._training = training
+        self._weights = None if class_weights is None else torch.tensor(class_weights, device=device)
+        threshold = training.bce_target_thresh or None
         self._binary = (
-            BinaryCrossEntropy(training.smoothing, target_threshold=training.bce_target_thresh or None)
+            BinaryCrossEntropy(training.smoothing, target_threshold=threshold, pos_weight=self._weights)
             if training.bce_loss
             else None
         )
@@ -109,12 +112,18 @@ class Learner:
 
         With `bce_loss` it is the mean over images and classes of the binary cross-entropy of each class (timm's
         `BinaryCrossEntropy` without `sum_classes`), to 0 or 1 where `bce_target_thresh` is given. Targets are int64
-        (B,) labels, which are smoothed here, or float (B, K) distributions, which are not.
+        (B,) labels, which are smoothed here, or float (B, K) distributions, which are not. With weights of classes
+        the term of each class counts so many times; with `bce_loss`, where the target is that class.
         """
         if self._binary is not None:
             return self._binary(self._forward(images), targets)
         smoothing = 0.0 if targets.is_floating_point() else self._training.smoothing
-        return functional.cross_entropy(self._forward(images), targets, label_smoothing=smoothing)
+        logits = self._forward(images)
+        if self._weights is None:
+            return functional.cross_entropy(logits, targets, label_smoothing=smoothing)
+        # The mean over images: torch's own would divide by the weights of a part, so that parts would not add up.
+        loss = functional.cross_entropy(logits, targets, self._weights, label_smoothing=smoothing, reduction="sum")
+        return loss / len(images)
 
     @property
     def late(self) -> bool:

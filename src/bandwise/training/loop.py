@@ -16,6 +16,7 @@ from bandwise.files.schema import plain
 from bandwise.progress import Advance, progress, say
 from bandwise.runs.documents import SUMMARY_NAME, Summary, write_summary
 from bandwise.store.reading.loader import BatchStream
+from bandwise.training.ending import has_stalled, steps_in_time, top1s_of
 from bandwise.training.feed import host_cache, open_feed
 from bandwise.training.identity import Branch
 from bandwise.training.journal import Journal, Position
@@ -23,6 +24,7 @@ from bandwise.training.learner import Learner, check_network
 from bandwise.training.predict import predict_split
 
 _MAX_BAD_LOSSES = 3
+_STEPS_OF_A_RATE = 20
 _MINUTES_ON_ACCELERATOR = 10.0
 
 
@@ -61,6 +63,7 @@ class BranchLoop:
             steps_per_epoch=self._feed.steps_per_epoch,
             device=branch.device,
             load=load,
+            class_weights=fixed.get("class_weights"),
         )
         check_network(self._learner.network, config, len(branch.bands) * store.channels)
         self._fixed = {**fixed, "steps_per_epoch": self._feed.steps_per_epoch, "total_steps": self._total_steps}
@@ -71,6 +74,8 @@ class BranchLoop:
 
     def resume(self, checkpoint: Checkpoint) -> None:
         """Continue from a checkpoint of the same branch, configuration and store."""
+        if (total := checkpoint.state["total_steps"]) != self._total_steps:
+            self._end_at(total)
         self._learner.restore(checkpoint)
         self._position = Position(**checkpoint.state["position"])
         self._journal.resume(checkpoint.state)
@@ -82,7 +87,7 @@ class BranchLoop:
         batch = self._training.batch_size
         with progress(self._name, self._total_steps * batch, "images", done=self._position.step * batch) as advance:
             try:
-                while self._position.epoch < self._training.epochs:
+                while self._position.epoch < self._total_steps // self._feed.steps_per_epoch:
                     self._train_epoch(on_step, advance)
                     self._close_epoch()
             finally:
@@ -102,6 +107,7 @@ class BranchLoop:
             images, targets = self._feed.inputs(batch, position.epoch)
             self._count_loss(self._learner.learn(images, targets, position.step + 1))
             self._count_step()
+            self._fit_to_time()
             due = self._is_due()
             if due or not self._learner.late:
                 self._count_loss(self._learner.settle())
@@ -116,9 +122,30 @@ class BranchLoop:
         if images := (position.step - first) * self._training.batch_size:
             self._journal.log_epoch(position.epoch + 1, position.step, images, time.monotonic() - started)
 
+    def _end_at(self, total_steps: int) -> None:
+        """Train so many steps, whole epochs, in place of those of the configuration."""
+        self._total_steps = self._fixed["total_steps"] = total_steps
+        self._learner.schedule.fit(total_steps // self._feed.steps_per_epoch)
+
+    def _fit_to_time(self) -> None:
+        """Train what `stop_after` allows, as soon as there is a rate to tell, and by a better one after each epoch."""
+        position, per_epoch = self._position, self._feed.steps_per_epoch
+        if not self._training.stop_after or (position.step != _STEPS_OF_A_RATE and position.batches != per_epoch):
+            return
+        elapsed = self._journal.session()["wall_s"]
+        total = steps_in_time(self._training, step=position.step, elapsed_s=elapsed, steps_per_epoch=per_epoch)
+        if total != self._total_steps:
+            self._end_at(total)
+            say(f"{self._name}: {total // per_epoch} epochs fit {self._training.stop_after}, by the rate so far")
+
     def _is_due(self) -> bool:
-        """Say whether a checkpoint is written after this step: always the last, and of an epoch unless time counts."""
+        """Say whether a checkpoint is written after this step: always the last, and of an epoch unless time counts.
+
+        With `patience`, which epoch is the last turns out when it is evaluated, so its checkpoint follows that.
+        """
         position = self._position
+        if self._training.patience and position.batches == self._feed.steps_per_epoch:
+            return False
         if self._minutes and position.step < self._total_steps:
             return self._journal.minutes_since_checkpoint >= self._minutes
         return position.batches == self._feed.steps_per_epoch or position.step % self._training.checkpoint_steps == 0
@@ -176,8 +203,19 @@ class BranchLoop:
             self._holdout = self._evaluate(self._learner.evaluated, self._stop_if_asked)
             if self._holdout is None:
                 raise DivergedError(self._why_diverged("logits on the holdout are not finite"))
+            self._end_if_stalled(self._holdout)
         self._position.finish_epoch(self._holdout)
-        self._journal.publish(self._position.history, tolerant=self._position.epoch < self._training.epochs)
+        self._journal.publish(self._position.history, tolerant=self._position.step < self._total_steps)
+
+    def _end_if_stalled(self, holdout: dict[str, Any]) -> None:
+        position, patience = self._position, self._training.patience
+        if not patience:
+            return
+        if has_stalled(top1s_of(position.history, holdout), patience) and position.step < self._total_steps:
+            say(f"{self._name}: ends after epoch {position.epoch + 1}, as {patience} epochs gained nothing")
+            self._end_at(position.step)
+        if self._journal.saved_step != position.step:
+            self._save()
 
     def _summarise(self) -> dict[str, Any]:
         session = self._journal.session()
@@ -186,7 +224,7 @@ class BranchLoop:
         summary = {
             "branch": self._branch.number,
             "bands": self._fixed["bands"],
-            "epochs": self._training.epochs,
+            "epochs": self._position.epoch,
             "steps": self._total_steps,
             "params": sum(parameter.numel() for parameter in self._learner.network.parameters()),
             "n_train": self._branch.store.rows("train"),

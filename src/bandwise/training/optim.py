@@ -10,6 +10,7 @@ from timm.optim import (
     get_optimizer_class,  # pyright: ignore[reportPrivateImportUsage]
     list_optimizers,  # pyright: ignore[reportPrivateImportUsage]
 )
+from timm.scheduler.scheduler import Scheduler
 from timm.scheduler.scheduler_factory import create_scheduler_v2
 from torch import Tensor, nn
 
@@ -99,24 +100,35 @@ class Schedule:
 
     def __init__(self, optimizer: torch.optim.Optimizer, config: TrainingConfig, steps_per_epoch: int) -> None:
         """Set the learning rate of the first step in the parameter groups of the optimiser."""
+        self._optimizer, self._config, self._steps_per_epoch = optimizer, config, steps_per_epoch
+        self._scheduler = self._made(config.epochs)
+        self._updates = 0
+
+    def _made(self, epochs: int) -> Scheduler:
+        config = self._config
         # timm's "none" would drop the warm-up as well, so a constant rate is a step schedule that never drops.
         constant = config.sched == "none"
         scheduler, _ = create_scheduler_v2(
-            optimizer,
+            self._optimizer,
             sched="step" if constant else config.sched,
-            num_epochs=config.epochs,
+            num_epochs=epochs,
             decay_epochs=config.decay_epochs,
             decay_rate=1.0 if constant else config.decay_rate,
             min_lr=config.min_lr,
             warmup_lr=config.warmup_lr,
             warmup_epochs=config.warmup_epochs,
             step_on_epochs=False,
-            updates_per_epoch=steps_per_epoch,
+            updates_per_epoch=self._steps_per_epoch,
         )
         assert scheduler is not None
-        self._optimizer = optimizer
-        self._scheduler = scheduler
-        self._updates = 0
+        return scheduler
+
+    def fit(self, epochs: int) -> None:
+        """Go on as if it had been made for another number of epochs."""
+        base = self._scheduler.base_values
+        self._scheduler = self._made(epochs)
+        self._scheduler.base_values = base
+        self._scheduler.step_update(self._updates)
 
     @property
     def lr(self) -> float:

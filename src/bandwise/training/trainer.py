@@ -11,7 +11,7 @@ from torch import nn
 from bandwise.checkpoints.folder import Checkpoint, newest_checkpoint, remove_trash
 from bandwise.config import RunConfig
 from bandwise.config.configfile import differences
-from bandwise.errors import CorruptionError
+from bandwise.errors import CorruptionError, IncompatibleError, UsageError
 from bandwise.files.atomic import remove_temporaries, require_writable
 from bandwise.files.locks import folder_lock
 from bandwise.machine import keep_freed_memory
@@ -21,6 +21,7 @@ from bandwise.runs.provenance import environment
 from bandwise.signals import stop_requested
 from bandwise.store.layout import format_bands
 from bandwise.store.reading.store import open_store
+from bandwise.training.classweights import AUTO, class_weights, read_class_weights
 from bandwise.training.determinism import choose_device, reproducible
 from bandwise.training.feed import require_augmentation
 from bandwise.training.identity import (
@@ -43,6 +44,8 @@ def require_settings(config: RunConfig) -> None:
     """Refuse, before there is a store, what no training of this configuration could begin with on this machine."""
     choose_precision(config.training, choose_device(config.training.device))
     create_optimizer(nn.Linear(1, 1), config.training)
+    if config.training.class_weights not in ("", AUTO):
+        read_class_weights(config.training.class_weights)
     require_augmentation(config)
 
 
@@ -118,6 +121,12 @@ def train_branch(
             },
             "initial_checkpoint": started,
         }
+        if (weights := class_weights(config.training.class_weights, store)) is not None:
+            fixed["class_weights"] = weights
+        if config.training.patience and not store.rows("holdout"):
+            raise UsageError(
+                "patience looks at the holdout, and this store has none; split with --holdout, or leave it"
+            )
         load = None
         # What resumes has its weights from the checkpoint.
         if initial is not None and checkpoint is None:
@@ -126,6 +135,11 @@ def train_branch(
             loop = BranchLoop(own, fixed, received, load)
             if checkpoint is not None:
                 require_same_store(checkpoint.state["store"], store, str(folder))
+                if checkpoint.state.get("class_weights") != weights:
+                    raise IncompatibleError(
+                        f"{folder} was trained with other weights of the classes than {config.training.class_weights} "
+                        "holds now; bring the old file back, or name another --out"
+                    )
                 for change in differences(checkpoint.state["environment"], fixed["environment"]):
                     say(f"note: resumed branch {branch} is not bit-exact: {change.replace(': ', ' ', 1)}")
                 loop.resume(checkpoint)
