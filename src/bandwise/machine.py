@@ -15,6 +15,9 @@ _LARGEST_BLOCKS = (1 << 30, 32 << 20)
 # Where glibc's own rule ends up after it has freed a block of the largest size that it counts.
 _USUAL_BLOCK, _USUAL_TRIM = 32 << 20, 64 << 20
 
+CORES = "BANDWISE_CORES"
+"""Name in the environment of how many cores a process is to use that shares a machine with others of its kind."""
+
 _PROC, _CGROUP, _DEV = Path("/proc"), Path("/sys/fs/cgroup"), Path("/dev")
 # Limit, use, and the part of the use that the system gives back by itself, of control groups of version 2 and 1.
 _FILES_V2 = ("memory.max", "memory.current", "inactive_file")
@@ -26,6 +29,11 @@ def usable_cores() -> int:
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
+
+
+def own_cores() -> int:
+    """Return the cores of this process where others that were started with it use the rest; all usable ones if none."""
+    return int(os.environ.get(CORES) or usable_cores())
 
 
 def available_bytes(proc: Path = _PROC, cgroup: Path = _CGROUP) -> int:

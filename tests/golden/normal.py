@@ -35,6 +35,8 @@ _PATTERNS = (
 )
 # Which device a training takes, and why, is a matter of the machine.
 _DEVICE = re.compile(r"^(WARNING: )?training on (the CPU|\S+).*\n", re.MULTILINE)
+# So is how fast a core decodes.
+_CORE = re.compile(r"^branch \d+: one core reads and augments .*\n", re.MULTILINE)
 _CHOICES = re.compile(r"Expected one of \(([^)]*)\)")
 _UNFINISHED = re.compile(r"^.*: (\d+)/(\d+) \S+, RATE\n", re.MULTILINE)
 
@@ -110,7 +112,7 @@ def plain_text(text: str, places: dict[str, str]) -> str:
     """Return text without times, process numbers, commits and the places in `places`, the longest first."""
     for place in sorted(places, key=len, reverse=True):
         text = text.replace(place, places[place])
-    text = _DEVICE.sub("", text)
+    text = _CORE.sub("", _DEVICE.sub("", text))
     for pattern, with_what in _PATTERNS:
         text = re.sub(pattern, with_what, text)
     if _CHOICES.search(text):

@@ -13,6 +13,7 @@ from bandwise.config import TrainingConfig
 from bandwise.errors import UsageError
 from bandwise.launch.engines import processes
 from bandwise.launch.engines.processes import VISIBLE, Processes, processes_for, processes_or_none
+from bandwise.machine import CORES, own_cores, usable_cores
 from bandwise.runs.run import open_run
 
 # Writes which devices it sees, and ends when it is told to.
@@ -80,6 +81,20 @@ def test_every_child_sees_one_device_the_one_that_the_fewest_use(devices, report
 def test_without_devices_a_child_sees_what_this_process_sees(reporting, monkeypatch):
     monkeypatch.setenv(VISIBLE, "5")
     assert reporting(Processes(2)).start("a") == "5"
+
+
+def test_children_at_once_share_the_cores(tmp_path, monkeypatch):
+    """For an accelerator every core but one decodes images, so those of another branch would be taken from it."""
+    monkeypatch.setattr(processes, "usable_cores", lambda: 9)
+    said = tmp_path / "said"
+    script = f"import os, pathlib; pathlib.Path({str(said)!r}).write_text(os.environ[{CORES!r}])"
+    job = Processes(4).start([sys.executable, "-c", script])
+    assert wait_for(lambda: job.poll() is not None)
+    assert said.read_text() == "2"
+    monkeypatch.setenv(CORES, said.read_text())
+    assert own_cores() == 2
+    monkeypatch.delenv(CORES)
+    assert own_cores() == usable_cores()
 
 
 def test_by_default_every_visible_device_has_one_branch(devices, monkeypatch):

@@ -15,12 +15,13 @@ from tests.training.tiny import outcome
 
 from bandwise.config import RunConfig
 from bandwise.errors import BandwiseError, IncompatibleError
+from bandwise.machine import CORES
 from bandwise.sources.folder import open_folder
 from bandwise.store.reading.store import open_store
 from bandwise.store.writing.split import split_dataset
 from bandwise.training.feed import open_feed
 from bandwise.training.identity import Branch
-from bandwise.training.images import COPY_SHIFT, open_training_source
+from bandwise.training.images import COPY_SHIFT, decoding_processes, open_training_source
 from bandwise.training.trainer import train_branch
 
 
@@ -75,6 +76,47 @@ def test_all_branches_see_the_same_augmented_image(root):
         for sample, stored in found.items():
             expected = first[sample].unflatten(0, (4, 3))[list(bands)].flatten(0, 1)
             assert torch.equal(stored, expected)
+
+
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize(("counts", "ahead"), [((1, 2), False), ((1,), True)])
+def test_any_number_of_processes_makes_the_same_batches(root, counts, ahead):
+    """For an accelerator a thread asks for them, that lasts an epoch, and copies them to memory that is used again."""
+
+    def epochs(workers: int) -> list[tuple[list[int], torch.Tensor, torch.Tensor]]:
+        config = image_config(root, training={"loader_workers": workers})
+        feed = open_feed(Branch(config, 0, open_store(root / "store", (0,)), root, torch.device("cpu")))
+        feed._goes_ahead = ahead and workers > 0
+        try:
+            return [
+                (batch.ids.tolist(), batch.labels.clone(), batch.images.clone())
+                for epoch in range(2)
+                for batch in feed.batches(epoch, start=0)
+            ]
+        finally:
+            feed.close()
+
+    expected = epochs(0)
+    assert len(expected) == 8
+    for workers in counts:
+        for found, one in zip(epochs(workers), expected, strict=True):
+            assert found[0] == one[0]
+            assert torch.equal(found[1], one[1])
+            assert torch.equal(found[2], one[2])
+
+
+def test_processes_for_a_device_and_what_a_core_does_are_said(root, capsys, monkeypatch):
+    monkeypatch.setenv(CORES, "8")
+    config, cpu, device = image_config(root), torch.device("cpu"), torch.device("cuda")
+    asked = replace(config.training, loader_workers=3)
+    assert [decoding_processes(config.training, where) for where in (cpu, device)] == [0, 7]
+    assert [decoding_processes(asked, where) for where in (cpu, device)] == [3, 3]
+    # Twice as many seconds as images.
+    monkeypatch.setattr("time.process_time", iter((0.0, 32.0)).__next__)
+    open_feed(Branch(config, 0, open_store(root / "store", (0,)), root, cpu)).close()
+    said = capsys.readouterr().err
+    assert "branch 0: one core reads and augments 0.5 images/s, the training process does it; for every 1,000" in said
+    assert "images/s that a device trains it takes 2,000 cores" in said
 
 
 def test_an_image_depends_on_seed_epoch_and_id_but_not_on_its_batch(root):

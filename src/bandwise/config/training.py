@@ -145,7 +145,8 @@ class TrainingConfig:
     """CPU threads of one branch; results are bit-identical only for the same number."""
 
     loader_workers: int = 0
-    """Processes that decode and augment images (`augment.at` image); 0 does it in the training process."""
+    """Processes that decode and augment images (`augment.at` image); with 0 one a core but one for an accelerator, and
+    on a CPU none: the training process does it."""
 
     cache: Literal["auto", "device", "ram", "none"] = "auto"
     """Where the decoded records of a branch stay: on the device, in memory, or nowhere; auto decides by their size."""

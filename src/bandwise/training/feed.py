@@ -1,7 +1,7 @@
 """What a branch is trained on, batch by batch; here stored bands as they were written, in `images` images split now."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 
 from torch import Tensor
 
@@ -29,6 +29,7 @@ class Feed(ABC):
         """
         config, store, bands = branch.config, branch.store, branch.bands
         self._branch, self._seeds = branch, branch.seeds
+        self._goes_ahead = branch.device.type == "cuda"
         self.crop_side = (config.training.train_crop or config.training.crop) // config.split.stride
         """Of what the network sees, in band pixels."""
         cutter = BandCutter(
@@ -72,6 +73,15 @@ class Feed(ABC):
             smoothing=config.training.smoothing,
         )
 
+    def _coming(self, batches: Generator[Batch, None, None]) -> Iterator[Batch]:
+        """Yield batches, for an accelerator each on its way while the one before is in use, from pinned memory."""
+        if not self._goes_ahead:
+            return batches
+        # Here, because only an accelerator needs it.
+        from bandwise.training.ahead import ahead
+
+        return ahead(batches, self._branch.device)
+
     def close(self) -> None:
         """End what works for this feed."""
         return
@@ -83,7 +93,6 @@ class BandFeed(Feed):
     def __init__(self, branch: Branch) -> None:
         super().__init__(branch, branch.config.augment, branch.store.side)
         training = branch.config.training
-        self._goes_ahead = branch.device.type == "cuda"
         self._stream = BatchStream(
             branch.store,
             branch.bands,
@@ -98,13 +107,7 @@ class BandFeed(Feed):
         return self._stream.steps_per_epoch
 
     def batches(self, epoch: int, *, start: int) -> Iterator[Batch]:
-        found = self._stream.batches(epoch, seed=self._seeds["order"], start=start, drop_last=True)
-        if not self._goes_ahead:
-            return found
-        # Here, because only an accelerator needs it.
-        from bandwise.training.ahead import ahead
-
-        return ahead(found, self._branch.device)
+        return self._coming(self._stream.batches(epoch, seed=self._seeds["order"], start=start, drop_last=True))
 
     def stored(self, batch: Batch) -> Tensor:
         return to_device(batch.images, self._branch.device)

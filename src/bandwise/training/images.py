@@ -1,7 +1,9 @@
 """Training on images of the source, augmented at full resolution and split on the device to what a store would hold."""
 
+import math
 import os
-from collections.abc import Iterator
+import time
+from collections.abc import Generator, Iterator
 from dataclasses import replace
 from itertools import tee
 from pathlib import Path
@@ -14,9 +16,11 @@ from torch import Tensor
 from bandwise.augment.draws import Purpose, hashes, uniform
 from bandwise.augment.standardise import to_device
 from bandwise.bands.module import BandSplit
-from bandwise.config import DataConfig
+from bandwise.config import DataConfig, TrainingConfig
 from bandwise.errors import IncompatibleError
 from bandwise.files.atomic import explain_full_disk, temporary_path
+from bandwise.machine import own_cores
+from bandwise.progress import say
 from bandwise.sources.columns import Names, PickedNames, pieces
 from bandwise.sources.resolve import open_source
 from bandwise.sources.samples import SampleList, freeze_samples
@@ -30,6 +34,9 @@ from bandwise.store.reading.store import Store
 from bandwise.training.feed import Feed
 from bandwise.training.identity import Branch
 from bandwise.training.pictures import Draw, PictureLoader, Pictures
+
+_TIMED = 16
+"""Images from which the rate of a core is told."""
 
 COPY_SHIFT = 32
 """The copy of an image under `aug_repeats` stands above its id, which is below 2^31: copy 0 has the plain id."""
@@ -100,6 +107,13 @@ def _mapped(names: Names | PickedNames, folder: Path) -> Names:
         path.unlink(missing_ok=True)
 
 
+def decoding_processes(training: TrainingConfig, device: torch.device) -> int:
+    """Return how many processes decode and augment: those asked for; else one a core but one, where a device trains."""
+    if training.loader_workers or device.type == "cpu":
+        return training.loader_workers
+    return own_cores() - 1
+
+
 class ImageFeed(Feed):
     """The images of a source in the order of `BandFeed`; ids tell copies of an image apart, see `COPY_SHIFT`.
 
@@ -120,9 +134,9 @@ class ImageFeed(Feed):
         self._labels = store.labels("train")
         self._names = names
         self._batch_size, self._copies = training.batch_size, max(1, augment.aug_repeats)
-        self._loader = PictureLoader(
-            Pictures(source, split, augment, crop), training.batch_size, training.loader_workers
-        )
+        pictures, workers = Pictures(source, split, augment, crop), decoding_processes(training, branch.device)
+        self._loader = PictureLoader(pictures, training.batch_size, workers)
+        self._say_rate(pictures, workers)
         self._split = BandSplit(store.transform, branch.bands, storage=split.storage, channels=store.channels).to(
             branch.device
         )
@@ -134,6 +148,9 @@ class ImageFeed(Feed):
 
     def batches(self, epoch: int, *, start: int) -> Iterator[Batch]:
         """Yield augmented images, uint8 (B, C, crop, crop); those before `start` are not read."""
+        return self._coming(self._augmented(epoch, start))
+
+    def _augmented(self, epoch: int, start: int) -> Generator[Batch, None, None]:
         planned, chosen = tee(self._chosen(epoch, start))
         images = self._loader.batches(self._draws(positions, keys, epoch) for positions, keys in planned)
         for pixels, (positions, keys) in zip(images, chosen, strict=True):
@@ -163,6 +180,21 @@ class ImageFeed(Feed):
                 positions, keys, left = positions[size:], keys[size:], left - 1
             if not left:
                 return
+
+    def _say_rate(self, pictures: Pictures, workers: int) -> None:
+        """Say how many images a core makes, and how many cores a device would need."""
+        positions = np.arange(min(_TIMED, len(self._ids)))
+        draws = self._draws(positions, self._ids[positions], 0)
+        # The first one loads what all need.
+        pictures.__getitems__(draws[:1])
+        started = time.process_time()
+        pictures.__getitems__(draws)
+        rate = len(draws) / max(time.process_time() - started, 1e-9)
+        who = f"{workers} processes do it" if workers else "the training process does it"
+        say(
+            f"branch {self._branch.number}: one core reads and augments {rate:,.1f} images/s, {who}; for every 1,000 "
+            f"images/s that a device trains it takes {math.ceil(1000 / rate):,} cores"
+        )
 
     def _draws(self, positions: np.ndarray, keys: np.ndarray, epoch: int) -> list[Draw]:
         seed, augment = self._seeds["augment"], self._branch.config.augment

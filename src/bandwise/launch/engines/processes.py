@@ -9,7 +9,7 @@ import torch
 
 from bandwise.config import TrainingConfig
 from bandwise.errors import UsageError
-from bandwise.machine import usable_cores
+from bandwise.machine import CORES, usable_cores
 from bandwise.signals import launched_environment
 from bandwise.training.determinism import choose_device
 
@@ -26,7 +26,7 @@ class Processes:
 
     def start(self, command: list[str]) -> "_Process":
         """Start a command that ends as for SIGTERM when this process is gone."""
-        environment = launched_environment()
+        environment = {**launched_environment(), CORES: str(max(1, usable_cores() // self.slots))}
         device = None
         if self._used:
             self._used = {name: [job for job in jobs if job.poll() is None] for name, jobs in self._used.items()}
