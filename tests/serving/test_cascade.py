@@ -19,6 +19,7 @@ from bandwise.fusion.saved import read_fusion
 from bandwise.runs.run import open_run
 from bandwise.serving.cascaded import CascadedEnsemble
 from bandwise.serving.ensemble import SpectralEnsemble
+from bandwise.serving.predict import predict_paths
 
 SKILLS = (0.4, 2.0, 1.0, 0.0)
 
@@ -187,3 +188,8 @@ def test_the_commands(finished, tmp_path, capsys):
         torch.set_num_threads(threads)
     assert main(["predict", run, pictures, "--cascade", "0.9", "--mode", "stacked", "--json"]) == 2
     assert "leave --mode out" in capsys.readouterr().out
+
+
+def test_a_cascade_has_not_the_votes_of_all(finished):
+    with pytest.raises(UsageError, match="does not ask every branch"):
+        predict_paths(CascadedEnsemble.from_run(finished, 0.9), [finished.parent / "pictures"], votes=True)

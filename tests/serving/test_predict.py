@@ -155,3 +155,16 @@ def test_a_failing_disk_is_not_a_bad_picture(ensemble, pictures, monkeypatch):
     monkeypatch.setattr(predict, "read_file", fail)
     with pytest.raises(OSError, match="Input/output error"):
         list(predict_paths(ensemble, [pictures]))
+
+
+def test_every_branch_votes_as_it_answers_alone(ensemble, pictures):
+    rows = list(predict_paths(ensemble, [pictures], votes=True))
+    assert [replace(row, votes=None) for row in rows] == list(predict_paths(ensemble, [pictures]))
+    for row in rows[::5]:
+        source, name = open_folder(pictures.parent), f"val/{'/'.join(row.path.split('/')[-2:])}"
+        pixels, _ = load_canvas(source, name.encode(), ensemble.split_config)
+        canvas = torch.from_numpy(pixels).permute(2, 0, 1)[None]
+        alone = scipy.special.softmax(ensemble.branch_logits(canvas)[:, 0].double().numpy(), axis=1)
+        assert [vote.branch for vote in row.votes] == [0, 1, 2]
+        assert [vote.name for vote in row.votes] == [ensemble.classes[index] for index in alone.argmax(1)]
+        np.testing.assert_allclose([vote.probability for vote in row.votes], alone.max(1), rtol=1e-5)

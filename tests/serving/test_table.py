@@ -14,8 +14,9 @@ from bandwise.errors import LockedError, UsageError
 from bandwise.files.documents import write_document
 from bandwise.fusion.combination import Fusion
 from bandwise.serving import ensemble as serving
-from bandwise.serving.predict import ClassScore, Prediction
-from bandwise.serving.table import KeptRows, safe_cell, write_csv
+from bandwise.serving.predict import ClassScore, Prediction, Vote
+from bandwise.serving.table import KeptRows
+from bandwise.serving.tablefile import safe_cell, write_csv, write_table
 
 ROWS = [
     Prediction("=1.png", "ok", classes=(ClassScore("=cat", 0.75), ClassScore("a, b", 1 / 3))),
@@ -55,6 +56,35 @@ def test_the_table_reads_back_row_for_row(tmp_path):
         ["caf\\xe9", "skipped", "no picture by name", "'-"],
     ]
     assert not any(line.startswith(("=", "+", "@", "-")) for line in (tmp_path / "out.csv").read_text().splitlines())
+
+
+def test_votes_have_columns_of_their_own(tmp_path):
+    votes = (Vote("cat", 0.9, 0), Vote("-dog", 0.5, 3))
+    row = Prediction("1.png", "ok", classes=(ClassScore("cat", 0.75),), votes=votes)
+    write_csv(tmp_path / "out.csv", [ROWS[1], row], top=2)
+    head, error, own = csv.reader((tmp_path / "out.csv").read_text().splitlines())
+    assert head[8:] == ["vote_0", "vote_probability_0", "vote_3", "vote_probability_3"]
+    assert len(error) == 4
+    assert own[4:] == ["cat", "0.750000", "", "", "cat", "0.900000", "'-dog", "0.500000"]
+
+
+@pytest.mark.parametrize("name", ["rows.jsonl", "rows.parquet"])
+def test_a_table_for_programs_has_all_of_a_row(finished, run, tmp_path, capsys, name):
+    import pyarrow.parquet as pq
+
+    table = tmp_path / name
+    argv = ["predict", str(run), str(finished.parent / "pictures" / "val"), "--votes", "--table", str(table), "--json"]
+    assert main(argv) == 0
+    said = json.loads(capsys.readouterr().out)["predictions"]
+    if name == "rows.jsonl":
+        rows = [json.loads(line) for line in table.read_text().splitlines()]
+    else:
+        rows = pq.read_table(table).to_pylist()
+    assert rows == said
+    assert [vote["branch"] for vote in said[0]["votes"]] == [0, 1, 2]
+    # A path that is no text is written as it is printed.
+    write_table(table, [Prediction("caf\udce9.png", "error", "missing")])
+    assert b"xe9.png" in table.read_bytes()
 
 
 @pytest.mark.parametrize("torn", [0, 1, 30])

@@ -200,14 +200,15 @@ HELP = {
         "the standard input.",
         {
             "--top N": "classes to name for each picture (default 5)",
-            "--csv FILE": "write the rows to this file too",
+            "--table FILE": "write the rows too: .csv, .jsonl or .parquet",
+            "--votes": "say too what every branch answers by itself",
             "--batch-size N": "pictures at a time (default 32)",
             **_DEVICE,
             "--mode NAME": "sequential (default), concurrent or stacked",
             "--cascade SHARE": "stop asking branches once the answer is sure, such as 0.99",
             "--max-bad N": "pictures that may fail before the exit code is 3",
         },
-        "predict runs/sub4 pictures --top 3 --csv rows.csv",
+        "predict runs/sub4 pictures --top 3 --table rows.csv",
     ),
     "export": Help(
         "RUN -o PLACE",

@@ -43,9 +43,11 @@ class Arguments:
     """How the branches run: one after the other, several at a time with a core each, or equal networks stacked."""
     cascade: float | None = None
     """Stop asking branches once the answer is sure enough to keep this share of the holdout accuracy, such as 0.99."""
-    csv: Path | None = None
-    """Write the rows to this file too, safe to open in a spreadsheet; FILE.part keeps them until all are there, and
-    the same command goes on from it."""
+    votes: bool = False
+    """Say too what every branch answers by itself."""
+    csv: Annotated[Path | None, tyro.conf.arg(aliases=["--table"])] = None
+    """Write the rows to this file too: .jsonl, .parquet, or else CSV that is safe to open in a spreadsheet; FILE.part
+    keeps them until all are there, and the same command goes on from it."""
     max_bad: int = 0
     """Inputs that may fail before the exit code is 3."""
     json: flags.Json = False
@@ -63,7 +65,7 @@ def main(argv: Sequence[str]) -> Outcome:
     if arguments.csv is None:
         rows = _predict(arguments, ensemble, inputs, None)
     else:
-        options = {"top": arguments.top, "mode": arguments.mode, "cascade": arguments.cascade}
+        options = {"top": arguments.top, "mode": arguments.mode, "cascade": arguments.cascade, "votes": arguments.votes}
         with KeptRows(arguments.csv, identity_of(model, inputs, **options)) as kept:
             rows = _predict(arguments, ensemble, inputs, kept)
             kept.finish(arguments.top)
@@ -78,7 +80,7 @@ def _predict(
 ) -> list[Prediction]:
     """Classify the inputs, and keep or print their rows batch by batch; a signal stops after a batch."""
     rows: list[Prediction] = [] if kept is None else list(kept.rows)
-    options = {"batch_size": arguments.batch_size, "top": arguments.top}
+    options = {"batch_size": arguments.batch_size, "top": arguments.top, "votes": arguments.votes}
     if not arguments.json:
         _print(rows)
     with keep_freed_memory(), stop_requested() as received:
@@ -117,4 +119,6 @@ def _classifier(arguments: Arguments, model: Path) -> SpectralEnsemble | Cascade
 def _line(row: Prediction) -> str:
     if row.status != "ok":
         return f"{printable(row.path)}: {row.status}, {row.reason}: {printable(row.detail)}"
-    return f"{printable(row.path)}: " + ", ".join(f"{score.name} {percent(score.probability)}" for score in row.classes)
+    said = ", ".join(f"{score.name} {percent(score.probability)}" for score in row.classes)
+    votes = ", ".join(f"{vote.branch} {vote.name}" for vote in row.votes or ())
+    return f"{printable(row.path)}: {said}" + (f"; branches: {votes}" if votes else "")

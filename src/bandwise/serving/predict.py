@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from itertools import chain
 from typing import Any, BinaryIO, Literal, Protocol, cast
 
@@ -12,6 +12,7 @@ from torch import Tensor
 
 from bandwise.config import SplitConfig
 from bandwise.errors import IncompatibleError, UsageError
+from bandwise.serving.ensemble import SpectralEnsemble
 from bandwise.serving.inputs import Input, list_inputs
 from bandwise.sources.decoding.decode import BadImage, decode, to_canvas
 from bandwise.sources.reading import read_file
@@ -44,6 +45,13 @@ class ClassScore:
 
 
 @dataclass(frozen=True, slots=True)
+class Vote(ClassScore):
+    """What one branch says by itself, uncalibrated."""
+
+    branch: int
+
+
+@dataclass(frozen=True, slots=True)
 class Prediction:
     """What became of one input."""
 
@@ -59,9 +67,12 @@ class Prediction:
     """The most probable classes, most probable first."""
     notes: tuple[str, ...] = ()
     """What was unusual about the picture but accepted."""
+    votes: tuple[Vote, ...] | None = None
+    """The most probable class of every branch, where that was asked for."""
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain JSON types; bytes of the path that are no UTF-8 are written as `\\xe9`."""
+        votes = {} if self.votes is None else {"votes": [asdict(vote) for vote in self.votes]}
         return {
             "path": printable(self.path),
             "status": self.status,
@@ -69,6 +80,7 @@ class Prediction:
             "detail": printable(self.detail),
             "classes": [{"name": score.name, "probability": score.probability} for score in self.classes],
             "notes": list(self.notes),
+            **votes,
         }
 
 
@@ -83,6 +95,7 @@ def predict_paths(
     *,
     batch_size: int = 32,
     top: int = 5,
+    votes: bool = False,
     stdin: BinaryIO | None = None,
 ) -> Iterator[Prediction]:
     """Classify pictures in the order of `inputs.list_inputs`, decoded and resized as for training.
@@ -94,6 +107,7 @@ def predict_paths(
         inputs: files, folders, and `-` for a list on the standard input.
         batch_size: pictures in memory at a time.
         top: classes in a row, at most; fewer where there are fewer.
+        votes: say too what every branch answers by itself; a cascade, which leaves branches out, cannot.
         stdin: where `-` reads; the process's standard input when None.
 
     Returns:
@@ -103,21 +117,25 @@ def predict_paths(
         UsageError: no picture is among the inputs, or a number is below 1.
         OSError: the storage fails, after retries; this is never taken for a bad picture.
     """
-    batches = predict_inputs(ensemble, list_inputs(inputs, stdin), batch_size=batch_size, top=top)
+    batches = predict_inputs(ensemble, list_inputs(inputs, stdin), batch_size=batch_size, top=top, votes=votes)
     return chain.from_iterable(batches)
 
 
 def predict_inputs(
-    ensemble: Classifier, inputs: Sequence[Input], *, batch_size: int, top: int
+    ensemble: Classifier, inputs: Sequence[Input], *, batch_size: int, top: int, votes: bool = False
 ) -> Iterator[list[Prediction]]:
     """Classify what `list_inputs` listed; yields the rows of one batch after another."""
     for key, value in (("batch_size", batch_size), ("top", top)):
         if value < 1:
             raise UsageError(f"{key} is {value}; it must be at least 1")
-    return _predict(ensemble, inputs, batch_size, min(top, len(ensemble.classes)))
+    if votes and not isinstance(ensemble, SpectralEnsemble):
+        raise UsageError("a cascade does not ask every branch; leave it away for the votes of all")
+    return _predict(ensemble, inputs, batch_size, min(top, len(ensemble.classes)), votes)
 
 
-def _predict(ensemble: Classifier, inputs: Sequence[Input], batch_size: int, top: int) -> Iterator[list[Prediction]]:
+def _predict(
+    ensemble: Classifier, inputs: Sequence[Input], batch_size: int, top: int, votes: bool
+) -> Iterator[list[Prediction]]:
     waiting: list[Prediction] = []
     canvases: list[np.ndarray] = []
     for item in inputs:
@@ -126,9 +144,9 @@ def _predict(ensemble: Classifier, inputs: Sequence[Input], batch_size: int, top
         if canvas is not None:
             canvases.append(canvas)
         if len(canvases) == batch_size or not canvases:
-            yield _finish(ensemble, waiting, canvases, top)
+            yield _finish(ensemble, waiting, canvases, top, votes)
             waiting, canvases = [], []
-    yield _finish(ensemble, waiting, canvases, top)
+    yield _finish(ensemble, waiting, canvases, top, votes)
 
 
 def load_input(ensemble: Classifier, item: Input) -> tuple[Prediction, np.ndarray | None]:
@@ -156,17 +174,36 @@ def load_input(ensemble: Classifier, item: Input) -> tuple[Prediction, np.ndarra
     return Prediction(path, "ok", notes=notes), to_canvas(picture, config.canvas)
 
 
-def _finish(ensemble: Classifier, waiting: list[Prediction], canvases: list[np.ndarray], top: int) -> list[Prediction]:
-    """Return the rows that wait, with the classes of those that have a canvas."""
-    scores = iter(_classify(ensemble, canvases, top) if canvases else ())
-    return [replace(row, classes=next(scores)) if row.status == "ok" else row for row in waiting]
+def _finish(
+    ensemble: Classifier, waiting: list[Prediction], canvases: list[np.ndarray], top: int, votes: bool
+) -> list[Prediction]:
+    """Return the rows that wait, with the answers for those that have a canvas."""
+    answers = iter(_classify(ensemble, canvases, top, votes) if canvases else ())
+    return [replace(row, **next(answers)) if row.status == "ok" else row for row in waiting]
 
 
-def _classify(ensemble: Classifier, canvases: list[np.ndarray], top: int) -> list[tuple[ClassScore, ...]]:
-    images = torch.from_numpy(np.stack(canvases)).permute(0, 3, 1, 2)
+def _classify(ensemble: Classifier, canvases: list[np.ndarray], top: int, votes: bool) -> list[dict[str, Any]]:
+    """Return the fields of a row that say what the pictures show."""
+    images = torch.from_numpy(np.stack(canvases)).permute(0, 3, 1, 2).to(ensemble.device)
     with torch.inference_mode():
-        logits = ensemble(images.to(ensemble.device))
-        best = torch.softmax(logits.double(), dim=1).topk(top, dim=1)
+        if not votes:
+            return [{"classes": row} for row in _best(ensemble, ensemble(images), top)]
+        assert isinstance(ensemble, SpectralEnsemble)
+        logits, own = ensemble.fused_and_branches(ensemble.stored(images))
+        numbers, each = ensemble.fusion.branches, [_best(ensemble, branch, 1) for branch in own]
+    return [
+        {
+            "classes": row,
+            "votes": tuple(
+                Vote(best.name, best.probability, number) for number, (best,) in zip(numbers, said, strict=True)
+            ),
+        }
+        for row, *said in zip(_best(ensemble, logits, top), *each, strict=True)
+    ]
+
+
+def _best(ensemble: Classifier, logits: Tensor, top: int) -> list[tuple[ClassScore, ...]]:
+    best = torch.softmax(logits.double(), dim=1).topk(top, dim=1)
     return [
         tuple(ClassScore(ensemble.classes[index], value) for value, index in zip(values, indices, strict=True))
         for values, indices in zip(best.values.tolist(), best.indices.tolist(), strict=True)

@@ -1,29 +1,27 @@
-"""The rows of a prediction on disk: kept one by one while they are made, and at the end a table for a spreadsheet."""
+"""The rows of a prediction on disk: kept one by one while they are made, and at the end a table."""
 
-import csv
 import fcntl
-import io
 import json
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
 from bandwise.checkpoints.folder import weights_digest
 from bandwise.errors import CorruptionError, LockedError, UsageError
-from bandwise.files.atomic import explain_full_disk, write_text
+from bandwise.files.atomic import explain_full_disk
 from bandwise.files.documents import json_bytes, parse_json
 from bandwise.files.regular import sha256_bytes, sha256_file
 from bandwise.files.schema import parse
 from bandwise.progress import say
 from bandwise.runs.run import open_run
 from bandwise.serving.inputs import Input
-from bandwise.serving.predict import Prediction, printable
+from bandwise.serving.predict import Prediction
 from bandwise.serving.release import RELEASE_NAME, is_release
+from bandwise.serving.tablefile import write_table
 
 _HEAD = b'{"prediction": "'
-_FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
 
 
 def identity_of(model: Path, inputs: Sequence[Input], **options: Any) -> str:
@@ -100,7 +98,7 @@ class KeptRows:
 
     def finish(self, top: int) -> None:
         """Write the table, in the place of these rows."""
-        write_csv(self.table, self.rows, top=top)
+        write_table(self.table, self.rows, top=top)
         self.path.unlink()
 
     def __enter__(self) -> Self:
@@ -120,32 +118,3 @@ def require_place(table: Path) -> None:
         raise UsageError(f"--csv {table}: there is no folder {table.parent}; make it, or name another file")
     if not os.access(table.parent, os.W_OK | os.X_OK):
         raise UsageError(f"--csv {table}: this user may not write in {table.parent}; name a file elsewhere")
-
-
-def write_csv(path: Path, rows: Iterable[Prediction], *, top: int = 5) -> None:
-    """Write predictions atomically as UTF-8 CSV: path, status, reason, detail, then `top` pairs of class, probability.
-
-    A text that a spreadsheet would take for a formula gets an apostrophe in front; a line break in a path becomes
-    `\\n` in letters. For paths to the last byte use JSON.
-    """
-    stream = io.StringIO()
-    writer = csv.writer(stream, lineterminator="\n")
-    pairs = [f"{name}_{place}" for place in range(1, top + 1) for name in ("class", "probability")]
-    writer.writerow(["path", "status", "reason", "detail", *pairs])
-    for row in rows:
-        cells = [safe_cell(text) for text in (row.path, row.status, row.reason, row.detail)]
-        for score in row.classes[:top]:
-            cells += [safe_cell(score.name), f"{score.probability:.6f}"]
-        writer.writerow(cells)
-    write_text(path, stream.getvalue())
-
-
-def safe_cell(text: str) -> str:
-    """Return a text as one line that is no formula in any spreadsheet.
-
-    Source: OWASP, CSV Injection.
-    """
-    text = printable(text)
-    if text.lstrip(" ").startswith(_FORMULA_STARTS):
-        text = "'" + text
-    return text.replace("\r", "\\r").replace("\n", "\\n")
