@@ -99,6 +99,24 @@ def test_a_flipped_object_is_damage(address, tmp_path, capsys):
     assert "band-03/train-00000-of-00001.parquet is not the file that was written" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("flipped", [0, 1])
+def test_a_transfer_that_was_broken_off_goes_on(address, store, tmp_path, flipped):
+    """What has come is not fetched again, so that a byte which it has wrong is damage."""
+    home, name = tmp_path / "stores", "train-00000-of-00001.parquet"
+    half = bytearray((store / "band-03" / name).read_bytes())
+    del half[len(half) // 2 :]
+    half[-1] ^= flipped
+    folder = fetch_store(address, (), home)
+    (folder / "band-03").mkdir()
+    (folder / "band-03" / f".part-{name}").write_bytes(half)
+    if flipped:
+        with pytest.raises(CorruptionError, match=f"band-03/{name} is not the file that was written"):
+            fetch_store(address, (3,), home)
+    else:
+        assert fetch_store(address, (3,), home) == folder
+        assert (folder / "band-03" / name).read_bytes() == (store / "band-03" / name).read_bytes()
+
+
 def test_the_store_is_fetched_once_whatever_its_address(address, bucket, store, tmp_path):
     assert main(["push", str(store), f"{bucket}/copy"]) == 0
     home = tmp_path / "stores"

@@ -12,7 +12,9 @@ from bandwise.commands import flags
 from bandwise.commands.verb import Outcome, own_store, parse
 from bandwise.files.remote import is_address
 from bandwise.files.schema import plain
-from bandwise.launch.collect import collect
+from bandwise.launch.collect import Collected, collect
+from bandwise.launch.lowres import take_low_resolution
+from bandwise.runs.run import Run, open_run
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,6 +26,8 @@ class Arguments:
     into: Path
     """The run; made with the configuration of the first folder where there is none."""
     store: flags.SharedStore = None
+    low_resolution: Path | None = None
+    """A run on the pictures at 1/s of their size, stride 1 and one branch: its answers become those of branch 0."""
     json: flags.Json = False
 
 
@@ -35,6 +39,8 @@ def main(argv: Sequence[str]) -> Outcome:
         done = collect(folders, into, store=own_store(arguments.store))
     places = dict(zip(map(str, folders), arguments.folders, strict=True))
     done = replace(done, brought={branch: places[folder] for branch, folder in done.brought.items()})
+    if arguments.low_resolution is not None:
+        done = _with_low_band(done, arguments.low_resolution.expanduser(), open_run(into, own_store(arguments.store)))
     lines = [f"branch {branch} from {folder}" for branch, folder in done.brought.items()]
     lines += [f"branch {branch} was there" for branch in done.there]
     lines += [f"note: {note}" for note in done.notes]
@@ -43,6 +49,12 @@ def main(argv: Sequence[str]) -> Outcome:
     else:
         lines.append(f"all branches are in {into}; next: bandwise fuse {into}, then bandwise evaluate {into}")
     return Outcome(plain(done), "\n".join(lines))
+
+
+def _with_low_band(done: Collected, folder: Path, run: Run) -> Collected:
+    note = take_low_resolution(folder, run)
+    missing = tuple(branch for branch in done.missing if branch != 0)
+    return replace(done, brought={0: str(folder), **done.brought}, missing=missing, notes=(*done.notes, note))
 
 
 def _folder_of(place: str, scratch: Path) -> Path:

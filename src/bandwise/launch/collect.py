@@ -151,7 +151,7 @@ def _finished(runs: Iterable[Run]) -> tuple[dict[int, _Finished], list[str]]:
 
 
 def _read(run: Run, number: int) -> _Finished:
-    folder, answers = run.branch_folder(number), _answers_of(run, number)
+    folder, answers = run.branch_folder(number), answers_of(run, number)
     summary = read_summary(folder)
     if summary.branch != number:
         raise CorruptionError(f"{folder / SUMMARY_NAME} is that of branch {summary.branch}")
@@ -171,7 +171,7 @@ def _read(run: Run, number: int) -> _Finished:
     return _Finished(run, number, weights, store, summary)
 
 
-def _answers_of(run: Run, number: int) -> list[Path]:
+def answers_of(run: Run, number: int) -> list[Path]:
     """Return the files of the logits and features of a branch, of whatever split and crops."""
     return sorted(
         file for kind in ("logits", "features") for file in run.path.glob(f"{kind}/*/branch-{number:02d}.safetensors")
@@ -215,7 +215,7 @@ def _other_versions(found: Sequence[_Finished]) -> list[str]:
 
 def _copy(found: _Finished, run: Run) -> None:
     """Copy one branch: its answers first, then its folder, by which it is finished."""
-    for file in _answers_of(found.run, found.number):
+    for file in answers_of(found.run, found.number):
         target = run.path / file.relative_to(found.run.path)
         target.parent.mkdir(parents=True, exist_ok=True)
         with replacing(target) as temporary:
