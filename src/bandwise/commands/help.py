@@ -152,7 +152,11 @@ HELP = {
         "RUN... --into RUN",
         "Copy the finished branches of run folders from machines that share nothing into one run, once configuration, "
         "store, hashes and versions are compared. Fields that differ are listed.",
-        {"--into RUN": "the run to fuse; made where there is none", "--store STORE": "its store, if not RUN/store"},
+        {
+            "--into RUN": "the run to fuse; made where there is none",
+            "--store STORE": "its store, if not RUN/store",
+            "--low-resolution RUN": "a run on the pictures at 1/s of their size, as branch 0",
+        },
         "collect runs/sub4 --into runs/together",
     ),
     "push": Help(
