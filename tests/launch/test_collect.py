@@ -1,12 +1,15 @@
 """Branches that were trained apart are fused as those trained together; what does not belong together is refused."""
 
 import json
+import os
 import shutil
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from tests.helpers.trees import tree
+from tests.helpers.trees import ROOT, tree
 from tests.launch.conftest import CONFIG
 
 from bandwise.checkpoints.folder import steps
@@ -36,24 +39,39 @@ def apart(finished, tmp_path) -> list[Path]:
     return [only(finished, {branch}, tmp_path / f"machine-{branch}") for branch in (0, 1)]
 
 
+ENVIRONMENTS = (
+    {"LC_ALL": "C", "TZ": "UTC"},
+    {"LC_ALL": "C.UTF-8", "TZ": "Asia/Kolkata", "PYTHONHASHSEED": "7"},
+    {"LC_ALL": "POSIX", "TZ": "America/Lima", "PYTHONOPTIMIZE": "1", "COLUMNS": "40"},
+)
+
+
 def test_three_machines_give_the_fusion_of_one(finished, pictures, tmp_path):
-    """Each splits the same pictures by itself, into other places; nothing but run folders is brought together."""
+    """Each has its own program, environment and place, and splits the same pictures by itself into another one."""
     config = replace(CONFIG, branches="0;1;3", training=replace(CONFIG.training, epochs=1))
     folders = []
-    for branch in range(3):
-        home = tmp_path / f"home-{branch}"
+    for branch, environment in enumerate(ENVIRONMENTS):
+        home = tmp_path / f"home {branch}"
+        shutil.copytree(ROOT / "src", home / "program", ignore=shutil.ignore_patterns("__pycache__"))
         split_dataset(open_folder(pictures), config.split, home / "disk")
-        run = create_run(home / "run", config, home / "disk")
-        assert main(["train", "--out", str(run.path), "--branch", str(branch)]) == 0
-        folders.append(run.path)
-    whole = create_run(tmp_path / "whole", config, tmp_path / "home-0" / "disk")
+        create_run(home / "run", config, home / "disk")
+        done = subprocess.run(
+            [sys.executable, "-m", "bandwise", "train", "--out", "run", "--branch", str(branch)],
+            cwd=home,
+            env={**os.environ, **environment, "HOME": str(home), "PYTHONPATH": str(home / "program")},
+            capture_output=True,
+            text=True,
+        )
+        assert done.returncode == 0, done.stderr
+        folders.append(home / "run")
+    whole = create_run(tmp_path / "whole", config, tmp_path / "home 0" / "disk")
     assert main(["train", "--out", str(whole.path)]) == main(["fuse", str(whole.path)]) == 0
     into = tmp_path / "together"
     assert main(["collect", *map(str, folders), "--into", str(into)]) == 0
     # The logits of the holdout came along, so no store is needed.
     assert main(["fuse", str(into)]) == 0
     assert (into / "fusion.json").read_bytes() == (whole.path / "fusion.json").read_bytes()
-    assert main(["evaluate", str(into), "--store", str(tmp_path / "home-1" / "disk")]) == 0
+    assert main(["evaluate", str(into), "--store", str(tmp_path / "home 1" / "disk")]) == 0
     assert main(["verify", str(into)]) == 0
 
 
