@@ -86,6 +86,7 @@ FILES_ONLY_IN_FULL = {"tests/faults/test_ray.py", "tests/export/test_photographs
 """Files of which nothing is in `make test`: trained on photographs, or a whole run that is traced."""
 
 PROMISES_ONLY_IN_FULL = {
+    "tests/launch/test_collect.py::test_three_machines_give_the_fusion_of_one",
     "tests/faults/test_ray.py::test_whatever_is_lost_the_bits_are_the_same",
     *SLURM_DAEMONS,
     "tests/faults/test_kills.py::test_with_workers_and_a_rival_for_the_folder",
