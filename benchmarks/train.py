@@ -64,7 +64,7 @@ def measure(options: Options) -> list[Figure]:
         _TIMM: timm_loop(config, memory),
         _TENSORS: timm_loop_on_tensors(config, memory),
     }
-    found = _race(config, store, options.scratch / "branch", peers, _steps_of(*whole), options.rounds(6))
+    found, saving = _race(config, store, options.scratch / "branch", peers, _steps_of(*whole), options.rounds(6))
     note = (
         f"{size.model}, batch {size.batch}, float32, {size.crop // 2} px; CPU time an image, data in memory; all loops "
         "take turns in one process, so what our loop does with freed memory helps all of them"
@@ -79,7 +79,7 @@ def measure(options: Options) -> list[Figure]:
     # All branches have one network and one size, so four times the time of one of them.
     four = Race({_OURS: [4 * each for each in found.seconds[_OURS]], _WHOLE: found.seconds[_WHOLE]})
     figures.append(_rates(four, "train/all four branches over whole image", _WHOLE, (_WHOLE,), None, against))
-    return [*figures, *train_figures()]
+    return [*figures, _checkpoint_share(found, saving, config.training), *train_figures()]
 
 
 def _rates(found: Race, name: str, peer: str, peers: tuple[str, ...], reach: Reach | None, note: str) -> Figure:
@@ -98,30 +98,52 @@ def _rates(found: Race, name: str, peer: str, peers: tuple[str, ...], reach: Rea
     )
 
 
+def _checkpoint_share(found: Race, saving: list[float], training: TrainingConfig) -> Figure:
+    """Compare a checkpoint with the steps after which one is due."""
+    due = TrainingConfig().checkpoint_steps
+    steps = [due * training.batch_size * each for each in found.seconds[_OURS]]
+    share = Spread.of([save / between for save, between in zip(saving, steps, strict=True)])
+    spent = Spread.of(saving)
+    return Figure(
+        "train/checkpoints",
+        "s a checkpoint",
+        ours=spent.median,
+        peers={f"{due} steps": statistics.median(steps)},
+        ratio=share.median,
+        ratio_of=f"a checkpoint / {due} steps",
+        reach=Reach("<=", 0.01),
+        spread={_OURS: spent, "ratio": share},
+        note="weights and momentum written, read back and checked, in CPU time",
+    )
+
+
 def _race(
     config: RunConfig, store: Path, folder: Path, peers: Mapping[str, Step], whole: Iterator[None], rounds: int
-) -> Race:
+) -> tuple[Race, list[float]]:
     """Train a branch for an epoch a round, and let everybody else take a step after each of its steps.
 
     The first steps of an epoch and the last, which saves a checkpoint, do not count.
 
     Returns:
-        CPU seconds an image, the median over the steps of a round.
+        CPU seconds an image, the median over the steps of a round; and those that the checkpoint of a round took.
     """
     turns = _Turns({_WHOLE: lambda: next(whole), **peers})
     training = replace(config.training, epochs=rounds + 1)
     train_branch(replace(config, training=training), store, folder, 0, on_step=turns)
     steps = len(turns.rows) // training.epochs
-    epochs = [turns.rows[start + _FIRST_STEPS : start + steps - 1] for start in range(0, len(turns.rows), steps)]
-    return Race(
+    starts = range(steps, len(turns.rows), steps)
+    epochs = [turns.rows[start + _FIRST_STEPS : start + steps - 1] for start in starts]
+    found = Race(
         {
             name: [
-                statistics.median(row[name] for row in epoch if name in row) / training.batch_size
-                for epoch in epochs[1:]
+                statistics.median(row[name] for row in epoch if name in row) / training.batch_size for epoch in epochs
             ]
             for name in (_OURS, *peers, _WHOLE)
         }
     )
+    last = [turns.rows[start + steps - 1][_OURS] for start in starts]
+    usual = [training.batch_size * each for each in found.seconds[_OURS]]
+    return found, [max(0.0, one - step) for one, step in zip(last, usual, strict=True)]
 
 
 class _Turns:

@@ -26,6 +26,7 @@ def test_every_promise_has_a_figure(measured):
     reaches = {name: figure.reach.value for name, figure in figures.items() if figure.reach}
     assert reaches["train/loop over bare loop"] == 0.97
     assert reaches["train/loop over timm"] == 1.0
+    assert reaches["train/checkpoints"] == 0.01
     one, four = (figures[f"train/{name} over whole image"] for name in ("one branch", "all four branches"))
     assert one.ratio == pytest.approx(4 * four.ratio)
     assert one.peers["whole image"] == four.peers["whole image"] > 0
@@ -81,9 +82,14 @@ def test_steps_that_save_or_warm_up_do_not_count(monkeypatch):
         on_step.rows.extend(rows)
 
     monkeypatch.setattr(train, "train_branch", pretend)
-    found = train._race(RunConfig(), Path(), Path(), {"a": lambda: None}, iter(()), 1)
+    found, saving = train._race(RunConfig(), Path(), Path(), {"a": lambda: None}, iter(()), 1)
     assert found.seconds["ours"] == [900 / RunConfig().training.batch_size]
     assert set(found.seconds) == {"ours", "a", train._WHOLE}
+    # The last step took 1100 s, which is 200 s more than a usual one; a checkpoint is due after 200 of those.
+    assert saving == [200.0]
+    share = train._checkpoint_share(found, saving, RunConfig().training)
+    assert share.ratio == pytest.approx(200 / (200 * 900))
+    assert share.holds
 
 
 def test_the_rate_is_one_over_the_time():
