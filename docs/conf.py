@@ -10,9 +10,15 @@ from sphinx.util.math import get_node_equation_number
 project = "Bandwise"
 author = "The Bandwise developers"
 copyright = "2026, The Bandwise developers"
-extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]
+extensions = ["myst_nb", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]
 myst_enable_extensions = ["dollarmath", "colon_fence"]
 myst_heading_anchors = 3
+# The tutorial is run in a folder of its own whenever these pages are built; an error in it ends the build.
+nb_execution_mode = "force"
+nb_execution_in_temp = True
+nb_execution_raise_on_error = True
+nb_execution_timeout = 600
+nb_output_stderr = "remove"
 html_theme = "furo"
 html_title = "Bandwise"
 html_static_path = ["_static"]
