@@ -41,7 +41,7 @@ def test_a_finished_run(run, capsys):
     assert "2 branches, 2 finished" in said
     assert "fused, learned: " in said
     results = read_results(run / "results.json")
-    gains = {own.branch: own.top1_gain for own in results.leave_one_out or ()}
+    gains = {own.branch: own.top1_gain or 0.0 for own in results.leave_one_out or ()}
     assert len(gains) == 2
     assert f"each branch adds, 0: {points(gains[0])}, 1: {points(gains[1])}\n" in said
     assert "to train next" not in said

@@ -107,7 +107,8 @@ def _verdict(fitting: dict[str, Assignment], evidence: Sequence[dict[str, Any]])
     single = {name: fitting[name].days for name in _ONE_NETWORK if name in fitting}
     many = {name: fitting[name].days for name in _DIVIDED if name in fitting}
     if not single:
-        return f"no machine takes one network for the whole work; what fits: {', '.join(map(LABELS.get, fitting))}"
+        fits = "; ".join(LABELS[name] for name in fitting)
+        return f"no machine takes one network for the whole work; what fits: {fits}"
     one = min(single, key=lambda name: single[name])
     better = f"one network on one machine is the better choice: {LABELS[one]}, done in {single[one]:.3g} days"
     if not many or single[one] <= min(many.values()):
