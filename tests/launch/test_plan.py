@@ -13,6 +13,8 @@ from bandwise.config import RunConfig, TrainingConfig
 from bandwise.errors import UsageError
 from bandwise.launch import plan as plan_module
 from bandwise.launch.plan import measure_steps
+from bandwise.recipes.catalog import find_recipe
+from bandwise.recipes.datasets import facts_of
 from bandwise.training.memory import CONTEXT_BYTES, StepMemory, state_values_a_parameter
 from bandwise.training.optim import create_optimizer
 
@@ -99,6 +101,21 @@ def test_hours_by_hand():
     assert hours["summed"] == pytest.approx(4 * hours["per_branch"])
 
 
+@pytest.mark.parametrize("name", ["resnet34", "resnet34-sub4", "vgg16-sub16", "in21k-resnet34-sub36"])
+def test_a_published_row_that_is_measured_has_hours_beside_those_published(name, monkeypatch):
+    """At 100 images a second, which stand for what is measured."""
+    monkeypatch.setattr(plan_module, "_rate", lambda *_: 100.0)
+    outcome = main([name, "--measure"])
+    found = find_recipe(name)
+    assert found.published is not None
+    facts = facts_of(found.config.data)
+    assert facts is not None
+    images = round(facts.train_images * (1 - found.config.split.holdout))
+    assert outcome.result["hours"]["per_branch"] == pytest.approx(found.config.training.epochs * images / 360_000)
+    assert f" {outcome.result['hours']['per_branch']:,.0f} h" in outcome.text
+    assert f"published for one branch, on other hardware: {found.published.hours:g} h" in outcome.text
+
+
 def test_a_small_recipe_and_a_measurement():
     result = plan("photos-sub4", "--measure", "--measure-batch", "2")
     assert result["hours"]["images_per_s"] > 0
@@ -135,12 +152,17 @@ def test_on_an_accelerator_the_steps_are_those_of_the_recipe(monkeypatch, timed,
     )
 
 
-def test_on_a_cpu_few_images_make_a_step(timed):
+@pytest.mark.parametrize(
+    ("load", "said"), [(0.5, ""), (12.31, ", beside other work (a load of 12.3 on 2 cores)")], ids=["quiet", "busy"]
+)
+def test_on_a_cpu_few_images_make_a_step(timed, monkeypatch, load, said):
+    monkeypatch.setattr("os.getloadavg", lambda: (load, 0.0, 0.0))
+    monkeypatch.setattr(plan_module, "usable_cores", lambda: 2)
     found = measure_steps(
         replace(MEASURED, training=replace(MEASURED.training, device="cpu", compile=False)), 0, **SIZE
     )
     assert (timed[0].batch_size, timed[0].grad_accum_steps) == (8, 1)
-    assert found.how.startswith("measured here with --threads 1: steps of 8 random images")
+    assert found.how.startswith(f"measured here with --threads 1{said}: steps of 8 random images")
 
 
 def test_a_step_that_does_not_fit_says_what_to_do(monkeypatch):

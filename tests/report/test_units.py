@@ -17,6 +17,7 @@ from bandwise.report.units import amount, binomial_error, percent, percent_with_
         (seconds(251.3), "4 min 11 s"),
         (seconds(3600), "1 h 00 min"),
         (seconds(7625), "2 h 07 min"),
+        (seconds(3600 * 36266.55), "36,267 h"),
         (amount(0, "B"), "0 B"),
         (amount(999, "B"), "999 B"),
         (amount(1000, "B"), "1.00 kB"),

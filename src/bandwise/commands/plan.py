@@ -71,6 +71,7 @@ def main(argv: Sequence[str]) -> Outcome:
         **plan.to_dict(),
         "recipe_set": arguments.recipe_set or None,
         "notes": _notes(arguments),
+        "published_hours": None if recipe is None or recipe.published is None else recipe.published.hours,
         "images_per_s_from": setting.images_per_s_from,
         "bytes_from": "raw pixels of the records, exact; with the codec by shares measured on photographs, an estimate",
         "less_than_whole_image": None if whole is None else compare(plan, whole),
@@ -105,9 +106,8 @@ def _check(arguments: Arguments) -> None:
 
 def _setting(arguments: Arguments) -> Setting:
     config = arguments.settings
-    known = facts_of(config.data)
-    if known is None and (arguments.classes is None or arguments.images is None):
-        known = _counted(config.data)
+    without = arguments.classes is None or arguments.images is None
+    known = facts_of(config.data) or (_counted(config.data) if without else None)
     facts = known or DatasetFacts(arguments.classes or 0, 3, arguments.images or 0, arguments.images or 0)
     classes = arguments.classes or facts.classes
     images = arguments.images or facts.images
@@ -236,6 +236,8 @@ def _text(result: dict[str, Any]) -> str:
     ]
     if hours is not None:
         lines.append(f"  at {hours['images_per_s']:.4g} images a second, {result['images_per_s_from']}")
+    if hours is not None and result["published_hours"] is not None:
+        lines.append(f"  published for one branch, on other hardware: {result['published_hours']:g} h")
     lines += [
         f"  a step of {memory['images_at_once']} images takes {amount(memory['peak_bytes'], 'B')}: "
         f"{amount(memory['fixed_bytes'], 'B')} fixed and {amount(memory['activation_bytes'], 'B')} activations",

@@ -5,6 +5,7 @@ what it costs. The memory of a training step follows from the sizes of the netwo
 `measure_steps` measures.
 """
 
+import os
 import time
 from dataclasses import dataclass, replace
 from typing import Any, Literal
@@ -15,6 +16,7 @@ from bandwise.config import RunConfig
 from bandwise.errors import UsageError
 from bandwise.files.schema import plain
 from bandwise.launch.cost import activation_bytes, answer_bytes, branch_cost, train_crop
+from bandwise.machine import usable_cores
 from bandwise.progress import say
 from bandwise.store.writing.records import estimate_bytes
 from bandwise.training.determinism import choose_device, reproducible
@@ -223,7 +225,9 @@ def measure_steps(
             f"a step of {training.batch_size} images of {config.name} does not fit on {device}; time fewer with "
             "--measure-batch"
         ) from error
-    where = f"with --threads {training.threads}" if on_cpu else f"on {torch.cuda.get_device_name(device)}"
+    busy = on_cpu and os.getloadavg()[0] > usable_cores()
+    beside = f", beside other work (a load of {os.getloadavg()[0]:.1f} on {usable_cores()} cores)" if busy else ""
+    where = f"with --threads {training.threads}{beside}" if on_cpu else f"on {torch.cuda.get_device_name(device)}"
     arithmetic = "" if precision == "32-true" else f" in {precision}"
     images = f"{'compiled ' if training.compile else ''}steps of {training.batch_size} random images"
     return Measured(rate, f"measured here {where}{arithmetic}: {images}, without reading or augmenting")

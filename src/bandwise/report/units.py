@@ -26,15 +26,18 @@ def points(difference: float) -> str:
     return f"{100 * difference:+.2f}".replace("-", "\N{MINUS SIGN}")
 
 
+_ONLY_HOURS = 100
+
+
 def seconds(duration_s: float) -> str:
-    """Write a duration as `12.3 s`, `4 min 05 s` or `2 h 07 min`."""
+    """Write a duration as `12.3 s`, `4 min 05 s`, `2 h 07 min` or `1,234 h`."""
     if duration_s < 60:
         return f"{duration_s:.1f} s"
     minutes, rest = divmod(round(duration_s), 60)
     if minutes < 60:
         return f"{minutes} min {rest:02d} s"
     hours, minutes = divmod(minutes, 60)
-    return f"{hours} h {minutes:02d} min"
+    return f"{hours} h {minutes:02d} min" if hours < _ONLY_HOURS else f"{round(duration_s / 3600):,} h"
 
 
 def amount(number: float, unit: str = "") -> str:
