@@ -117,6 +117,7 @@ HELP = {
             "--canvas N": "side of the resized images, in pixels (default 256)",
             "--codec NAME": "zstd (default) is fastest to train from, webp is smaller",
             "--bands TEXT": "which bands to write, for example 0,3-5 (default all)",
+            "--share 2/8": "the second of eight shares; other machines write others",
             "--workers N": "processes",
             "--max-bad N": "unreadable images allowed before the work stops",
             "--dry-run": "say what would be written, and write nothing",
