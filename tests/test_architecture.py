@@ -30,7 +30,7 @@ MAY_IMPORT = {
     "fusion": BASE | {"evaluation", "runs"},
     "launch": BASE | {"sources", "checkpoints", "store", "training", "fusion", "models", "evaluation", "runs"},
     "serving": BASE | {"bands", "augment", "checkpoints", "fusion", "evaluation", "models", "sources", "runs"},
-    "report": BASE | {"runs", "evaluation"},
+    "report": BASE | {"runs", "evaluation", "store"},
     "export": BASE | {"checkpoints", "fusion", "report", "runs", "serving", "sources", "store"},
     "doctor": BASE | {"sources", "store", "checkpoints", "training", "runs"},
     "recipes": {"config", "errors"},

@@ -24,6 +24,8 @@ class Answers:
     """(n, N), the class that each branch answers."""
     fused: NDArray[np.int64]
     """(N,), the class that the fusion answers."""
+    confidence: NDArray[np.float64]
+    """(N,), the probability that it gives that class, at its temperature."""
     uncalibrated: Scores
     """Of the fusion at temperature 1."""
     calibrated: Scores
@@ -45,15 +47,17 @@ def answered(files: list[LogitsFile], fusion: HeadRecord | WeightsRecord) -> Ans
     logits, labels = StoredLogits(files), files[0].labels.astype(np.int64)
     count = len(fusion.branches)
     branches, fused = np.empty((count, len(labels)), np.int64), np.empty(len(labels), np.int64)
+    confidence = np.empty(len(labels))
     scorings = {divisor: Scoring() for divisor in (1.0, fusion.temperature)}
     for rows in blocks(logits):
         block = logits[:, rows]
         own = block[-1] if isinstance(fusion, HeadRecord) else np.tensordot(np.asarray(fusion.weights), block, axes=1)
         branches[:, rows], fused[rows] = block[:count].argmax(axis=2), own.argmax(axis=1)
+        confidence[rows] = torch.from_numpy(own / fusion.temperature).double().softmax(1).amax(1).numpy()
         for divisor, scoring in scorings.items():
             scoring.add(torch.from_numpy(own / divisor), torch.from_numpy(labels[rows]))
     scores = [scorings[divisor].scores() for divisor in (1.0, fusion.temperature)]
-    return Answers(files[0].ids, labels, branches, fused, *scores)
+    return Answers(files[0].ids, labels, branches, fused, confidence, *scores)
 
 
 def of_same_images(files: list[LogitsFile]) -> bool:

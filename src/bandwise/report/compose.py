@@ -6,6 +6,7 @@ import numpy as np
 import torch
 
 from bandwise.evaluation.metrics import pairwise_disagreement
+from bandwise.report.confusions import confusion_galleries, confusion_table, confusions
 from bandwise.report.notes import holdout_gap, notes, provenance_folds
 from bandwise.report.page import Card, Figure, Fold, Page, Section, Statement, Table
 from bandwise.report.pictures import galleries
@@ -17,6 +18,7 @@ from bandwise.report.plots import (
     curve_chart,
     disagreement_chart,
     price_chart,
+    reliability_chart,
     weights_chart,
 )
 from bandwise.report.tables import (
@@ -34,6 +36,7 @@ from bandwise.report.tables import (
 from bandwise.report.units import binomial_error, percent, points
 from bandwise.report.verdict import Comparison, comparisons, system_name, verdict
 from bandwise.report.view import LOW_RESOLUTION, EvaluatedRun, RunView, describe, is_baseline, is_low_resolution
+from bandwise.runs.run import open_run
 from bandwise.version import __version__
 
 
@@ -174,8 +177,12 @@ def _fusion(first: EvaluatedRun) -> Section:
         "Fusion",
         paragraphs=(gap,) if gap else (),
         tables=_tables(rules_table(first), weights_table(first), calibration_table(first)),
-        figures=(weights_chart(list(rules), weights, names),),
+        figures=(weights_chart(list(rules), weights, names), *_reliability(first)),
     )
+
+
+def _reliability(first: EvaluatedRun) -> tuple[Figure, ...]:
+    return () if first.answers is None else (reliability_chart(first.answers.confidence, first.answers.right),)
 
 
 def _branches(first: EvaluatedRun) -> Section:
@@ -196,5 +203,15 @@ def _branches(first: EvaluatedRun) -> Section:
 
 def _classes(first: EvaluatedRun, baseline: EvaluatedRun | None) -> Section:
     table = class_table(first, baseline)
-    folds = () if table is None else (Fold(f"Accuracy of {len(table.rows)} classes", table=table),)
-    return Section("classes", "Classes", folds=folds)
+    if table is None or first.answers is None:
+        return Section("classes", "Classes")
+    found = confusions(first.answers)
+    galleries, missing = confusion_galleries(first, open_run(first.path).store_path, first.answers, found)
+    return Section(
+        "classes",
+        "Classes",
+        paragraphs=(missing,) if missing else (),
+        tables=_tables(confusion_table(first, found)),
+        galleries=galleries,
+        folds=(Fold(f"Accuracy of {len(table.rows)} classes", table=table),),
+    )

@@ -63,5 +63,15 @@ def _picture(folder: Path, entry: dict[str, Any]) -> Figure:
         raise CorruptionError(f"{name} is altered: its SHA-256 is not the one in preview.json")
     caption = str(entry["caption"])
     alt = f"{caption}, of an image of class {entry['class']}"
-    uri = "data:image/png;base64," + base64.b64encode(content).decode("ascii")
-    return Figure(uri=uri, alt=alt, caption=caption, width=width, height=height)
+    return Figure(uri=_uri(content), alt=alt, caption=caption, width=width, height=height)
+
+
+def png_uri(picture: Image.Image) -> str:
+    """Return a picture as a PNG that a page carries in itself."""
+    stream = io.BytesIO()
+    picture.save(stream, "PNG", optimize=True)
+    return _uri(stream.getvalue())
+
+
+def _uri(png: bytes) -> str:
+    return "data:image/png;base64," + base64.b64encode(png).decode("ascii")

@@ -10,6 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator
 from numpy.typing import NDArray
 
+from bandwise.evaluation.metrics import ECE_BINS
 from bandwise.report.page import Figure
 from bandwise.report.svg import ACCENT, INK, NEUTRAL, SOFT, canvas, colours, finish, settings
 from bandwise.report.units import binomial_error, percent
@@ -212,4 +213,33 @@ def disagreement_chart(shares: NDArray[np.float64], branches: Sequence[str]) -> 
             figure,
             alt=f"Disagreement of every two branches; on average they differ on {percent(mean, 0)} of the images.",
             caption="Share of the images that two branches answer differently.",
+        )
+
+
+def reliability_chart(confidence: NDArray[np.float64], right: NDArray[np.bool_]) -> Figure:
+    """Draw how often answers of each confidence are right; the bins are those of the expected calibration error."""
+    edges = np.linspace(0, 1, ECE_BINS + 1)
+    bins = np.minimum(np.digitize(confidence, edges) - 1, ECE_BINS - 1)
+    counts = np.bincount(bins, minlength=ECE_BINS)
+    held = counts > 0
+    shares, means = (np.bincount(bins, values, ECE_BINS)[held] / counts[held] for values in (right, confidence))
+    with mpl.rc_context(settings()):
+        figure, axes = canvas(_WIDTH, 3.4)
+        centres = (edges[:-1] + edges[1:])[held] / 2
+        axes.bar(100 * centres, 100 * shares, width=86 / ECE_BINS, color=SOFT)
+        axes.plot([0, 100], [0, 100], color=INK, linewidth=0.8, linestyle=(0, (2, 2)))
+        for centre, share, count in zip(centres, shares, counts[held], strict=True):
+            axes.annotate(
+                f"{count}", (100 * centre, 100 * share), (0, 2), textcoords="offset points", ha="center", fontsize=7
+            )
+        axes.set_xlabel("confidence (%)")
+        axes.set_ylabel("right (%)")
+        axes.set_ylim(0, 108)
+        parts = zip(means, shares, counts[held], strict=True)
+        text = "; ".join(f"{percent(sure, 0)} sure, {percent(share, 0)} right, {n} images" for sure, share, n in parts)
+        return finish(
+            figure,
+            alt=f"Reliability. {text}.",
+            caption="How often the result is right by how sure it is; numbers are images. On the line it is as often "
+            "right as it says.",
         )

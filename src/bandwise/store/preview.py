@@ -57,6 +57,18 @@ def write_preview(store_path: Path, source: Source, folder: Path, count: int = 4
     return listed
 
 
+def stored_pictures(store_path: Path, split: str, ids: np.ndarray) -> list[np.ndarray]:
+    """Return images of a split as its lowest band shows them, uint8 (side, side, channels), which needs no source."""
+    store = open_store(store_path, (0,))
+    if not store.transform.has_mean(0):
+        raise UsageError(f"band 0 of the {store.config.transform} transform is no picture")
+    reader, known = RowGroupReader(store, (0,), split), store.ids(split)
+    places = np.searchsorted(known, ids)
+    if not np.array_equal(known[np.minimum(places, len(known) - 1)], ids):
+        raise UsageError(f"{store_path} does not hold these images")
+    return [_visible(store, 0, _bands_at(store, reader, place)[0], 1) for place in places.tolist()]
+
+
 def _bands_at(store: Store, reader: RowGroupReader, position: int) -> np.ndarray:
     """Return the stored bands of one sample, (len(bands), side, side, channels)."""
     group = reader.find(position)
