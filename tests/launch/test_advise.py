@@ -13,7 +13,9 @@ from bandwise.cli import main
 from bandwise.errors import UsageError
 from bandwise.launch.advise import LABELS, advise, divisions_of
 from bandwise.launch.cost import branch_cost
+from bandwise.launch.matched import SAME_COST, figures
 from bandwise.recipes.catalog import all_recipes, compared_divisions
+from bandwise.recipes.datasets import facts_of
 
 BEHIND = [{"first": "bands", "second": "whole", "points": -1.0}, {"first": "context", "second": "whole", "points": 2.0}]
 BEHIND.append({"first": "bands", "second": "joint", "points": -3.0})
@@ -73,10 +75,16 @@ def test_what_does_not_fit_is_left_out_with_its_reason():
     assert none.evidence == ()
 
 
-def test_the_comparisons_are_of_recipes_that_exist_and_figures_are_by_hand():
+def test_the_comparisons_are_of_recipes_of_equal_cost_and_figures_are_by_hand():
     names = all_recipes()
     assert all(first in LABELS and second in LABELS for first, second, *_ in COMPARED)
     assert all(name in names for *_, own, other in COMPARED for name in (own, other))
+    for *_, cost, own, other in COMPARED:
+        facts = facts_of(names[own].config.data)
+        assert facts is not None
+        size, key = {"channels": 3, "num_classes": facts.classes}, {"in all": "macs_all", "of a node": "macs_per_node"}
+        first, second = (figures(names[name].config, **size)[key[cost]] for name in (own, other))
+        assert max(first, second) < SAME_COST * min(first, second), (own, other)
     assert {(each["first"], each["second"]) for each in compared_divisions()} <= {row[:2] for row in COMPARED}
     made = {
         name: [made_results(name, seed, top1 + seed / 100, [0.5]) for seed in (0, 1)]
