@@ -58,7 +58,7 @@ def test_a_checkpoint_holds_its_step_however_late_it_is_written(store_path, tmp_
     later = threading.Event()
     writing(monkeypatch, lambda write, step: (step == 12 or later.wait(60)) and write())
     if broken:
-        monkeypatch.setattr(journal, "in_host_memory", lambda tensors: tensors)
+        monkeypatch.setattr("bandwise.checkpoints.background.in_host_memory", lambda tensors: tensors)
     train_branch(config, store_path, tmp_path / "late", 1, on_step=lambda step: later.set() if step == 4 else None)
     found, expected = (read_checkpoint(tmp_path / name / "step-000000002") for name in ("late", "at once"))
     parts = [(found.model, expected.model), (found.optim, expected.optim)]

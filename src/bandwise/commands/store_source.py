@@ -13,7 +13,6 @@ from bandwise.commands.verb import own_store
 from bandwise.config import DataConfig
 from bandwise.errors import UsageError
 from bandwise.evaluation.views import CropsFrom, WantedOrigin
-from bandwise.files.remote import is_address
 from bandwise.runs.run import Run, open_run
 from bandwise.sources.named.catalog import available, home
 from bandwise.sources.resolve import open_source
@@ -30,9 +29,13 @@ _FILES = ("folder", "table", "imagenet1k", "imagenet21k", "parquet", "webdataset
 
 def store_here(place: str | None, bands: Iterable[int]) -> Path | None:
     """Return the folder of a store; one at an address is fetched, as far as some bands need it. None stays None."""
-    if place is None or not is_address(place):
-        return own_store(None if place is None else Path(place))
+    if place is None:
+        return own_store(None)
     # Here, so that other commands do not wait for it.
+    from bandwise.files.remote import is_address
+
+    if not is_address(place):
+        return own_store(Path(place))
     from bandwise.store.remote import fetch_store
 
     return fetch_store(place, tuple(sorted(set(bands))), home() / "stores")

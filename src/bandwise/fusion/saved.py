@@ -2,7 +2,7 @@
 
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -14,9 +14,11 @@ from bandwise.files.locks import folder_lock
 from bandwise.files.regular import sha256_file
 from bandwise.files.schema import parse, plain
 from bandwise.fusion.combination import Fusion
-from bandwise.fusion.head import HIDDEN, FusionHead, TrainedHead
 from bandwise.runs.documents import HeadRecord, WeightsRecord
 from bandwise.runs.run import Run
+
+if TYPE_CHECKING:
+    from bandwise.fusion.head import TrainedHead
 
 HEAD_RULE = "head"
 HEAD_NAME = "head.safetensors"
@@ -33,6 +35,9 @@ class HeadFile(HeadRecord):
     @classmethod
     def parse(cls, content: Any, name: object) -> "HeadFile":
         """Check what was read from the file `name`; a `CorruptionError` names it and the key."""
+        # Here and below, since a fusion of logits needs no head.
+        from bandwise.fusion.head import HIDDEN
+
         head = parse(cls, content, name)
         sizes, temperature = head.sizes, head.temperature
         possible = 0 < len(sizes) == len(head.branches) == len(head.branch_weights) and min(sizes) > 0
@@ -45,12 +50,12 @@ class HeadFile(HeadRecord):
         return head
 
 
-def describe(fusion: Fusion | TrainedHead) -> WeightsRecord | HeadRecord:
+def describe(fusion: "Fusion | TrainedHead") -> WeightsRecord | HeadRecord:
     """Return a fusion as results hold it: all of it, but the weights of a head."""
     return WeightsRecord(**asdict(fusion)) if isinstance(fusion, Fusion) else describe_head(fusion)
 
 
-def describe_head(trained: TrainedHead) -> HeadRecord:
+def describe_head(trained: "TrainedHead") -> HeadRecord:
     """Return everything of a head but its weights."""
     return HeadRecord(
         rule=HEAD_RULE,
@@ -70,7 +75,7 @@ def describe_head(trained: TrainedHead) -> HeadRecord:
     )
 
 
-def save_fusion(path: Path, fusion: Fusion | TrainedHead) -> None:
+def save_fusion(path: Path, fusion: "Fusion | TrainedHead") -> None:
     """Write `fusion.json`; a head's weights are written first, beside it."""
     if isinstance(fusion, Fusion):
         write_document(path, fusion.to_dict())
@@ -83,7 +88,7 @@ def save_fusion(path: Path, fusion: Fusion | TrainedHead) -> None:
         write_document(path, plain(describe_head(fusion)) | {"sha256": sha256_file(weights)})
 
 
-def fusion_of(run: Run) -> Fusion | TrainedHead:
+def fusion_of(run: Run) -> "Fusion | TrainedHead":
     """Read the fusion of a run; one that is not fused yet is a `UsageError`."""
     path = run.fusion_path()
     if not path.exists():
@@ -94,11 +99,13 @@ def fusion_of(run: Run) -> Fusion | TrainedHead:
     return fusion
 
 
-def read_fusion(path: Path) -> Fusion | TrainedHead:
+def read_fusion(path: Path) -> "Fusion | TrainedHead":
     """Read what `save_fusion` wrote; a file that is missing, damaged or of another fusion is a `CorruptionError`."""
     content = read_document(path)
     if content.get("rule") != HEAD_RULE:
         return Fusion.parse(content, path)
+    from bandwise.fusion.head import FusionHead, TrainedHead
+
     record = HeadFile.parse(content, path)
     with torch.random.fork_rng(devices=[]):
         head = FusionHead(record.sizes, record.classes)

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, fields
 from functools import partial
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -16,7 +17,6 @@ from bandwise.files.documents import read_document
 from bandwise.files.regular import sha256_bytes
 from bandwise.fusion.answers import BranchLogits
 from bandwise.fusion.combination import Fusion, leave_one_out
-from bandwise.fusion.head import TrainedHead, leave_one_out_of_head, pieces
 from bandwise.fusion.rules import RULES, fit, needs_holdout, takes, unfitted
 from bandwise.fusion.saved import HEAD_RULE, describe, describe_head, read_fusion
 from bandwise.launch.answers import Answers
@@ -28,6 +28,9 @@ from bandwise.runs.logits import writing_logits
 from bandwise.runs.provenance import environment
 from bandwise.runs.run import RUN_NAME, Run
 from bandwise.store.reading.store import Store
+
+if TYPE_CHECKING:
+    from bandwise.fusion.head import TrainedHead
 
 Right = NDArray[np.bool_]
 """(N,) whether an image is answered rightly."""
@@ -77,8 +80,8 @@ def evaluate_run(run: Run, *, with_head: bool = False, answers: Answers | None =
         name: documents.ScoredWeights(**asdict(scores[name]), **rule.to_dict()) for name, rule in fitted.items()
     }
     shown: dict[str, Right] = {}
-    if with_head or isinstance(fusion, TrainedHead):
-        head = fusion if isinstance(fusion, TrainedHead) else train_head(answers, chosen)
+    if with_head or not isinstance(fusion, Fusion):
+        head = train_head(answers, chosen) if isinstance(fusion, Fusion) else fusion
         rules[HEAD_RULE], shown[HEAD_RULE] = _score_head(answers, head)
     if isinstance(fusion, Fusion):
         fused, shown["fused"] = scores["fused"], right["fused"]
@@ -164,8 +167,10 @@ def _branch_result(run: Run, store: Store, branch: int, scores: Scores, on_holdo
     )
 
 
-def _score_head(answers: Answers, trained: TrainedHead) -> tuple[documents.ScoredHead, Right]:
+def _score_head(answers: Answers, trained: "TrainedHead") -> tuple[documents.ScoredHead, Right]:
     """Score a head, and leave its answers in `Run.head_logits_path` for the report."""
+    from bandwise.fusion.head import leave_one_out_of_head, pieces
+
     run = answers.run
     reported, holdout = (answers.features(split, trained.branches) for split in ("val", "holdout"))
     classes = trained.head.classifier.out_features

@@ -1,11 +1,11 @@
 """Fit the fusion of a run: on the holdout logits of its branches, or a head on their features."""
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from bandwise.checkpoints.folder import weights_digest
 from bandwise.errors import IncompatibleError, UsageError
 from bandwise.fusion.combination import Fusion
-from bandwise.fusion.head import TrainedHead, fit_head
 from bandwise.fusion.rules import fit, needs_holdout, unfitted
 from bandwise.fusion.saved import HEAD_RULE, save_fusion
 from bandwise.launch.answers import Answers
@@ -14,10 +14,13 @@ from bandwise.runs.documents import SUMMARY_NAME, read_summary
 from bandwise.runs.run import Run
 from bandwise.training.determinism import choose_device, reproducible, seed_for
 
+if TYPE_CHECKING:
+    from bandwise.fusion.head import TrainedHead
+
 
 def fuse_run(
     run: Run, *, rule: str | None = None, use: tuple[int, ...] | None = None, answers: Answers | None = None
-) -> Fusion | TrainedHead:
+) -> "Fusion | TrainedHead":
     """Fit one fusion rule, that of the run when None, on some branches, all when None, and write `fusion.json`.
 
     `answers` are of the centre crop when None. A branch that started from other weights than those of the branch it
@@ -84,8 +87,11 @@ def require_own_starts(run: Run, branches: Sequence[int]) -> None:
         raise IncompatibleError("\n".join(found.values()))
 
 
-def train_head(answers: Answers, branches: tuple[int, ...]) -> TrainedHead:
+def train_head(answers: Answers, branches: tuple[int, ...]) -> "TrainedHead":
     """Train the head of a run; on a CPU the same features and seed give the same bits."""
+    # Here, since other rules need no network.
+    from bandwise.fusion.head import fit_head
+
     run = answers.run
     store = answers.store
     if not store.rows("holdout"):

@@ -1,10 +1,12 @@
 """A recipe: a full configuration with its command, its cost and what to expect of it."""
 
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from bandwise.config import RunConfig
-from bandwise.recipes.published import PublishedFigures
+
+if TYPE_CHECKING:
+    from bandwise.recipes.published import PublishedFigures
 
 NOT_MEASURED = "not measured"
 
@@ -20,7 +22,7 @@ class Recipe:
     """How long it took and on what; the catalog takes it from recorded results where there are some."""
     expected: str = NOT_MEASURED
     """The result it gave, with the number of seeds and images; from recorded results, too."""
-    published: PublishedFigures | None = None
+    published: "PublishedFigures | None" = None
     """What was published for this row; None where nothing was."""
     unconfirmed: tuple[str, ...] = ()
     """What the logs and the code of the published work do not confirm about those figures, a sentence each."""

@@ -9,7 +9,6 @@ from pathlib import Path
 
 from bandwise.errors import UsageError
 from bandwise.sources.decoding.sniff import PICTURE_EXTENSIONS, begins_like_a_picture, extension
-from bandwise.sources.guidance import way_out
 from bandwise.sources.naming import examples
 from bandwise.sources.reading import read_file
 
@@ -90,6 +89,9 @@ class Walk:
         """Return an addition to a message about a layout that is not read: a table to give, or what else mends it."""
         if self.tables:
             return f"; where {examples(self.tables)} holds the labels, give it with --labels"
+        # Here, for only what is refused needs it.
+        from bandwise.sources.guidance import way_out
+
         return way_out(self.root)
 
     def _visible(self, folder: bytes) -> Iterator[tuple[bytes, os.stat_result]]:

@@ -7,7 +7,6 @@ from torch import Tensor
 
 from bandwise.augment.bands import BandAugment, BandCutter
 from bandwise.augment.geometry import GroupFlips
-from bandwise.augment.mixing import mix
 from bandwise.augment.standardise import BandStandardiser, to_device
 from bandwise.bands.transform import SubbandTransform
 from bandwise.config import AugmentConfig, RunConfig, TrainingConfig
@@ -62,6 +61,9 @@ class Feed(ABC):
         labels = to_device(batch.labels, self._branch.device)
         if not (config.augment.mixup or config.augment.cutmix):
             return images, labels
+        # Here, because a training that mixes nothing needs nothing of it.
+        from bandwise.augment.mixing import mix
+
         return mix(
             images,
             labels,

@@ -18,7 +18,6 @@ from bandwise.checkpoints.folder import read_checkpoint, steps, weights_digest
 from bandwise.checkpoints.tensors import from_file, load_weights
 from bandwise.config import NetworkConfig, RunConfig
 from bandwise.errors import CorruptionError, IncompatibleError, UsageError
-from bandwise.files.hub import parse_name, weights_file
 from bandwise.files.regular import sha256_file
 from bandwise.models.zoo import timm_weights
 from bandwise.progress import say
@@ -129,6 +128,9 @@ def find_initial(config: NetworkConfig) -> StartFromFile | None:
     if not config.initial_checkpoint:
         return None
     kind, _, name = config.initial_checkpoint.partition(":")
+    # Here, since few trainings need it.
+    from bandwise.files.hub import parse_name, weights_file
+
     if kind == "timm":
         name, repository = timm_weights(name)
         path = weights_file(repository, None)
