@@ -44,7 +44,7 @@ def bench(tmp_path, monkeypatch) -> Bench:
 BROKEN = {
     "one folder beside a table": ("bandwise.sources.walk._TABLES", ()),
     "22-kaggle-imagenet": ("bandwise.sources.archives.kaggle.find_kaggle", lambda root: None),
-    "131-hf-cache": ("bandwise.sources.walk.way_out", lambda root: ""),
+    "131-hf-cache": ("bandwise.sources.guidance.way_out", lambda root: ""),
 }
 
 
