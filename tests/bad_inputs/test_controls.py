@@ -10,7 +10,7 @@ from tests.bad_inputs.bench import check
 BROKEN = {
     "S7": ("PIL.ImageFile.LOAD_TRUNCATED_IMAGES", True),
     "S8": ("bandwise.sources.decoding.decode.missing_part", lambda encoded: ""),
-    "S18": ("bandwise.sources.decoding.decode._require_size", lambda width, height, most: None),
+    "S18": ("bandwise.sources.decoding.decode.require_size", lambda width, height, most: None),
     "S21": ("bandwise.sources.walk.Walk._is_new", lambda self, folder: True),
     "S22": ("os.access", lambda path, mode: True),
     "S23": ("bandwise.store.writing.group._read", lambda work, path, size: work.source.read(path)),

@@ -11,11 +11,13 @@ import struct
 import tarfile
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from types import FrameType
 
 import numpy as np
 import scipy.io
+import tifffile
 import torch
 import yaml
 from PIL import Image
@@ -32,7 +34,8 @@ from bandwise.files.documents import json_bytes, read_json, seal, without_seal
 from bandwise.runs.logits import LogitsFile, read_logits
 from bandwise.sources.archives.devkit import read_synsets
 from bandwise.sources.archives.tar import members
-from bandwise.sources.decoding.decode import BadImage, decode
+from bandwise.sources.decoding.badimage import BadImage
+from bandwise.sources.decoding.decode import decode
 from bandwise.sources.reading import memory_region
 from bandwise.store.reading.store import open_store
 from bandwise.store.verify import verify_store
@@ -219,10 +222,22 @@ def _pictures(folder: Path) -> Target:
         Image.fromarray(pixels).save(stream, kind)
         found.append(stream.getvalue())
 
-    def read(content: bytes) -> object:
-        return decode(content, channels=3, background=255, exif="transpose", max_pixels=1_000_000)
+    stream = io.BytesIO()
+    np.save(stream, pixels)
+    return Target(_decoding(3), (BadImage,), (*found, stream.getvalue()), PICTURES)
 
-    return Target(read, (BadImage,), tuple(found), PICTURES)
+
+def _several_bands(folder: Path) -> Target:
+    pixels = np.random.default_rng(0).integers(0, 4096, (16, 16, 5), dtype=np.uint16)
+    files = array, plain, packed = io.BytesIO(), io.BytesIO(), io.BytesIO()
+    np.save(array, pixels)
+    tifffile.imwrite(plain, pixels, photometric="minisblack", planarconfig="contig")
+    tifffile.imwrite(packed, pixels, photometric="minisblack", planarconfig="contig", compression="lzw")
+    return Target(_decoding(5), (BadImage,), tuple(file.getvalue() for file in files), PICTURES)
+
+
+def _decoding(channels: int) -> Callable[[bytes], object]:
+    return partial(decode, channels=channels, background=255, exif="transpose", max_pixels=1_000_000)
 
 
 TARGETS: dict[str, Callable[[Path], Target]] = {
@@ -235,5 +250,6 @@ TARGETS: dict[str, Callable[[Path], Target]] = {
     "tars": _tar,
     "MATLAB files": _mat,
     "pictures": _pictures,
+    "pictures of several bands": _several_bands,
 }
 """What makes each target, with its files in a folder."""

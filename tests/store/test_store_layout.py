@@ -41,9 +41,9 @@ def test_the_header_of_the_measured_layout():
 
 
 def test_schema_metadata_has_one_fixed_order():
-    metadata = schema("uint8").metadata[b"huggingface"]
+    metadata = schema(3, "uint8").metadata[b"huggingface"]
     assert list(json.loads(metadata)["info"]["features"]) == ["id", "label", "image"]
-    assert schema("float16").metadata is None
+    assert schema(3, "float16").metadata is None
 
 
 @given(st.sets(st.integers(0, 63), min_size=1))

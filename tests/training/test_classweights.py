@@ -49,7 +49,7 @@ def test_a_file_gives_every_class_a_number(tmp_path):
             class_weights(written(content), store(2, 2))
     # Before anything is split.
     with pytest.raises(UsageError, match="cannot read the configuration"):
-        require_settings(with_training(class_weights=str(tmp_path / "none.yaml")))
+        require_settings(with_training(class_weights=str(tmp_path / "none.yaml")), 3)
 
 
 def learner(weights, **training) -> Learner:

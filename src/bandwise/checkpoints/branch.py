@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from bandwise.checkpoints.folder import average_weights, last_checkpoint
 from bandwise.checkpoints.tensors import load_weights, require_fit
-from bandwise.config import NetworkConfig, RunConfig, SplitConfig, TrainingConfig
+from bandwise.config import MOST_CHANNELS, NetworkConfig, RunConfig, SplitConfig, TrainingConfig
 from bandwise.config.configfile import merge
 from bandwise.errors import CorruptionError, UsageError
 from bandwise.models.zoo import create_branch
@@ -112,7 +112,7 @@ def _described(config: RunConfig, state: dict[str, Any]) -> dict[str, Any]:
     store = state["store"]
     bands, classes, channels = tuple(state["bands"]), tuple(store["classes"]), store["channels"]
     known = set(range(config.split.stride**2))
-    if not bands or len(set(bands)) != len(bands) or not set(bands) <= known or channels not in (1, 3):
+    if not bands or len(set(bands)) != len(bands) or not set(bands) <= known or not 1 <= channels <= MOST_CHANNELS:
         raise ValueError(f"bands {bands} with {channels} channels")
     mean, std = (np.array(store[key], dtype=np.float64) for key in ("mean", "std"))
     if mean.shape != (len(bands), channels) or std.shape != mean.shape:

@@ -4,12 +4,22 @@ Field names become flags (`batch_size` is `--batch-size`); the names follow timm
 function that returns a `RunConfig`; recipes differ by `dataclasses.replace`.
 """
 
-from bandwise.config.data import MAX_STRIDE, AugmentConfig, Codec, DataConfig, SplitConfig, Storage, Transform
+from bandwise.config.data import (
+    MAX_STRIDE,
+    MOST_CHANNELS,
+    AugmentConfig,
+    Codec,
+    DataConfig,
+    SplitConfig,
+    Storage,
+    Transform,
+)
 from bandwise.config.run import RunConfig, to_dict
 from bandwise.config.training import FusionConfig, FusionRule, KeepLogits, NetworkConfig, TrainingConfig
 
 __all__ = [
     "MAX_STRIDE",
+    "MOST_CHANNELS",
     "AugmentConfig",
     "Codec",
     "DataConfig",

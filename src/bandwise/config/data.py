@@ -16,6 +16,10 @@ Storage = Literal["uint8", "float16"]
 MAX_STRIDE = 8
 
 
+MOST_CHANNELS = 64
+"""Of an image."""
+
+
 def require(condition: bool, key: str, value: Any, allowed: str) -> None:
     """Refuse a value unless the condition holds."""
     if not condition:

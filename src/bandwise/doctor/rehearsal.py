@@ -54,7 +54,7 @@ class NoiseSource:
     root: Path | None = None
     name: str = "noise"
     classes: tuple[str, ...] = ("a", "b")
-    channels: Literal[1, 3] = 3
+    channels: int = 3
 
     @property
     def fingerprint(self) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from bandwise.errors import UsageError
 from bandwise.export.graph import INPUTS, OUTPUTS, SWITCHES, Graph, facts_of_graph
 from bandwise.export.onnxfile import require_onnx, session_of, to_onnx
 from bandwise.export.parity import Parity, compare, require_parity
@@ -43,6 +44,8 @@ def write_page(
     `name` is what the page calls the model; `runtime` is what `web_runtime` has returned.
     """
     require_page(out)
+    if ensemble.channels not in (1, 3):
+        raise UsageError(f"a page takes pictures, and these have {ensemble.channels} channels; use --format onnx")
     graph = Graph(ensemble, "uint8", switches=True)
     model = to_onnx(graph).SerializeToString()
     session = session_of(model)

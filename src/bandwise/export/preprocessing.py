@@ -4,6 +4,9 @@ from typing import Any
 
 from bandwise.serving.ensemble import SpectralEnsemble
 
+_MODES = {1: "L", 3: "RGB"}
+_COLOURS = {1: "grey, 0.299 R + 0.587 G + 0.114 B", 3: "RGB"}
+
 
 def preprocessing(ensemble: SpectralEnsemble) -> dict[str, Any]:
     """Return how a picture becomes a canvas, with a sentence for every step."""
@@ -11,7 +14,7 @@ def preprocessing(ensemble: SpectralEnsemble) -> dict[str, Any]:
     return {
         "canvas": side,
         "channels": ensemble.channels,
-        "mode": "RGB" if ensemble.channels == 3 else "L",
+        "mode": _MODES.get(ensemble.channels),
         "background": config.background,
         "exif": config.exif,
         "depth": config.depth,
@@ -23,7 +26,7 @@ def preprocessing(ensemble: SpectralEnsemble) -> dict[str, Any]:
 
 def _steps(ensemble: SpectralEnsemble) -> list[str]:
     config, side = ensemble.split_config, ensemble.canvas
-    colours = "RGB" if ensemble.channels == 3 else "grey, 0.299 R + 0.587 G + 0.114 B"
+    colours = _COLOURS.get(ensemble.channels, f"an array of {ensemble.channels} channels")
     turned = "apply" if config.exif == "transpose" else "ignore"
     return [
         f"decode to 8 bits; {turned} the EXIF orientation; put grey level {config.background} behind what is "

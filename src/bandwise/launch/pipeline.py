@@ -148,7 +148,7 @@ def _prepare(
     if len(source.classes) < 2:
         raise UsageError(f"{source.name} has one class; a classifier needs at least 2: add another class folder")
     require_networks(config, channels=source.channels, num_classes=len(source.classes))
-    require_settings(config)
+    require_settings(config, source.channels)
     if not any(out.glob("branch-*/*")):
         # Before hours of splitting; what is trained already may have been moved away from its file.
         find_initial(config.network)

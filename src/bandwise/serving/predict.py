@@ -4,7 +4,7 @@ import os
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from itertools import chain
-from typing import Any, BinaryIO, Literal, Protocol, cast
+from typing import Any, BinaryIO, Protocol
 
 import numpy as np
 import torch
@@ -14,7 +14,8 @@ from bandwise.config import SplitConfig
 from bandwise.errors import IncompatibleError, UsageError
 from bandwise.serving.ensemble import SpectralEnsemble
 from bandwise.serving.inputs import Input, list_inputs
-from bandwise.sources.decoding.decode import BadImage, decode, to_canvas
+from bandwise.sources.decoding.badimage import BadImage
+from bandwise.sources.decoding.decode import decode, to_canvas
 from bandwise.sources.reading import read_file
 
 
@@ -158,7 +159,7 @@ def load_input(ensemble: Classifier, item: Input) -> tuple[Prediction, np.ndarra
     try:
         picture, notes = decode(
             read_file(item.path),
-            channels=cast(Literal[1, 3], ensemble.channels),
+            channels=ensemble.channels,
             background=config.background,
             exif=config.exif,
             depth=config.depth,

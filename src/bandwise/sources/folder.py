@@ -11,7 +11,8 @@ import numpy as np
 from bandwise.errors import UsageError
 from bandwise.progress import say
 from bandwise.sources.columns import TableBuilder
-from bandwise.sources.decoding.sniff import SUPPORTED_EXTENSIONS
+from bandwise.sources.decoding.multiband import EXTENSIONS, channels_of
+from bandwise.sources.decoding.sniff import SUPPORTED_EXTENSIONS, extension
 from bandwise.sources.naming import SPLIT_WORDS, examples, require_distinct, require_same, split_like
 from bandwise.sources.reading import read_file
 from bandwise.sources.source import Listing
@@ -41,7 +42,7 @@ class FolderSource:
     reported_folder: bytes | None
     follow_symlinks: bool
     fingerprint: dict[str, Any]
-    channels: Literal[1, 3] = 3
+    channels: int = 3
 
     def entries(self) -> Listing:
         """List every picture, sorted by name."""
@@ -114,7 +115,17 @@ def open_folder(
         reported_folder=reported_folder,
         follow_symlinks=follow_symlinks,
         fingerprint={"kind": "folder", "name": name or root.name, "reported": reported_split},
+        channels=_channels(root, train_folder, follow_symlinks),
     )
+
+
+def _channels(root: Path, folder: bytes, follow_symlinks: bool) -> int:
+    """Return the channels of the first training picture where it is an array or a TIFF of several bands, or else 3."""
+    walk = Walk(root, follow_symlinks)
+    first = next((path for place in walk.class_folders(folder) for path, _ in walk.pictures(place)), b"")
+    if extension(first) not in EXTENSIONS:
+        return 3
+    return channels_of(read_file(os.fsencode(root) + b"/" + first)) or 3
 
 
 def _layout(walk: Walk, reported: Reported) -> dict[str, bytes]:

@@ -10,7 +10,9 @@ import numpy as np
 
 from bandwise.config import SplitConfig
 from bandwise.sources.columns import counts_of
-from bandwise.sources.decoding.decode import BadImage, decode_canvas, open_picture
+from bandwise.sources.decoding.badimage import BadImage
+from bandwise.sources.decoding.decode import decode_canvas, open_picture
+from bandwise.sources.decoding.multiband import is_array, size_of
 from bandwise.sources.source import Listing, Source
 
 _EXAMPLES = 5
@@ -80,6 +82,10 @@ def inspect(source: Source, config: SplitConfig, most: int) -> Inspection:
         if isinstance(content, np.ndarray):
             formats["pixels"] += 1
             sizes.append((content.shape[1], content.shape[0]))
+        elif facts := size_of(content, source.channels):
+            formats["NumPy" if is_array(content) else "TIFF"] += 1
+            modes[f"{source.channels} channels"] += 1
+            sizes.append(facts)
         else:
             with open_picture(content) as picture:
                 formats[picture.format or "unknown"] += 1

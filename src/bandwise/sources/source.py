@@ -49,8 +49,8 @@ class Source(Protocol):
         ...
 
     @property
-    def channels(self) -> Literal[1, 3]:
-        """1 for grey pictures, 3 for RGB."""
+    def channels(self) -> int:
+        """1 for grey pictures, 3 for RGB, any number up to 64 for arrays and TIFF files of several bands."""
         ...
 
     @property

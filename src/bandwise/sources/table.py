@@ -37,7 +37,7 @@ class TableSource:
     reported: Literal["val", "test"] | None
     follow_symlinks: bool
     fingerprint: dict[str, Any]
-    channels: Literal[1, 3] = 3
+    channels: int = 3
 
     def entries(self) -> Listing:
         """List every picture that the tables name, sorted by name."""

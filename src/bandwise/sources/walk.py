@@ -60,21 +60,29 @@ class Walk:
     def pictures(self, folder: bytes) -> Iterator[tuple[bytes, int]]:
         """Yield name and size of each picture of a class folder; folders in it are misplaced.
 
-        A file is a picture by its name or, where its name does not say, by its first bytes. A folder that was read
-        already under another name, by a link, is a problem too.
+        A file is a picture by its name or, where its name does not say, by its first bytes; an array of NumPy is one
+        where the folder has no others. A folder that was read already under another name, by a link, is a problem too.
         """
         if not self._is_new(folder):
             self._found["repeated"].append(folder)
             return
+        arrays, others = list[tuple[bytes, int]](), False
         for path, status in self._visible(folder):
             if stat.S_ISDIR(status.st_mode):
                 self._found["misplaced"].append(path + b"/")
             elif not os.access(self._absolute(path), os.R_OK):
                 self._found["denied"].append(path)
             elif extension(path) in PICTURE_EXTENSIONS or self._begins_like_a_picture(path, status.st_size):
+                others = True
                 yield path, status.st_size
+            elif extension(path) == b"npy":
+                arrays.append((path, status.st_size))
             else:
                 self.ignored.append(path)
+        if others:
+            self.ignored += [path for path, _ in arrays]
+        else:
+            yield from arrays
 
     def raise_first(self) -> None:
         """Report the most fundamental kind of problem that was met."""

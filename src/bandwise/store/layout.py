@@ -118,29 +118,34 @@ def inside(root: Path, name: str) -> Path:
     return path
 
 
+def is_picture(channels: int, storage: str) -> bool:
+    """Say whether a record is a picture that an image library opens."""
+    return storage == "uint8" and channels in (1, 3)
+
+
 def record_header(side: int, channels: int, storage: str) -> bytes:
     """Return what stands before the raw pixels of a zstd record: a PPM or PGM header of at least 16 bytes, or nothing.
 
     Blanks fill it up, so that every record of a store has one size and any image library opens it.
     """
-    if storage == "float16":
+    if not is_picture(channels, storage):
         return b""
     magic, facts = (b"P6" if channels == 3 else b"P5"), b"%d %d 255\n" % (side, side)
     return magic + facts.rjust(max(_MIN_HEADER_BYTES - len(magic), len(facts) + 1))
 
 
-def schema(storage: str) -> pa.Schema:
+def schema(channels: int, storage: str) -> pa.Schema:
     """Return the Arrow schema of a band file: `id int64, label int32, image {bytes, path}`.
 
-    uint8 records carry the `huggingface` metadata that makes `datasets` and the hub show them as pictures. The order of
-    its keys is part of the bytes of a file.
+    Records that are pictures carry the `huggingface` metadata that makes `datasets` and the hub show them as such. The
+    order of its keys is part of the bytes of a file.
     """
     fields = [
         pa.field("id", pa.int64()),
         pa.field("label", pa.int32()),
         pa.field("image", pa.struct([pa.field("bytes", pa.binary()), pa.field("path", pa.string())])),
     ]
-    if storage == "float16":
+    if not is_picture(channels, storage):
         return pa.schema(fields)
     features = {
         "id": {"dtype": "int64", "_type": "Value"},

@@ -1,8 +1,7 @@
 """The documents of a store: STORE.json, a commit record, MANIFEST.json; what each holds, and all that is checked of it.
 
-`docs/format.md` explains every key. A right seal only says that nobody has altered a document since it was sealed; a
-store from elsewhere may have been sealed with any content. So a document is parsed whole before anything of it is
-believed.
+`docs/format.md` explains every key. A right seal only says that nobody has altered a document since it was sealed, and
+anybody may seal any content: a document is parsed whole before anything of it is believed.
 """
 
 import base64
@@ -12,9 +11,9 @@ import reprlib
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Any, Self
 
-from bandwise.config import SplitConfig
+from bandwise.config import MOST_CHANNELS, SplitConfig
 from bandwise.config.configfile import merge
 from bandwise.errors import CorruptionError, IncompatibleError, UsageError
 from bandwise.files.documents import read_sealed
@@ -106,12 +105,13 @@ class Identity:
     config: dict[str, Any]
     group_size: int
     classes: tuple[str, ...]
-    channels: Literal[1, 3]
+    channels: int
     samples: SampleFacts
     source: dict[str, Any]
     versions: dict[str, str]
 
     def __post_init__(self) -> None:
+        _require(1 <= self.channels <= MOST_CHANNELS, "channels", self.channels)
         _require(self.group_size > 0, "group_size", self.group_size)
         _require(self.samples.train > 0, "samples.train", self.samples.train)
         try:

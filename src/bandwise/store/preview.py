@@ -23,8 +23,9 @@ _MAX_GAIN = 8
 def write_preview(store_path: Path, source: Source, folder: Path, count: int = 4) -> list[dict[str, Any]]:
     """Write `sample-0.png`, `sample-0-band-00.png` and so on, and last `preview.json`, which lists them.
 
-    Bands around zero are shown around middle grey with more contrast, by the same factor for all samples; the caption
-    says which. The samples are spread evenly over the reported set, or over the training set where there is none.
+    Of many channels the first three are shown as red, green and blue. Bands around zero are shown around middle grey
+    with more contrast, by the same factor for all samples; the caption says which. The samples are spread evenly over
+    the reported set, or over the training set where there is none.
     Returns for each picture its file, sample, band (None for the canvas), class name, caption and SHA-256.
     """
     if count < 1:
@@ -50,7 +51,7 @@ def write_preview(store_path: Path, source: Source, folder: Path, count: int = 4
             pictures.append((band, f"sample-{number}-band-{band:02d}.png", shown, caption))
         for band, name, shown, caption in pictures:
             with replacing(folder / name) as path:
-                Image.fromarray(shown[:, :, 0] if store.channels == 1 else shown).save(path, "PNG")
+                Image.fromarray(shown[:, :, :3] if store.channels >= 3 else shown[:, :, 0]).save(path, "PNG")
             about = {"file": name, "sample": number, "band": band, "class": label, "caption": caption}
             listed.append({**about, "sha256": sha256_file(folder / name)})
     write_document(folder / "preview.json", {"pictures": listed})

@@ -10,6 +10,7 @@ from bandwise.augment.geometry import GroupFlips
 from bandwise.augment.standardise import BandStandardiser, to_device
 from bandwise.bands.transform import SubbandTransform
 from bandwise.config import AugmentConfig, RunConfig, TrainingConfig
+from bandwise.errors import UsageError
 from bandwise.machine import usable_cores
 from bandwise.store.reading.loader import Batch, BatchStream, Cache
 from bandwise.training.identity import Branch
@@ -134,15 +135,18 @@ def open_feed(branch: Branch) -> Feed:
         return BandFeed(branch)
     from bandwise.training.images import ImageFeed, open_training_source
 
+    require_augmentation(branch.config, branch.store.channels)
     return ImageFeed(branch, *open_training_source(branch.config.data, branch.store, branch.folder))
 
 
-def require_augmentation(config: RunConfig) -> None:
-    """Refuse, before there is a store, a flip that the bands of a branch cannot do, or a policy that does not exist."""
+def require_augmentation(config: RunConfig, channels: int) -> None:
+    """Refuse a flip that the bands of a branch cannot do, a policy that does not exist, or colours of many channels."""
     augment, split = config.augment, config.split
     if augment.at == "image":
         from bandwise.augment.transforms import PictureAugment
 
+        if channels not in (1, 3):
+            raise UsageError(f"augment.at image takes pictures of 1 or 3 channels, not {channels}; use augment.at band")
         PictureAugment(augment, config.training.crop)
         return
     transform = SubbandTransform(split.stride, split.transform, split.transform_seed)

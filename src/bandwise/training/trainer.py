@@ -40,13 +40,13 @@ from bandwise.training.optim import create_optimizer
 from bandwise.training.start import require_same_start, starting_point
 
 
-def require_settings(config: RunConfig) -> None:
-    """Refuse, before there is a store, what no training of this configuration could begin with on this machine."""
+def require_settings(config: RunConfig, channels: int) -> None:
+    """Refuse, before there is a store, what no training on images of so many channels could begin with here."""
     choose_precision(config.training, choose_device(config.training.device))
     create_optimizer(nn.Linear(1, 1), config.training)
     if config.training.class_weights not in ("", AUTO):
         read_class_weights(config.training.class_weights)
-    require_augmentation(config)
+    require_augmentation(config, channels)
 
 
 def train_branch(

@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -83,7 +83,7 @@ class ArchiveSource:
     classes: tuple[str, ...]
     index: Path
     fingerprint: dict[str, Any]
-    channels: Literal[1, 3] = 3
+    channels: int = 3
 
     def entries(self) -> Listing:
         """List every picture, sorted by name."""

@@ -4,7 +4,7 @@ import os
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
@@ -29,7 +29,7 @@ class KaggleSource:
     """Of the validation pictures."""
     fingerprint: dict[str, Any]
     name: str = "imagenet1k"
-    channels: Literal[1, 3] = 3
+    channels: int = 3
 
     @property
     def root(self) -> Path:

@@ -29,6 +29,8 @@ from PIL import (
 )
 
 from bandwise.config import SplitConfig
+from bandwise.sources.decoding.badimage import BadImage, require_size
+from bandwise.sources.decoding.multiband import decode_channels, is_array
 from bandwise.sources.decoding.sniff import missing_part, name_disagrees, starts_like, trailing_bytes, what_it_is
 from bandwise.sources.source import Source
 
@@ -36,7 +38,6 @@ _FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF", "PPM", *(("AVIF",) if A
 _HEIF = ("HEIF",)
 # Records of stores hold these words, and those of bands that are added later must agree; so they do not change.
 _NO_FORMAT = "not one of JPEG, PNG, WEBP, BMP, GIF, TIFF"
-MIN_SIDE = 8
 PLACEHOLDER_BYTES = 2051
 """Size of the "photo unavailable" picture that one photo host served, under the name of a lost photograph."""
 
@@ -59,28 +60,10 @@ _ALPHA = frozenset({"LA", "La", "PA", "RGBA", "RGBa"})
 _process_settings = threading.Lock()
 
 
-class BadImage(Exception):
-    """One picture cannot be used; it is skipped in every band and counted.
-
-    Attributes:
-        reason: a short code: unidentified, truncated, suspicious, too small, too large, unsupported depth or
-            unsupported colour.
-        detail: what is wrong and, where known, what the file is instead.
-    """
-
-    def __init__(self, reason: str, detail: str) -> None:
-        super().__init__(reason, detail)
-        self.reason = reason
-        self.detail = detail
-
-    def __str__(self) -> str:
-        return f"{self.reason}: {self.detail}"
-
-
 def decode(
     encoded: bytes | np.ndarray,
     *,
-    channels: Literal[1, 3],
+    channels: int,
     background: int,
     exif: Literal["ignore", "transpose"],
     max_pixels: int,
@@ -92,11 +75,12 @@ def decode(
 
     Args:
         encoded: the bytes of a file, or pixels as uint8 `(H, W, channels)`, which are returned as they are.
-        channels: 1 gives mode L (colour becomes 0.299 R + 0.587 G + 0.114 B), 3 gives mode RGB.
+        channels: 1 gives mode L (colour becomes 0.299 R + 0.587 G + 0.114 B), 3 gives mode RGB; an array of NumPy or a
+            TIFF of several bands has as many, and comes as uint8 `(H, W, channels)`.
         background: grey level behind transparent pixels.
         exif: whether the EXIF orientation turns the picture. (A TIFF is always turned: its tag is part of the format.)
         max_pixels: a larger picture is refused from its header, before any pixel is decoded.
-        depth: bits that a grey picture of 16 bits uses; its values are shifted to 8 bits by that.
+        depth: bits that a grey picture of 16 bits or an array uses; its values are shifted to 8 bits by that.
         least_side: where it is not 0, a JPEG is decoded at the smallest of the fractions 1/2, 1/4, 1/8 that leaves its
             short side at least so long.
         name: the name of the file, used only to note that its extension names another format.
@@ -111,11 +95,15 @@ def decode(
         assert encoded.dtype == np.uint8, encoded.dtype
         assert encoded.ndim == 3, encoded.shape
         assert encoded.shape[2] == channels, encoded.shape
-        _require_size(encoded.shape[1], encoded.shape[0], max_pixels)
+        require_size(encoded.shape[1], encoded.shape[0], max_pixels)
         return encoded, ()
+    if is_array(encoded) or channels not in (1, 3):
+        pixels, deep, largest = decode_channels(encoded, channels, depth, max_pixels)
+        said = {"16 bits reduced to 8": deep, FEW_BITS: deep and depth == 16 and largest < 1 << 12}
+        return pixels, tuple(note for note, holds in said.items() if holds)
     is_jpeg = encoded.startswith(b"\xff\xd8")
     with _pillow_rules(max_pixels) as warned, open_picture(encoded) as picture:
-        _require_size(picture.width, picture.height, max_pixels)
+        require_size(picture.width, picture.height, max_pixels)
         whole = picture.size
         with _damage_refused():
             if least_side:
@@ -158,6 +146,8 @@ def to_canvas(picture: Image.Image | np.ndarray, side: int) -> np.ndarray:
         uint8 `(side, side, C)`.
     """
     if isinstance(picture, np.ndarray):
+        if picture.shape[2] not in (1, 3):
+            return np.concatenate([to_canvas(plane[..., None], side) for plane in np.moveaxis(picture, 2, 0)], 2)
         picture = Image.fromarray(picture[:, :, 0] if picture.shape[2] == 1 else picture)
     short = min(picture.size)
     left, top = (picture.width - short) // 2, (picture.height - short) // 2
@@ -173,7 +163,7 @@ def load_canvas(source: Source, path: bytes, config: SplitConfig) -> tuple[np.nd
 
 
 def decode_canvas(
-    encoded: bytes | np.ndarray, path: bytes, channels: Literal[1, 3], config: SplitConfig
+    encoded: bytes | np.ndarray, path: bytes, channels: int, config: SplitConfig
 ) -> tuple[np.ndarray, tuple[str, ...]]:
     """Decode and resize the image `path` that has been read: uint8 `(canvas, canvas, C)`, and notes as `decode` has."""
     picture, notes = decode(
@@ -239,13 +229,6 @@ def _damage_refused() -> Iterator[None]:
         raise
     except Exception as error:
         raise BadImage("truncated", f"cut off or damaged: {error}") from error
-
-
-def _require_size(width: int, height: int, max_pixels: int) -> None:
-    if width * height > max_pixels:
-        raise BadImage("too large", f"{width}x{height} pixels; at most {max_pixels} are decoded")
-    if min(width, height) < MIN_SIDE:
-        raise BadImage("too small", f"{width}x{height} pixels; the short side must have at least {MIN_SIDE}")
 
 
 def _orientation(picture: Image.Image) -> int | None:

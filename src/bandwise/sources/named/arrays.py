@@ -10,7 +10,7 @@ import json
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -112,7 +112,7 @@ class CifarSource:
     root: Path
     name: str
     classes: tuple[str, ...]
-    channels: Literal[1, 3] = 3
+    channels: int = 3
 
     @property
     def fingerprint(self) -> dict[str, Any]:
@@ -147,7 +147,7 @@ class IdxSource:
     name: str
     classes: tuple[str, ...]
     side: int = 28
-    channels: Literal[1, 3] = 1
+    channels: int = 1
 
     @property
     def fingerprint(self) -> dict[str, Any]:

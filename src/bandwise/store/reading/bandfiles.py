@@ -48,7 +48,7 @@ def open_band_file(store: Store, name: str) -> pq.ParquetFile:
             raise ValueError("its footer is not the one that was written")
         file = pq.ParquetFile(path, page_checksum_verification=True)
         found = file.schema_arrow
-        if not found.equals(schema(store.config.storage), check_metadata=True):
+        if not found.equals(schema(store.channels, store.config.storage), check_metadata=True):
             raise ValueError(f"its columns are not those of a store: {found.names}")
         groups = [file.metadata.row_group(index) for index in range(file.num_row_groups)]
         if sum(group.num_rows for group in groups) != facts.rows:

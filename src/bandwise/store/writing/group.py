@@ -15,7 +15,8 @@ from bandwise.errors import BandwiseError, IncompatibleError, Preempted
 from bandwise.files.atomic import replacing
 from bandwise.files.documents import write_document
 from bandwise.files.schema import plain
-from bandwise.sources.decoding.decode import BadImage, decode_canvas
+from bandwise.sources.decoding.badimage import BadImage
+from bandwise.sources.decoding.decode import decode_canvas
 from bandwise.sources.source import Source
 from bandwise.store.layout import SampleGroup
 from bandwise.store.manifest import BadSample, CommitKey, CommitRecord, FileFacts
@@ -126,7 +127,9 @@ def _band_files(work: Work, job: Job) -> Iterator[dict[int, BandFileWriter]]:
         writers: dict[int, BandFileWriter] = {}
         for band in job.bands:
             path = stack.enter_context(replacing(work.out / job.group.band_file(band)))
-            writers[band] = BandFileWriter(path, codec=work.config.codec, storage=work.config.storage)
+            writers[band] = BandFileWriter(
+                path, codec=work.config.codec, storage=work.config.storage, channels=work.source.channels
+            )
             stack.callback(writers[band].abandon)
         yield writers
 

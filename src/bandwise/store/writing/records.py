@@ -16,7 +16,7 @@ from bandwise.bands.quantize import BandQuantizer, band_sums
 from bandwise.bands.transform import SubbandTransform
 from bandwise.config import SplitConfig
 from bandwise.errors import UsageError
-from bandwise.sources.decoding.decode import BadImage
+from bandwise.sources.decoding.badimage import BadImage
 from bandwise.store.layout import ROW_GROUP, record_header, schema
 from bandwise.store.manifest import BandFileFacts, Moments
 from bandwise.store.reading.bandfiles import footer_crc32
@@ -155,11 +155,11 @@ class RecordBlock:
 class BandFileWriter:
     """A Parquet file under construction; its options are part of its bytes, and `docs/format.md` states them."""
 
-    def __init__(self, path: Path, *, codec: str, storage: str) -> None:
+    def __init__(self, path: Path, *, codec: str, storage: str, channels: int) -> None:
         """Create the file at `path`, which must not exist."""
         self._path = path
         self._sink = _HashingSink(path)
-        self._schema = schema(storage)
+        self._schema = schema(channels, storage)
         self._rows = 0
         try:
             self._writer = pq.ParquetWriter(

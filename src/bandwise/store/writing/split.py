@@ -74,6 +74,8 @@ def split_dataset(
         raise UsageError(f"max_bad is {max_bad}; it must be at least 0")
     if not 0 <= decode_timeout <= _LONGEST_S:
         raise UsageError(f"decode_timeout is {decode_timeout:g} s; it must be at least 0 and at most {_LONGEST_S}")
+    if config.codec == "webp" and source.channels not in (1, 3):
+        raise UsageError(f"--codec webp holds 1 or 3 channels and {source.name} has {source.channels}; use zstd")
     started = time.monotonic()
     require_store_folder(source, out)
     samples = freeze_samples(source, config, allow_empty_class)

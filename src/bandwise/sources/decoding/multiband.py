@@ -1,0 +1,144 @@
+"""Pictures of any number of channels: arrays of NumPy, and TIFF files of several bands."""
+
+import io
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import numpy as np
+
+from bandwise.config import MOST_CHANNELS
+from bandwise.sources.decoding.badimage import BadImage, require_size
+from bandwise.sources.decoding.sniff import starts_like
+
+EXTENSIONS = frozenset({b"npy", b"tif", b"tiff"})
+"""Of files that may have other channels than one or three."""
+
+Facts = TypeVar("Facts")
+
+_NPY = b"\x93NUMPY"
+_ALPHA = (1, 2)
+
+
+def is_array(encoded: bytes) -> bool:
+    """Say whether a file is an array of NumPy."""
+    return encoded.startswith(_NPY)
+
+
+def channels_of(encoded: bytes) -> int | None:
+    """Return the channels that the header of a file tells, or None where it is an ordinary picture or none."""
+    try:
+        if is_array(encoded):
+            return _npy_shape(encoded)[2]
+        return _of_tiff(encoded, _bands) if starts_like(encoded) == "TIFF" else None
+    except BadImage:
+        return None
+
+
+def size_of(encoded: bytes, channels: int) -> tuple[int, int] | None:
+    """Return width and height of what `decode_channels` decodes, or None where it is an ordinary picture."""
+    if is_array(encoded) or channels not in (1, 3):
+        height, width, _ = _shape(encoded)
+        return width, height
+    return None
+
+
+def decode_channels(encoded: bytes, channels: int, depth: int, max_pixels: int) -> tuple[np.ndarray, bool, int]:
+    """Decode an array or a TIFF of several bands to 8 bits a channel.
+
+    Args:
+        encoded: the bytes of the file: uint8 or uint16, (H, W, C), or (H, W) for one channel.
+        channels: how many it must have.
+        depth: bits that values of 16 bits use; they are shifted to 8 bits by that.
+        max_pixels: a picture with more values than so many pixels of three channels is refused from its header.
+
+    Returns:
+        uint8 (H, W, channels), whether it had 16 bits, and its largest value before.
+
+    Raises:
+        BadImage: it cannot be used.
+    """
+    height, width, found = _shape(encoded)
+    require_size(width, height, 3 * max_pixels // max(3, found))
+    if found != channels:
+        raise BadImage("unsupported colour", f"it has {found} channels; the pictures of this set have {channels}")
+    try:
+        values = np.load(io.BytesIO(encoded), allow_pickle=False) if is_array(encoded) else _of_tiff(encoded, _pixels)
+    except (BadImage, MemoryError):
+        raise
+    except Exception as error:
+        raise BadImage("truncated", f"cut off or damaged: {error}") from error
+    _require_depth(values.dtype)
+    values, largest = values.reshape(height, width, channels), int(values.max())
+    deep = values.dtype.itemsize == 2
+    eight_bits = np.minimum(values >> (depth - 8), 255).astype(np.uint8) if deep else values
+    return np.ascontiguousarray(eight_bits), deep, largest
+
+
+def _require_depth(dtype: np.dtype[Any]) -> None:
+    if dtype.kind != "u" or dtype.itemsize > 2:
+        raise BadImage("unsupported depth", f"its values are {dtype}; save it as uint8 or uint16")
+
+
+def _shape(encoded: bytes) -> tuple[int, int, int]:
+    return _npy_shape(encoded) if is_array(encoded) else _tiff_shape(encoded)
+
+
+def _npy_shape(encoded: bytes) -> tuple[int, int, int]:
+    stream = io.BytesIO(encoded)
+    try:
+        version = np.lib.format.read_magic(stream)
+        read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+        shape, _, dtype = read(stream)
+    except Exception as error:
+        # A parser meets hostile bytes and may raise anything at all.
+        raise BadImage("truncated", f"starts like an array of NumPy but is cut off or damaged: {error}") from error
+    height, width, channels = _checked((*shape, 1) if len(shape) == 2 else shape)
+    _require_depth(dtype)
+    if len(encoded) < stream.tell() + height * width * channels * dtype.itemsize:
+        # NumPy would take memory for all of it first.
+        raise BadImage("truncated", f"cut off: {len(encoded)} bytes are too few for the shape {shape}")
+    return height, width, channels
+
+
+def _checked(shape: tuple[int, ...]) -> tuple[int, int, int]:
+    if len(shape) != 3 or not 1 <= shape[2] <= MOST_CHANNELS:
+        raise BadImage(
+            "unsupported colour",
+            f"its shape is {shape}; (height, width) or (height, width, channels) with 1 to {MOST_CHANNELS} channels "
+            "are read, the channels last",
+        )
+    return shape[0], shape[1], shape[2]
+
+
+def _of_tiff(encoded: bytes, facts: Callable[[Any], Facts]) -> Facts:
+    """Return what `facts` says of the first page of a TIFF."""
+    try:
+        import tifffile
+    except ImportError as error:
+        raise BadImage("unidentified", "a TIFF of several bands, which `pip install 'bandwise[tiff]'` reads") from error
+    try:
+        with tifffile.TiffFile(io.BytesIO(encoded)) as file:
+            return facts(file.pages[0])
+    except MemoryError:
+        raise
+    except Exception as error:
+        raise BadImage("truncated", f"starts like a TIFF but is cut off or damaged: {error}") from error
+
+
+def _bands(page: Any) -> int | None:
+    """Return how many bands a page has, or None for grey, RGB, CMYK and what has an alpha channel."""
+    samples, clear = page.samplesperpixel, any(kind in _ALPHA for kind in page.extrasamples)
+    ordinary = samples in (1, 3) or (samples == 4 and page.photometric.name in ("RGB", "SEPARATED"))
+    return None if ordinary or (samples == 2 and clear) else samples
+
+
+def _tiff_shape(encoded: bytes) -> tuple[int, int, int]:
+    if starts_like(encoded) != "TIFF":
+        raise BadImage("unsupported colour", "it is no array of NumPy and no TIFF, as the first picture of this set is")
+    return _checked(_of_tiff(encoded, lambda page: (page.imagelength, page.imagewidth, page.samplesperpixel)))
+
+
+def _pixels(page: Any) -> np.ndarray:
+    values = page.asarray()
+    # Bands that are stored one after another come first.
+    return values.transpose(1, 2, 0) if page.planarconfig.name == "SEPARATE" and values.ndim == 3 else values
