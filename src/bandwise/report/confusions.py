@@ -6,7 +6,6 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
 from bandwise.errors import BandwiseError
 from bandwise.report.answers import Answers
@@ -14,7 +13,7 @@ from bandwise.report.page import Figure, Gallery, Table
 from bandwise.report.pictures import png_uri
 from bandwise.report.units import percent
 from bandwise.report.view import EvaluatedRun
-from bandwise.store.preview import stored_pictures
+from bandwise.store.preview import as_picture, stored_pictures
 
 _PAIRS = 20
 _SHOWN, _PICTURES, _SIDE = 6, 4, 128
@@ -88,7 +87,7 @@ def confusion_galleries(
 
 
 def _tile(pixels: NDArray[np.uint8], answers: Answers, place: int, label: str) -> Figure:
-    picture = Image.fromarray(pixels[:, :, 0] if pixels.shape[2] == 1 else pixels)
+    picture = as_picture(pixels)
     picture.thumbnail((_SIDE, _SIDE))
     sure = percent(float(answers.confidence[place]), 0)
     right = int(answers.branch_right[:, place].sum())

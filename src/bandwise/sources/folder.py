@@ -11,8 +11,7 @@ import numpy as np
 from bandwise.errors import UsageError
 from bandwise.progress import say
 from bandwise.sources.columns import TableBuilder
-from bandwise.sources.decoding.multiband import EXTENSIONS, channels_of
-from bandwise.sources.decoding.sniff import SUPPORTED_EXTENSIONS, extension
+from bandwise.sources.decoding.sniff import MULTIBAND_EXTENSIONS, SUPPORTED_EXTENSIONS, extension
 from bandwise.sources.naming import SPLIT_WORDS, examples, require_distinct, require_same, split_like
 from bandwise.sources.reading import read_file
 from bandwise.sources.source import Listing
@@ -123,8 +122,10 @@ def _channels(root: Path, folder: bytes, follow_symlinks: bool) -> int:
     """Return the channels of the first training picture where it is an array or a TIFF of several bands, or else 3."""
     walk = Walk(root, follow_symlinks)
     first = next((path for place in walk.class_folders(folder) for path, _ in walk.pictures(place)), b"")
-    if extension(first) not in EXTENSIONS:
+    if extension(first) not in MULTIBAND_EXTENSIONS:
         return 3
+    from bandwise.sources.decoding.multiband import channels_of
+
     return channels_of(read_file(os.fsencode(root) + b"/" + first)) or 3
 
 

@@ -51,7 +51,7 @@ def write_preview(store_path: Path, source: Source, folder: Path, count: int = 4
             pictures.append((band, f"sample-{number}-band-{band:02d}.png", shown, caption))
         for band, name, shown, caption in pictures:
             with replacing(folder / name) as path:
-                Image.fromarray(shown[:, :, :3] if store.channels >= 3 else shown[:, :, 0]).save(path, "PNG")
+                as_picture(shown).save(path, "PNG")
             about = {"file": name, "sample": number, "band": band, "class": label, "caption": caption}
             listed.append({**about, "sha256": sha256_file(folder / name)})
     write_document(folder / "preview.json", {"pictures": listed})
@@ -68,6 +68,11 @@ def stored_pictures(store_path: Path, split: str, ids: np.ndarray) -> list[np.nd
     if not np.array_equal(known[np.minimum(places, len(known) - 1)], ids):
         raise UsageError(f"{store_path} does not hold these images")
     return [_visible(store, 0, _bands_at(store, reader, place)[0], 1) for place in places.tolist()]
+
+
+def as_picture(pixels: np.ndarray) -> Image.Image:
+    """Return uint8 (H, W, C) as a picture: the first three of its channels, or the first of one or two."""
+    return Image.fromarray(pixels[:, :, :3] if pixels.shape[2] >= 3 else pixels[:, :, 0])
 
 
 def _bands_at(store: Store, reader: RowGroupReader, position: int) -> np.ndarray:

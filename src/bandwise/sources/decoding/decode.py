@@ -30,8 +30,14 @@ from PIL import (
 
 from bandwise.config import SplitConfig
 from bandwise.sources.decoding.badimage import BadImage, require_size
-from bandwise.sources.decoding.multiband import decode_channels, is_array
-from bandwise.sources.decoding.sniff import missing_part, name_disagrees, starts_like, trailing_bytes, what_it_is
+from bandwise.sources.decoding.sniff import (
+    is_array,
+    missing_part,
+    name_disagrees,
+    starts_like,
+    trailing_bytes,
+    what_it_is,
+)
 from bandwise.sources.source import Source
 
 _FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF", "PPM", *(("AVIF",) if AvifImagePlugin.SUPPORTED else ()))
@@ -98,6 +104,9 @@ def decode(
         require_size(encoded.shape[1], encoded.shape[0], max_pixels)
         return encoded, ()
     if is_array(encoded) or channels not in (1, 3):
+        # Here, because hardly anybody has them.
+        from bandwise.sources.decoding.multiband import decode_channels
+
         pixels, deep, largest = decode_channels(encoded, channels, depth, max_pixels)
         said = {"16 bits reduced to 8": deep, FEW_BITS: deep and depth == 16 and largest < 1 << 12}
         return pixels, tuple(note for note, holds in said.items() if holds)

@@ -8,20 +8,11 @@ import numpy as np
 
 from bandwise.config import MOST_CHANNELS
 from bandwise.sources.decoding.badimage import BadImage, require_size
-from bandwise.sources.decoding.sniff import starts_like
-
-EXTENSIONS = frozenset({b"npy", b"tif", b"tiff"})
-"""Of files that may have other channels than one or three."""
+from bandwise.sources.decoding.sniff import is_array, starts_like
 
 Facts = TypeVar("Facts")
 
-_NPY = b"\x93NUMPY"
 _ALPHA = (1, 2)
-
-
-def is_array(encoded: bytes) -> bool:
-    """Say whether a file is an array of NumPy."""
-    return encoded.startswith(_NPY)
 
 
 def channels_of(encoded: bytes) -> int | None:

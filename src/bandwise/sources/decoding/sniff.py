@@ -28,6 +28,10 @@ SUPPORTED_EXTENSIONS = tuple(_EXTENSIONS)
 UNSUPPORTED_EXTENSIONS = tuple(b"eps ps psd svg heic heif hif jp2 j2k jxl tga ico dng cr2 nef".split())
 PICTURE_EXTENSIONS = frozenset(SUPPORTED_EXTENSIONS + UNSUPPORTED_EXTENSIONS)
 
+MULTIBAND_EXTENSIONS = frozenset({b"npy", b"tif", b"tiff"})
+"""Of files that may have other channels than one or three."""
+
+_NPY = b"\x93NUMPY"
 _START_OF_SCAN = 0xDA
 _HUFFMAN_TABLES = 0xC4
 _SEQUENTIAL = (0xC0, 0xC1)
@@ -64,6 +68,11 @@ def _of_boxes(content: bytes) -> str:
     if brands & {b"avif", b"avis"}:
         return "AVIF"
     return "HEIC" if brands & {b"heic", b"heix", b"heim", b"heis", b"hevc", b"mif1", b"msf1"} else "a film"
+
+
+def is_array(content: bytes) -> bool:
+    """Say whether a file is an array of NumPy."""
+    return content.startswith(_NPY)
 
 
 def begins_like_a_picture(start: bytes) -> bool:
