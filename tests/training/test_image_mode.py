@@ -115,7 +115,7 @@ def test_processes_for_a_device_and_what_a_core_does_are_said(root, capsys, monk
     monkeypatch.setattr("time.process_time", iter((0.0, 32.0)).__next__)
     open_feed(Branch(config, 0, open_store(root / "store", (0,)), root, cpu)).close()
     said = capsys.readouterr().err
-    assert "branch 0: one core reads and augments 0.5 images/s, the training process does it; for every 1,000" in said
+    assert "branch 0: one core reads and augments 0.5 images/s, processes for that: none; for every 1,000" in said
     assert "images/s that a device trains it takes 2,000 cores" in said
 
 

@@ -190,10 +190,9 @@ class ImageFeed(Feed):
         started = time.process_time()
         pictures.__getitems__(draws)
         rate = len(draws) / max(time.process_time() - started, 1e-9)
-        who = f"{workers} processes do it" if workers else "the training process does it"
         say(
-            f"branch {self._branch.number}: one core reads and augments {rate:,.1f} images/s, {who}; for every 1,000 "
-            f"images/s that a device trains it takes {math.ceil(1000 / rate):,} cores"
+            f"branch {self._branch.number}: one core reads and augments {rate:,.1f} images/s, processes for that: "
+            f"{workers or 'none'}; for every 1,000 images/s that a device trains it takes {math.ceil(1000 / rate):,} cores"
         )
 
     def _draws(self, positions: np.ndarray, keys: np.ndarray, epoch: int) -> list[Draw]:
