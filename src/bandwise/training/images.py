@@ -190,9 +190,10 @@ class ImageFeed(Feed):
         started = time.process_time()
         pictures.__getitems__(draws)
         rate = len(draws) / max(time.process_time() - started, 1e-9)
+        cores = math.ceil(1000 / rate)
         say(
             f"branch {self._branch.number}: one core reads and augments {rate:,.1f} images/s, processes for that: "
-            f"{workers or 'none'}; for every 1,000 images/s that a device trains it takes {math.ceil(1000 / rate):,} cores"
+            f"{workers or 'none'}; for every 1,000 images/s that a device trains it takes {cores:,} cores"
         )
 
     def _draws(self, positions: np.ndarray, keys: np.ndarray, epoch: int) -> list[Draw]:
