@@ -155,6 +155,8 @@ def test_from_the_folder_to_the_prediction(form, extension, tmp_path, capsys):
     assert main(["predict", str(run), str(data / "val" / "wood" / f"0.{extension}"), "--json"]) == 0
     (row,) = json.loads(capsys.readouterr().out)["predictions"]
     assert row["status"] == "ok"
+    assert main(["predict", str(run), str(data / "val"), "--json"]) == 0
+    assert [row["status"] for row in json.loads(capsys.readouterr().out)["predictions"]] == ["ok"] * 10
     assert main(["data", "inspect", str(data), "--json"]) == 0
     assert list(json.loads(capsys.readouterr().out)["modes"]) == ["5 channels"]
 

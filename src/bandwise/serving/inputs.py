@@ -14,6 +14,7 @@ from bandwise.sources.decoding.sniff import SUPPORTED_EXTENSIONS, UNSUPPORTED_EX
 
 STDIN = "-"
 _PICTURES = frozenset(SUPPORTED_EXTENSIONS + UNSUPPORTED_EXTENSIONS)
+_ARRAYS = frozenset({b"npy"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,8 +34,8 @@ def list_inputs(inputs: Iterable[str | bytes | os.PathLike[str]], stdin: BinaryI
     """Expand the inputs of a prediction, in the order given; a path that is named twice is listed twice.
 
     A file is taken whatever its name is. A folder is searched to its bottom, in the order of the bytes of the names;
-    files whose extension is no picture's are listed as skipped, hidden names are not listed, links to folders are not
-    followed. `-` stands for the paths on the standard input: one a line, with either line end and with or without a
+    files whose extension is no picture's are listed as skipped (arrays of NumPy are pictures where there are no others),
+    hidden names are not listed, links to folders are not followed. `-` stands for the paths on the standard input: one a line, with either line end and with or without a
     byte-order mark, or separated by NUL if there is one. Nothing to classify among them is a `UsageError`.
     """
     given = [os.fsencode(path) for path in inputs]
@@ -81,12 +82,13 @@ def _walk(folder: bytes) -> Iterator[Input]:
     except OSError as error:
         yield Input(folder, "error", *_why(error))
         return
+    kinds = _PICTURES if any(extension(entry.name) in _PICTURES for entry in entries) else _ARRAYS
     for entry in entries:
         if entry.is_dir(follow_symlinks=False):
             yield from _walk(entry.path)
         elif entry.is_symlink() and entry.is_dir():
             yield Input(entry.path, "skipped", "link to a folder", "name the folder itself to classify its pictures")
-        elif extension(entry.name) not in _PICTURES:
+        elif extension(entry.name) not in kinds:
             yield Input(entry.path, "skipped", "no picture by name", "name the file itself to classify it all the same")
         else:
             yield from _expand(entry.path)
