@@ -34,9 +34,10 @@ def list_inputs(inputs: Iterable[str | bytes | os.PathLike[str]], stdin: BinaryI
     """Expand the inputs of a prediction, in the order given; a path that is named twice is listed twice.
 
     A file is taken whatever its name is. A folder is searched to its bottom, in the order of the bytes of the names;
-    files whose extension is no picture's are listed as skipped (arrays of NumPy are pictures where there are no others),
-    hidden names are not listed, links to folders are not followed. `-` stands for the paths on the standard input: one a line, with either line end and with or without a
-    byte-order mark, or separated by NUL if there is one. Nothing to classify among them is a `UsageError`.
+    files whose extension is no picture's are listed as skipped (arrays of NumPy are pictures where a folder has no
+    others), hidden names are not listed, links to folders are not followed. `-` stands for the paths on the standard
+    input: one a line, with either line end and with or without a byte-order mark, or separated by NUL if there is one.
+    Nothing to classify among them is a `UsageError`.
     """
     given = [os.fsencode(path) for path in inputs]
     if given.count(STDIN.encode()) > 1:
