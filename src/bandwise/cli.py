@@ -4,17 +4,18 @@ Exit codes: 0 ok, 1 unexpected, 2 usage or configuration, 3 too many bad inputs,
 6 no space, 7 incompatible version or sample list, 75 preempted and resumable.
 """
 
+import contextlib
 import errno
 import importlib
 import json
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from difflib import get_close_matches
 
 from bandwise.commands.help import help_text
 from bandwise.errors import BandwiseError, NoSpaceError, Preempted, UsageError
-from bandwise.progress import say, show
+from bandwise.progress import QUIET, show
 from bandwise.signals import exit_resumable
 from bandwise.version import __version__
 
@@ -39,8 +40,9 @@ VERBS = {
     "reproduce": "repeat a recorded result and compare every figure",
     "report": "write the HTML and Markdown report of one run or several",
     "doctor": "examine this machine, rehearse a training that is killed",
+    "completion": "what a shell needs to complete commands, options and recipes",
 }
-_LESS_OFTEN = ("data", "verify", "reconstruct", "reproduce", "doctor")
+_LESS_OFTEN = ("data", "verify", "reconstruct", "reproduce", "doctor", "completion")
 _EXIT_UNEXPECTED = 1
 _LONGEST_PATH = 200
 _DISK_FULL = {errno.ENOSPC, errno.EDQUOT}
@@ -70,7 +72,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     if arguments[0] == "--version":
         show(f"bandwise {__version__}", sys.stdout)
         return 0
-    verb, rest = arguments[0], arguments[1:]
+    if os.environ.get("NO_COLOR"):
+        # tyro looks at nothing else, when it is imported.
+        os.environ.setdefault("PYTHON_TYRO_ANSI_CODES", "False")
+    verb, rest = arguments[0], [word for word in arguments[1:] if word != "--quiet"]
     if verb not in VERBS:
         close = get_close_matches(verb, VERBS, n=1)
         hint = f"did you mean {close[0]}?" if close else f"the verbs are {', '.join(VERBS)}"
@@ -79,7 +84,19 @@ def main(argv: Sequence[str] | None = None) -> int:
         show(help_text(verb), sys.stdout)
         return 0
     # tyro knows all options, and shows them for its own flag.
-    return _execute(verb, ["--help" if word == "--help-all" else word for word in rest])
+    with _quiet() if "--quiet" in arguments else contextlib.nullcontext():
+        return _execute(verb, ["--help" if word == "--help-all" else word for word in rest])
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Print results, warnings and errors only, in this process and in those that it starts."""
+    before = os.environ.get(QUIET, "")
+    os.environ[QUIET] = "1"
+    try:
+        yield
+    finally:
+        os.environ[QUIET] = before
 
 
 def _execute(verb: str, rest: list[str]) -> int:
@@ -121,7 +138,7 @@ def _explained(error: OSError) -> str:
 def _fail(verb: str, kind: str, message: str, code: int, as_json: bool) -> int:
     if as_json:
         show(json.dumps({"error": {"type": kind, "message": message, "exit_code": code}}, sort_keys=True), sys.stdout)
-    say(f"bandwise {verb}".rstrip() + f": {message}")
+    show(f"bandwise {verb}".rstrip() + f": {message}", sys.stderr)
     return code
 
 
@@ -139,5 +156,6 @@ def _usage() -> str:
             f"less often: {', '.join(_LESS_OFTEN)}",
             "example: bandwise demo, which shows it all in ten minutes",
             "one command: bandwise COMMAND --help, and all its options: --help-all",
+            "any command: --json prints one object, --quiet no progress",
         ]
     )

@@ -1,4 +1,4 @@
-"""Progress on the standard error: a bar on a terminal, a plain line now and then elsewhere."""
+"""Progress on the standard error: a bar on a terminal, a plain line now and then elsewhere, nothing if quiet."""
 
 import os
 import sys
@@ -7,7 +7,11 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TextIO
 
+QUIET = "BANDWISE_QUIET"
+"""Set, also for the processes of branches, where nothing but results, warnings and errors is wanted."""
+
 _SECONDS_BETWEEN_LINES = 15.0
+_WARNING = "WARNING"
 
 Advance = Callable[[int], None]
 
@@ -19,7 +23,9 @@ def progress(what: str, total: int, unit: str, *, done: int = 0) -> Iterator[Adv
     Yields a function to call with the number of units just finished. Those that an earlier run has `done` do not count
     in the rate.
     """
-    if sys.stderr.isatty():
+    if os.environ.get(QUIET):
+        yield lambda count: None
+    elif sys.stderr.isatty():
         with _bar(what, total, unit, done) as advance:
             yield advance
     else:
@@ -73,8 +79,9 @@ def _lines(what: str, total: int, unit: str, done: int) -> Advance:
 
 
 def say(text: str) -> None:
-    """Print one line of information where it cannot disturb `--json` output."""
-    show(text, sys.stderr)
+    """Print one line of information where it cannot disturb `--json` output; where it is quiet, only a warning."""
+    if text.startswith(_WARNING) or not os.environ.get(QUIET):
+        show(text, sys.stderr)
 
 
 def show(text: str, stream: TextIO) -> None:

@@ -1,5 +1,6 @@
 """`--help` of every command fits a screen, names options that exist, and shows an example that runs."""
 
+import re
 import shlex
 from dataclasses import replace
 
@@ -37,7 +38,22 @@ def test_it_fits_a_screen_and_names_options_that_exist(name, capsys):
 
 # Each after those whose output it needs; a run is repeated before it is fused in another way.
 ORDER = ("demo", "data", "recipes", "plan", "run", "launch", "status", "train", "collect", "reproduce")
-ORDER += ("fuse", "evaluate", "predict", "verify", "split", "push", "reconstruct", "report", "export", "doctor")
+ORDER += (
+    "fuse",
+    "evaluate",
+    "predict",
+    "verify",
+    "split",
+    "push",
+    "reconstruct",
+    "report",
+    "export",
+    "doctor",
+    "completion",
+)
+
+WRITING = {"demo", "run", "train", "reproduce", "fuse", "evaluate", "split", "push", "report", "export"}
+"""Whose last line says what was written, and the command that comes next."""
 
 
 def tiny(name: str):
@@ -74,3 +90,6 @@ def test_every_example_runs(tmp_path, monkeypatch, capsys):
         said = capsys.readouterr()
         assert code == 0, said.err
         assert said.out
+        if name in WRITING:
+            last = said.out.splitlines()[-1]
+            assert re.search(r"wrote .*; next: bandwise [a-z]+ |^next: |bytes sent; use: bandwise ", last), last

@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 import tyro
 
 from bandwise.commands import flags
-from bandwise.commands.verb import Outcome, parse
+from bandwise.commands.verb import Outcome, parse, wrote
 from bandwise.config import DataConfig, SplitConfig
 from bandwise.errors import UsageError
 from bandwise.sources.inspect import Inspection, inspect
@@ -49,7 +49,9 @@ def main(argv: Sequence[str]) -> Outcome:
     if arguments.action == "inspect":
         return _inspect(arguments)
     path = fetch(arguments.name)
-    return Outcome({"name": arguments.name, "path": str(path)}, f"{arguments.name} is in {path}")
+    return Outcome(
+        {"name": arguments.name, "path": str(path)}, wrote(path, f"split --data {arguments.name} --out STORE")
+    )
 
 
 def _inspect(arguments: Arguments) -> Outcome:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from bandwise.commands import flags
 from bandwise.commands.store_source import source_of
-from bandwise.commands.verb import Outcome, parse, percent, results_text
+from bandwise.commands.verb import Outcome, parse, percent, results_text, wrote
 from bandwise.errors import UsageError
 from bandwise.export.page import require_page, write_page
 from bandwise.export.pictures import pictures_of_run
@@ -52,8 +52,8 @@ def main(argv: Sequence[str]) -> Outcome:
             results_text(results[_RECIPE]),
             f"{_CONTROL}: top-1 {percent(baseline)}, one network on the whole image",
             f"fused minus baseline: {100 * (fused - baseline):+.2f} points, one seed, n = {results[_RECIPE].n_eval}",
-            f"report: {report}",
             said,
+            wrote(report, f"predict {arguments.out / _RECIPE} PICTURES"),
         ]
     )
     return Outcome(

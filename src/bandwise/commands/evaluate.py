@@ -1,13 +1,13 @@
 """`bandwise evaluate RUN`: score every branch and the fusion on the reported set."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
 from bandwise.commands import flags
 from bandwise.commands.store_source import CropsFromFlag, crops_from, run_with_store
-from bandwise.commands.verb import Outcome, evaluation_outcome, parse
+from bandwise.commands.verb import Outcome, evaluation_outcome, parse, wrote
 from bandwise.launch.answers import Answers
 from bandwise.launch.evaluate import evaluate_run
 from bandwise.runs.documents import write_results
@@ -46,4 +46,6 @@ def main(argv: Sequence[str]) -> Outcome:
         crops = "" if results.crops == 1 else f"-{results.crops}crop"
         seed = run.config.training.seed
         write_results(arguments.record / f"{results.name}-seed{seed}{crops}.json", results)
-    return evaluation_outcome(results, arguments.max_bad)
+    outcome = evaluation_outcome(results, arguments.max_bad)
+    last = wrote(run.results_path(arguments.crops), f"report {run.path}")
+    return replace(outcome, text=f"{outcome.text}\n{last}")

@@ -8,7 +8,7 @@ import tyro
 
 from bandwise.commands import flags
 from bandwise.commands.store_source import CropsFromFlag, crops_from, run_with_store
-from bandwise.commands.verb import Outcome, parse, percent
+from bandwise.commands.verb import Outcome, parse, percent, wrote
 from bandwise.config import FusionRule
 from bandwise.config.branches import parse_bands
 from bandwise.errors import UsageError
@@ -55,21 +55,23 @@ def main(argv: Sequence[str]) -> Outcome:
     on = {"device": arguments.device, "batch_size": arguments.batch_size}
     answers = Answers(run, crops=arguments.crops, crops_from=wanted, **on)
     fusion = fuse_run(run, rule=arguments.rule, use=use, answers=answers)
+    crops = "" if arguments.crops == 1 else f" --crops {arguments.crops}"
+    last = wrote(run.fusion_path(arguments.crops), f"evaluate {run.path}{crops}")
     if isinstance(fusion, TrainedHead):
         text = (
             f"head trained on {fusion.n_train} images for {fusion.epochs} epochs, stopped on the holdout; temperature "
             f"{fusion.temperature:.3f}"
         )
-        return Outcome(plain(describe(fusion)), text)
+        return Outcome(plain(describe(fusion)), f"{text}\n{last}")
     weights = ", ".join(
         f"{branch}: {weight:.3f}" for branch, weight in zip(fusion.branches, fusion.weights, strict=True)
     )
     fitted = "fitted on the holdout" if fusion.n_holdout else "without a holdout"
     text = f"{fusion.rule} {fitted}; weights {weights}; temperature {fusion.temperature:.3f}"
     if arguments.cascade is None:
-        return Outcome(fusion.to_dict(), text)
+        return Outcome(fusion.to_dict(), f"{text}\n{last}")
     cascade, summary = _cascade(run, arguments.cascade)
-    return Outcome({**fusion.to_dict(), "cascade": cascade}, f"{text}\n{summary}")
+    return Outcome({**fusion.to_dict(), "cascade": cascade}, f"{text}\n{summary}\n{last}")
 
 
 def _cascade(run: Run, target: float) -> tuple[dict[str, Any], str]:

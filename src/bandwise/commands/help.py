@@ -253,6 +253,14 @@ HELP = {
         {"--folder FOLDER": "where stores and runs are to be; nothing is left there"},
         "doctor --folder .",
     ),
+    "completion": Help(
+        "bash | zsh | fish",
+        "Print a script that completes commands, options and recipes. It goes where the shell looks for one: "
+        "~/.local/share/bash-completion/completions/bandwise, _bandwise in a folder of zsh's fpath, "
+        "~/.config/fish/completions/bandwise.fish.",
+        {},
+        "completion bash",
+    ),
 }
 
 

@@ -89,7 +89,10 @@ def _slurm(run: Run, arguments: Arguments) -> Outcome:
         return Outcome({"scripts": {each.name: each.script for each in wanted}}, "\n".join(texts).rstrip())
     jobs = submit(run, wanted)
     lines = [f"{each.name}: job {jobs[each.name]}{_after(each.after)}" for each in wanted]
-    return Outcome({"run": str(run.path), "jobs": jobs}, "\n".join([*lines, f"messages: {run.path / LOGS}"]))
+    return Outcome(
+        {"run": str(run.path), "jobs": jobs},
+        "\n".join([*lines, f"messages: {run.path / LOGS}; next: bandwise status {run.path} --watch"]),
+    )
 
 
 def _after(after: tuple[str, str] | None) -> str:

@@ -14,7 +14,7 @@ from bandwise.commands.verb import Outcome, parse, percent
 from bandwise.errors import Preempted, TooManyBadInputs, UsageError
 from bandwise.files.hub import local_folder
 from bandwise.machine import keep_freed_memory
-from bandwise.progress import show
+from bandwise.progress import say, show
 from bandwise.serving.cascaded import CascadedEnsemble
 from bandwise.serving.ensemble import SpectralEnsemble
 from bandwise.serving.inputs import Input, list_inputs
@@ -69,6 +69,7 @@ def main(argv: Sequence[str]) -> Outcome:
         with KeptRows(arguments.csv, identity_of(model, inputs, **options)) as kept:
             rows = _predict(arguments, ensemble, inputs, kept)
             kept.finish(arguments.top)
+        say(f"wrote {arguments.csv}: {len(rows)} rows")
     failed = sum(row.status == "error" for row in rows)
     result = {"n": len(rows), "n_failed": failed, "predictions": [row.to_dict() for row in rows]}
     code = TooManyBadInputs.exit_code if failed > arguments.max_bad else 0

@@ -8,7 +8,7 @@ from typing import Annotated
 import tyro
 
 from bandwise.commands import flags
-from bandwise.commands.verb import Outcome, parse
+from bandwise.commands.verb import Outcome, parse, wrote
 from bandwise.errors import UsageError
 from bandwise.report.events import write_events
 from bandwise.report.html import render_report
@@ -41,4 +41,4 @@ def main(argv: Sequence[str]) -> Outcome:
         text = f"wrote the metrics of {len(written)} branches\nnext: tensorboard --logdir {folder}"
         return Outcome({"tensorboard": str(folder), "branches": list(map(str, written))}, text)
     page = render_report(arguments.runs, arguments.out or arguments.runs[0] / "report.html")
-    return Outcome({"report": str(page)}, f"wrote {page}")
+    return Outcome({"report": str(page)}, wrote(page, f"export {arguments.runs[0]} -o MODEL"))

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import tyro
 
 from bandwise.commands import flags
-from bandwise.commands.verb import Outcome, own_store, parse, percent, require_out
+from bandwise.commands.verb import Outcome, own_store, parse, percent, require_out, wrote
 from bandwise.config.configfile import config_from_dict, differences
 from bandwise.errors import CorruptionError, UsageError
 from bandwise.launch.evaluate import evaluate_run
@@ -66,11 +66,12 @@ def main(argv: Sequence[str]) -> Outcome:
     if recorded["data"].get("digest", found["data"]["digest"]) != found["data"]["digest"]:
         summary["environment"].append("data: the store is of other images, classes or pixels")
     top1 = f"top-1 recorded {percent(summary['recorded'])}, repeated {percent(summary['repeated'])}"
+    last = wrote(out, f"report {out}")
     if not changed:
-        return Outcome(summary, f"{recorded['name']}: {top1}; every figure is equal to the last digit")
+        return Outcome(summary, f"{recorded['name']}: {top1}; every figure is equal to the last digit\n{last}")
     more = f"\n  and {len(changed) - _SHOWN} more" if len(changed) > _SHOWN else ""
     text = f"{recorded['name']}: {top1}; {len(changed)} figures differ:\n  " + "\n  ".join(changed[:_SHOWN]) + more
-    return Outcome(summary, f"{text}\n{_expected(summary['environment'])}", _EXIT_DIFFERENT)
+    return Outcome(summary, f"{text}\n{_expected(summary['environment'])}\n{last}", _EXIT_DIFFERENT)
 
 
 def other_environment(recorded: dict[str, Any], found: dict[str, Any]) -> list[str]:

@@ -5,7 +5,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from bandwise.commands import flags
-from bandwise.commands.verb import Outcome, base_config, evaluation_outcome, own_store, parse, require_out, take_recipe
+from bandwise.commands.verb import (
+    Outcome,
+    base_config,
+    evaluation_outcome,
+    own_store,
+    parse,
+    require_out,
+    take_recipe,
+    wrote,
+)
 from bandwise.config import RunConfig, to_dict
 from bandwise.config.configfile import config_text
 from bandwise.errors import UsageError
@@ -71,7 +80,7 @@ def main(argv: Sequence[str]) -> Outcome:
         return Outcome(result, f"{config_text(result['config'])}# what the split would write:\n{lines}".rstrip())
     if arguments.prepare:
         prepared = prepare(config, out, store=store, **options)
-        text = f"{config.name}: prepared, {len(prepared.groups)} branches to train; bandwise launch {out}"
+        text = f"{config.name}: prepared, {len(prepared.groups)} branches to train\n{wrote(out, f'launch {out}')}"
         return Outcome({"run": str(out), "store": str(prepared.store_path), "branches": len(prepared.groups)}, text)
     engine = processes_or_none(
         config.training, len(config.groups()), arguments.jobs, arguments.devices, arguments.per_device
@@ -82,10 +91,10 @@ def main(argv: Sequence[str]) -> Outcome:
 
 def run_outcome(run: Run, results: Results | None, max_bad: int = 0) -> Outcome:
     """Write the report of a finished run, and show its results."""
-    page = render_report([run.path], run.path / "report.html")
+    last = wrote(page := render_report([run.path], run.path / "report.html"), f"predict {run.path} PICTURES")
     if results is None:
         name, fusion = run.config.name, run.fusion_path()
-        text = f"{name}: trained and fused, {fusion}; there is no reported set, so no scores\nreport: {page}"
+        text = f"{name}: trained and fused, {fusion}; there is no reported set, so no scores\n{last}"
         return Outcome({"run": str(run.path), "fusion": str(fusion), "report": str(page)}, text)
     outcome = evaluation_outcome(results, max_bad)
-    return Outcome(outcome.result, f"{outcome.text}\nreport: {page}", outcome.exit_code)
+    return Outcome(outcome.result, f"{outcome.text}\n{last}", outcome.exit_code)

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from bandwise.commands import flags
-from bandwise.commands.verb import Outcome, base_config, parse, require_out, take_recipe
+from bandwise.commands.verb import Outcome, base_config, parse, require_out, take_recipe, wrote
 from bandwise.config import DataConfig, SplitConfig
 from bandwise.errors import UsageError
 from bandwise.machine import usable_cores
@@ -17,6 +17,7 @@ from bandwise.signals import stop_requested
 from bandwise.sources.columns import counts_of
 from bandwise.sources.resolve import open_source
 from bandwise.sources.samples import SampleList
+from bandwise.store.layout import MANIFEST_NAME
 from bandwise.store.writing.split import split_dataset
 from bandwise.store.writing.workers import DECODE_TIMEOUT_S
 
@@ -68,7 +69,10 @@ def main(argv: Sequence[str]) -> Outcome:
             stop=lambda: received() is not None,
             found=lambda samples: _say_what_was_found(source.name, samples, arguments.data, arguments.split),
         )
-    return Outcome(result, split_text(result))
+    # Without one, shares of other machines are missing.
+    is_whole = not arguments.dry_run and (out / MANIFEST_NAME).exists()
+    last = "\n" + wrote(out, f"train --out RUN --store {out}") if is_whole else ""
+    return Outcome(result, split_text(result) + last)
 
 
 def _share(text: str) -> tuple[int, int]:

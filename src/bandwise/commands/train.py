@@ -8,11 +8,11 @@ from typing import Literal
 
 from bandwise.commands import flags
 from bandwise.commands.store_source import store_here
-from bandwise.commands.verb import Outcome, base_config, parse, require_out, take_recipe
+from bandwise.commands.verb import Outcome, base_config, parse, require_out, take_recipe, wrote
 from bandwise.config import RunConfig, to_dict
 from bandwise.errors import UsageError
 from bandwise.launch.pipeline import train
-from bandwise.runs.documents import read_summary
+from bandwise.runs.documents import SUMMARY_NAME, read_summary
 from bandwise.runs.run import Run
 from bandwise.signals import follow_launcher
 
@@ -65,7 +65,9 @@ def main(argv: Sequence[str]) -> Outcome:
         f"branch {summary.branch} (bands {list(summary.bands)}): {summary.epochs} epochs, {summary.wall_s:.0f} s"
         for summary in summaries
     )
-    return Outcome({"run": str(run.path), "branches": [summary.to_dict() for summary in summaries]}, text)
+    here = all((run.branch_folder(number) / SUMMARY_NAME).exists() for number in range(len(groups)))
+    last = wrote(run.path, f"{'fuse' if here else 'status'} {run.path}")
+    return Outcome({"run": str(run.path), "branches": [each.to_dict() for each in summaries]}, f"{text}\n{last}")
 
 
 @contextlib.contextmanager

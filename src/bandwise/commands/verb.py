@@ -125,6 +125,11 @@ class Outcome:
     """0, or the code of a command that finished its work and still has something to report."""
 
 
+def wrote(what: Path, following: str) -> str:
+    """Return the last line of a command that has written something, with the command that comes next."""
+    return f"wrote {what}; next: bandwise {following}"
+
+
 def percent(fraction: float) -> str:
     """Write an accuracy as people read it: `71.23 %`."""
     return f"{100 * fraction:.2f} %"
