@@ -189,7 +189,7 @@ class ImageFeed(Feed):
         pictures.__getitems__(draws[:1])
         started = time.process_time()
         pictures.__getitems__(draws)
-        rate = len(draws) / max(time.process_time() - started, 1e-9)
+        rate = max(1, len(draws)) / max(time.process_time() - started, 1e-9)
         cores = math.ceil(1000 / rate)
         say(
             f"branch {self._branch.number}: one core reads and augments {rate:,.1f} images/s, processes for that: "
