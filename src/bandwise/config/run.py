@@ -44,13 +44,20 @@ class RunConfig:
                 self.branches,
                 f"made of stored bands; {missing} are not in {self.split.bands!r}",
             )
-        last = len(self.groups()) - 1
+        last, models = len(self.groups()) - 1, self.network.model.count(";") + 1
+        require(
+            models in (1, last + 1), "model", self.network.model, f"one network, or one for each of {last + 1} branches"
+        )
         require(
             self.initial_branch is None or (last > 0 and 0 <= self.initial_branch <= last),
             "initial_branch",
             self.initial_branch,
             f"None or a branch, 0 to {last}" if last else "None where there is only one branch",
         )
+
+    def of_branch(self, branch: int) -> "RunConfig":
+        """Return the same with the network of one branch alone, where each has its own."""
+        return dataclasses.replace(self, network=self.network.of(branch))
 
     def source_of(self, branch: int) -> int | None:
         """Return the branch whose final weights a branch starts from; None where it starts by itself."""

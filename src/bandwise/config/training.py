@@ -1,7 +1,7 @@
 """Which network every branch is, how it is trained, and how the predictions become one."""
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import inf
 from typing import Annotated, Literal
 
@@ -35,10 +35,10 @@ def seconds_of(time: str) -> float:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class NetworkConfig:
-    """Which network every branch is."""
+    """Which network every branch is, or each of them."""
 
     model: str = "resnet10"
-    """A network of `bandwise.models.zoo`, or `timm:NAME`."""
+    """A network of `bandwise.models.zoo`, or `timm:NAME`; or one for every branch, with `;` between them."""
 
     stem: Literal["stock", "dense"] = "stock"
     """ResNets only: stock is 7x7/2 and a pool (little memory); dense keeps the resolution of small inputs."""
@@ -60,6 +60,11 @@ class NetworkConfig:
             self.initial_checkpoint,
             "a .safetensors file (other formats can run code when they are loaded), timm:NAME or hf:OWNER/NAME",
         )
+
+    def of(self, branch: int) -> "NetworkConfig":
+        """Return the network of one branch."""
+        models = self.model.split(";")
+        return self if len(models) == 1 else replace(self, model=models[branch])
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

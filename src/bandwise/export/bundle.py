@@ -81,7 +81,7 @@ def bundle_files(run: Run, place: str, controls: Sequence[Path] = (), licence: s
         digest=first.digest,
         split=to_dict(ensemble.split_config),
         # Where a file of initial weights lay is no business of those who use what came of it.
-        network={**to_dict(run.config.network), "initial_checkpoint": ""},
+        network={**to_dict(run.config.network), "model": _models(run, fusion.branches), "initial_checkpoint": ""},
         branches=tuple(
             ReleasedBranch(branch=number, bands=branch.bands, mean=_rows(branch.mean), std=_rows(branch.std))
             for number, branch in zip(fusion.branches, branches, strict=True)
@@ -92,6 +92,12 @@ def bundle_files(run: Run, place: str, controls: Sequence[Path] = (), licence: s
     # Last: a folder without it is no model.
     content[RELEASE_NAME] = json_bytes(seal({**plain(release), "preprocessing": preprocessing(ensemble)}))
     return content
+
+
+def _models(run: Run, branches: Sequence[int]) -> str:
+    """Return the network of the branches, or that of each where they differ."""
+    models = [run.config.network.of(branch).model for branch in branches]
+    return models[0] if len(set(models)) == 1 else ";".join(models)
 
 
 def _rows(values: Any) -> tuple[tuple[float, ...], ...]:

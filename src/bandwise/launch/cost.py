@@ -43,7 +43,7 @@ def branch_cost(config: RunConfig, branch: int, *, channels: int, num_classes: i
     `channels` are the colour channels of one band, 1 or 3. A network that does not exist, or does not take that input
     size, is a `UsageError`.
     """
-    return _count(_network_only(config), len(config.groups()[branch]), channels, num_classes)
+    return _count(_network_only(config.of_branch(branch)), len(config.groups()[branch]), channels, num_classes)
 
 
 def activation_bytes(config: RunConfig, branch: int, *, channels: int, num_classes: int) -> int:
@@ -51,7 +51,7 @@ def activation_bytes(config: RunConfig, branch: int, *, channels: int, num_class
 
     The image has the size of the training crop. Raises what `branch_cost` raises.
     """
-    return _kept(_network_only(config), len(config.groups()[branch]), channels, num_classes)
+    return _kept(_network_only(config.of_branch(branch)), len(config.groups()[branch]), channels, num_classes)
 
 
 def require_networks(config: RunConfig, *, channels: int, num_classes: int) -> None:
@@ -64,6 +64,8 @@ def require_networks(config: RunConfig, *, channels: int, num_classes: int) -> N
         branch_cost(config, branch, channels=channels, num_classes=num_classes)
     if config.initial_branch is None:
         return
+    if ";" in config.network.model:
+        raise UsageError(f"initial_branch needs one network for every branch, not {config.network.model}")
     shapes = {len(group): _shapes(_network_only(config), len(group), channels, num_classes) for group in groups}
     if any(found != shapes[len(groups[config.initial_branch])] for found in shapes.values()):
         raise UsageError(
@@ -74,7 +76,7 @@ def require_networks(config: RunConfig, *, channels: int, num_classes: int) -> N
 
 
 def answer_bytes(config: RunConfig, *, channels: int, num_classes: int, train: int, others: int) -> tuple[int, int]:
-    """Return the bytes of the logits of one branch, and of the features, which only a fusion head needs.
+    """Return the bytes of the logits of one branch, and of the most features, which only a fusion head needs.
 
     Logits are of the `others`, holdout and reported images; features of these and of two views of the `train` images.
     """
@@ -83,11 +85,12 @@ def answer_bytes(config: RunConfig, *, channels: int, num_classes: int, train: i
     logits = kept[config.fusion.keep_logits] * others
     if config.fusion.rule != "head":
         return logits, 0
-    bands, side = max(map(len, config.groups())), config.training.crop // config.split.stride
-    network = _on_meta(_network_only(config), bands, channels, num_classes).eval()
-    with torch.device("meta"):
-        features = logits_and_features(network, torch.empty(1, bands * channels, side, side))[1]
-    return logits, _FLOAT // 2 * features.shape[1] * (2 * train + others)
+    side, widths = config.training.crop // config.split.stride, set[int]()
+    for branch, group in enumerate(config.groups()):
+        network = _on_meta(_network_only(config.of_branch(branch)), len(group), channels, num_classes).eval()
+        with torch.device("meta"):
+            widths.add(logits_and_features(network, torch.empty(1, len(group) * channels, side, side))[1].shape[1])
+    return logits, _FLOAT // 2 * max(widths) * (2 * train + others)
 
 
 def train_crop(config: RunConfig) -> int:

@@ -239,7 +239,7 @@ def _rate(config: RunConfig, branch: int, channels: int, num_classes: int, devic
     warm_up, timed = _STEPS_ON_CPU if device.type == "cpu" else _STEPS_ON_ACCELERATOR
     with reproducible(config.training, device):
         learner = Learner(
-            config,
+            config.of_branch(branch),
             branch,
             num_classes=num_classes,
             bands=bands,

@@ -272,7 +272,7 @@ def _require_run(run: Run, number: int, branch: TrainedBranch) -> None:
     """Refuse a branch folder that was copied from another experiment."""
     sections = branch.state["config"]
     wanted = _binding(run.config.split) | {"bands": list(run.groups[number]), "crop": run.config.training.crop}
-    wanted |= {"seed": run.config.training.seed, "network": to_dict(run.config.network)}
+    wanted |= {"seed": run.config.training.seed, "network": to_dict(run.config.of_branch(number).network)}
     given = _binding(branch.split) | {"bands": list(branch.bands), "crop": branch.crop}
     given |= {"seed": sections["training"].get("seed"), "network": sections["network"]}
     if changed := differences(wanted, given):

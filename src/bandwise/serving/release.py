@@ -10,8 +10,8 @@
 """
 
 import re
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -107,14 +107,14 @@ def read_release(folder: Path) -> tuple[list[TrainedBranch], Fusion | TrainedHea
         raise CorruptionError(f"{path} has other branches than {FUSION_NAME} fuses, {list(fusion.branches)}")
     tensors = from_bytes(files[WEIGHTS_NAME], weights)
     try:
-        config = RunConfig(
-            split=merge(SplitConfig(), release.split),
-            network=merge(NetworkConfig(), release.network),
-            training=merge(TrainingConfig(), {"crop": release.crop}),
+        network = merge(NetworkConfig(), release.network)
+        own = RunConfig(
+            split=merge(SplitConfig(), release.split), training=merge(TrainingConfig(), {"crop": release.crop})
         )
-    except ValueError as error:
+        configs = [replace(own, network=network.of(place)) for place in range(len(release.branches))]
+    except (IndexError, ValueError) as error:
         raise CorruptionError(f"{path} does not describe a model: {error}") from error
-    branches = list(_branches(release, config, tensors, weights))
+    branches = list(_branches(release, configs, tensors, weights))
     if tensors:
         raise CorruptionError(f"{weights} holds weights of no branch: {', '.join(sorted(tensors)[:5])}")
     return branches, fusion
@@ -139,9 +139,11 @@ def read_files(folder: Path, release: Release) -> dict[str, bytes]:
     return {name: read_listed(folder / name, facts, RELEASE_NAME) for name, facts in release.files.items()}
 
 
-def _branches(release: Release, config: RunConfig, tensors: dict[str, Tensor], path: Path) -> Iterator[TrainedBranch]:
+def _branches(
+    release: Release, configs: Sequence[RunConfig], tensors: dict[str, Tensor], path: Path
+) -> Iterator[TrainedBranch]:
     """Yield the branches in order; each takes its weights out of `tensors`."""
-    for own in release.branches:
+    for own, config in zip(release.branches, configs, strict=True):
         prefix = tensor_prefix(own.branch)
         names = [name for name in tensors if name.startswith(prefix)]
         facts = {"digest": release.digest, "classes": release.classes, "channels": release.channels}

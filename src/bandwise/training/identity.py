@@ -54,10 +54,11 @@ def bands_of(config: RunConfig, branch: int) -> tuple[int, ...]:
 
 def describe_branch(config: RunConfig, branch: int) -> dict[str, Any]:
     """Return all of the configuration that one branch depends on, and nothing of the others, as plain JSON types."""
-    sections = to_dict(config)
+    bands = list(bands_of(config, branch))
+    sections = to_dict(config.of_branch(branch))
     return {
         "branch": branch,
-        "bands": list(bands_of(config, branch)),
+        "bands": bands,
         "config": {name: sections[name] for name in ("split", "network", "training", "augment")},
     }
 

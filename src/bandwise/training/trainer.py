@@ -85,6 +85,7 @@ def train_branch(
         Preempted: SIGTERM, SIGINT or SIGUSR1 came; everything up to the last step is saved.
     """
     description = describe_branch(config, branch)
+    config = config.of_branch(branch)
     device = choose_device(config.training.device)
     precision = choose_precision(config.training, device)
     require_writable(folder)
