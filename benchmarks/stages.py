@@ -66,7 +66,7 @@ def stage_milliseconds(source: FolderSource, config: SplitConfig, scratch: Path)
         ids, labels, records = taken[0]
         groups.append((ids.copy(), labels.copy(), [pa.concat_arrays([each, each[:0]]) for each in records]))
     paths = [scratch / f"stage-{band}.parquet" for band in range(transform.count)]
-    writers = [BandFileWriter(path, codec=config.codec, storage=config.storage) for path in paths]
+    writers = [BandFileWriter(path, codec=config.codec, storage=config.storage, channels=3) for path in paths]
 
     def write() -> None:
         for ids, labels, records in groups:

@@ -107,3 +107,9 @@ def test_the_command_needs_machines_and_no_recipe(tmp_path, capsys):
     assert "docs/evidence.md" in said
     assert main([*flags, "--machines", str(file), "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["divisions"][0]["name"] == "whole"
+
+
+def test_divisions_of_several_networks_are_not_compared():
+    config = replace(CONFIG, network=replace(CONFIG.network, model=";".join(["resnet8"] * len(CONFIG.groups()))))
+    with pytest.raises(UsageError, match="--advise compares divisions of one network, not resnet8;"):
+        advise(config, SETTING, [machine("one")], [])

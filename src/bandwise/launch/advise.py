@@ -73,6 +73,8 @@ def advise(
 
     `compared` are recorded comparisons of two divisions, as `recipes.catalog.compared_divisions` returns them.
     """
+    if ";" in config.network.model:
+        raise UsageError(f"--advise compares divisions of one network, not {config.network.model}; give --model")
     size = {"channels": setting.channels, "num_classes": setting.classes}
     measured = max(branch_cost(config, branch, **size).macs for branch in range(len(config.groups())))
     found = {
