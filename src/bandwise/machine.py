@@ -32,8 +32,9 @@ def usable_cores() -> int:
 
 
 def own_cores() -> int:
-    """Return the cores of this process where others that were started with it use the rest; all usable ones if none."""
-    return int(os.environ.get(CORES) or usable_cores())
+    """Return the cores of this process: those that an engine of ours or SLURM gave it, else all that are usable."""
+    given = os.environ.get(CORES) or os.environ.get("SLURM_CPUS_PER_TASK", "")
+    return int(given) if given.isdecimal() else usable_cores()
 
 
 def available_bytes(proc: Path = _PROC, cgroup: Path = _CGROUP) -> int:

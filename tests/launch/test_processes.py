@@ -84,7 +84,7 @@ def test_without_devices_a_child_sees_what_this_process_sees(reporting, monkeypa
 
 
 def test_children_at_once_share_the_cores(tmp_path, monkeypatch):
-    """For an accelerator every core but one decodes images, so those of another branch would be taken from it."""
+    """Every core that does not train decodes images, so those of another branch would be taken from it."""
     monkeypatch.setattr(processes, "usable_cores", lambda: 9)
     said = tmp_path / "said"
     script = f"import os, pathlib; pathlib.Path({str(said)!r}).write_text(os.environ[{CORES!r}])"
@@ -94,6 +94,9 @@ def test_children_at_once_share_the_cores(tmp_path, monkeypatch):
     monkeypatch.setenv(CORES, said.read_text())
     assert own_cores() == 2
     monkeypatch.delenv(CORES)
+    monkeypatch.setenv("SLURM_CPUS_PER_TASK", "3")
+    assert own_cores() == 3
+    monkeypatch.delenv("SLURM_CPUS_PER_TASK")
     assert own_cores() == usable_cores()
 
 

@@ -63,7 +63,7 @@ def test_a_cancellation_reaches_the_command_also_where_interrupts_are_ignored(tm
     thread = threading.Thread(target=cancel)
     thread.start()
     try:
-        assert engine._run([sys.executable, "-c", command]) == 75
+        assert engine._run([sys.executable, "-c", command], 1) == 75
     finally:
         thread.join()
         signal.signal(signal.SIGINT, ours)

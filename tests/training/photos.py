@@ -35,7 +35,7 @@ def image_config(root: Path, *, training: dict[str, Any] | None = None, **augmen
     return replace(
         CONFIG,
         data=DataConfig(data=str(root / "pictures")),
-        training=replace(CONFIG.training, **(training or {})),
+        training=replace(CONFIG.training, **{"loader_workers": 0, **(training or {})}),
         augment=AugmentConfig(**{**options, **augment}),
     )
 

@@ -13,7 +13,7 @@ from PIL import Image
 from tests.training.photos import image_config, make_image_store, make_jpegs
 from tests.training.tiny import outcome
 
-from bandwise.config import RunConfig
+from bandwise.config import RunConfig, TrainingConfig
 from bandwise.errors import BandwiseError, IncompatibleError
 from bandwise.machine import CORES
 from bandwise.sources.folder import open_folder
@@ -105,15 +105,14 @@ def test_any_number_of_processes_makes_the_same_batches(root, counts, ahead):
             assert torch.equal(found[2], one[2])
 
 
-def test_processes_for_a_device_and_what_a_core_does_are_said(root, capsys, monkeypatch):
+def test_cores_that_do_not_train_decode_and_what_one_makes_is_said(root, capsys, monkeypatch):
     monkeypatch.setenv(CORES, "8")
-    config, cpu, device = image_config(root), torch.device("cpu"), torch.device("cuda")
-    asked = replace(config.training, loader_workers=3)
-    assert [decoding_processes(config.training, where) for where in (cpu, device)] == [0, 7]
-    assert [decoding_processes(asked, where) for where in (cpu, device)] == [3, 3]
+    found = [(None, 1), (None, 3), (None, 9), (0, 1), (3, 1)]
+    settings = [TrainingConfig(loader_workers=asked, threads=threads) for asked, threads in found]
+    assert [decoding_processes(training) for training in settings] == [7, 5, 0, 0, 3]
     # Twice as many seconds as images.
     monkeypatch.setattr("time.process_time", iter((0.0, 32.0)).__next__)
-    open_feed(Branch(config, 0, open_store(root / "store", (0,)), root, cpu)).close()
+    open_feed(Branch(image_config(root), 0, open_store(root / "store", (0,)), root, torch.device("cpu"))).close()
     said = capsys.readouterr().err
     assert "branch 0: one core reads and augments 0.5 images/s, processes for that: none; for every 1,000" in said
     assert "images/s that a device trains it takes 2,000 cores" in said

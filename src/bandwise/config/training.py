@@ -149,9 +149,9 @@ class TrainingConfig:
     threads: int = 1
     """CPU threads of one branch; results are bit-identical only for the same number."""
 
-    loader_workers: int = 0
-    """Processes that decode and augment images (`augment.at` image); with 0 one a core but one for an accelerator, and
-    on a CPU none: the training process does it."""
+    loader_workers: int | None = None
+    """Processes that decode and augment images (`augment.at` image), or 0: the training process does it. None is one
+    for every core that this branch may use beside its threads."""
 
     cache: Literal["auto", "device", "ram", "none"] = "auto"
     """Where the decoded records of a branch stay: on the device, in memory, or nowhere; auto decides by their size."""
@@ -189,7 +189,8 @@ class TrainingConfig:
         require_range(self, 0, 1, "momentum", "decay_rate", "model_ema_decay")
         require_range(self, 0, 0.99, "smoothing", "bce_target_thresh")
         require_range(self, 1, 1024, "threads")
-        require_range(self, 0, 1024, "loader_workers")
+        if self.loader_workers is not None:
+            require_range(self, 0, 1024, "loader_workers")
         require_positive(self.lr, _LARGEST, "lr")
         if self.checkpoint_minutes is not None:
             require_range(self, 0, _LARGEST, "checkpoint_minutes")

@@ -107,11 +107,11 @@ def _mapped(names: Names | PickedNames, folder: Path) -> Names:
         path.unlink(missing_ok=True)
 
 
-def decoding_processes(training: TrainingConfig, device: torch.device) -> int:
-    """Return how many processes decode and augment: those asked for; else one a core but one, where a device trains."""
-    if training.loader_workers or device.type == "cpu":
+def decoding_processes(training: TrainingConfig) -> int:
+    """Return how many processes decode and augment: those asked for; else one for every core that does not train."""
+    if training.loader_workers is not None:
         return training.loader_workers
-    return own_cores() - 1
+    return max(0, own_cores() - training.threads)
 
 
 class ImageFeed(Feed):
@@ -134,7 +134,7 @@ class ImageFeed(Feed):
         self._labels = store.labels("train")
         self._names = names
         self._batch_size, self._copies = training.batch_size, max(1, augment.aug_repeats)
-        pictures, workers = Pictures(source, split, augment, crop), decoding_processes(training, branch.device)
+        pictures, workers = Pictures(source, split, augment, crop), decoding_processes(training)
         self._loader = PictureLoader(pictures, training.batch_size, workers)
         self._say_rate(pictures, workers)
         self._split = BandSplit(store.transform, branch.bands, storage=split.storage, channels=store.channels).to(

@@ -14,6 +14,7 @@ from typing import Any
 
 from bandwise.config import TrainingConfig
 from bandwise.errors import BandwiseError, Preempted, UsageError
+from bandwise.machine import CORES
 from bandwise.progress import say
 from bandwise.signals import launched_environment
 
@@ -34,14 +35,14 @@ class RayTasks:
         """Ask for so many processors, and for such a share of an accelerator, for every command."""
         import ray
 
-        self.slots = slots
+        self.slots, self._cpus = slots, cpus
         self._ray: Any = ray
         # The queue decides about another try. Elsewhere than others is best: a branch shares nothing but the machine.
         options = {"max_retries": 0, "num_cpus": cpus, "num_gpus": gpus, "scheduling_strategy": "SPREAD"}
         self._task = self._ray.remote(**options)(_run)
 
     def start(self, command: list[str]) -> "_RayJob":
-        return _RayJob(self._ray, self._task.remote(command))
+        return _RayJob(self._ray, self._task.remote(command, self._cpus))
 
 
 class _RayJob:
@@ -68,13 +69,16 @@ class _RayJob:
         self._ray.cancel(self._reference)
 
 
-def _run(command: list[str]) -> int:
-    """Run a command in a worker; should the worker die, the end of the pipe tells the command to save and end."""
+def _run(command: list[str], cpus: int) -> int:
+    """Run a command in a worker, on so many cores.
+
+    Should the worker die, the end of the pipe tells the command to save and end.
+    """
     # Ray cancels a task by an interrupt. That does nothing in a worker whose daemons were started with interrupts
     # ignored, as a shell starts what it puts into the background, unless there is a handler.
     cancelled: list[int] = []
     signal.signal(signal.SIGINT, lambda number, frame: cancelled.append(number))
-    environment = launched_environment()
+    environment = {**launched_environment(), CORES: str(cpus)}
     with subprocess.Popen(
         command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, start_new_session=True, env=environment
     ) as process:
