@@ -1,16 +1,23 @@
 """Progress on the standard error: a bar on a terminal, a plain line now and then elsewhere, nothing if quiet."""
 
+import contextlib
+import json
 import os
 import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TextIO
+from typing import Any, TextIO
 
 QUIET = "BANDWISE_QUIET"
 """Set, also for the processes of branches, where nothing but results, warnings and errors is wanted."""
 
+PIPE = "BANDWISE_PROGRESS_PIPE"
+"""File descriptor on which a process says how far it is, where the one that started it shows several at once."""
+
 _SECONDS_BETWEEN_LINES = 15.0
+_SECONDS_BETWEEN_REPORTS = 0.2
+_pipe: list[int] = []
 _WARNING = "WARNING"
 
 Advance = Callable[[int], None]
@@ -25,6 +32,8 @@ def progress(what: str, total: int, unit: str, *, done: int = 0) -> Iterator[Adv
     """
     if os.environ.get(QUIET):
         yield lambda count: None
+    elif _pipe:
+        yield _reports(what, total, unit, done)
     elif sys.stderr.isatty():
         with _bar(what, total, unit, done) as advance:
             yield advance
@@ -32,8 +41,18 @@ def progress(what: str, total: int, unit: str, *, done: int = 0) -> Iterator[Adv
         yield _lines(what, total, unit, done)
 
 
-@contextmanager
-def _bar(what: str, total: int, unit: str, done: int) -> Iterator[Advance]:
+def report_to_launcher() -> None:
+    """From now on say how far this process is to the one that started it, if that has asked for it."""
+    if (descriptor := os.environ.pop(PIPE, None)) is not None:
+        _pipe[:] = [int(descriptor)]
+        # Neither waited for nor handed on: a launcher may be slow, or gone.
+        os.set_blocking(int(descriptor), False)
+        os.set_inheritable(int(descriptor), False)
+
+
+def bars() -> Any:
+    """Return a display of bars of rich, not started yet; a task needs the field `rate`."""
+    # Here, because most processes draw none.
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
@@ -44,7 +63,12 @@ def _bar(what: str, total: int, unit: str, done: int) -> Iterator[Advance]:
         TextColumn("{task.fields[rate]}"),
         TimeRemainingColumn(),
     )
-    with Progress(*columns, console=Console(stderr=True)) as bar:
+    return Progress(*columns, console=Console(stderr=True))
+
+
+@contextmanager
+def _bar(what: str, total: int, unit: str, done: int) -> Iterator[Advance]:
+    with bars() as bar:
         task = bar.add_task(what, total=total, completed=done, rate="")
         started = time.monotonic()
         here = 0
@@ -56,6 +80,25 @@ def _bar(what: str, total: int, unit: str, done: int) -> Iterator[Advance]:
             bar.update(task, advance=count, rate=f"{here / max(elapsed, 1e-9):.0f} {unit}/s")
 
         yield advance
+
+
+def _reports(what: str, total: int, unit: str, done: int) -> Advance:
+    started = time.monotonic()
+    said, here = 0.0, 0
+
+    def advance(count: int) -> None:
+        nonlocal here, said
+        here += count
+        now = time.monotonic()
+        if now - said < _SECONDS_BETWEEN_REPORTS and done + here < total:
+            return
+        said = now
+        rate = f"{here / max(now - started, 1e-9):.0f} {unit}/s"
+        line = json.dumps({"what": what, "done": done + here, "total": total, "rate": rate})
+        with contextlib.suppress(OSError):
+            os.write(_pipe[0], line.encode() + b"\n")
+
+    return advance
 
 
 def _lines(what: str, total: int, unit: str, done: int) -> Advance:

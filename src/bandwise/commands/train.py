@@ -12,6 +12,7 @@ from bandwise.commands.verb import Outcome, base_config, parse, require_out, tak
 from bandwise.config import RunConfig, to_dict
 from bandwise.errors import UsageError
 from bandwise.launch.pipeline import train
+from bandwise.progress import report_to_launcher
 from bandwise.runs.documents import SUMMARY_NAME, read_summary
 from bandwise.runs.run import Run
 from bandwise.signals import follow_launcher
@@ -42,6 +43,7 @@ class Arguments:
 
 def main(argv: Sequence[str]) -> Outcome:
     follow_launcher()
+    report_to_launcher()
     recipe, rest = take_recipe(argv)
     arguments = parse(Arguments, rest, "train", Arguments(settings=base_config(recipe, rest, resume=True)))
     out = require_out(arguments.out)

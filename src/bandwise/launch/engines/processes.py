@@ -3,15 +3,21 @@
 import os
 import signal
 import subprocess
+import sys
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import torch
 
 from bandwise.config import TrainingConfig
 from bandwise.errors import UsageError
 from bandwise.machine import CORES, usable_cores
+from bandwise.progress import PIPE, QUIET
 from bandwise.signals import launched_environment
 from bandwise.training.determinism import choose_device
+
+if TYPE_CHECKING:
+    from bandwise.launch.engines.bars import Bars
 
 VISIBLE = "CUDA_VISIBLE_DEVICES"
 
@@ -23,6 +29,7 @@ class Processes:
         """Take devices by the names that `CUDA_VISIBLE_DEVICES` has for them; without any a process sees them all."""
         self.slots, self.devices = slots, tuple(devices)
         self._used: dict[str, list[_Process]] = {device: [] for device in devices}
+        self._bars = _bars_on_a_terminal()
 
     def start(self, command: list[str]) -> "_Process":
         """Start a command that ends as for SIGTERM when this process is gone."""
@@ -32,14 +39,27 @@ class Processes:
             self._used = {name: [job for job in jobs if job.poll() is None] for name, jobs in self._used.items()}
             device = min(self._used, key=lambda name: len(self._used[name]))
             environment[VISIBLE] = device
-        job = _Process(command, environment)
+        job = _Process(command, environment, self._bars)
         if device is not None:
             self._used[device].append(job)
         return job
 
 
+def _bars_on_a_terminal() -> "Bars | None":
+    if os.environ.get(QUIET) or not sys.stderr.isatty():
+        return None
+    # Here, because no other launcher draws.
+    from bandwise.launch.engines.bars import Bars
+
+    return Bars()
+
+
 class _Process:
-    def __init__(self, command: list[str], environment: dict[str, str]) -> None:
+    def __init__(self, command: list[str], environment: dict[str, str], bars: "Bars | None") -> None:
+        self._bars, self._reads, writes = bars, -1, -1
+        if bars is not None:
+            self._reads, writes = bars.open()
+            environment = {**environment, PIPE: str(writes)}
         # A session of its own: Ctrl-C reaches the launcher only, which then stops the branches in order. Nothing is
         # ever written to the pipe; its end tells the branch that the launcher is gone.
         self._process = subprocess.Popen(
@@ -48,10 +68,18 @@ class _Process:
             stdout=subprocess.DEVNULL,
             start_new_session=True,
             env=environment,
+            pass_fds=() if bars is None else (writes,),
         )
+        if bars is not None:
+            os.close(writes)
 
     def poll(self) -> int | None:
         code = self._process.poll()
+        if self._bars is not None and self._reads >= 0:
+            self._bars.look(self._reads)
+            if code is not None:
+                self._bars.close(self._reads)
+                self._reads = -1
         if code is not None and self._process.stdin is not None:
             self._process.stdin.close()
         return code
