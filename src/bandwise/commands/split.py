@@ -9,7 +9,7 @@ from typing import Any
 
 from bandwise.commands import flags
 from bandwise.commands.verb import Outcome, base_config, parse, require_out, take_recipe, wrote
-from bandwise.config import DataConfig, SplitConfig
+from bandwise.config import DataConfig, RunConfig, SplitConfig, to_dict
 from bandwise.errors import UsageError
 from bandwise.machine import usable_cores
 from bandwise.progress import say
@@ -71,8 +71,25 @@ def main(argv: Sequence[str]) -> Outcome:
         )
     # Without one, shares of other machines are missing.
     is_whole = not arguments.dry_run and (out / MANIFEST_NAME).exists()
-    last = "\n" + wrote(out, f"train --out RUN --store {out}") if is_whole else ""
+    last = "\n" + wrote(out, _training(recipe, base, arguments, out)) if is_whole else ""
     return Outcome(result, split_text(result) + last)
+
+
+def _training(recipe: str | None, base: RunConfig, arguments: Arguments, out: Path) -> str:
+    """Return the command that trains on the store: with what the flags have changed, and a crop that it has."""
+    split, crop = arguments.split, base.training.crop
+    changed = [
+        f"--{key.replace('_', '-')} {value}"
+        for key, value in to_dict(split).items()
+        if key not in ("bands", "group_size") and value != to_dict(base.split).get(key)
+    ]
+    if crop > split.canvas or crop % split.stride:
+        changed.append(f"--crop {split.canvas * 7 // 8 // split.stride * split.stride}")
+    if split.bands.isdecimal():
+        changed.append(f"--branch {split.bands}")
+    given = [recipe or "", f"--recipe-set {arguments.recipe_set}" if arguments.recipe_set else ""]
+    given.append("" if arguments.config is None else f"--config {arguments.config}")
+    return " ".join(["train", *filter(None, given), "--out RUN --store", str(out), *changed])
 
 
 def _share(text: str) -> tuple[int, int]:
