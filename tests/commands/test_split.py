@@ -11,8 +11,8 @@ from bandwise.cli import main
     [
         (["--stride", "4", "--canvas", "64"], "--stride 4 --canvas 64 --crop 56"),
         (
-            ["--canvas", "36", "--transform", "dct1d", "--bands", "3"],
-            "--transform dct1d --canvas 36 --crop 30 --branch 3",
+            ["--canvas", "36", "--transform", "hadamard", "--bands", "3"],
+            "--transform hadamard --canvas 36 --crop 30 --branch 3",
         ),
         (["tiny.yaml", "--holdout", "0.25"], "--holdout 0.25"),
     ],
