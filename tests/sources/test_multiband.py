@@ -2,9 +2,11 @@
 
 import io
 import json
+import sys
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from bandwise.cli import main
 from bandwise.config import SplitConfig
@@ -127,6 +129,26 @@ def test_an_ordinary_tiff_stays_one(name):
     assert channels_of(tiff(np.zeros(shape, np.uint8), photometric=photometric, **more)) is None
 
 
+def test_what_reads_several_bands_is_asked_for(tmp_path, monkeypatch, capsys):
+    data = folder(tmp_path / "data", tiff, "tif")
+    monkeypatch.setitem(sys.modules, "tifffile", None)
+    assert main(["split", "--data", str(data), "--out", str(tmp_path / "S"), "--canvas", "32"]) == 2
+    assert "TIFF files of several bands need tifffile" in capsys.readouterr().err
+    assert channels_of(tiff_of_pillow()) is None
+
+
+def tiff_of_pillow() -> bytes:
+    stream = io.BytesIO()
+    Image.new("RGB", (9, 9)).save(stream, "TIFF")
+    return stream.getvalue()
+
+
+def test_a_damaged_tiff_is_left_to_the_decoder():
+    encoded = tiff_of_pillow()
+    for content in (encoded[:8], encoded[:-1], b"II*\0" + bytes(40)):
+        assert channels_of(content) is None
+
+
 def folder(root, form=npy, extension="npy"):
     for split, count in (("train", 12), ("val", 5)):
         for label, kind in enumerate(("field", "wood")):
@@ -180,8 +202,6 @@ def test_what_only_pictures_can_have_is_refused_first(flags, words, tmp_path, ca
 def test_arrays_beside_pictures_are_no_pictures(tmp_path):
     data = folder(tmp_path / "data")
     assert open_folder(data).channels == CHANNELS
-    from PIL import Image
-
     for kind in ("field", "wood"):
         Image.new("RGB", (16, 16)).save(data / "train" / kind / "a.png")
     source = open_folder(data)

@@ -10,11 +10,9 @@ from pathlib import Path
 from typing import BinaryIO
 
 from bandwise.errors import UsageError
-from bandwise.sources.decoding.sniff import SUPPORTED_EXTENSIONS, UNSUPPORTED_EXTENSIONS, extension
+from bandwise.sources.decoding.sniff import ARRAY_EXTENSIONS, PICTURE_EXTENSIONS, SUPPORTED_EXTENSIONS, extension
 
 STDIN = "-"
-_PICTURES = frozenset(SUPPORTED_EXTENSIONS + UNSUPPORTED_EXTENSIONS)
-_ARRAYS = frozenset({b"npy"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +81,11 @@ def _walk(folder: bytes) -> Iterator[Input]:
     except OSError as error:
         yield Input(folder, "error", *_why(error))
         return
-    kinds = _PICTURES if any(extension(entry.name) in _PICTURES for entry in entries) else _ARRAYS
+    kinds = (
+        PICTURE_EXTENSIONS
+        if any(extension(entry.name) in PICTURE_EXTENSIONS for entry in entries)
+        else ARRAY_EXTENSIONS
+    )
     for entry in entries:
         if entry.is_dir(follow_symlinks=False):
             yield from _walk(entry.path)

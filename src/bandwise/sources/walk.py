@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from bandwise.errors import UsageError
-from bandwise.sources.decoding.sniff import PICTURE_EXTENSIONS, begins_like_a_picture, extension
+from bandwise.sources.decoding.sniff import ARRAY_EXTENSIONS, PICTURE_EXTENSIONS, begins_like_a_picture, extension
 from bandwise.sources.naming import examples
 from bandwise.sources.reading import read_file
 
@@ -75,7 +75,7 @@ class Walk:
             elif extension(path) in PICTURE_EXTENSIONS or self._begins_like_a_picture(path, status.st_size):
                 others = True
                 yield path, status.st_size
-            elif extension(path) == b"npy":
+            elif extension(path) in ARRAY_EXTENSIONS:
                 arrays.append((path, status.st_size))
             else:
                 self.ignored.append(path)

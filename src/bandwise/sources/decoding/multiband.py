@@ -5,24 +5,42 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 import numpy as np
+from PIL import Image, UnidentifiedImageError
 
 from bandwise.config import MOST_CHANNELS
+from bandwise.errors import UsageError
 from bandwise.sources.decoding.badimage import BadImage, require_size
 from bandwise.sources.decoding.sniff import is_array, starts_like
 
 Facts = TypeVar("Facts")
 
-_ALPHA = (1, 2)
-
 
 def channels_of(encoded: bytes) -> int | None:
-    """Return the channels that the header of a file tells, or None where it is an ordinary picture or none."""
+    """Return the channels that the header of a file tells, or None where it is an ordinary picture or none.
+
+    A `UsageError` says what to install where Pillow cannot read a TIFF, for it may have several bands.
+    """
     try:
         if is_array(encoded):
             return _npy_shape(encoded)[2]
-        return _of_tiff(encoded, _bands) if starts_like(encoded) == "TIFF" else None
+        if starts_like(encoded) != "TIFF" or _is_ordinary(encoded):
+            return None
+        samples = _of_tiff(encoded, lambda page: page.samplesperpixel)
+        return None if samples in (1, 3) else samples
     except BadImage:
         return None
+
+
+def _is_ordinary(tiff: bytes) -> bool:
+    """Say whether a TIFF is left to Pillow: grey, RGB, CMYK, with an alpha channel, or damaged."""
+    try:
+        with Image.open(io.BytesIO(tiff), formats=("TIFF",)):
+            return True
+    except UnidentifiedImageError:
+        return False
+    except Exception:
+        # What is wrong with it the decoder says, which refuses the picture alone.
+        return True
 
 
 def size_of(encoded: bytes, channels: int) -> tuple[int, int] | None:
@@ -106,7 +124,9 @@ def _of_tiff(encoded: bytes, facts: Callable[[Any], Facts]) -> Facts:
     try:
         import tifffile
     except ImportError as error:
-        raise BadImage("unidentified", "a TIFF of several bands, which `pip install 'bandwise[tiff]'` reads") from error
+        raise UsageError(
+            f"TIFF files of several bands need tifffile ({error}); pip install 'bandwise[tiff]'"
+        ) from error
     try:
         with tifffile.TiffFile(io.BytesIO(encoded)) as file:
             return facts(file.pages[0])
@@ -114,13 +134,6 @@ def _of_tiff(encoded: bytes, facts: Callable[[Any], Facts]) -> Facts:
         raise
     except Exception as error:
         raise BadImage("truncated", f"starts like a TIFF but is cut off or damaged: {error}") from error
-
-
-def _bands(page: Any) -> int | None:
-    """Return how many bands a page has, or None for grey, RGB, CMYK and what has an alpha channel."""
-    samples, clear = page.samplesperpixel, any(kind in _ALPHA for kind in page.extrasamples)
-    ordinary = samples in (1, 3) or (samples == 4 and page.photometric.name in ("RGB", "SEPARATED"))
-    return None if ordinary or (samples == 2 and clear) else samples
 
 
 def _tiff_shape(encoded: bytes) -> tuple[int, int, int]:

@@ -28,7 +28,9 @@ SUPPORTED_EXTENSIONS = tuple(_EXTENSIONS)
 UNSUPPORTED_EXTENSIONS = tuple(b"eps ps psd svg heic heif hif jp2 j2k jxl tga ico dng cr2 nef".split())
 PICTURE_EXTENSIONS = frozenset(SUPPORTED_EXTENSIONS + UNSUPPORTED_EXTENSIONS)
 
-MULTIBAND_EXTENSIONS = frozenset({b"npy", b"tif", b"tiff"})
+ARRAY_EXTENSIONS = frozenset({b"npy"})
+"""Pictures where a folder has no others."""
+MULTIBAND_EXTENSIONS = ARRAY_EXTENSIONS | {b"tif", b"tiff"}
 """Of files that may have other channels than one or three."""
 
 _NPY = b"\x93NUMPY"
