@@ -39,19 +39,22 @@ def main(argv: Sequence[str]) -> Outcome:
     found = run_status(run)
     with stop_requested() as received:
         while arguments.watch and received() is None and any(each.state != "finished" for each in found):
-            show(f"{time.strftime('%H:%M:%S')}  {_text(run, found)}\n", sys.stderr)
+            show(
+                f"{time.strftime('%H:%M:%S')}  {_text(run, found, train_next(run, found), _results(run))}\n", sys.stderr
+            )
             looked = time.monotonic()
             while time.monotonic() < looked + arguments.every and received() is None:
                 time.sleep(_PAUSE_S)
             found = run_status(run)
-    result = {"run": str(run.path), "branches": [asdict(each) for each in found], "train_next": train_next(run, found)}
-    return Outcome({**result, "top1_gain": _gains(_results(run))}, _text(run, found))
+    following, results = train_next(run, found), _results(run)
+    result = {"run": str(run.path), "branches": [asdict(each) for each in found], "train_next": following}
+    return Outcome({**result, "top1_gain": _gains(results)}, _text(run, found, following, results))
 
 
-def _text(run: Run, found: list[BranchStatus]) -> str:
+def _text(run: Run, found: list[BranchStatus], following: int | None, results: Results | None) -> str:
     counts = [f"{sum(each.state == state for each in found)} {state}" for state in _states(found)]
     lines = [f"{run.config.name}: {len(found)} branches, {', '.join(counts)}", _HEAD, *map(_line, found)]
-    arrived, results = [each.branch for each in found if each.state == "finished"], _results(run)
+    arrived = [each.branch for each in found if each.state == "finished"]
     if results is not None and {own.branch for own in results.branches} == set(arrived):
         lines.append(f"fused, {results.fusion.rule}: {percent(results.fused.top1)} of {results.n_eval} reported images")
         if gains := _gains(results):
@@ -61,8 +64,8 @@ def _text(run: Run, found: list[BranchStatus]) -> str:
         lines.append(f"all are trained: bandwise fuse {run.path}; bandwise evaluate {run.path}")
     elif arrived:
         lines.append(f"arrived so far: bandwise fuse {run.path} --use {','.join(map(str, arrived))}")
-    if (branch := train_next(run, found)) is not None:
-        lines.append(f"to train next: bandwise train --out {run.path} --branch {branch}")
+    if following is not None:
+        lines.append(f"to train next: bandwise train --out {run.path} --branch {following}")
     return "\n".join(lines)
 
 
