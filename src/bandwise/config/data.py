@@ -14,8 +14,6 @@ Codec = Literal["zstd", "webp"]
 Storage = Literal["uint8", "float16"]
 
 MAX_STRIDE = 8
-
-
 MOST_CHANNELS = 64
 """Of an image."""
 

@@ -19,7 +19,6 @@ TAKES_TOP_LOGITS = ("mean", "geometric", "head")
 _LARGEST = 1e30
 """Of a rate; weights are of float32, and torch refuses a factor that is beyond its range."""
 
-
 _TIME = re.compile(r"(\d+(?:\.\d+)?)([smhd])")
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
