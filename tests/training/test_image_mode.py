@@ -17,11 +17,12 @@ from bandwise.config import RunConfig, TrainingConfig
 from bandwise.errors import BandwiseError, IncompatibleError
 from bandwise.machine import CORES
 from bandwise.sources.folder import open_folder
+from bandwise.store.reading.order import COPY_SHIFT
 from bandwise.store.reading.store import open_store
 from bandwise.store.writing.split import split_dataset
 from bandwise.training.feed import open_feed
 from bandwise.training.identity import Branch
-from bandwise.training.images import COPY_SHIFT, decoding_processes, open_training_source
+from bandwise.training.images import decoding_processes, open_training_source
 from bandwise.training.trainer import train_branch
 
 

@@ -32,6 +32,7 @@ class Purpose(enum.IntEnum):
     MIX_PARTNER = 12
     MIX_BATCH = 13
     IMAGE = 14
+    REPEATS = 15
 
 
 def hashes(seed: int, epoch: int, purpose: Purpose, counters: NDArray[np.int64]) -> NDArray[np.uint64]:

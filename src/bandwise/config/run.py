@@ -80,6 +80,7 @@ _LATER = {
     "compile": False,
     "keep_logits": "full",
     "class_weights": "",
+    "sampling": "each",
     "stop_after": "",
     "patience": 0,
 }

@@ -168,6 +168,10 @@ class TrainingConfig:
     """How much each class counts in the loss: auto, in inverse proportion to its training images, or a YAML or JSON
     file of a number for every class. All images alike when left out."""
 
+    sampling: Literal["each", "balanced"] = "each"
+    """Training images of an epoch: each of them once, or balanced: as many of every class, those of a small class
+    several times, each time augmented anew, and of a large class some."""
+
     stop_after: str = ""
     """Time for a branch, such as 6h or 90m: it trains the epochs that fit, up to `epochs`, by a schedule of so many."""
 
@@ -184,6 +188,8 @@ class TrainingConfig:
         require_range(self, 0, inf, "train_crop", "seed", "warmup_epochs", "patience")
         if self.stop_after:
             seconds_of(self.stop_after)
+        allowed = "each where class_weights weigh the classes: both would count the small ones twice"
+        require(self.sampling == "each" or not self.class_weights, "sampling", self.sampling, allowed)
         require_range(self, 0, _LARGEST, "weight_decay", "clip_grad", "warmup_lr", "min_lr")
         require_range(self, 0, 1, "momentum", "decay_rate", "model_ema_decay")
         require_range(self, 0, 0.99, "smoothing", "bce_target_thresh")

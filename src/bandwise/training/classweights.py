@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from bandwise.config.configfile import read_config_file
 from bandwise.config.data import require_positive
@@ -35,6 +36,13 @@ def class_weights(chosen: str, store: Store) -> list[float] | None:
             )
         raw = np.array([given[name] for name in store.classes])
     return (raw * counts.sum() / (raw * counts).sum()).tolist()
+
+
+def row_weights(sampling: str, store: Store) -> NDArray[np.float64] | None:
+    """Return how often each training image comes in an epoch on average, (N,) of mean 1; None where each comes once."""
+    if sampling != "balanced":
+        return None
+    return np.array(class_weights(AUTO, store))[store.labels("train")]
 
 
 def read_class_weights(path: str) -> dict[str, float]:

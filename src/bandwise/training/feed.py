@@ -13,6 +13,7 @@ from bandwise.config import AugmentConfig, RunConfig, TrainingConfig
 from bandwise.errors import UsageError
 from bandwise.machine import usable_cores
 from bandwise.store.reading.loader import Batch, BatchStream, Cache
+from bandwise.training.classweights import row_weights
 from bandwise.training.identity import Branch
 
 _READERS = 4
@@ -29,6 +30,8 @@ class Feed(ABC):
         """
         config, store, bands = branch.config, branch.store, branch.bands
         self._branch, self._seeds = branch, branch.seeds
+        self.row_weights = row_weights(config.training.sampling, store)
+        """How often each training image comes in an epoch on average; once when None."""
         self._goes_ahead = branch.device.type == "cuda"
         self.crop_side = (config.training.train_crop or config.training.crop) // config.split.stride
         """Of what the network sees, in band pixels."""
@@ -103,6 +106,7 @@ class BandFeed(Feed):
             training.batch_size,
             cache=host_cache(training),
             readers=min(_READERS, usable_cores()) if self._goes_ahead else 1,
+            weights=self.row_weights,
         )
 
     @property

@@ -29,7 +29,7 @@ from bandwise.store.layout import SAMPLES_NAME
 from bandwise.store.origin import read_samples, source_differences
 from bandwise.store.reading.bandfiles import RowGroupReader
 from bandwise.store.reading.loader import Batch
-from bandwise.store.reading.order import shuffled_windows
+from bandwise.store.reading.order import COPY_SHIFT, shuffled_windows
 from bandwise.store.reading.store import Store
 from bandwise.training.feed import Feed
 from bandwise.training.identity import Branch
@@ -37,9 +37,6 @@ from bandwise.training.pictures import Draw, PictureLoader, Pictures
 
 _TIMED = 16
 """Images from which the rate of a core is told."""
-
-COPY_SHIFT = 32
-"""The copy of an image under `aug_repeats` stands above its id, which is below 2^31: copy 0 has the plain id."""
 
 
 def open_training_source(data: DataConfig, store: Store, folder: Path) -> tuple[Source, Names]:
@@ -169,9 +166,9 @@ class ImageFeed(Feed):
         size, left = self._batch_size, self.steps_per_epoch - start
         skip = start * size
         positions, keys = np.empty(0, np.int64), np.empty(0, np.int64)
-        for window in shuffled_windows(self._sizes, seed=self._seeds["order"], epoch=epoch):
+        for window in shuffled_windows(self._sizes, seed=self._seeds["order"], epoch=epoch, weights=self.row_weights):
             repeated = np.repeat(window.positions, self._copies)
-            copies = np.tile(np.arange(self._copies, dtype=np.int64), len(window.positions))
+            copies = np.add.outer(window.copies * self._copies, np.arange(self._copies)).ravel()
             taken, skip = min(skip, len(repeated)), max(0, skip - len(repeated))
             positions = np.concatenate([positions, repeated[taken:]])
             keys = np.concatenate([keys, (self._ids[repeated] + (copies << COPY_SHIFT))[taken:]])

@@ -14,7 +14,7 @@ from bandwise.augment.standardise import to_device
 from bandwise.progress import progress
 from bandwise.store.reading.bandfiles import RowGroupReader
 from bandwise.store.reading.loader import Batch, read_onto
-from bandwise.store.reading.order import shuffled_windows
+from bandwise.store.reading.order import COPY_SHIFT, shuffled_windows
 from bandwise.training.feed import Feed
 from bandwise.training.identity import Branch
 
@@ -49,12 +49,15 @@ class ResidentFeed(Feed):
 
     def batches(self, epoch: int, *, start: int) -> Iterator[DrawnBatch]:
         size, device = self._size, self._branch.device
-        windows = shuffled_windows(self._reader.sizes, seed=self._seeds["order"], epoch=epoch)
-        order = np.concatenate([each.positions for each in windows])[start * size : self.steps_per_epoch * size]
+        used = slice(start * size, self.steps_per_epoch * size)
+        windows = list(
+            shuffled_windows(self._reader.sizes, seed=self._seeds["order"], epoch=epoch, weights=self.row_weights)
+        )
+        order = np.concatenate([each.positions for each in windows])[used]
         if not len(order):
             return
         records, labels = self._records_and_labels()
-        keys = self._ids[order]
+        keys = self._ids[order] + (np.concatenate([each.copies for each in windows])[used] << COPY_SHIFT)
         rows = to_device(torch.from_numpy(order), device)
         mixings = self._draw_mixings(keys, epoch)
         partners = (

@@ -22,7 +22,7 @@ from bandwise.errors import UsageError
 from bandwise.machine import available_bytes
 from bandwise.progress import Advance
 from bandwise.store.reading.bandfiles import RowGroupReader
-from bandwise.store.reading.order import WINDOW, Window, shuffled_windows, stored_windows
+from bandwise.store.reading.order import COPY_SHIFT, WINDOW, Window, shuffled_windows, stored_windows
 from bandwise.store.reading.store import Store
 
 Cache = Literal["auto", "ram", "none"]
@@ -33,6 +33,8 @@ _SHARE_OF_MEMORY = 4
 @dataclass(frozen=True, slots=True, eq=False)
 class Batch:
     """Some samples: ids and labels int64 (B,), images (B, nb * C, side, side), band-major, channels_last in memory.
+
+    The id of an image that comes again in an epoch has the number of the copy above it, see `COPY_SHIFT`.
 
     Images are uint8, or float16 for a float16 store; the next batch overwrites them: clone them to keep them.
     """
@@ -59,8 +61,11 @@ class BatchStream:
         cache: Cache = "auto",
         window: int = WINDOW,
         readers: int = 1,
+        weights: NDArray[np.float64] | None = None,
     ) -> None:
         """Prepare a split, with the bands in the order wanted for the channels; `readers` threads read a window.
+
+        `weights` say how often each row comes in an epoch, as in `shuffled_windows`.
 
         `ram` decodes the split once, at the first batch; `none` streams; `auto` takes `ram` where the records fit in a
         quarter of the memory that is available.
@@ -68,7 +73,7 @@ class BatchStream:
         if batch_size < 1 or window < 1:
             raise UsageError(f"batch_size is {batch_size} and window {window}; both must be at least 1")
         self.reader = RowGroupReader(store, bands, split)
-        self.batch_size, self.window = batch_size, window
+        self.batch_size, self.window, self._weights = batch_size, window, weights
         self.resident = resolve_cache(cache, self.reader)
         self._ids = torch.from_numpy(store.ids(split).astype(np.int64, copy=False))
         self._labels = torch.from_numpy(store.labels(split).astype(np.int32, copy=False))
@@ -94,13 +99,13 @@ class BatchStream:
     ) -> Generator[Batch, None, None]:
         """Yield the batches of one epoch of `seed`, or without an epoch those of the stored order, for evaluation.
 
-        Every row occurs once in an epoch. The first `start` batches are left out; those after are the same as without
-        it. `drop_last` leaves out a last batch that is not full.
+        Every row occurs once in an epoch, unless the rows have weights. The first `start` batches are left out; those
+        after are the same as without it. `drop_last` leaves out a last batch that is not full.
         """
         record, size = self.reader.record_shape, self.batch_size
         buffer = empty_records(self.reader, size)
         batch, images = buffer.view(size, -1), buffer.permute(0, 3, 1, 2)
-        positions = torch.empty(size, dtype=torch.int64)
+        positions, copies = torch.empty(size, dtype=torch.int64), torch.empty(size, dtype=torch.int64)
         skip, filled = start * size, 0
         for window, source in self._windows(epoch, seed, start * size):
             assert source.shape[1:] == record, (source.shape, record)
@@ -112,19 +117,24 @@ class BatchStream:
                     source.view(len(source), -1), 0, rows[taken : taken + count], out=batch[filled : filled + count]
                 )
                 positions[filled : filled + count] = torch.from_numpy(window.positions[taken : taken + count])
+                copies[filled : filled + count] = torch.from_numpy(window.copies[taken : taken + count])
                 taken, filled = taken + count, filled + count
                 if filled == size:
-                    yield Batch(self._ids[positions], images, self._labels[positions].long())
+                    yield Batch(self._keys(positions, copies), images, self._labels[positions].long())
                     filled = 0
         if filled and not drop_last:
-            yield Batch(self._ids[positions[:filled]], images[:filled], self._labels[positions[:filled]].long())
+            positions, copies = positions[:filled], copies[:filled]
+            yield Batch(self._keys(positions, copies), images[:filled], self._labels[positions].long())
+
+    def _keys(self, positions: Tensor, copies: Tensor) -> Tensor:
+        return self._ids[positions] + (copies << COPY_SHIFT)
 
     def _windows(self, epoch: int | None, seed: int, skip: int) -> Iterator[tuple[Window, Tensor]]:
         sizes = self.reader.sizes
         windows = (
             stored_windows(sizes)
             if epoch is None
-            else shuffled_windows(sizes, seed=seed, epoch=epoch, window=self.window)
+            else shuffled_windows(sizes, seed=seed, epoch=epoch, window=self.window, weights=self._weights)
         )
         if self.resident:
             if self._records is None:
