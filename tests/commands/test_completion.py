@@ -48,6 +48,22 @@ def test_bash_completes_what_is_typed(scripts):
     assert completed("predict", "ru") == set()
 
 
+@pytest.mark.skipif(not shutil.which("fish"), reason="fish is not installed")
+@pytest.mark.parametrize(
+    ("typed", "expected"),
+    [
+        ("bandwise ver", "verify"),
+        ("bandwise run photos-sub16", "photos-sub16"),
+        ("bandwise train --stop", "--stop-after"),
+        ("bandwise completion z", "zsh"),
+    ],
+)
+def test_fish_completes_what_is_typed(scripts, typed, expected):
+    lines = f"source {scripts['fish']}; complete -C '{typed}'"
+    done = subprocess.run(["fish", "-c", lines], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == [expected]
+
+
 @pytest.mark.parametrize("shell", ["zsh", "fish"])
 def test_the_other_shells_have_the_same_words(scripts, shell):
     text = Path(scripts[shell]).read_text()

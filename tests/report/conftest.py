@@ -165,7 +165,7 @@ def _write_training(run: Run, branch: int, skill: float) -> None:
         for epoch in range(1, run.config.training.epochs + 1)
     ]
     write_rows(folder / "metrics.jsonl", rows)
-    write_summary(folder, replace(SUMMARY, branch=branch, bands=(branch,)))
+    write_summary(folder, replace(SUMMARY, branch=branch, bands=(branch,), epochs=run.config.training.epochs))
 
 
 def _write_preview(run: Run, branches: int) -> None:

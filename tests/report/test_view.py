@@ -2,13 +2,16 @@
 
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 from tests.helpers.logits import write_logits
 
+from bandwise.config.run import UNNAMED
 from bandwise.files.documents import json_bytes, read_document, seal, write_document
+from bandwise.report.compose import compose
 from bandwise.report.view import EvaluatedRun, read_view
 from bandwise.runs.logits import read_logits
 
@@ -27,6 +30,21 @@ def test_a_whole_run_has_no_problems(run):
     assert len(view.curves[3]) == 6
     assert view.answers.right.mean() == pytest.approx(view.results.fused.top1)
     assert list(view.rules) == ["mean", "geometric", "learned", "greedy"]
+
+
+def test_branches_that_ended_early_are_told_from_what_was_asked_for(run):
+    view = read_view(run)
+    assert view.trained == "6 epochs"
+    for ended, text in (((6, 6), "6 epochs"), ((3, 3), "3 of 6 epochs"), ((6, 2), "2 to 6 of 6 epochs")):
+        summaries = {number: replace(view.summaries[number], epochs=epochs) for number, epochs in enumerate(ended)}
+        assert replace(view, summaries=summaries).trained == text
+    assert replace(view, summaries={}).trained == "6 epochs"
+    assert text in compose([replace(view, summaries=summaries)]).subtitle
+
+
+def test_a_run_without_a_recipe_is_called_by_its_folder(run):
+    view = read_view(run)
+    assert replace(view, config=replace(view.config, name=UNNAMED)).name == "run"
 
 
 def test_a_folder_that_is_no_run(tmp_path):
@@ -109,7 +127,7 @@ def test_what_is_missing_or_does_not_fit_is_a_problem(run, change, message):
         (lines(lambda found: found.append(found.pop()[:9])), "metrics.jsonl, line"),
         (lines(lambda found: found.insert(2, found.pop(2).replace("57", "58"))), "metrics.jsonl, line"),
         (lines(lambda found: found.pop(3)), "metrics.jsonl, line"),
-        (content("branch-01/metrics.jsonl", b""), "has 0 rows; the branch was trained for 1 epochs"),
+        (content("branch-01/metrics.jsonl", b""), "has 0 rows; the branch was trained for 6 epochs"),
         (lambda run: (run / LOGITS).write_bytes((run / LOGITS).read_bytes()[:-1]), LOGITS),
     ],
 )

@@ -10,12 +10,15 @@ from bandwise.config.branches import parse_bands, parse_branches
 from bandwise.config.data import AugmentConfig, DataConfig, SplitConfig, require
 from bandwise.config.training import FusionConfig, NetworkConfig, TrainingConfig
 
+UNNAMED = "custom"
+"""The name of an experiment that was not made from a recipe."""
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RunConfig:
     """One experiment; a baseline or a control is the same code with other values."""
 
-    name: Annotated[str, tyro.conf.Suppress] = "custom"
+    name: Annotated[str, tyro.conf.Suppress] = UNNAMED
     data: DataConfig = DataConfig()
     split: SplitConfig = SplitConfig()
     branches: str = "each"

@@ -42,7 +42,7 @@ def model_card(
     limits = [*(notes(view, controls) if evaluated else ["This model was not scored on reported images."]), PATENT]
     page = Page(
         title=view.name,
-        subtitle=f"{what[0].upper()}{what[1:]}: {view.config.network.model}, {view.config.training.epochs} epochs, "
+        subtitle=f"{what[0].upper()}{what[1:]}: {view.config.network.model}, {view.trained}, "
         f"{len(ensemble.classes)} classes. Trained and fused with Bandwise.",
         statements=tuple(verdict(view, comparisons(view, controls))) if evaluated else (),
         cards=(),

@@ -84,7 +84,7 @@ def _tables(*tables: Table | None) -> tuple[Table, ...]:
 def _subtitle(view: RunView) -> str:
     if view.config is None:
         return "This run could not be read."
-    text = f"{describe(view.config)}; {view.config.network.model}, {view.config.training.epochs} epochs"
+    text = f"{describe(view.config)}; {view.config.network.model}, {view.trained}"
     text = text[0].upper() + text[1:]
     if not isinstance(view, EvaluatedRun):
         return f"{text}. No results yet."

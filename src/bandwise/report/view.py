@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from bandwise.config import FusionRule, RunConfig
+from bandwise.config.run import UNNAMED
 from bandwise.errors import BandwiseError, CorruptionError
 from bandwise.files.documents import read_document, read_rows
 from bandwise.files.schema import plain
@@ -57,8 +58,18 @@ class RunView:
 
     @property
     def name(self) -> str:
-        """The name of the experiment, or of the folder where nothing else is known."""
-        return self.path.name if self.config is None else self.config.name
+        """The name of the experiment, or of the folder where it has none."""
+        return self.path.name if self.config is None or self.config.name == UNNAMED else self.config.name
+
+    @property
+    def trained(self) -> str:
+        """How long its branches were trained, such as `8 epochs`, or `5 to 8 of 60 epochs` where some ended early."""
+        assert self.config is not None
+        epochs = self.config.training.epochs
+        found = sorted({summary.epochs for summary in self.summaries.values()} or {epochs})
+        if found == [epochs]:
+            return f"{epochs} epochs"
+        return f"{' to '.join(map(str, dict.fromkeys((found[0], found[-1]))))} of {epochs} epochs"
 
 
 @dataclass(frozen=True, kw_only=True)
