@@ -9,7 +9,7 @@ from typing import Annotated
 import tyro
 
 from bandwise.commands import flags
-from bandwise.commands.verb import Outcome, own_store, parse
+from bandwise.commands.verb import Outcome, command, own_store, parse
 from bandwise.files.remote import is_address
 from bandwise.files.schema import plain
 from bandwise.launch.collect import Collected, collect
@@ -47,7 +47,7 @@ def main(argv: Sequence[str]) -> Outcome:
     if done.missing:
         lines.append(f"missing: {', '.join(map(str, done.missing))}; fuse what is there with --use, or collect again")
     else:
-        lines.append(f"all branches are in {into}; next: bandwise fuse {into}, then bandwise evaluate {into}")
+        lines.append(f"all branches are in {into}; next: {command('fuse', into)}, then {command('evaluate', into)}")
     return Outcome(plain(done), "\n".join(lines))
 
 

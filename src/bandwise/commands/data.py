@@ -50,7 +50,7 @@ def main(argv: Sequence[str]) -> Outcome:
         return _inspect(arguments)
     path = fetch(arguments.name)
     return Outcome(
-        {"name": arguments.name, "path": str(path)}, wrote(path, f"split --data {arguments.name} --out STORE")
+        {"name": arguments.name, "path": str(path)}, wrote(path, "split", "--data", arguments.name, "--out", "STORE")
     )
 
 

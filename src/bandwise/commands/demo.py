@@ -6,7 +6,7 @@ from pathlib import Path
 
 from bandwise.commands import flags
 from bandwise.commands.store_source import source_of
-from bandwise.commands.verb import Outcome, parse, percent, results_text, wrote
+from bandwise.commands.verb import Outcome, command, parse, percent, results_text, wrote
 from bandwise.errors import UsageError
 from bandwise.export.page import require_page, write_page
 from bandwise.export.pictures import pictures_of_run
@@ -53,7 +53,7 @@ def main(argv: Sequence[str]) -> Outcome:
             f"{_CONTROL}: top-1 {percent(baseline)}, one network on the whole image",
             f"fused minus baseline: {100 * (fused - baseline):+.2f} points, one seed, n = {results[_RECIPE].n_eval}",
             said,
-            wrote(report, f"predict {arguments.out / _RECIPE} PICTURES"),
+            wrote(report, "predict", arguments.out / _RECIPE, "PICTURES"),
         ]
     )
     return Outcome(
@@ -78,5 +78,6 @@ def page_beside(path: Path, out: Path) -> tuple[Path | None, str]:
             write_page(SpectralEnsemble.from_run(path), out, pictures, run.config.name, runtime)
         except UsageError as error:
             reason = str(error).partition("\n")[0]
-            return None, f"no page for the browser: {reason}; then: bandwise export {path} --format page -o {out}"
+            then = command("export", path, "--format", "page", "-o", out)
+            return None, f"no page for the browser: {reason}; then: {then}"
     return out, f"page: {out}; {how}"

@@ -47,5 +47,5 @@ def main(argv: Sequence[str]) -> Outcome:
         seed = run.config.training.seed
         write_results(arguments.record / f"{results.name}-seed{seed}{crops}.json", results)
     outcome = evaluation_outcome(results, arguments.max_bad)
-    last = wrote(run.results_path(arguments.crops), f"report {run.path}")
+    last = wrote(run.results_path(arguments.crops), "report", run.path)
     return replace(outcome, text=f"{outcome.text}\n{last}")

@@ -9,7 +9,7 @@ from tyro.conf import arg
 
 from bandwise.commands import flags
 from bandwise.commands.store_source import run_with_store, source_of
-from bandwise.commands.verb import Outcome, parse, percent, require_out
+from bandwise.commands.verb import Outcome, command, parse, percent, require_out
 from bandwise.errors import UsageError
 from bandwise.export.bundle import write_bundle
 from bandwise.export.graph import InputType
@@ -64,7 +64,7 @@ def _bundle(arguments: Arguments, out: Path) -> Outcome:
     written = write_bundle(open_run(arguments.run), out, arguments.controls, arguments.license)
     text = (
         f"wrote {written.path}: {written.bytes / 1e6:.1f} MB in {len(written.files)} files\n"
-        f"next: bandwise predict {written.path} PICTURES"
+        f"next: {command('predict', written.path, 'PICTURES')}"
     )
     return Outcome({"path": str(written.path), "bytes": written.bytes, "files": list(written.files)}, text)
 

@@ -55,8 +55,8 @@ def main(argv: Sequence[str]) -> Outcome:
     on = {"device": arguments.device, "batch_size": arguments.batch_size}
     answers = Answers(run, crops=arguments.crops, crops_from=wanted, **on)
     fusion = fuse_run(run, rule=arguments.rule, use=use, answers=answers)
-    crops = "" if arguments.crops == 1 else f" --crops {arguments.crops}"
-    last = wrote(run.fusion_path(arguments.crops), f"evaluate {run.path}{crops}")
+    crops = () if arguments.crops == 1 else ("--crops", arguments.crops)
+    last = wrote(run.fusion_path(arguments.crops), "evaluate", run.path, *crops)
     if isinstance(fusion, TrainedHead):
         text = (
             f"head trained on {fusion.n_train} images for {fusion.epochs} epochs, stopped on the holdout; temperature "

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Literal
 
 from bandwise.commands import flags
-from bandwise.commands.verb import Outcome, parse
+from bandwise.commands.verb import Outcome, command, parse
 from bandwise.errors import UsageError
 from bandwise.launch.queue import Task, in_order, train_command
 from bandwise.runs.run import Run, open_run
@@ -91,7 +91,7 @@ def _slurm(run: Run, arguments: Arguments) -> Outcome:
     lines = [f"{each.name}: job {jobs[each.name]}{_after(each.after)}" for each in wanted]
     return Outcome(
         {"run": str(run.path), "jobs": jobs},
-        "\n".join([*lines, f"messages: {run.path / LOGS}; next: bandwise status {run.path} --watch"]),
+        "\n".join([*lines, f"messages: {run.path / LOGS}; next: {command('status', run.path, '--watch')}"]),
     )
 
 

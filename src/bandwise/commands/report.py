@@ -41,4 +41,4 @@ def main(argv: Sequence[str]) -> Outcome:
         text = f"wrote the metrics of {len(written)} branches\nnext: tensorboard --logdir {folder}"
         return Outcome({"tensorboard": str(folder), "branches": list(map(str, written))}, text)
     page = render_report(arguments.runs, arguments.out or arguments.runs[0] / "report.html")
-    return Outcome({"report": str(page)}, wrote(page, f"export {arguments.runs[0]} -o MODEL"))
+    return Outcome({"report": str(page)}, wrote(page, "export", arguments.runs[0], "-o", "MODEL"))

@@ -66,7 +66,7 @@ def main(argv: Sequence[str]) -> Outcome:
     if recorded["data"].get("digest", found["data"]["digest"]) != found["data"]["digest"]:
         summary["environment"].append("data: the store is of other images, classes or pixels")
     top1 = f"top-1 recorded {percent(summary['recorded'])}, repeated {percent(summary['repeated'])}"
-    last = wrote(out, f"report {out}")
+    last = wrote(out, "report", out)
     if not changed:
         return Outcome(summary, f"{recorded['name']}: {top1}; every figure is equal to the last digit\n{last}")
     more = f"\n  and {len(changed) - _SHOWN} more" if len(changed) > _SHOWN else ""

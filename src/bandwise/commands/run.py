@@ -80,7 +80,7 @@ def main(argv: Sequence[str]) -> Outcome:
         return Outcome(result, f"{config_text(result['config'])}# what the split would write:\n{lines}".rstrip())
     if arguments.prepare:
         prepared = prepare(config, out, store=store, **options)
-        text = f"{config.name}: prepared, {len(prepared.groups)} branches to train\n{wrote(out, f'launch {out}')}"
+        text = f"{config.name}: prepared, {len(prepared.groups)} branches to train\n{wrote(out, 'launch', out)}"
         return Outcome({"run": str(out), "store": str(prepared.store_path), "branches": len(prepared.groups)}, text)
     engine = processes_or_none(
         config.training, len(config.groups()), arguments.jobs, arguments.devices, arguments.per_device
@@ -91,7 +91,7 @@ def main(argv: Sequence[str]) -> Outcome:
 
 def run_outcome(run: Run, results: Results | None, max_bad: int = 0) -> Outcome:
     """Write the report of a finished run, and show its results."""
-    last = wrote(page := render_report([run.path], run.path / "report.html"), f"predict {run.path} PICTURES")
+    last = wrote(page := render_report([run.path], run.path / "report.html"), "predict", run.path, "PICTURES")
     if results is None:
         name, fusion = run.config.name, run.fusion_path()
         text = f"{name}: trained and fused, {fusion}; there is no reported set, so no scores\n{last}"

@@ -71,25 +71,27 @@ def main(argv: Sequence[str]) -> Outcome:
         )
     # Without one, shares of other machines are missing.
     is_whole = not arguments.dry_run and (out / MANIFEST_NAME).exists()
-    last = "\n" + wrote(out, _training(recipe, base, arguments, out)) if is_whole else ""
+    last = "\n" + wrote(out, *_training(recipe, base, arguments, out)) if is_whole else ""
     return Outcome(result, split_text(result) + last)
 
 
-def _training(recipe: str | None, base: RunConfig, arguments: Arguments, out: Path) -> str:
-    """Return the command that trains on the store: with what the flags have changed, and a crop that it has."""
+def _training(recipe: str | None, base: RunConfig, arguments: Arguments, out: Path) -> list[object]:
+    """Return the words of the command that trains on the store: what the flags have changed, a crop that it has."""
     split, crop = arguments.split, base.training.crop
-    changed = [
-        f"--{key.replace('_', '-')} {value}"
-        for key, value in to_dict(split).items()
-        if key not in ("bands", "group_size") and value != to_dict(base.split).get(key)
-    ]
+    words: list[object] = ["train"] if recipe is None else ["train", recipe]
+    if arguments.recipe_set:
+        words += ["--recipe-set", arguments.recipe_set]
+    if arguments.config is not None:
+        words += ["--config", arguments.config]
+    words += ["--out", "RUN", "--store", out]
+    for key, value in to_dict(split).items():
+        if key not in ("bands", "group_size") and value != to_dict(base.split).get(key):
+            words += [f"--{key.replace('_', '-')}", value]
     if crop > split.canvas or crop % split.stride:
-        changed.append(f"--crop {split.canvas * 7 // 8 // split.stride * split.stride}")
+        words += ["--crop", split.canvas * 7 // 8 // split.stride * split.stride]
     if split.bands.isdecimal():
-        changed.append(f"--branch {split.bands}")
-    given = [recipe or "", f"--recipe-set {arguments.recipe_set}" if arguments.recipe_set else ""]
-    given.append("" if arguments.config is None else f"--config {arguments.config}")
-    return " ".join(["train", *filter(None, given), "--out RUN --store", str(out), *changed])
+        words += ["--branch", split.bands]
+    return words
 
 
 def _share(text: str) -> tuple[int, int]:

@@ -7,7 +7,7 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass
 
 from bandwise.commands import flags
-from bandwise.commands.verb import Outcome, parse, percent
+from bandwise.commands.verb import Outcome, command, parse, percent
 from bandwise.errors import CorruptionError, UsageError
 from bandwise.launch.status import BranchStatus, run_status, train_next
 from bandwise.progress import show
@@ -61,11 +61,11 @@ def _text(run: Run, found: list[BranchStatus], following: int | None, results: R
             added = ", ".join(f"{branch}: {points(gain)}" for branch, gain in gains.items())
             lines.append(f"of which in points each branch adds, {added}")
     elif len(arrived) == len(found):
-        lines.append(f"all are trained: bandwise fuse {run.path}; bandwise evaluate {run.path}")
+        lines.append(f"all are trained: {command('fuse', run.path)}; {command('evaluate', run.path)}")
     elif arrived:
-        lines.append(f"arrived so far: bandwise fuse {run.path} --use {','.join(map(str, arrived))}")
+        lines.append(f"arrived so far: {command('fuse', run.path, '--use', ','.join(map(str, arrived)))}")
     if following is not None:
-        lines.append(f"to train next: bandwise train --out {run.path} --branch {following}")
+        lines.append(f"to train next: {command('train', '--out', run.path, '--branch', following)}")
     return "\n".join(lines)
 
 

@@ -68,7 +68,7 @@ def main(argv: Sequence[str]) -> Outcome:
         for summary in summaries
     )
     here = all((run.branch_folder(number) / SUMMARY_NAME).exists() for number in range(len(groups)))
-    last = wrote(run.path, f"{'fuse' if here else 'status'} {run.path}")
+    last = wrote(run.path, "fuse" if here else "status", run.path)
     return Outcome({"run": str(run.path), "branches": [each.to_dict() for each in summaries]}, f"{text}\n{last}")
 
 

@@ -5,6 +5,7 @@ Flags are read in two passes: the recipe and `--config FILE` give the defaults, 
 
 import contextlib
 import io
+import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -125,9 +126,14 @@ class Outcome:
     """0, or the code of a command that finished its work and still has something to report."""
 
 
-def wrote(what: Path, following: str) -> str:
-    """Return the last line of a command that has written something, with the command that comes next."""
-    return f"wrote {what}; next: bandwise {following}"
+def command(*words: object) -> str:
+    """Return a command of ours as a shell takes it, also where a path has blanks."""
+    return shlex.join(["bandwise", *map(str, words)])
+
+
+def wrote(what: Path, *following: object) -> str:
+    """Return the last line of a command that has written something, with the words of the command that comes next."""
+    return f"wrote {what}; next: {command(*following)}"
 
 
 def percent(fraction: float) -> str:
