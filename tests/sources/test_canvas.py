@@ -7,8 +7,8 @@ import pytest
 from PIL import Image
 
 from bandwise.config import SplitConfig
-from bandwise.sources.decoding.badimage import BadImage
 from bandwise.sources.decoding.decode import load_canvas, to_canvas
+from bandwise.sources.decoding.sniff import BadImage
 
 RNG = np.random.default_rng(7)
 NOISE = RNG.integers(0, 256, (48, 64, 3), dtype=np.uint8)

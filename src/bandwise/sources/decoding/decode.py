@@ -29,11 +29,12 @@ from PIL import (
 )
 
 from bandwise.config import SplitConfig
-from bandwise.sources.decoding.badimage import BadImage, require_size
 from bandwise.sources.decoding.sniff import (
+    BadImage,
     is_array,
     missing_part,
     name_disagrees,
+    require_size,
     starts_like,
     trailing_bytes,
     what_it_is,

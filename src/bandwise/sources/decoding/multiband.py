@@ -9,8 +9,7 @@ from PIL import Image, UnidentifiedImageError
 
 from bandwise.config import MOST_CHANNELS
 from bandwise.errors import UsageError
-from bandwise.sources.decoding.badimage import BadImage, require_size
-from bandwise.sources.decoding.sniff import is_array, starts_like
+from bandwise.sources.decoding.sniff import BadImage, is_array, require_size, starts_like
 
 Facts = TypeVar("Facts")
 
