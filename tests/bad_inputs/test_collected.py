@@ -43,7 +43,7 @@ def bench(tmp_path, monkeypatch) -> Bench:
 # Some of them, with what they are about taken away.
 BROKEN = {
     "one folder beside a table": ("bandwise.sources.walk._TABLES", ()),
-    "22-kaggle-imagenet": ("bandwise.sources.archives.kaggle.find_kaggle", lambda root: None),
+    "22-kaggle-imagenet": ("bandwise.sources.archives.imagenet1k.find_kaggle", lambda root: None),
     "131-hf-cache": ("bandwise.sources.guidance.way_out", lambda root: ""),
 }
 

@@ -29,7 +29,7 @@ BROKEN = {
     "pictures without content": ("bandwise.store.writing.split._WITHOUT_CONTENT", {}),
     "tables of labels": ("bandwise.sources.resolve._folder_or_table", lambda path: "folder"),
     "tables of spreadsheets": ("codecs.BOM_UTF16_LE", b"none"),
-    "numbers in JSON": ("bandwise.sources.tablerows._as_text", lambda where, column, value: str(value)),
+    "numbers in JSON": ("bandwise.sources.table._as_text", lambda where, column, value: str(value)),
     "pictures elsewhere": ("bandwise.sources.table._out_of_reach", lambda *_: ""),
     "bad tables of labels": ("bandwise.sources.table._matched", lambda *_: []),
     "layouts that are not read": ("bandwise.sources.guidance.way_out", lambda root: ""),

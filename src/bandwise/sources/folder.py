@@ -4,20 +4,15 @@ import os
 from collections import defaultdict
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
-
-import numpy as np
+from typing import Any
 
 from bandwise.errors import UsageError
 from bandwise.progress import say
-from bandwise.sources.columns import TableBuilder
 from bandwise.sources.decoding.sniff import MULTIBAND_EXTENSIONS, SUPPORTED_EXTENSIONS, extension
-from bandwise.sources.naming import SPLIT_WORDS, examples, require_distinct, require_same, split_like
+from bandwise.sources.naming import SPLIT_WORDS, Reported, examples, require_distinct, require_same, split_like
 from bandwise.sources.reading import read_file
-from bandwise.sources.source import Listing
+from bandwise.sources.source import Listing, ListingBuilder
 from bandwise.sources.walk import LAYOUT, Walk
-
-Reported = Literal["auto", "val", "test", "none"]
 
 _LAYOUT = f"{LAYOUT}, with " + ", ".join(f".{name.decode()}" for name in SUPPORTED_EXTENSIONS)
 _MOST_LEFT_OUT = 0.05
@@ -46,7 +41,7 @@ class FolderSource:
     def entries(self) -> Listing:
         """List every picture, sorted by name."""
         walk = Walk(self.root, self.follow_symlinks)
-        found = TableBuilder({"labels": np.int32, "sizes": np.int32, "val": np.bool_})
+        found = ListingBuilder()
         for folder in dict.fromkeys((self.train_folder, self.reported_folder)):
             for class_folder in [] if folder is None else walk.class_folders(folder):
                 pictures = list(walk.pictures(class_folder))
@@ -65,8 +60,7 @@ class FolderSource:
             share = ignored / (ignored + len(found))
             how_many = f"WARNING: {share:.0%} of the files" if share > _MOST_LEFT_OUT else f"note: {ignored} files"
             say(f"{how_many} of {self.root} are no pictures by name or content: {examples(walk.ignored)}")
-        names, columns = found.sorted_by_name()
-        return Listing(names, **columns)
+        return found.listing()
 
     def read(self, path: bytes) -> bytes:
         """Return the bytes of one picture; `reading.read_file` says what it raises."""

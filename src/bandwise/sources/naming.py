@@ -4,9 +4,13 @@ import os
 import re
 import unicodedata
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from typing import Literal
 
 from bandwise.errors import UsageError
+
+Reported = Literal["auto", "val", "test", "none"]
+"""What `--reported` may be."""
 
 SPLIT_WORDS = {"train": "train", "validation": "val", "valid": "val", "val": "val", "test": "test"}
 """What a folder or the shards of a split are called, in any case, and the split that it is."""
@@ -26,6 +30,21 @@ def examples(paths: list[bytes]) -> str:
     """Name up to five of the paths, printable whatever their bytes are."""
     shown = ", ".join(repr(os.fsdecode(path)) for path in sorted(paths)[:5])
     return shown + (", ..." if len(paths) > 5 else "")
+
+
+def choose_reported(
+    present: Sequence[Literal["val", "test"]], reported: Reported, *, lacks: str, has_both: str
+) -> Literal["val", "test"] | None:
+    """Return the split to report on, of those that are there; the two texts are the errors where there is no choice."""
+    if reported == "none":
+        return None
+    if reported != "auto":
+        if reported not in present:
+            raise UsageError(lacks)
+        return reported
+    if len(present) == 2:
+        raise UsageError(has_both)
+    return present[0] if present else None
 
 
 def require_distinct(where: str, names: Iterable[str]) -> None:

@@ -54,8 +54,7 @@ def open_source(config: DataConfig) -> Source:
 
 
 def _open_table(config: DataConfig, path: Path) -> Source:
-    from bandwise.sources.table import FOUND_BY_NAME, find_tables, open_table
-    from bandwise.sources.tablerows import Columns
+    from bandwise.sources.table import FOUND_BY_NAME, Columns, find_tables, open_table
 
     if not path.is_dir():
         raise UsageError(f"{path} is no folder; give the folder of the pictures")
@@ -109,7 +108,6 @@ def _look(config: DataConfig, path: Path) -> str:
             f"known sets: {', '.join(known)}"
         )
     from bandwise.sources.archives import imagenet1k, imagenet21k
-    from bandwise.sources.archives.kaggle import find_kaggle
     from bandwise.sources.archives.shards import shard_files, split_of
 
     if path.name in (*imagenet21k.OUTER_ARCHIVES, imagenet21k.DOWNLOADED):
@@ -117,7 +115,7 @@ def _look(config: DataConfig, path: Path) -> str:
     # Class folders beside the archives they were unpacked from are read as folders, as they always were.
     if not path.is_dir():
         return "folder"
-    if find_kaggle(path):
+    if imagenet1k.find_kaggle(path):
         return "imagenet1k"
     train = next((child for child in _folders(path) if child.name.lower() == "train"), None)
     if train is not None:

@@ -7,7 +7,7 @@ from typing import Any, Literal, Protocol, overload
 
 import numpy as np
 
-from bandwise.sources.columns import Names
+from bandwise.sources.columns import Names, TableBuilder
 
 Split = Literal["train", "holdout", "val"]
 
@@ -114,3 +114,15 @@ class Listing(Sequence[Entry]):
 
     def _entry(self, name: bytes, index: int) -> Entry:
         return Entry(name, int(self.labels[index]), int(self.sizes[index]), "val" if self.val[index] else "train")
+
+
+class ListingBuilder(TableBuilder):
+    """Collects pictures with the columns of `Listing`, and sorts them by name."""
+
+    def __init__(self) -> None:
+        super().__init__({"labels": np.int32, "sizes": np.int32, "val": np.bool_})
+
+    def listing(self) -> Listing:
+        """Return all of them. Nothing can be added any more."""
+        names, columns = self.sorted_by_name()
+        return Listing(names, **columns)

@@ -1,12 +1,15 @@
 """ImageNet-1K (ILSVRC 2012) as it is distributed: a tar of class tars, a flat tar to validate on, and the devkit.
 
 Unpacked class folders are taken too, and give the same names, labels and order: a store does not tell where it is from.
+So is what Kaggle unpacks: `train/` in class folders, `val/` flat, its labels in `LOC_val_solution.csv`.
 """
 
+import os
 from collections import Counter
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from itertools import islice
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import pyarrow as pa
@@ -14,19 +17,68 @@ import pyarrow as pa
 from bandwise.errors import UsageError
 from bandwise.progress import say
 from bandwise.sources.archives.classtars import find_class_tars, find_pictures, say_passed_over, scan_class_tars
-from bandwise.sources.archives.devkit import WORDNET_ID, Labels, class_names, find_words, numbered, read_labels
+from bandwise.sources.archives.devkit import (
+    VAL_SOLUTION,
+    WORDNET_ID,
+    Labels,
+    class_names,
+    find_words,
+    numbered,
+    read_labels,
+)
 from bandwise.sources.archives.index import IndexBuilder, indexed, load_index
-from bandwise.sources.archives.kaggle import KaggleSource, find_kaggle
 from bandwise.sources.archives.tar import TarSource
 from bandwise.sources.folder import FolderSource, open_folder
 from bandwise.sources.reading import open_archive
-from bandwise.sources.source import Source
+from bandwise.sources.source import Listing, ListingBuilder, Source
+from bandwise.sources.walk import Walk
 
 TRAIN_ARCHIVE = "ILSVRC2012_img_train.tar"
 VAL_ARCHIVE = "ILSVRC2012_img_val.tar"
 PUBLISHED = {"classes": 1000, "train": 1_281_167, "val": 50_000}
 
 _FINGERPRINT = {"kind": "imagenet1k", "name": "imagenet1k", "reported": "val"}
+_KAGGLE_INSIDE = Path("ILSVRC/Data/CLS-LOC")
+
+
+@dataclass(frozen=True, slots=True)
+class KaggleSource:
+    """The names are those of class folders, `val/n01440764/ILSVRC2012_val_00000001.JPEG`, as for the archives."""
+
+    folder: FolderSource
+    """The training pictures."""
+    classes: tuple[str, ...]
+    labels: Labels
+    """Of the validation pictures."""
+    fingerprint: dict[str, Any]
+    name: str = "imagenet1k"
+    channels: int = 3
+
+    @property
+    def root(self) -> Path:
+        return self.folder.root
+
+    def entries(self) -> Listing:
+        """List every picture, sorted by name."""
+        walk, found = Walk(self.root, self.folder.follow_symlinks), ListingBuilder()
+        val = [(path.removeprefix(b"val/"), size) for path, size in walk.pictures(b"val")]
+        walk.raise_first()
+        numbers = numbered(str(self.root / "val"), [name for name, _ in val], self.labels)
+        ids = [self.labels.truth[number] for number in numbers]
+        found.add(
+            [b"val/%s/%s" % (wordnet_id.encode(), name) for wordnet_id, (name, _) in zip(ids, val, strict=True)],
+            labels=[self.folder.labels[wordnet_id] for wordnet_id in ids],
+            sizes=[size for _, size in val],
+            val=True,
+        )
+        train = self.folder.entries()
+        found.add(train.names, labels=train.labels, sizes=train.sizes)
+        return found.listing()
+
+    def read(self, path: bytes) -> bytes:
+        """Return the bytes of one picture; `reading.read_file` says what it raises."""
+        split, _, name = path.partition(b"/")
+        return self.folder.read(path if split == b"train" else b"val/" + name.partition(b"/")[2])
 
 
 def open_imagenet1k(root: Path, *, expect: Literal["any", "ilsvrc2012"] = "any") -> Source:
@@ -54,6 +106,23 @@ def open_imagenet1k(root: Path, *, expect: Literal["any", "ilsvrc2012"] = "any")
     _require_expected(str(root), facts["counts"], expect)
     classes = class_names(facts["wordnet_ids"], labels.words)
     return TarSource(root, "imagenet1k", archives, classes, index, dict(_FINGERPRINT))
+
+
+def find_kaggle(root: Path) -> tuple[Path, Path] | None:
+    """Return the folder of `train/` and `val/`, which may lie inside, and that of the tables, maybe around it."""
+    pictures = root / _KAGGLE_INSIDE if (root / _KAGGLE_INSIDE).is_dir() else root
+    around = (pictures, *pictures.parents[: len(_KAGGLE_INSIDE.parts)])
+    tables = next((folder for folder in around if (folder / VAL_SOLUTION).is_file()), None)
+    is_flat = (pictures / "train").is_dir() and (pictures / "val").is_dir() and not _has_folders(pictures / "val")
+    return (pictures, tables) if is_flat and tables else None
+
+
+def _has_folders(folder: Path) -> bool:
+    try:
+        with os.scandir(folder) as listing:
+            return any(entry.is_dir() for entry in islice(listing, 100))
+    except OSError:
+        return True
 
 
 def _build(root: Path, labels: Labels, expect: str) -> pa.RecordBatch:

@@ -19,7 +19,7 @@ from bandwise.sources.archives.classtars import MAX_PICTURE_BYTES
 from bandwise.sources.archives.index import ArchiveSource, indexed, load_index
 from bandwise.sources.archives.parquetpages import NotPlain, plain_values
 from bandwise.sources.archives.shards import ShardContent, Shards, find_shards, index_shards, shard_name
-from bandwise.sources.folder import Reported
+from bandwise.sources.naming import Reported
 from bandwise.sources.reading import Region, open_archive, read_file, read_retrying
 
 _IMAGES, _LABELS = ("image", "img"), ("label", "labels")

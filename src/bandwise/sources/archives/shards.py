@@ -19,8 +19,7 @@ from bandwise.errors import UsageError
 from bandwise.progress import progress, say
 from bandwise.sources.archives.index import IndexBuilder
 from bandwise.sources.columns import Names
-from bandwise.sources.folder import Reported
-from bandwise.sources.naming import SPLIT_WORDS, require_distinct, require_same
+from bandwise.sources.naming import SPLIT_WORDS, Reported, choose_reported, require_distinct, require_same
 
 _NAME = re.compile(
     r"((?:.*?[-_.])?(" + "|".join(SPLIT_WORDS) + r")(?:[-_.][a-z]+(?=[-_.]|$))*)(?:[-_.].*)?", re.IGNORECASE
@@ -111,7 +110,13 @@ def find_shards(root: Path, suffix: Literal[".parquet", ".tar"], reported: Repor
         raise UsageError(f"{root} holds no train-*{suffix}, and none lie in {root / 'data'}")
     if unread := found.pop("", None):
         say(f"note: not read in {root}: {len(unread)} files such as {min(unread).name}, whose names name no split")
-    chosen = _choose(root, [split for split in ("val", "test") if found[split]], reported)
+    chosen = choose_reported(
+        [split for split in ("val", "test") if found[split]],
+        reported,
+        lacks=f"--reported {reported}: {root} has no shards of that name",
+        has_both=f"{root} has shards of both val and test; "
+        "name the reported set with --reported val or --reported test",
+    )
     for files in filter(None, (found["train"], found[chosen] if chosen else [])):
         _require_one_family(files)
         _require_all_numbers(sorted(files))
@@ -180,22 +185,6 @@ class LabelReader:
         if label >= (1 << 31) - 1 if self._names is None else label >= len(self._names):
             allowed = "" if self._names is None else f"; there are {len(self._names)} classes"
             raise UsageError(f"{shard} has the label {label}{allowed}")
-
-
-def _choose(root: Path, present: list[str], reported: Reported) -> Literal["val", "test"] | None:
-    if reported == "none":
-        return None
-    if reported != "auto":
-        if reported not in present:
-            raise UsageError(f"--reported {reported}: {root} has no shards of that name")
-        return reported
-    if len(present) == 2:
-        raise UsageError(
-            f"{root} has shards of both val and test; name the reported set with --reported val or --reported test"
-        )
-    if not present:
-        return None
-    return "val" if present == ["val"] else "test"
 
 
 def _require_one_family(files: list[Path]) -> None:

@@ -20,8 +20,7 @@ from bandwise.sources.archives.index import indexed, load_index
 from bandwise.sources.archives.shards import ShardContent, Shards, find_shards, index_shards, shard_name
 from bandwise.sources.archives.tar import Member, TarSource, members
 from bandwise.sources.decoding.sniff import PICTURE_EXTENSIONS
-from bandwise.sources.folder import Reported
-from bandwise.sources.naming import examples
+from bandwise.sources.naming import Reported, examples
 from bandwise.sources.reading import Region, decode_text, open_archive, read_text
 
 CLASSES_FILE = "classes.txt"
