@@ -215,7 +215,7 @@ class SyntheticSource:
 
     def entries(self) -> Listing:
         """List them; the names lie in the mapped index."""
-        return load_index(self.index).listing()
+        return load_index(self.index).listing
 
     def read(self, path: bytes) -> np.ndarray:
         """Return uint8 (8, 8, 3)."""

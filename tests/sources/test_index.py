@@ -9,6 +9,7 @@ import pytest
 
 from bandwise.errors import UsageError
 from bandwise.sources.archives.index import IndexBuilder, indexed, load_index
+from bandwise.sources.source import Entry
 
 
 @pytest.fixture
@@ -26,14 +27,12 @@ def table(names=(b"b", b"a", b"c")):
 
 def test_columns_follow_the_sorted_names(archive):
     index = load_index(indexed({}, [archive], table))
-    assert list(index.names) == [b"a", b"b", b"c"]
+    expected = [Entry(b"a", 1, 7, "val"), Entry(b"b", 0, 7, "train"), Entry(b"c", 2, 7, "val")]
+    assert list(index.listing) == expected
     assert index.offsets.tolist() == [1 << 40, 0, 2 << 40]
-    assert index.labels.tolist() == [1, 0, 2]
-    assert index.val.tolist() == [True, False, True]
     assert index.files.tolist() == [1, 1, 1]
     assert index.positions.tolist() == [0, 0, 0]
     assert index.facts == {"fact": "x"}
-    assert [(entry.path, entry.split) for entry in index.listing()] == [(b"a", "val"), (b"b", "train"), (b"c", "val")]
 
 
 def test_a_name_that_stands_twice(archive, home):
@@ -65,8 +64,8 @@ def test_it_is_made_again_when_anything_changes(archive, tmp_path):
 
 def everything(path):
     index = load_index(path)
-    numbers = (index.files, index.offsets, index.sizes, index.positions, index.labels, index.val)
-    return [list(index.names), index.facts, *(column.tolist() for column in numbers)]
+    numbers = (index.files, index.offsets, index.positions)
+    return [list(index.listing), index.facts, *(column.tolist() for column in numbers)]
 
 
 def test_a_damaged_file_is_replaced_and_a_flipped_bit_anywhere_is_found(archive):
@@ -121,6 +120,6 @@ def test_a_million_pictures_cost_seventy_bytes_each(archive):
 
     path = indexed({}, [archive], build)
     assert path.stat().st_size < 72 * count
-    listing = load_index(path).listing()
+    listing = load_index(path).listing
     assert listing.names.array.nbytes + listing.labels.nbytes + listing.sizes.nbytes + listing.val.nbytes < 55 * count
     assert load_index(path) is load_index(path), "mapped once a process"

@@ -10,7 +10,6 @@ import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NoReturn
 
 import numpy as np
 
@@ -28,7 +27,6 @@ VAL_SOLUTION = "LOC_val_solution.csv"
 SYNSET_LABELS = "imagenet_2012_validation_synset_labels.txt"
 WORDS = ("LOC_synset_mapping.txt", "synset_words.txt", "words.txt")
 
-_VALIDATION_NAME = re.compile(r"ILSVRC2012_val_(\d{8})(?:\.JPEG)?")
 _VALIDATION_PICTURE = re.compile(rb"ILSVRC2012_val_(\d{8})\.JPEG")
 _MAX_ARCHIVE_BYTES = 64 << 20
 _MAX_PLAIN_BYTES = 256 << 20
@@ -57,10 +55,7 @@ def read_labels(root: Path) -> Labels:
     if (root / FOLDER / META).exists():
         found = {name: _whole(root / FOLDER / name) for name in (GROUND_TRUTH, META)}
         return _from_devkit(found, str(root / FOLDER), _words_beside(root))
-    for name, parse in (
-        (VAL_SOLUTION, parse_val_solution),
-        (SYNSET_LABELS, parse_synset_labels),
-    ):
+    for name, parse in ((VAL_SOLUTION, parse_val_solution), (SYNSET_LABELS, parse_synset_labels)):
         if (root / name).exists():
             truth, words = parse(read_text(root / name), str(root / name)), _words_beside(root)
             return Labels(truth, frozenset(truth), words, str(root / name))
@@ -151,20 +146,12 @@ def _from_devkit(found: dict[str, bytes], where: str, words_beside: dict[str, st
 
 def parse_ground_truth(text: str, where: str) -> list[int]:
     """Read the devkit's ground truth: one ILSVRC2012 id a line, in the order of the picture numbers."""
-    truth = []
-    for number, line in _lines(text):
-        if not (line.isascii() and line.isdigit() and len(line) < 9):
-            _bad(where, number, line, "an id")
-        truth.append(int(line))
-    return truth
+    return [int(match[0]) for _, match in _lines(text, where, r"[0-9]{1,8}", "an id")]
 
 
 def parse_synset_labels(text: str, where: str) -> list[str]:
     """Read `imagenet_2012_validation_synset_labels.txt`: one WordNet id a line, in the order of the picture numbers."""
-    return [
-        line if WORDNET_ID.fullmatch(line) else _bad(where, number, line, "a WordNet id")
-        for number, line in _lines(text)
-    ]
+    return [match[0] for _, match in _lines(text, where, WORDNET_ID.pattern, "a WordNet id")]
 
 
 def parse_val_solution(text: str, where: str) -> list[str]:
@@ -172,17 +159,12 @@ def parse_val_solution(text: str, where: str) -> list[str]:
 
     The pictures may come in any order; none may be missing or repeated.
     """
+    form = r"(ILSVRC2012_val_(\d{8})(?:\.JPEG)?),(n[0-9]{8})(?: .*)?"
     found: dict[int, str] = {}
-    for number, line in _lines(text):
-        if number == 1 and line.startswith("ImageId,"):
-            continue
-        name, _, prediction = line.partition(",")
-        match, wordnet_id = _VALIDATION_NAME.fullmatch(name), prediction.partition(" ")[0]
-        if match is None or not WORDNET_ID.fullmatch(wordnet_id):
-            _bad(where, number, line, "a picture and its WordNet id")
-        if int(match[1]) in found:
-            raise UsageError(f"{where}, line {number}: {name} stands there for the second time")
-        found[int(match[1])] = wordnet_id
+    for line, match in _lines(text, where, form, "a picture and its WordNet id", head="ImageId,"):
+        if int(match[2]) in found:
+            raise UsageError(f"{line}: {match[1]} stands there for the second time")
+        found[int(match[2])] = match[3]
     if missing := set(range(1, len(found) + 1)) - found.keys():
         raise UsageError(f"{where} has {len(found)} pictures, but not number {min(missing)}")
     return [found[number] for number in sorted(found)]
@@ -191,14 +173,23 @@ def parse_val_solution(text: str, where: str) -> list[str]:
 def parse_words(text: str, where: str) -> dict[str, str]:
     """Read lines of a WordNet id and its words, as in `LOC_synset_mapping.txt` and WordNet's `words.txt`."""
     words: dict[str, str] = {}
-    for number, line in _lines(text):
-        wordnet_id, text_after = line[:9], line[9:].strip()
-        if not WORDNET_ID.fullmatch(wordnet_id) or line[9:10] not in (" ", "\t") or not text_after:
-            _bad(where, number, line, "a WordNet id and its words")
-        if wordnet_id in words:
-            raise UsageError(f"{where}, line {number}: {wordnet_id} stands there for the second time")
-        words[wordnet_id] = text_after
+    for line, match in _lines(text, where, r"(n[0-9]{8})[ \t](.+)", "a WordNet id and its words"):
+        if match[1] in words:
+            raise UsageError(f"{line}: {match[1]} stands there for the second time")
+        words[match[1]] = match[2].strip()
     return words
+
+
+def _lines(text: str, where: str, form: str, expected: str, head: str = "") -> Iterator[tuple[str, re.Match[str]]]:
+    """Yield where each line stands and its match; all but a first one that begins with `head` must be of this form."""
+    for number, line in enumerate(text.rstrip().split("\n"), 1):
+        content = line.strip()
+        if number == 1 and head and content.startswith(head):
+            continue
+        match = re.fullmatch(form, content)
+        if match is None:
+            raise UsageError(f"{where}, line {number}: {content[:60]!r} is not {expected}")
+        yield f"{where}, line {number}", match
 
 
 def class_names(wordnet_ids: list[str], words: dict[str, str]) -> tuple[str, ...]:
@@ -209,14 +200,6 @@ def class_names(wordnet_ids: list[str], words: dict[str, str]) -> tuple[str, ...
     return tuple(
         f"{name} {words[name].partition(',')[0].strip()}" if name in words else name for name in sorted(wordnet_ids)
     )
-
-
-def _lines(text: str) -> Iterator[tuple[int, str]]:
-    yield from ((number, line.strip()) for number, line in enumerate(text.rstrip().split("\n"), 1))
-
-
-def _bad(where: str, number: int, line: str, expected: str) -> NoReturn:
-    raise UsageError(f"{where}, line {number}: {line[:60]!r} is not {expected}")
 
 
 def read_synsets(content: bytes) -> list[dict[str, str | float | None]]:

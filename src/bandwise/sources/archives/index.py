@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -30,8 +30,7 @@ from bandwise.sources.source import Listing
 _VERSION = 2
 _UNUSED_S = 90 * 24 * 3600
 _FACTS, _DIGEST = b"bandwise", b"sha256"
-_COLUMNS = {
-    "name": pa.large_binary(),
+_NUMBERS = {
     "file": pa.int32(),
     "offset": pa.int64(),
     "size": pa.int32(),
@@ -39,35 +38,25 @@ _COLUMNS = {
     "label": pa.int32(),
     "val": pa.uint8(),
 }
+_COLUMNS = {"name": pa.large_binary(), **_NUMBERS}
 
 
-@dataclass(frozen=True, eq=False, slots=True)
-class PictureIndex:
+class PictureIndex(NamedTuple):
     """The pictures of a source, sorted by name; 65 bytes each for a name of 32.
 
     Attributes:
-        names: N unique names.
+        listing: names, labels, bytes in the archive, and which are reported; it shares memory with the file.
         files: int32 `(N,)`, number of the archive.
         offsets: int64 `(N,)`, byte in it.
-        sizes: int32 `(N,)`, bytes there.
         positions: int32 `(N,)`, place among those that share the bytes.
-        labels: int32 `(N,)`.
-        val: bool `(N,)`.
         facts: what else the source must know, ready for JSON.
     """
 
-    names: Names
+    listing: Listing
     files: np.ndarray
     offsets: np.ndarray
-    sizes: np.ndarray
     positions: np.ndarray
-    labels: np.ndarray
-    val: np.ndarray
     facts: dict[str, Any]
-
-    def listing(self) -> Listing:
-        """Return the images, sharing memory with the index."""
-        return Listing(self.names, self.labels, self.sizes, self.val)
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,21 +76,22 @@ class ArchiveSource:
 
     def entries(self) -> Listing:
         """List every picture, sorted by name."""
-        return load_index(self.index).listing()
+        return load_index(self.index).listing
 
     def find(self, path: bytes) -> tuple[Path, int, int, int]:
         """Return the archive that holds a picture, and its offset, size and position there."""
         index = load_index(self.index)
-        row = index.names.find(path)
+        row = index.listing.names.find(path)
         assert row is not None, path
-        return self.files[index.files[row]], int(index.offsets[row]), int(index.sizes[row]), int(index.positions[row])
+        offset, size, position = (int(each[row]) for each in (index.offsets, index.listing.sizes, index.positions))
+        return self.files[index.files[row]], offset, size, position
 
 
 class IndexBuilder(TableBuilder):
     """Collects pictures, a class or an archive at a time; the columns are those of `PictureIndex`."""
 
     def __init__(self) -> None:
-        super().__init__({key: kind.to_pandas_dtype() for key, kind in _COLUMNS.items() if key != "name"})
+        super().__init__({key: kind.to_pandas_dtype() for key, kind in _NUMBERS.items()})
 
     def batch(self, facts: Mapping[str, Any]) -> pa.RecordBatch:
         """Return all pictures, sorted by name. Nothing can be added any more."""
@@ -154,9 +144,10 @@ def write_index(path: Path, batch: pa.RecordBatch) -> None:
 def load_index(path: Path) -> PictureIndex:
     """Map the file of an index; its hash is not checked."""
     batch = _map(path)
-    values = [batch.column(key).to_numpy() for key in _COLUMNS if key != "name"]
-    values[-1] = values[-1].view(bool)
-    return PictureIndex(Names(batch.column("name")), *values, facts=json.loads(batch.schema.metadata[_FACTS]))
+    column = {key: batch.column(key).to_numpy() for key in _NUMBERS}
+    listing = Listing(Names(batch.column("name")), column["label"], column["size"], column["val"].view(bool))
+    facts = json.loads(batch.schema.metadata[_FACTS])
+    return PictureIndex(listing, column["file"], column["offset"], column["position"], facts)
 
 
 def _map(path: Path) -> pa.RecordBatch:
@@ -188,9 +179,8 @@ def _digest(batch: pa.RecordBatch) -> bytes:
     names = Names(batch.column("name"))
     digest.update(names.offsets().data)
     digest.update(names.joined())
-    for key in _COLUMNS:
-        if key != "name":
-            digest.update(batch.column(key).to_numpy().data)
+    for key in _NUMBERS:
+        digest.update(batch.column(key).to_numpy().data)
     return digest.hexdigest().encode()
 
 

@@ -29,37 +29,30 @@ def plain_values(
     `max_definition` is the definition level of a value that is there. `NotPlain` is raised where a page is not plain, a
     value is missing, or the file is damaged.
     """
+    places: list[tuple[int, int]] = []
+    position = start
     try:
-        return _plain_values(region, start, stop, rows, max_definition)
+        while len(places) < rows:
+            header, length = _page_header(region, position, stop)
+            here, position = position + length, position + length + header.get(3, 0)
+            if header.get(3) != header.get(2) or not here < position <= stop:
+                raise NotPlain
+            here, count = _first_value(region, here, header, max_definition)
+            for _ in range(count):
+                if here + 4 > position:
+                    raise NotPlain
+                (size,) = struct.unpack("<I", region.read_at(here, 4))
+                places.append((here + 4, size))
+                here += 4 + size
+            if here != position:
+                raise NotPlain
     except (IndexError, TypeError, AttributeError, struct.error):
         # What a damaged header says may be of any type, and lead anywhere.
         raise NotPlain from None
-
-
-def _plain_values(
-    region: Region, start: int, stop: int, rows: int, max_definition: int
-) -> tuple[np.ndarray, np.ndarray]:
-    offsets: list[int] = []
-    sizes: list[int] = []
-    position = start
-    while len(offsets) < rows:
-        header, length = _page_header(region, position, stop)
-        body, position = position + length, position + length + header.get(3, 0)
-        if header.get(3) != header.get(2) or not body < position <= stop:
-            raise NotPlain
-        here, count = _first_value(region, body, header, max_definition)
-        for _ in range(count):
-            if here + 4 > position:
-                raise NotPlain
-            (size,) = struct.unpack("<I", region.read_at(here, 4))
-            offsets.append(here + 4)
-            sizes.append(size)
-            here += 4 + size
-        if here != position:
-            raise NotPlain
-    if len(offsets) != rows:
+    if len(places) != rows:
         raise NotPlain
-    return np.array(offsets, np.int64), np.array(sizes, np.int64)
+    offsets, sizes = np.array(places, np.int64).reshape(-1, 2).T
+    return offsets, sizes
 
 
 def _first_value(region: Region, body: int, header: dict[int, Any], max_definition: int) -> tuple[int, int]:
