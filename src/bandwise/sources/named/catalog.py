@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bandwise.errors import UsageError
-from bandwise.sources.named import arrays, imagenette, photos
+from bandwise.sources.named import arrays, photographs
 from bandwise.sources.named.fetch import Origin, fetch_set
 from bandwise.sources.source import Source
 
@@ -17,25 +17,25 @@ HOME_VARIABLE = "BANDWISE_HOME"
 @dataclass(frozen=True, slots=True)
 class _NamedSet:
     description: str
-    folder: str
     origins: tuple[Origin, ...]
     needed_bytes: int
     open: Callable[[Path], Source]
     reported: str = "test"
     """What its publisher calls the reported set."""
+    folder: str = ""
+    """Where it lies; under its name, where this is empty."""
 
 
 _PHOTOS = "1,393 grocery photographs of 348 pixels, quality-75 JPEG, MIT"
 
 
-def _of_imagenet(archive: imagenette.Archive) -> _NamedSet:
+def _of_imagenet(archive: photographs.Archive) -> _NamedSet:
     family, _, side = archive.name.partition("-")
     kind = "breeds of dogs" if family == "imagewoof2" else "easy classes"
     size = f"photographs with a shorter side of {side} pixels" if side else "photographs"
     return _NamedSet(
         f"{sum(archive.pictures.values()):,} {size}, JPEG; 10 {kind} of ImageNet, "
         f"{archive.pictures['train']:,} to train and {archive.pictures['val']:,} reported",
-        archive.name,
         archive.origins,
         archive.needed_bytes,
         archive.open,
@@ -46,40 +46,36 @@ def _of_imagenet(archive: imagenette.Archive) -> _NamedSet:
 _SETS = {
     "photos": _NamedSet(
         f"{_PHOTOS}; 14 classes, 732 to train and 661 reported",
-        "photos",
-        photos.ORIGINS,
-        photos.NEEDED_BYTES,
-        photos.open_photos,
+        photographs.PHOTOS_ORIGINS,
+        photographs.PHOTOS_BYTES,
+        photographs.open_photos,
     ),
     "photos-coarse": _NamedSet(
         f"{_PHOTOS}; the same under 5 classes",
-        "photos",
-        photos.ORIGINS,
-        photos.NEEDED_BYTES,
-        photos.open_coarse,
+        photographs.PHOTOS_ORIGINS,
+        photographs.PHOTOS_BYTES,
+        photographs.open_coarse,
+        folder="photos",
     ),
     "cifar10": _NamedSet(
         "60,000 colour pictures of 32 pixels, lossless; 10 classes, 50,000 to train and 10,000 reported",
-        "cifar10",
         arrays.CIFAR_ORIGINS,
         arrays.CIFAR_BYTES,
         lambda folder: arrays.CifarSource(folder, "cifar10", arrays.CIFAR_CLASSES),
     ),
     "mnist": _NamedSet(
         "70,000 grey digits of 28 pixels; 10 classes, 60,000 to train and 10,000 reported",
-        "mnist",
         arrays.MNIST_ORIGINS,
         arrays.IDX_BYTES,
         lambda folder: arrays.IdxSource(folder, "mnist", arrays.DIGITS),
     ),
     "fashion-mnist": _NamedSet(
         "70,000 grey pictures of clothes of 28 pixels, MIT; 10 classes, 60,000 to train and 10,000 reported",
-        "fashion-mnist",
         arrays.FASHION_ORIGINS,
         arrays.IDX_BYTES,
         lambda folder: arrays.IdxSource(folder, "fashion-mnist", arrays.FASHION),
     ),
-    **{archive.name: _of_imagenet(archive) for archive in imagenette.ARCHIVES},
+    **{archive.name: _of_imagenet(archive) for archive in photographs.ARCHIVES},
 }
 
 
@@ -117,7 +113,7 @@ def fetch(name: str) -> Path:
         NoSpaceError: the disk is full.
     """
     item = _set(name)
-    return fetch_set(home(), item.folder, item.origins, item.needed_bytes)
+    return fetch_set(home(), item.folder or name, item.origins, item.needed_bytes)
 
 
 def open_named(name: str) -> Source:

@@ -7,7 +7,7 @@ import lzma
 import re
 import tarfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import IO
 
@@ -25,10 +25,9 @@ def tar_members(archive: str | Path | IO[bytes], wanted: dict[str, int]) -> Iter
     `wanted` has the name inside the archive (without a leading `./`) and the most bytes of each.
     """
     left = dict(wanted)
-    for name, member, tar in _entries(archive):
-        if name not in left:
-            continue
-        yield name, _content(tar, member, name, left.pop(name))
+    for name, content in _files(archive, left.get):
+        yield name, content
+        del left[name]
         if not left:
             return
     raise WrongContentError(f"the archive lacks {', '.join(left)}")
@@ -37,36 +36,33 @@ def tar_members(archive: str | Path | IO[bytes], wanted: dict[str, int]) -> Iter
 def tar_files(archive: str | Path, wanted: re.Pattern[str], limit: int) -> Iterator[tuple[str, bytes]]:
     """Yield the regular files of a compressed tar whose name is wanted, each once and of at most `limit` bytes."""
     seen: set[str] = set()
-    for name, member, tar in _entries(archive):
-        if wanted.fullmatch(name):
-            if name in seen:
-                raise WrongContentError(f"{name} stands in the archive twice")
-            seen.add(name)
-            yield name, _content(tar, member, name, limit)
+
+    def limit_of(name: str) -> int | None:
+        if not wanted.fullmatch(name):
+            return None
+        if name in seen:
+            raise WrongContentError(f"{name} stands in the archive twice")
+        seen.add(name)
+        return limit
+
+    yield from _files(archive, limit_of)
 
 
-def _entries(archive: str | Path | IO[bytes]) -> Iterator[tuple[str, tarfile.TarInfo, tarfile.TarFile]]:
+def _files(archive: str | Path | IO[bytes], limit_of: Callable[[str], int | None]) -> Iterator[tuple[str, bytes]]:
+    """Yield the files for whose name there is a limit of bytes."""
     try:
         opened = tarfile.open(archive) if isinstance(archive, str | Path) else tarfile.open(fileobj=archive)  # noqa: SIM115
         with opened as tar:
             for member in tar:
-                yield member.name.removeprefix("./"), member, tar
+                name = member.name.removeprefix("./")
+                if (limit := limit_of(name)) is None:
+                    continue
+                stream = tar.extractfile(member) if member.isreg() else None
+                if stream is None or member.size > limit:
+                    raise WrongContentError(f"{name} in the archive is no file of at most {limit} bytes")
+                yield name, stream.read()
     except (tarfile.TarError, lzma.LZMAError, zlib.error, EOFError) as error:
-        raise _damaged(error) from error
-
-
-def _content(tar: tarfile.TarFile, member: tarfile.TarInfo, name: str, limit: int) -> bytes:
-    stream = tar.extractfile(member) if member.isreg() else None
-    if stream is None or member.size > limit:
-        raise WrongContentError(f"{name} in the archive is no file of at most {limit} bytes")
-    try:
-        return stream.read()
-    except (tarfile.TarError, lzma.LZMAError, zlib.error, EOFError) as error:
-        raise _damaged(error) from error
-
-
-def _damaged(error: Exception) -> WrongContentError:
-    return WrongContentError(f"the archive is damaged or of an unknown kind: {error}")
+        raise WrongContentError(f"the archive is damaged or of an unknown kind: {error}") from error
 
 
 def deb_data(path: Path) -> IO[bytes]:
