@@ -60,32 +60,21 @@ PAIR = ("train-000000.tar", "val-000000.tar")
 
 ROWS: dict[str, Sequence[Case]] = {
     "dots in keys": (
-        *(
-            Case(shards(keyed(*form), *PAIR), 0, ["2 classes with 24 pictures"], all_there(12, 12))
-            for form in (
-                ("{}.05",),
-                ("{:06d}", "input.png", "output.cls"),
-                ("{:05d}", "png.png", "png.cls"),
-                ("{}.a.b",),
-            )
+        Case(shards(keyed("{:06d}", "input.png", "output.cls"), *PAIR), 0, ["2 classes with 24"], all_there(12, 12)),
+        Case(
+            shards(some_with_dots, *PAIR),
+            2,
+            [
+                "the sample 'p' has 2 pictures: 'p.v2_08.png', 'p.v2_09.png'",
+                "The key of a sample ends at the first dot of its file names",
+            ],
         ),
-        *(
-            Case(shards(keyed(key), *PAIR), 2, [words, "The key of a sample ends at the first dot of its file names"])
-            for key, words in (
-                ("photo.{}", "the sample 'photo' has 12 pictures"),
-                ("2021.07.{}", "the sample '2021' has 12 pictures"),
-                ("a/img.v2_{}", "the sample 'a/img' has 12 pictures"),
-            )
-        ),
-        Case(shards(some_with_dots, *PAIR), 2, ["the sample 'p' has 2 pictures: 'p.v2_08.png', 'p.v2_09.png'"]),
         Case(
             shards(lambda shard: {**PLAIN(shard), "p00.txt": b"a", "p01.seg.png": b"mask", "README": b"r"}, *PAIR),
             0,
             [
                 "note: 6 members of the shards in",
-                "2 such as 'p00.txt'",
-                "2 such as 'p01.seg.png'",
-                "2 such as 'README'",
+                *(f"2 such as '{name}'" for name in ("p00.txt", "p01.seg.png", "README")),
             ],
             all_there(12, 12),
         ),
@@ -96,49 +85,23 @@ ROWS: dict[str, Sequence[Case]] = {
         Case(shards(parquet, "data/train-0.parquet", "data/test-0.parquet"), 0, (), all_there(6, 6)),
         Case(shards(PLAIN, "train/shard-0.tar", "train/shard-2.tar"), 2, ["but not shard-1.tar"]),
     ),
+    # Every style of names is in `tests/sources/test_webdataset.py`.
     "missing shards": (
-        *(
-            Case(
-                shards(PLAIN, *names),
-                2,
-                [f"but not {lost}", "fetch what is missing, or number the files without a gap"],
-            )
-            for names, lost in (
-                (("train-000000.tar", "train-000001.tar", "train-000003.tar"), "train-000002.tar;"),
-                (("train_1.tar", "train_3.tar"), "train_2.tar;"),
-                (("train-000003.tar",), "train-000001.tar, train-000002.tar;"),
-                (("train-0.tar", "val-0.tar", "val-2.tar"), "val-1.tar;"),
-                (("train-1000.tar", "train-1001.tar", "train-1003.tar"), "train-1002.tar;"),
-                (("train-node3-0.tar", "train-node3-2.tar"), "train-node3-1.tar;"),
-                (("train-part0-v2.tar", "train-part2-v2.tar"), "train-part1-v2.tar;"),
-            )
+        Case(
+            shards(PLAIN, "train-000000.tar", "train-000001.tar", "train-000003.tar"),
+            2,
+            ["but not train-000002.tar;", "fetch what is missing, or number the files without a gap"],
         ),
+        Case(shards(PLAIN, "train-0.tar", "val-0.tar", "val-2.tar"), 2, ["but not val-1.tar;"]),
         Case(
             shards(parquet, "train-0000.parquet", "train-0001.parquet", "train-0003.parquet"),
             2,
             ["but not train-0002.par"],
         ),
         Case(shards(parquet, "train-00000-of-00002.parquet"), 2, ["has 1 of 2 files train-*; number 1 is missing"]),
-        *(
-            Case(shards(PLAIN, *names, "val-0.tar"), 0, (), all_there(12 * len(names), 12))
-            for names in (
-                ("train-1.tar", "train-2.tar"),
-                ("train-node3-0.tar", "train-node7-0.tar"),
-                ("train-2012.tar", "train-2013.tar", "train-2015.tar"),
-                ("train-20240130.tar", "train-20240131.tar", "train-20240201.tar"),
-                ("train-4711.tar", "train-9001.tar"),
-            )
-        ),
+        Case(shards(PLAIN, "train-node3-0.tar", "train-node7-0.tar", "val-0.tar"), 0, (), all_there(24, 12)),
     ),
     "merged sets": (
-        *(
-            Case(
-                shards(PLAIN, "train-000000.tar", f"{other}-000000.tar"),
-                2,
-                ["holds 2 families of shards", f"{other}* (1"],
-            )
-            for other in ("train_small", "train-extra", "old-train")
-        ),
         Case(
             shards(parquet, "train-00000-of-00001.parquet", "train_extra-00000-of-00001.parquet"),
             2,

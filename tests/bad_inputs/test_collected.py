@@ -6,13 +6,10 @@ from pathlib import Path
 
 import pytest
 from tests.bad_inputs.bench import Bench
-from tests.bad_inputs.collected import Collection, Files
-from tests.bad_inputs.rows_collected_folders import FOLDERS, NO_HOLDOUT
-from tests.bad_inputs.rows_collected_shards import SHARDS
+from tests.bad_inputs.rows_collected import COLLECTIONS, NO_HOLDOUT, Collection
 
 from bandwise.store.reading.store import open_store
 
-COLLECTIONS = {**FOLDERS, **SHARDS}
 SPLIT = ["--canvas", "32", "--stride", "2", "--workers", "1", "--decode-timeout", "0"]
 TINY = """
 split: {stride: 2, canvas: 32}
@@ -20,16 +17,6 @@ branches: 0;3
 network: {model: resnet8-slim, stem: dense}
 training: {crop: 28, epochs: 1, batch_size: 8, device: cpu}
 """
-
-
-def write(files: Files, root: Path) -> None:
-    for name, content in files.items():
-        path = root / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        if isinstance(content, bytes):
-            path.write_bytes(content)
-        else:
-            path.symlink_to(content)
 
 
 @pytest.fixture
@@ -44,7 +31,6 @@ def bench(tmp_path, monkeypatch) -> Bench:
 BROKEN = {
     "one folder beside a table": ("bandwise.sources.walk._TABLES", ()),
     "22-kaggle-imagenet": ("bandwise.sources.archives.imagenet1k.find_kaggle", lambda root: None),
-    "131-hf-cache": ("bandwise.sources.guidance.way_out", lambda root: ""),
 }
 
 
@@ -61,8 +47,9 @@ def test_a_collection_fails_without_what_it_is_about(bench, name):
 def test_what_is_read_and_said_of_a_collection(bench, name):
     wanted = COLLECTIONS[name]
     root = bench.path / name.partition(",")[0]
-    root.mkdir()
-    write(wanted.files(), root)
+    for file, content in wanted.files().items():
+        (root / file).parent.mkdir(parents=True, exist_ok=True)
+        (root / file).write_bytes(content)
     bench.patch.chdir(root if wanted.inside else bench.path)
     data = ["--data", wanted.inside or root]
     bench.call("split", *data, *SPLIT, *wanted.flags, "--out", bench.store, "--json")
@@ -78,19 +65,8 @@ def test_what_is_read_and_said_of_a_collection(bench, name):
     for run in wanted.runs:
         (bench.path / "tiny.yaml").write_text(TINY, encoding="utf-8")
         shutil.rmtree(bench.run, ignore_errors=True)
-        bench.call(
-            "run",
-            bench.path / "tiny.yaml",
-            *data,
-            "--workers",
-            "1",
-            "--jobs",
-            "1",
-            *wanted.flags,
-            *run.flags,
-            "--out",
-            bench.run,
-        )
+        flags = ["--workers", "1", "--jobs", "1", *wanted.flags, *run.flags]
+        bench.call("run", bench.path / "tiny.yaml", *data, *flags, "--out", bench.run)
         assert bench.code == run.code, bench.out + bench.err
         assert run.code != 2 or not list(bench.run.glob("branch-*"))
         for words in run.words:

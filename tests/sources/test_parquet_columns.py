@@ -33,6 +33,7 @@ OF_TEXT = pa.dictionary(pa.int8(), pa.string())
             [0, 1, 0],
         ),
         (columns(WORDS, kind=OF_TEXT), {}, ("ant", "bee"), [0, 1, 0]),
+        (columns(WORDS, kind=pa.dictionary(pa.uint32(), pa.large_string())), {}, ("ant", "bee"), [0, 1, 0]),
         (columns(WORDS, kind=pa.large_string()), {}, ("ant", "bee"), [0, 1, 0]),
         (columns([True, False, True]), {}, ("False", "True"), [1, 0, 1]),
         (columns([0.0, 1.0, 0.0]), {}, ("0", "1"), [0, 1, 0]),

@@ -80,7 +80,13 @@ def test_keys_have_folders_and_end_at_the_first_dot(tmp_path):
 
 @pytest.mark.parametrize(
     ("picture", "label"),
-    [("jpg.jpg", "jpg.cls"), ("05.jpg", "05.cls"), ("input.png", "output.cls"), ("image.jpg", "label.json")],
+    [
+        ("jpg.jpg", "jpg.cls"),
+        ("05.jpg", "05.cls"),
+        ("a.b.jpg", "a.b.cls"),
+        ("input.png", "output.cls"),
+        ("image.jpg", "label.json"),
+    ],
 )
 def test_the_only_picture_and_label_of_a_sample_may_have_dots(tmp_path, capsys, picture, label):
     content = b'{"label": %d}' if label.endswith("json") else b"%d"
@@ -94,6 +100,8 @@ def test_the_only_picture_and_label_of_a_sample_may_have_dots(tmp_path, capsys, 
     [
         (["photo.v2_1", "photo.v2_2"], "the sample 'photo' has 2 pictures: 'photo.v2_1.jpg', 'photo.v2_2.jpg'"),
         (["0.05", "0.10", "1.05"], "the sample '0' has 2 pictures"),
+        (["2021.07.1", "2021.07.2"], "the sample '2021' has 2 pictures"),
+        (["a/img.v2_0", "a/img.v2_1"], "the sample 'a/img' has 2 pictures"),
         (["a/b", "a/b.2"], "the sample 'a/b' has 2 pictures: 'a/b.2.jpg', 'a/b.jpg'"),
         (["IMG.a.b", "IMG.a.c"], "rename the files so that only the extension follows a dot, or leave all but one"),
     ],
@@ -174,7 +182,12 @@ def test_split_of(tmp_path):
         ("train-000002 train-000003", "but not train-000001.tar; fetch"),
         ("train-0007", "but not train-0001.tar, train-0002.tar"),
         ("set_train_01 set_train_04", "but not set_train_02.tar, set_train_03.tar"),
+        ("train_1 train_3", "but not train_2.tar"),
         ("train.1 train.3", "but not train.2.tar"),
+        ("train-0 val-0 val-2", "but not val-1.tar"),
+        ("train-1000 train-1001 train-1003", "but not train-1002.tar"),
+        ("train-node3-0 train-node3-2", "but not train-node3-1.tar"),
+        ("train-part0-v2 train-part2-v2", "but not train-part1-v2.tar"),
         ("train-998 train-999 train-1001", "but not train-1000.tar"),
         ("train-1000 train-1002 train-0999", "but not train-0001.tar"),
         ("train-part0001 train-part0003", "but not train-part0002.tar"),
@@ -193,6 +206,7 @@ def test_split_of(tmp_path):
             "train-0 train_small-0",
             r"holds 2 families of .*: train\* \(1 files\), train_small\* \(1 files\); give a folder",
         ),
+        ("train-0 old-train-0", r"families of shards for one split: old-train\* \(1 files\), train\* \(1 files\)"),
         ("train-extra-0 train-0 train-1", r"families of shards for one split: train\* \(2 files\), train-extra\* \(1"),
     ],
 )
@@ -211,6 +225,9 @@ def test_a_missing_shard_and_merged_sets_are_refused(tmp_path, names, words):
         "train-0001",
         "train-2011 train-2012",
         "train-2012 train-2014",
+        "train-2012 train-2013 train-2015",
+        "train-4711 train-9001",
+        "train-node3-0 train-node7-0",
         "train-20120131 train-20120201",
         "train-2012-0000 train-2012-0001 train-2014-0000",
         "train",
