@@ -1,6 +1,5 @@
 """What to do about a folder whose layout is not read: the one command or rename that mends it, where it can be seen."""
 
-from collections.abc import Callable
 from itertools import islice
 from pathlib import Path
 
@@ -13,7 +12,8 @@ _DEPTH = 4
 
 def way_out(root: Path) -> str:
     """Return an addition to an error message, or nothing."""
-    return next((f"; {text}" for look in _LOOKS if (text := look(root))), "")
+    looks = (_saved_to_disk, _backslashes, _packed, _unnamed_shards, _nested, _without_classes, _deeper)
+    return next((f"; {text}" for look in looks if (text := look(root))), "")
 
 
 def _nested(root: Path) -> str:
@@ -60,29 +60,22 @@ def _without_classes(root: Path) -> str:
 
 
 def _backslashes(root: Path) -> str:
-    if any("\\" in path.name for path in _children(root)):
-        return (
-            "names hold backslashes, as an archive packed on Windows gives them: unpack it with `7z x` or `bsdtar -xf`"
-        )
-    return ""
+    if not any("\\" in path.name for path in _children(root)):
+        return ""
+    return "names hold backslashes, as an archive packed on Windows gives them: unpack it with `7z x` or `bsdtar -xf`"
 
 
 def _packed(root: Path) -> str:
-    found = [
-        path for path in _children(root) if path.name.endswith((".tar.gz", ".tgz", ".tar.bz2", ".tar.xz", ".tar.zst"))
-    ]
-    return (
-        f"compressed shards are not read: decompress them once, for example with gunzip {root}/*.tar.gz"
-        if found
-        else ""
-    )
+    ends = (".tar.gz", ".tgz", ".tar.bz2", ".tar.xz", ".tar.zst")
+    if not any(path.name.endswith(ends) for path in _children(root)):
+        return ""
+    return f"compressed shards are not read: decompress them once, for example with gunzip {root}/*.tar.gz"
 
 
 def _unnamed_shards(root: Path) -> str:
-    found = [path for path in _children(root) if path.suffix in (".tar", ".parquet")]
-    if not found:
+    first = next((path.name for path in _children(root) if path.suffix in (".tar", ".parquet")), "")
+    if not first:
         return ""
-    first = found[0].name
     return (
         f"shards are found by the split in their names: call those to train on as train-{first}, and others val-{first}"
     )
@@ -95,17 +88,6 @@ def _saved_to_disk(root: Path) -> str:
         "this is what `save_to_disk` of `datasets` writes; write shards in place of it: "
         f'load_from_disk("{root}")["train"].to_parquet("shards/train-00000-of-00001.parquet"), and so on'
     )
-
-
-_LOOKS: tuple[Callable[[Path], str], ...] = (
-    _saved_to_disk,
-    _backslashes,
-    _packed,
-    _unnamed_shards,
-    _nested,
-    _without_classes,
-    _deeper,
-)
 
 
 def _children(folder: Path) -> list[Path]:

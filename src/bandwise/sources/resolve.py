@@ -34,8 +34,11 @@ def open_source(config: DataConfig) -> Source:
             f"--expect {config.expect} is about --source {' or '.join(kinds)}; {config.data!r} is read as {kind}"
         )
     if kind in _EXPECTABLE and not path.exists():
+        from bandwise.sources.archives import imagenet1k, imagenet21k
+
+        how_to_get = imagenet1k.HOW_TO_GET if kind == "imagenet1k" else imagenet21k.HOW_TO_GET
         raise UsageError(
-            f"--data {config.data!r} does not exist. {_how_to_get(kind)}; for Parquet or WebDataset shards, add "
+            f"--data {config.data!r} does not exist. {how_to_get}; for Parquet or WebDataset shards, add "
             "--source parquet or --source webdataset"
         )
     what = reported_kind(config.data) if kind == "named" else "validation"
@@ -89,8 +92,9 @@ def _open_archives(config: DataConfig, path: Path, kind: str) -> Source:
         return open_imagenet21k(path, expect=config.expect, seed=config.val_seed)  # type: ignore[reportArgumentType]
     if kind == "webdataset":
         return open_webdataset(path, reported=config.reported)
-    columns = {"image_column": config.image_column, "label_column": config.label_column}
-    return open_parquet(path, reported=config.reported, **columns)
+    return open_parquet(
+        path, reported=config.reported, image_column=config.image_column, label_column=config.label_column
+    )
 
 
 def _look(config: DataConfig, path: Path) -> str:
@@ -146,19 +150,3 @@ def _folders(path: Path) -> list[Path]:
         return [child for child in path.iterdir() if child.is_dir() and not child.name.startswith(".")]
     except OSError:
         return []
-
-
-def _how_to_get(kind: str) -> str:
-    """Nobody may pass these archives on, so they cannot be fetched by name as the small sets are."""
-    from bandwise.sources.archives import imagenet1k, imagenet21k
-
-    if kind == "imagenet1k":
-        return (
-            f"ImageNet-1K is not fetched: register with ImageNet, download {imagenet1k.TRAIN_ARCHIVE}, "
-            f"{imagenet1k.VAL_ARCHIVE} and ILSVRC2012_devkit_t12.tar.gz into one folder and give that folder with "
-            "--data. Nothing has to be unpacked"
-        )
-    return (
-        f"ImageNet-21K is not fetched: register with ImageNet, download {' or '.join(imagenet21k.OUTER_ARCHIVES)} and "
-        "give that file, or the folder that holds it, with --data. Nothing has to be unpacked"
-    )

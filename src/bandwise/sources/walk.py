@@ -40,9 +40,9 @@ class Walk:
         self.root = root
         self.ignored: list[bytes] = []
         self.hidden: list[bytes] = []
+        self.tables: list[bytes] = []
         self._follow_symlinks = follow_symlinks
         self._found: dict[str, list[bytes]] = defaultdict(list)
-        self.tables: list[bytes] = []
         self._read: set[tuple[int, int]] = set()
 
     def class_folders(self, folder: bytes) -> list[bytes]:
@@ -72,7 +72,9 @@ class Walk:
                 self._found["misplaced"].append(path + b"/")
             elif not os.access(self._absolute(path), os.R_OK):
                 self._found["denied"].append(path)
-            elif extension(path) in PICTURE_EXTENSIONS or self._begins_like_a_picture(path, status.st_size):
+            elif extension(path) in PICTURE_EXTENSIONS or begins_like_a_picture(
+                read_file(self._absolute(path), count=min(_SNIFFED_BYTES, status.st_size))
+            ):
                 others = True
                 yield path, status.st_size
             elif extension(path) in ARRAY_EXTENSIONS:
@@ -137,9 +139,6 @@ class Walk:
         known = len(self._read)
         self._read.add((status.st_dev, status.st_ino))
         return len(self._read) > known
-
-    def _begins_like_a_picture(self, path: bytes, size: int) -> bool:
-        return begins_like_a_picture(read_file(self._absolute(path), count=min(_SNIFFED_BYTES, size)))
 
     def _is_hidden(self, entry: os.DirEntry[bytes], path: bytes) -> bool:
         """Say whether a name is not read, and note it where pictures lie under it."""

@@ -18,6 +18,7 @@ from bandwise.errors import UsageError
 from bandwise.progress import say
 from bandwise.sources.archives.classtars import find_class_tars, find_pictures, say_passed_over, scan_class_tars
 from bandwise.sources.archives.devkit import (
+    ARCHIVE,
     VAL_SOLUTION,
     WORDNET_ID,
     Labels,
@@ -36,6 +37,12 @@ from bandwise.sources.walk import Walk
 TRAIN_ARCHIVE = "ILSVRC2012_img_train.tar"
 VAL_ARCHIVE = "ILSVRC2012_img_val.tar"
 PUBLISHED = {"classes": 1000, "train": 1_281_167, "val": 50_000}
+
+# Nobody may pass these archives on, so they cannot be fetched by name as the small sets are.
+HOW_TO_GET = (
+    f"ImageNet-1K is not fetched: register with ImageNet, download {TRAIN_ARCHIVE}, {VAL_ARCHIVE} and {ARCHIVE} into "
+    "one folder and give that folder with --data. Nothing has to be unpacked"
+)
 
 _FINGERPRINT = {"kind": "imagenet1k", "name": "imagenet1k", "reported": "val"}
 _KAGGLE_INSIDE = Path("ILSVRC/Data/CLS-LOC")

@@ -29,6 +29,11 @@ VAL_IMAGES = 50
 OUTER_ARCHIVES = ("fall11_whole.tar", "winter21_whole.tar")
 # As it is downloaded; where it is really compressed, listing it says what to do.
 DOWNLOADED = "winter21_whole.tar.gz"
+# Nobody may pass these archives on, so they cannot be fetched by name as the small sets are.
+HOW_TO_GET = (
+    f"ImageNet-21K is not fetched: register with ImageNet, download {' or '.join(OUTER_ARCHIVES)} and give that file, "
+    "or the folder that holds it, with --data. Nothing has to be unpacked"
+)
 
 
 class Count(NamedTuple):

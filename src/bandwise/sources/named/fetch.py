@@ -133,7 +133,20 @@ def _try_origins(home: Path, name: str, origins: tuple[Origin, ...], work: Path,
             say(f"{name}: that failed: {reason}")
         finally:
             shutil.rmtree(downloads, ignore_errors=True)
-    raise UsageError(_all_failed(home, name, origins, tried))
+    needed = dict.fromkeys(
+        " and ".join(f"{file.name}" + (f" ({file.known_hash})" if file.known_hash else "") for file in origin.files)
+        for origin in origins
+    )
+    raise UsageError(
+        "\n".join(
+            [
+                f"the set {name!r} could not be fetched; tried:",
+                *tried,
+                f"To place it by hand, put these files in {hand_folder(home)} and run the same command again:",
+                *(f"  - {files}" for files in needed),
+            ]
+        )
+    )
 
 
 def _unpack(origin: Origin, downloads: Path, name: str, folder: Path) -> None:
@@ -164,21 +177,6 @@ def _retrieve(file: RemoteFile, folder: Path) -> None:
         pooch.retrieve(file.address, known_hash=file.known_hash, fname=file.name, path=folder, downloader=downloader)
     finally:
         logger.setLevel(level)
-
-
-def _all_failed(home: Path, name: str, origins: tuple[Origin, ...], tried: list[str]) -> str:
-    choices = [
-        " and ".join(f"{file.name}" + (f" ({file.known_hash})" if file.known_hash else "") for file in origin.files)
-        for origin in origins
-    ]
-    return "\n".join(
-        [
-            f"the set {name!r} could not be fetched; tried:",
-            *tried,
-            f"To place it by hand, put these files in {hand_folder(home)} and run the same command again:",
-            *("  - " + choice for choice in dict.fromkeys(choices)),
-        ]
-    )
 
 
 def from_web(url: str, output: str | os.PathLike[str], _: Any) -> None:
