@@ -214,7 +214,10 @@ def read_synsets(content: bytes) -> list[dict[str, str | float | None]]:
     try:
         for kind, data in _mat_elements(content[128:]):
             if kind == _MAT_COMPRESSED:
-                kind, data = next(_mat_elements(_inflated(data)))
+                plain = zlib.decompressobj().decompress(data, _MAX_PLAIN_BYTES)
+                if len(plain) == _MAX_PLAIN_BYTES:
+                    raise ValueError(f"a variable has more than {_MAX_PLAIN_BYTES} bytes")
+                kind, data = next(_mat_elements(plain))
             parts = list(_mat_elements(data)) if kind == _MAT_MATRIX else []
             if len(parts) > 4 and parts[2][1] == b"synsets":
                 return _mat_rows(parts[3][1], parts[4][1], [_mat_value(part) for _, part in parts[5:]])
@@ -237,13 +240,6 @@ def _mat_elements(content: bytes) -> Iterator[tuple[int, bytes]]:
             raise ValueError(f"an element of {size} bytes does not fit into the file")
         yield kind, content[start:end]
         position = end if kind == _MAT_COMPRESSED else end + -(end - position) % 8
-
-
-def _inflated(data: bytes) -> bytes:
-    plain = zlib.decompressobj().decompress(data, _MAX_PLAIN_BYTES)
-    if len(plain) == _MAX_PLAIN_BYTES:
-        raise ValueError(f"a variable has more than {_MAX_PLAIN_BYTES} bytes")
-    return plain
 
 
 def _mat_rows(

@@ -101,7 +101,12 @@ def open_imagenet1k(root: Path, *, expect: Literal["any", "ilsvrc2012"] = "any")
         if places := find_kaggle(root):
             return _open_kaggle(*places, expect)
         if (root / "train").is_dir():
-            return _open_folders(root, expect)
+            # Under the names and the fingerprint of the archives.
+            folder = open_folder(root, "val")
+            classes = _classes(folder, root)
+            source = replace(folder, name="imagenet1k", classes=classes, fingerprint=dict(_FINGERPRINT))
+            _require_listed(source, expect)
+            return source
         raise UsageError(f"{root} holds neither {TRAIN_ARCHIVE} nor train/ with class folders")
     if not (root / VAL_ARCHIVE).exists():
         raise UsageError(f"{root} has {TRAIN_ARCHIVE} but not {VAL_ARCHIVE}; put it beside it")
@@ -174,17 +179,8 @@ def _add_val(builder: IndexBuilder, path: Path, labels: Labels, label_of: dict[s
     return len(names)
 
 
-def _open_folders(root: Path, expect: str) -> FolderSource:
-    """Open class folders under the names and the fingerprint of the archives."""
-    folder = open_folder(root, "val")
-    classes = _classes(folder, root)
-    source = replace(folder, name="imagenet1k", classes=classes, fingerprint=dict(_FINGERPRINT))
-    _require_listed(source, expect)
-    return source
-
-
 def _open_kaggle(root: Path, tables: Path, expect: str) -> KaggleSource:
-    """Open what Kaggle unpacks, likewise."""
+    """Open what Kaggle unpacks, likewise under the names of the archives."""
     folder = replace(open_folder(root / "train"), root=root, train_folder=b"train")
     labels = read_labels(tables)
     classes = _classes(folder, tables)

@@ -14,7 +14,7 @@ import pyarrow as pa
 
 from bandwise.errors import UsageError
 from bandwise.progress import say
-from bandwise.sources.archives.classtars import Pictures, class_tar_files, find_class_tars, scan_class_tars
+from bandwise.sources.archives.classtars import class_tar_files, find_class_tars, scan_class_tars
 from bandwise.sources.archives.devkit import class_names, find_words
 from bandwise.sources.archives.index import IndexBuilder, indexed, load_index
 from bandwise.sources.archives.tar import TarSource
@@ -139,7 +139,11 @@ def open_imagenet21k(
             if len(found.names) < min_images:
                 continue
             place = {"label": len(kept), "file": number_of[tar.path]}
-            val = _drawn_for_val(tar.wordnet_id, found, val_images, seed)
+            order = draw_order(
+                Names.of(b"%s/%s" % (tar.wordnet_id.encode(), name) for name in found.names), seed, "val"
+            )
+            val = np.zeros(len(order), bool)
+            val[order[:val_images]] = True
             for split, chosen in (("train", ~val), ("val", val)):
                 folder = f"{split}/{tar.wordnet_id}/".encode()
                 names = [folder + name for name in found.names.take(np.flatnonzero(chosen))]
@@ -174,11 +178,3 @@ def _locate(path: Path) -> Path:
     if not found and (path / DOWNLOADED).exists() and not class_tar_files(path):
         return path / DOWNLOADED
     return found[0] if found else path
-
-
-def _drawn_for_val(wordnet_id: str, found: Pictures, val_images: int, seed: int) -> np.ndarray:
-    """Say which pictures of a class are validation pictures, bool `(N,)`."""
-    order = draw_order(Names.of(wordnet_id.encode() + b"/" + name for name in found.names), seed, "val")
-    drawn = np.zeros(len(order), bool)
-    drawn[order[:val_images]] = True
-    return drawn

@@ -111,7 +111,10 @@ def indexed(key: Mapping[str, Any], files: Sequence[Path], build: Callable[[], p
     nobody has opened for 90 days, are then deleted.
     """
     names = [str(path.absolute()) for path in files]
-    states = [(status.st_size, status.st_mtime_ns, status.st_ino) for status in map(_stat, files)]
+    try:
+        states = [(status.st_size, status.st_mtime_ns, status.st_ino) for status in map(Path.stat, files)]
+    except OSError as error:
+        raise UsageError(f"{error.filename} cannot be opened: {error.strerror}") from error
     series = _short_hash({"key": dict(key), "files": names})
     path = home() / "index" / f"{series}-{_short_hash({'version': _VERSION, 'states': states})}.arrow"
     if path.exists() and _is_sound(path):
@@ -195,10 +198,3 @@ def _remove_outdated(path: Path, series: str) -> None:
 
 def _short_hash(value: Any) -> str:
     return sha256_bytes(json_bytes(value))[:32]
-
-
-def _stat(path: Path) -> os.stat_result:
-    try:
-        return path.stat()
-    except OSError as error:
-        raise UsageError(f"{error.filename} cannot be opened: {error.strerror}") from error

@@ -165,7 +165,10 @@ class LabelReader:
                     "the classes differ"
                 )
             return tuple(map(str, range(known))), codes
-        return _distinguished(self._names), codes
+        # Duplicates get their number, for ImageNet has two kinds of crane.
+        counts = Counter(self._names)
+        numbered = (f"{name} ({label})" if counts[name] > 1 else name for label, name in enumerate(self._names))
+        return tuple(numbered), codes
 
     def _finish_words(self, codes: np.ndarray, val: np.ndarray) -> tuple[tuple[str, ...], np.ndarray]:
         words = list(self._words)
@@ -263,9 +266,3 @@ def _require_no_gap(folder: Path, names: list[str]) -> None:
                 f"{folder} has {len(found)} files {before}*{after} up to number {highest}, but not {shown}"
                 f"{', ...' if len(missing) > 5 else ''}; fetch what is missing, or number the files without a gap"
             )
-
-
-def _distinguished(names: Sequence[str]) -> tuple[str, ...]:
-    """Return unique names: duplicates get their number, for ImageNet has two kinds of crane."""
-    counts = Counter(names)
-    return tuple(name if counts[name] == 1 else f"{name} ({label})" for label, name in enumerate(names))

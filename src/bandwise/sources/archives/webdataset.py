@@ -29,8 +29,6 @@ _NUMBER = re.compile(r"-?[0-9]{1,10}")
 _FIELDS_NAMED = 5
 _MAX_LABEL_BYTES = {b"cls": 256, b"json": 1 << 20}
 
-_Sample = tuple[bytes, Member, int | str]
-
 
 def open_webdataset(root: Path, *, reported: Reported = "auto") -> TarSource:
     """Open a folder of `train-*.tar` and `val-*.tar` (or `validation-*`, `test-*`)."""
@@ -53,13 +51,31 @@ def _build(shards: Shards, names: list[str] | None) -> pa.RecordBatch:
 
 
 def _list_shard(path: Path, passed_over: Counter[str], unused: "_Unused") -> ShardContent:
+    """Find name, label and place of each picture of one shard."""
+    names: list[bytes] = []
+    labels: list[int | str] = []
+    places: list[tuple[int, int]] = []
+    without: dict[str, list[bytes]] = {"label (.cls or .json)": [], "picture": []}
     with open_archive(path) as region:
-        found = _samples(region, shard_name(path), passed_over, unused)
-    places = {
-        "offset": [member.offset for _, member, _ in found],
-        "size": [member.size for _, member, _ in found],
-    }
-    return ShardContent([name for name, _, _ in found], [label for _, _, label in found], places)
+        for key, fields in _fields_by_key(region, passed_over, unused).items():
+            picture = _picture_field(region.where, key, fields)
+            label = _label_field(fields, picture or b"")
+            if picture and label:
+                _, offset, size = fields[picture]
+                require_picture_size(region.where, fields[picture].name, size)
+                names.append(b"%s/%s.%s" % (shard_name(path), key, picture))
+                labels.append(_label(region, fields[label], label))
+                places.append((offset, size))
+            elif picture or label:
+                without["label (.cls or .json)" if picture else "picture"].append(key)
+            for field, member in fields.items():
+                if field not in (picture, label):
+                    unused.add(field, member.name)
+        for lacks, keys in without.items():
+            if keys:
+                raise UsageError(f"{region.where}: {len(keys)} samples have no {lacks}: {examples(keys)}")
+    offsets, sizes = zip(*places, strict=True) if places else ((), ())
+    return ShardContent(names, labels, {"offset": offsets, "size": sizes})
 
 
 class _Unused:
@@ -79,29 +95,6 @@ class _Unused:
             named = ", ".join(f"{count} such as {examples([self._first[field]])}" for field, count in common)
             more = ", ..." if len(self._counts) > len(common) else ""
             say(f"note: {self._counts.total()} members of the shards in {root} are used for nothing: {named}{more}")
-
-
-def _samples(region: Region, shard: bytes, passed_over: Counter[str], unused: _Unused) -> list[_Sample]:
-    """Return name, place and label of each picture of one shard."""
-    found: list[_Sample] = []
-    without: dict[str, list[bytes]] = {"label (.cls or .json)": [], "picture": []}
-    for key, fields in _fields_by_key(region, passed_over, unused).items():
-        picture = _picture_field(region.where, key, fields)
-        label = _label_field(fields, picture or b"")
-        if picture and label:
-            require_picture_size(region.where, fields[picture].name, fields[picture].size)
-            found.append((shard + b"/" + key + b"." + picture, fields[picture], _label(region, fields[label], label)))
-        elif picture:
-            without["label (.cls or .json)"].append(key)
-        elif label:
-            without["picture"].append(key)
-        for field, member in fields.items():
-            if field not in (picture, label):
-                unused.add(field, member.name)
-    for lacks, keys in without.items():
-        if keys:
-            raise UsageError(f"{region.where}: {len(keys)} samples have no {lacks}: {examples(keys)}")
-    return found
 
 
 def _fields_by_key(region: Region, passed_over: Counter[str], unused: _Unused) -> dict[bytes, dict[bytes, Member]]:

@@ -88,7 +88,11 @@ def _require_depth(dtype: np.dtype[Any]) -> None:
 
 
 def _shape(encoded: bytes) -> tuple[int, int, int]:
-    return _npy_shape(encoded) if is_array(encoded) else _tiff_shape(encoded)
+    if is_array(encoded):
+        return _npy_shape(encoded)
+    if starts_like(encoded) != "TIFF":
+        raise BadImage("unsupported colour", "it is no array of NumPy and no TIFF, as the first picture of this set is")
+    return _checked(_of_tiff(encoded, lambda page: (page.imagelength, page.imagewidth, page.samplesperpixel)))
 
 
 def _npy_shape(encoded: bytes) -> tuple[int, int, int]:
@@ -133,12 +137,6 @@ def _of_tiff(encoded: bytes, facts: Callable[[Any], Facts]) -> Facts:
         raise
     except Exception as error:
         raise BadImage("truncated", f"starts like a TIFF but is cut off or damaged: {error}") from error
-
-
-def _tiff_shape(encoded: bytes) -> tuple[int, int, int]:
-    if starts_like(encoded) != "TIFF":
-        raise BadImage("unsupported colour", "it is no array of NumPy and no TIFF, as the first picture of this set is")
-    return _checked(_of_tiff(encoded, lambda page: (page.imagelength, page.imagewidth, page.samplesperpixel)))
 
 
 def _pixels(page: Any) -> np.ndarray:
