@@ -36,28 +36,35 @@ class Source(Protocol):
     @property
     def root(self) -> Path | None:
         """The file or folder that the images are read from, so that nothing is written there; None without one."""
+        ...
 
     @property
     def name(self) -> str:
         """A short name for titles."""
+        ...
 
     @property
     def classes(self) -> tuple[str, ...]:
         """Class names; the position is the label."""
+        ...
 
     @property
     def channels(self) -> int:
         """1 for grey pictures, 3 for RGB, any number up to 64 for arrays and TIFF files of several bands."""
+        ...
 
     @property
     def fingerprint(self) -> dict[str, Any]:
         """What identifies the source, ready for JSON, without a path of this machine."""
+        ...
 
     def entries(self) -> Sequence[Entry]:
         """List every image, `train` and `val`; a source of many images returns a `Listing`."""
+        ...
 
     def read(self, path: bytes) -> bytes | np.ndarray:
         """Return one encoded picture, or its pixels as uint8 `(H, W, C)`."""
+        ...
 
 
 @dataclass(frozen=True, eq=False, slots=True)
