@@ -69,7 +69,7 @@ def test_float_values_take_the_portable_way():
 
 
 def test_the_compiled_cut_goes_with_the_compiled_split(monkeypatch):
-    monkeypatch.setattr(kernels, "_load", lambda folder: (None, "not here"))
+    monkeypatch.setattr(kernels, "_load", lambda: (None, "not here"))
     images, ids = stored((0,)), torch.arange(BATCH)
     assert torch.equal(augmenter("auto", (0,))(images, ids, 0), augmenter("portable", (0,))(images, ids, 0))
     with pytest.raises(ValueError, match="needs numba"):
@@ -84,7 +84,7 @@ def test_bands_are_put_side_by_side_as_by_numpy(channels):
     pixels = records[:, 16:].reshape(5, 4, 6, channels)
     assert np.shares_memory(pixels, records)
     out = np.full((5, 4, 6, 4 * channels), 7, np.uint8)
-    kernels.compiled_kernels("compiled", "augment").put_channels(pixels, out, 2 * channels)
+    kernels.compiled_kernels("compiled").put_channels(pixels, out, 2 * channels)
     expected = np.full_like(out, 7)
     expected[..., 2 * channels : 3 * channels] = pixels
     assert np.array_equal(out, expected)

@@ -1,9 +1,8 @@
 import numpy as np
 import pytest
 
-from bandwise.bands.flips import flip_group, flip_matrix
 from bandwise.bands.quantize import BandQuantizer
-from bandwise.bands.transform import SubbandTransform
+from bandwise.bands.transform import SubbandTransform, flip_group, flip_matrix
 
 AXES = [("horizontal", -1), ("vertical", -2)]
 

@@ -4,11 +4,10 @@ import numpy as np
 import pytest
 import torch
 
-from bandwise.bands.flips import flip_group, flip_matrix
 from bandwise.bands.kernels import compiled_kernels
 from bandwise.bands.module import BandSplit
 from bandwise.bands.quantize import BandQuantizer, band_sums, reference_split
-from bandwise.bands.transform import SubbandTransform
+from bandwise.bands.transform import SubbandTransform, flip_group, flip_matrix
 
 DCT, FOUR, REFFT = SubbandTransform(2, "dct2d"), SubbandTransform(4, "dct2d"), SubbandTransform(2, "refft")
 PICTURES = {

@@ -65,7 +65,7 @@ class BandCutter:
         self.flips = GroupFlips(bands.transform, bands.bands, inexact=inexact_flip)
         self.signs, self.matrices = self.flips.effects()
         self._constants: dict[tuple[torch.dtype, torch.device], _Constants] = {}
-        self._compiled = compiled_kernels(kernel, "augment")
+        self._compiled = compiled_kernels(kernel)
         self._reuse = reuse
         self._kept: Tensor | None = None
 

@@ -9,8 +9,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from bandwise.augment.standardise import to_device
-from bandwise.bands.flips import Axis, flip_group, flip_matrix
-from bandwise.bands.transform import SubbandTransform
+from bandwise.bands.transform import Axis, SubbandTransform, flip_group, flip_matrix
 from bandwise.errors import UsageError
 
 _NO_SIGN = 1e-9

@@ -1,6 +1,6 @@
-"""Which code splits a picture: the portable one, or the compiled one where numba is installed; the bytes are equal.
+"""Which code runs: the portable one, or the compiled one where numba is installed; the bytes are equal.
 
-The compiled one folds its filters: a row of a separable DCT or Walsh matrix is even or odd when the block is mirrored
+The compiled split folds its filters: a row of a separable DCT or Walsh matrix is even or odd when the block is mirrored
 upside down, and so from left to right. So it needs only the sums or differences of the four pixels that mirror each
 other, and a quarter of its entries.
 """
@@ -19,13 +19,13 @@ Kernel = Literal["auto", "portable", "compiled"]
 """`auto` takes the compiled code where it is available."""
 
 
-def compiled_kernels(kernel: Kernel, folder: Literal["bands", "augment"] = "bands") -> ModuleType | None:
-    """Return the module `compiled` of a folder, or None where the portable code shall run."""
+def compiled_kernels(kernel: Kernel) -> ModuleType | None:
+    """Return the module `compiled`, or None where the portable code shall run."""
     if kernel not in ("auto", "portable", "compiled"):
         raise ValueError(f"kernel is {kernel!r}; choose auto, portable or compiled")
     if kernel == "portable":
         return None
-    found, why = _load(folder)
+    found, why = _load()
     if found is None and kernel == "compiled":
         raise ValueError(f"the compiled kernel needs numba ({why}); install bandwise[fast], or use portable")
     return found
@@ -81,9 +81,9 @@ def _parity(block: NDArray[np.float32], mirrored: NDArray[np.float32]) -> int | 
 
 
 @cache
-def _load(folder: str) -> tuple[ModuleType | None, str]:
+def _load() -> tuple[ModuleType | None, str]:
     try:
-        return importlib.import_module(f"bandwise.{folder}.compiled"), ""
+        return importlib.import_module("bandwise.bands.compiled"), ""
     except (ImportError, RuntimeError) as error:
         # ImportError also where this numba refuses this numpy; RuntimeError where there is no folder for its cache.
         return None, str(error)

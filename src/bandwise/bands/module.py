@@ -7,8 +7,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from bandwise.bands.quantize import FRACTION_BITS, check_bands, integer_filters, offsets, scales
-from bandwise.bands.transform import SubbandTransform, check_size
+from bandwise.bands.quantize import FRACTION_BITS, integer_filters, offsets, scales
+from bandwise.bands.transform import SubbandTransform, check_bands, check_size
 
 _LOW_BITS = 8
 

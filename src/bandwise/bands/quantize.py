@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bandwise.bands.kernels import Kernel, compiled_kernels, flat_memory, fold
-from bandwise.bands.transform import SubbandTransform, check_size, split_phases
+from bandwise.bands.transform import SubbandTransform, check_bands, check_size, split_phases
 
 FRACTION_BITS = 16
 ZERO_LEVEL = 128
@@ -172,14 +172,6 @@ class BandQuantizer:
         self._phases = np.ones((count + 1, columns), np.float32)
         self._values = np.empty((len(self.bands), columns), np.float32)
         self._shape = shape
-
-
-def check_bands(transform: SubbandTransform, bands: Sequence[int] | None) -> tuple[int, ...]:
-    """Return the bands as a tuple, all of them for None; each must exist and occur once."""
-    chosen = tuple(range(transform.count)) if bands is None else tuple(bands)
-    if not chosen or len(set(chosen)) != len(chosen) or not all(0 <= band < transform.count for band in chosen):
-        raise ValueError(f"bands are {list(chosen)}; choose different ones of 0 to {transform.count - 1}, at least one")
-    return chosen
 
 
 def reference_split(image: NDArray[np.uint8], transform: SubbandTransform) -> NDArray[np.int64]:

@@ -1,8 +1,11 @@
-"""Transforms across the phases of an image: `n = stride * stride` phases in, `n` bands out, and back.
+"""Transforms across the phases of an image, `n = stride * stride` phases in, `n` bands out, and back; flips of bands.
 
-Everything here takes numpy arrays and torch tensors alike; torch itself is never imported.
+Images and bands are numpy arrays or torch tensors alike; torch itself is never imported. A flip of a picture turns the
+order of the phases round inside each block, so it mixes the bands by a fixed matrix. That holds for coefficients;
+stored bytes follow to the rounding of one step.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, Literal, TypeVar, cast, get_args
@@ -16,6 +19,9 @@ MAX_STRIDE = 8
 HADAMARD_STRIDES = (1, 2, 4, 8)
 
 Array = TypeVar("Array")
+Axis = Literal["horizontal", "vertical"]
+
+_TOLERANCE = 1e-9
 
 
 @dataclass(frozen=True)
@@ -107,7 +113,7 @@ class SubbandTransform:
                 "refft has no inverse: it drops the imaginary part, and its band k equals its band n-k; "
                 "use dct1d, dct2d, hadamard, identity or random where images must be rebuilt"
             )
-        _check_bands(cast(Any, bands).shape, self.stride)
+        _require_all_bands(cast(Any, bands).shape, self.stride)
         return merge_phases(self._apply(self.matrix.T, bands), self.stride)
 
     def _apply(self, matrix: NDArray[np.float64], phases: Any) -> Any:
@@ -154,7 +160,7 @@ def split_phases(images: Array, stride: int) -> Array:
 def merge_phases(phases: Array, stride: int) -> Array:
     """Undo `split_phases`: (stride**2, ..., h, w) to (..., h * stride, w * stride), same type."""
     x = cast(Any, phases)
-    _check_bands(x.shape, stride)
+    _require_all_bands(x.shape, stride)
     _, *lead, height, width = x.shape
     axes = len(lead)
     order = (*range(2, axes + 2), axes + 2, 0, axes + 3, 1)
@@ -162,7 +168,43 @@ def merge_phases(phases: Array, stride: int) -> Array:
     return blocks.reshape(*lead, height * stride, width * stride)
 
 
-def _check_bands(shape: tuple[int, ...], stride: int) -> None:
+def check_bands(transform: SubbandTransform, bands: Sequence[int] | None) -> tuple[int, ...]:
+    """Return the bands as a tuple, all of them for None; each must exist and occur once."""
+    chosen = tuple(range(transform.count)) if bands is None else tuple(bands)
+    if not chosen or len(set(chosen)) != len(chosen) or not all(0 <= band < transform.count for band in chosen):
+        raise ValueError(f"bands are {list(chosen)}; choose different ones of 0 to {transform.count - 1}, at least one")
+    return chosen
+
+
+def flip_matrix(transform: SubbandTransform, axis: Axis) -> NDArray[np.float64]:
+    """Return F with `bands(flip(x)) = F . flip(bands(x))`, float64 (n, n), for any invertible transform.
+
+    It is diagonal with entries +1 and -1 for `dct2d` and `hadamard`, a permutation for `identity`, and full for `dct1d`
+    and `random`.
+    """
+    if not transform.invertible:
+        raise ValueError(
+            "refft has no flip matrix: a flipped picture is no function of its bands; use dct2d or hadamard"
+        )
+    return transform.matrix @ _flipped_phases(transform, axis) @ transform.matrix.T
+
+
+def flip_group(transform: SubbandTransform, bands: Sequence[int], axis: Axis) -> NDArray[np.float64] | None:
+    """Return the matrix A with `group(flip(x)) = A . flip(group(x))` for a group of bands, or None where there is none.
+
+    There is one if and only if the flipped filters of the group are combinations of the group's own filters. Entries
+    that are 0, 1 or -1 but for rounding are returned as exactly that.
+    """
+    filters = transform.matrix[list(check_bands(transform, bands))]
+    wanted = filters @ _flipped_phases(transform, axis)
+    mixing = wanted @ np.linalg.pinv(filters)
+    if np.abs(mixing @ filters - wanted).max() > _TOLERANCE:
+        return None
+    nearest = np.rint(mixing)
+    return np.where(np.abs(mixing - nearest) < _TOLERANCE, nearest + 0.0, mixing)
+
+
+def _require_all_bands(shape: tuple[int, ...], stride: int) -> None:
     if len(shape) < 3 or shape[0] != stride**2:
         raise ValueError(
             f"bands have the shape {tuple(shape)}; stride {stride} needs ({stride**2}, ..., height, width), all bands"
@@ -171,6 +213,16 @@ def _check_bands(shape: tuple[int, ...], stride: int) -> None:
 
 def _transpose(x: Any, order: tuple[int, ...]) -> Any:
     return x.transpose(order) if isinstance(x, np.ndarray) else x.permute(order)
+
+
+def _flipped_phases(transform: SubbandTransform, axis: Axis) -> NDArray[np.float64]:
+    """Return the permutation that a flip does to the phases: column c becomes `stride - 1 - c`, or so the row."""
+    if axis not in ("horizontal", "vertical"):
+        raise ValueError(f"axis is {axis!r}; it must be horizontal or vertical")
+    stride = transform.stride
+    phases = np.arange(transform.count).reshape(stride, stride)
+    turned = phases[:, ::-1] if axis == "horizontal" else phases[::-1]
+    return np.eye(transform.count)[turned.reshape(-1)]
 
 
 @lru_cache(maxsize=64)

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from bandwise.augment.bands import BandCutter
 from bandwise.augment.standardise import BandStandardiser, to_device
-from bandwise.bands.flips import flip_group
+from bandwise.bands.transform import flip_group
 from bandwise.errors import UsageError
 from bandwise.evaluation.crops import evaluation_boxes
 from bandwise.sources.source import Source
