@@ -16,7 +16,7 @@ from tests.faults.processes import NOT_BROKEN
 from bandwise.checkpoints import folder as checkpoint_folder
 from bandwise.checkpoints import tensors
 from bandwise.files import arrays as arrayfile
-from bandwise.files import atomic, listed
+from bandwise.files import atomic, regular
 from bandwise.files import documents as sealing
 from bandwise.files.documents import json_bytes
 from bandwise.files.schema import plain
@@ -149,8 +149,8 @@ class _Anything(str):
 def no_checksum() -> None:
     """Believe every byte that is read."""
     _put(verify, "sha256_file", lambda path: _Anything())
-    _put(listed, "sha256_bytes", lambda content: _Anything())
-    _put(arrayfile, "_hash", lambda stream, places, meta: _Anything())
+    _put(regular, "sha256_bytes", lambda content: _Anything())
+    _put(arrayfile, "_hash", lambda stream, places, start, meta: _Anything())
     _put(sealing, "seal", lambda content: {**content, sealing.SEAL: _Anything()})
     _put(sealing, "_line", lambda row, seal_of_line: _Anything())
 

@@ -17,7 +17,7 @@ from bandwise.files.documents import (
     write_document,
     write_rows,
 )
-from bandwise.files.regular import sha256_file
+from bandwise.files.regular import read_bytes, sha256_file
 
 CONTENT = {"b": [1, 2.5, None, True], "a": {"x": "text, ü", "y": -0.1}, "long": 2**70}
 ROWS = [{"epoch": 1, "loss": 0.5}, {"epoch": 2, "loss": None}, {"epoch": 3, "loss": 1e-7}]
@@ -118,4 +118,4 @@ def test_what_is_no_file_is_damage_and_not_waited_for(tmp_path, read, kind):
 def test_a_file_that_is_too_large_is_not_read(tmp_path):
     (tmp_path / "a.json").write_bytes(b"[0]")
     with pytest.raises(CorruptionError, match="has 3 bytes; at most 2 are read"):
-        read_json(tmp_path / "a.json", max_bytes=2)
+        read_bytes(tmp_path / "a.json", max_bytes=2)

@@ -20,8 +20,7 @@ from bandwise.checkpoints.tensors import NotFiniteError, from_bytes, listed, not
 from bandwise.errors import CorruptionError, IncompatibleError
 from bandwise.files.atomic import commit_folder, fsync_folder
 from bandwise.files.documents import json_bytes, parse_json
-from bandwise.files.listed import FileFacts, facts_of, read_listed
-from bandwise.files.regular import read_bytes
+from bandwise.files.regular import FileFacts, facts_of, read_bytes, read_listed
 from bandwise.files.schema import parse, plain
 from bandwise.progress import say
 

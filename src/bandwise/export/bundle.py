@@ -13,8 +13,7 @@ from bandwise.export.card import model_card, require_evaluable
 from bandwise.export.place import commit_export
 from bandwise.export.preprocessing import preprocessing
 from bandwise.files.documents import json_bytes, seal
-from bandwise.files.listed import facts_of
-from bandwise.files.regular import read_bytes
+from bandwise.files.regular import facts_of, read_bytes
 from bandwise.files.schema import plain
 from bandwise.fusion.head import TrainedHead
 from bandwise.fusion.saved import HEAD_NAME

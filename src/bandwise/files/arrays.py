@@ -5,10 +5,10 @@ They are written some rows at a time and read as mapped memory, so neither takes
 """
 
 import hashlib
+import io
 import json
 import math
 import mmap
-import os
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -37,7 +37,7 @@ _TYPE_OF = dict(zip(_NAMES, _TYPES, strict=True))
 
 @dataclass(frozen=True, slots=True)
 class _Place:
-    """Where one array lies in a file."""
+    """Where one array lies behind the header of a file."""
 
     offset: int
     type: np.dtype[Any]
@@ -51,16 +51,16 @@ class _Place:
 class ArraysWriter:
     """A file of arrays of known shapes that is being written."""
 
-    def __init__(self, stream: BinaryIO, places: Mapping[str, _Place]) -> None:
-        """Write to an empty file that is open for writing and reading."""
-        self._stream, self._places = stream, places
+    def __init__(self, stream: BinaryIO, places: Mapping[str, _Place], start: int) -> None:
+        """Write to an empty file that is open for writing and reading; its header ends at `start`."""
+        self._stream, self._places, self._start = stream, places, start
         self._missing = {name: place.nbytes for name, place in places.items()}
 
     def put(self, name: str, row: int, values: NDArray[Any]) -> None:
         """Write some rows of an array, each row once; rows have the shape of `values[0]` and are counted from 0."""
         place = self._places[name]
         content = np.ascontiguousarray(values, place.type)
-        self._stream.seek(place.offset + row * math.prod(content.shape[1:]) * content.itemsize)
+        self._stream.seek(self._start + place.offset + row * math.prod(content.shape[1:]) * content.itemsize)
         self._stream.write(content.data.cast("B") if content.size else b"")
         self._missing[name] -= content.nbytes
 
@@ -84,15 +84,13 @@ def writing_arrays(
         places[name] = _Place(offset, types[name], tuple(kinds[name][1]))
         offset += places[name].nbytes
     start = len(_first_bytes(places, meta, "0" * 64))
-    places = {name: _Place(start + place.offset, place.type, place.shape) for name, place in places.items()}
     path.parent.mkdir(parents=True, exist_ok=True)
     with replacing(path) as temporary, open(temporary, "x+b") as stream:
-        writer = ArraysWriter(stream, places)
+        writer = ArraysWriter(stream, places, start)
         yield writer
         writer.require_whole()
         stream.flush()
-        relative = {name: _Place(place.offset - start, place.type, place.shape) for name, place in places.items()}
-        content = _first_bytes(relative, meta, _hash(stream, places, meta))
+        content = _first_bytes(places, meta, _hash(stream, places, start, meta))
         stream.seek(0)
         stream.write(content)
 
@@ -112,15 +110,15 @@ def open_arrays(path: Path, names: Collection[str] | None = None) -> tuple[dict[
     with open_regular(path) as stream:
         header, start = _read_header(stream, path)
         meta = _meta(path, header)
-        places = _places(path, header, start)
+        places = _places(path, header)
         if names is not None and set(places) != set(names):
             raise CorruptionError(f"{path} holds {sorted(places)}; expected {sorted(names)}")
         written = meta.pop(_HASH_KEY, None)
-        if written != _hash(stream, places, meta):
+        if written != _hash(stream, places, start, meta):
             raise CorruptionError(f"{path} is altered: its SHA-256 is not the one that was written; remove it")
         mapped = mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ)
     return {
-        name: np.ndarray(place.shape, place.type, buffer=mapped, offset=place.offset if place.nbytes else 0)
+        name: np.ndarray(place.shape, place.type, buffer=mapped, offset=start + place.offset if place.nbytes else 0)
         for name, place in places.items()
     }, meta
 
@@ -162,28 +160,21 @@ def tensor_header(content: bytes, path: Path) -> Any:
 
     The library keeps the last of two tensors of one name, so a file could say different things to two readers.
     """
-    length = _header_length(content[:_LENGTH_BYTES], len(content), path)
-    return _parse_header(content[_LENGTH_BYTES : _LENGTH_BYTES + length], path)
+    return _read_header(io.BytesIO(content), path)[0]
 
 
 def _read_header(stream: BinaryIO, path: Path) -> tuple[Any, int]:
     """Return the header of an open file, and where what follows it begins."""
-    length = _header_length(stream.read(_LENGTH_BYTES), os.fstat(stream.fileno()).st_size, path)
-    return _parse_header(stream.read(length), path), _LENGTH_BYTES + length
-
-
-def _header_length(first: bytes, size: int, path: Path) -> int:
-    length = int.from_bytes(first, "little")
+    size = stream.seek(0, io.SEEK_END)
+    stream.seek(0)
+    length = int.from_bytes(stream.read(_LENGTH_BYTES), "little")
     if length > min(size - _LENGTH_BYTES, _MAX_HEADER_BYTES):
         raise CorruptionError(f"{path} is damaged: its header claims {length} bytes of {size}")
-    return length
+    header = parse_json(stream.read(length), path, repeated="a name stands twice in its header")
+    return header, _LENGTH_BYTES + length
 
 
-def _parse_header(header: bytes, path: Path) -> Any:
-    return parse_json(header, path, repeated="a name stands twice in its header")
-
-
-def _places(path: Path, header: Any, start: int) -> dict[str, _Place]:
+def _places(path: Path, header: Any) -> dict[str, _Place]:
     """Return where the arrays lie; the library checks that header and file are a possible safetensors file."""
     from safetensors import SafetensorError, safe_open
 
@@ -192,7 +183,7 @@ def _places(path: Path, header: Any, start: int) -> dict[str, _Place]:
             names = checked.keys()
         facts = {name: header[name] for name in names}
         return {
-            name: _Place(start + fact["data_offsets"][0], np.dtype(_TYPE_OF[fact["dtype"]]), tuple(fact["shape"]))
+            name: _Place(fact["data_offsets"][0], np.dtype(_TYPE_OF[fact["dtype"]]), tuple(fact["shape"]))
             for name, fact in facts.items()
         }
     except (SafetensorError, ValueError, KeyError, TypeError, RecursionError) as error:
@@ -212,12 +203,12 @@ def _first_bytes(places: Mapping[str, _Place], meta: Mapping[str, str], digest: 
     return len(content).to_bytes(_LENGTH_BYTES, "little") + content
 
 
-def _hash(stream: BinaryIO, places: Mapping[str, _Place], meta: Mapping[str, str]) -> str:
+def _hash(stream: BinaryIO, places: Mapping[str, _Place], start: int, meta: Mapping[str, str]) -> str:
     ordered = sorted(places.items())
     facts = [[name, place.type.str, list(place.shape)] for name, place in ordered]
     digest = hashlib.sha256(json.dumps([dict(meta), facts], sort_keys=True).encode("ascii"))
     for _, place in ordered:
-        stream.seek(place.offset)
+        stream.seek(start + place.offset)
         left = place.nbytes
         while piece := stream.read(min(left, _CHUNK_BYTES)):
             digest.update(piece)

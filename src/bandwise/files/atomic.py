@@ -148,7 +148,7 @@ def require_writable(folder: Path) -> None:
     if os.fsencode(folder).decode("utf-8", "replace") != os.fspath(folder):
         # Parquet files are opened by names in UTF-8.
         raise UsageError(f"the name of the folder {os.fspath(folder)!a} is not UTF-8; choose another with --out")
-    probe, other = (folder / f"{TEMPORARY_PREFIX}probe.{os.getpid()}.{secrets.token_hex(4)}" for _ in range(2))
+    probe, other = (temporary_path(folder / "probe") for _ in range(2))
     try:
         with explain_full_disk(folder):
             folder.mkdir(parents=True, exist_ok=True)

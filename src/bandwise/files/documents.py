@@ -29,9 +29,9 @@ def write_json(path: Path, value: Any) -> None:
     write_bytes(path, json_bytes(value))
 
 
-def read_json(path: Path, *, max_bytes: int = MAX_BYTES) -> Any:
-    """Read a JSON file of ours; refuse one that is larger than `max_bytes`, no JSON, or repeats a key."""
-    return parse_json(read_bytes(path, max_bytes=max_bytes), path)
+def read_json(path: Path) -> Any:
+    """Read a JSON file of ours; refuse one that is larger than 256 MiB, no JSON, or repeats a key."""
+    return parse_json(read_bytes(path, max_bytes=MAX_BYTES), path)
 
 
 def parse_json(content: bytes, what: object, *, repeated: str = "a key stands twice in one object") -> Any:

@@ -12,7 +12,6 @@ import errno
 import fcntl
 import json
 import os
-import secrets
 import socket
 import stat
 import threading
@@ -22,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from bandwise.errors import LockedError, UsageError
+from bandwise.files.atomic import temporary_path
 from bandwise.progress import say
 
 LOCK_NAME = ".lock"
@@ -163,7 +163,7 @@ def _require_silence(path: Path, descriptor: int) -> None:
 
 def _time_there(folder: Path) -> float:
     """Return the time by the clock that stamps files in `folder`, which may be that of a server."""
-    probe = folder / f".tmp-clock.{os.getpid()}.{secrets.token_hex(4)}"
+    probe = temporary_path(folder / "clock")
     try:
         with open(probe, "xb") as stream:
             # Not by its name: a live holder sweeps temporary files away.

@@ -1,15 +1,18 @@
-"""The one rule for opening a file of ours: a regular file, read without waiting; else a `CorruptionError`."""
+"""The one rule for opening a file of ours: a regular file, read without waiting; else a `CorruptionError`.
+
+Of a file that a record lists with size and SHA-256, the bytes that are checked are the ones that are used.
+"""
 
 import errno
 import hashlib
 import os
 import stat
+from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
 from bandwise.errors import CorruptionError
 
-_CHUNK_BYTES = 1 << 20
 _NO_FILE = {errno.ENXIO, errno.ELOOP}
 
 
@@ -45,12 +48,34 @@ def sha256_bytes(content: bytes) -> str:
 
 
 def sha256_file(path: Path) -> str:
-    """Return the SHA-256 of a file of ours as 64 hexadecimal digits, read in pieces of 1 MiB."""
-    digest = hashlib.sha256()
+    """Return the SHA-256 of a file of ours as 64 hexadecimal digits."""
     with open_regular(path) as stream:
-        while piece := stream.read(_CHUNK_BYTES):
-            digest.update(piece)
-    return digest.hexdigest()
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+@dataclass(frozen=True, slots=True)
+class FileFacts:
+    """What a record says of one file."""
+
+    bytes: int
+    sha256: str
+
+
+def facts_of(content: bytes) -> FileFacts:
+    """Return what a record has to say of a file of this content."""
+    return FileFacts(len(content), sha256_bytes(content))
+
+
+def read_listed(file: Path, facts: FileFacts, record: str) -> bytes:
+    """Return the bytes of a file, if they are the ones that the file `record` names."""
+    with open_regular(file) as stream:
+        # First, so that a file that has grown beyond all measure is not read.
+        if (size := os.fstat(stream.fileno()).st_size) != facts.bytes:
+            raise CorruptionError(f"{file} has {size} bytes, not the {facts.bytes} that {record} says")
+        content = stream.read()
+    if sha256_bytes(content) != facts.sha256:
+        raise CorruptionError(f"{file} is altered: its SHA-256 is not the one in {record}")
+    return content
 
 
 def append_line(path: Path, line: str) -> None:

@@ -23,7 +23,7 @@ from bandwise.config import NetworkConfig, RunConfig, SplitConfig, TrainingConfi
 from bandwise.config.configfile import merge
 from bandwise.errors import CorruptionError, IncompatibleError
 from bandwise.files.documents import read_document
-from bandwise.files.listed import FileFacts, read_listed
+from bandwise.files.regular import FileFacts, read_listed
 from bandwise.files.schema import parse
 from bandwise.fusion.combination import Fusion
 from bandwise.fusion.head import TrainedHead
