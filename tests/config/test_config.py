@@ -5,8 +5,16 @@ from dataclasses import replace
 
 import pytest
 
-from bandwise.config import AugmentConfig, FusionConfig, RunConfig, SplitConfig, TrainingConfig, to_dict
-from bandwise.config.branches import parse_bands, parse_branches
+from bandwise.config import (
+    AugmentConfig,
+    FusionConfig,
+    RunConfig,
+    SplitConfig,
+    TrainingConfig,
+    parse_bands,
+    parse_branches,
+    to_dict,
+)
 from bandwise.config.configfile import config_from_dict, config_text, differences, merge, read_config_file
 from bandwise.errors import UsageError
 from bandwise.recipes.catalog import find_recipe

@@ -26,8 +26,7 @@ from tests.faults.hostile_contents import CONFIGS, HEADERS, NOT_JSON, PICTURES
 from tests.helpers.logits import write_logits
 
 from bandwise.checkpoints.tensors import from_file, to_bytes
-from bandwise.config import to_dict
-from bandwise.config.branches import parse_bands, parse_branches
+from bandwise.config import parse_bands, parse_branches, to_dict
 from bandwise.config.configfile import config_from_dict, read_config_file
 from bandwise.errors import BandwiseError
 from bandwise.files.documents import json_bytes, read_json, seal, without_seal

@@ -10,7 +10,7 @@ import pytest
 from tests.sources import imagenet
 
 from bandwise.cli import main
-from bandwise.config.branches import parse_bands
+from bandwise.config import parse_bands
 from bandwise.recipes.imagenet import RECIPES
 from bandwise.recipes.recipe import Recipe
 from bandwise.sources.archives import imagenet21k

@@ -9,18 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from bandwise.config.branches import parse_bands
+from bandwise.config import format_bands, parse_bands
 from bandwise.errors import CorruptionError
-from bandwise.store.layout import (
-    COMMITS_NAME,
-    band_file,
-    commit_file,
-    format_bands,
-    inside,
-    parse_commit_file,
-    record_header,
-    schema,
-)
+from bandwise.store.layout import COMMITS_NAME, band_file, commit_file, inside, parse_commit_file, record_header, schema
 
 
 @pytest.mark.parametrize("side", [1, 9, 56, 128, 999, 1024, 4096])

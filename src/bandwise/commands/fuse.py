@@ -9,8 +9,7 @@ import tyro
 from bandwise.commands import flags
 from bandwise.commands.store_source import CropsFromFlag, crops_from, run_with_store
 from bandwise.commands.verb import Outcome, parse, percent, wrote
-from bandwise.config import FusionRule
-from bandwise.config.branches import parse_bands
+from bandwise.config import FusionRule, parse_bands
 from bandwise.errors import UsageError
 from bandwise.files.schema import plain
 from bandwise.fusion.head import TrainedHead

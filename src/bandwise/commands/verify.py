@@ -10,7 +10,7 @@ import tyro
 from bandwise.commands import flags
 from bandwise.commands.store_source import source_of
 from bandwise.commands.verb import Outcome, parse
-from bandwise.config.branches import parse_bands
+from bandwise.config import parse_bands
 from bandwise.errors import CorruptionError, UsageError
 from bandwise.files.schema import plain
 from bandwise.launch.check import store_of

@@ -13,8 +13,10 @@ from bandwise.config.data import (
     SplitConfig,
     Storage,
     Transform,
+    format_bands,
+    parse_bands,
 )
-from bandwise.config.run import RunConfig, to_dict
+from bandwise.config.run import RunConfig, parse_branches, to_dict
 from bandwise.config.training import FusionConfig, FusionRule, KeepLogits, NetworkConfig, TrainingConfig
 
 __all__ = [
@@ -32,5 +34,8 @@ __all__ = [
     "Storage",
     "TrainingConfig",
     "Transform",
+    "format_bands",
+    "parse_bands",
+    "parse_branches",
     "to_dict",
 ]

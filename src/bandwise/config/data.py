@@ -6,7 +6,6 @@ from typing import Annotated, Any, Literal
 
 import tyro
 
-from bandwise.config.branches import parse_bands
 from bandwise.errors import UsageError
 
 Transform = Literal["dct1d", "dct2d", "hadamard", "identity", "random", "refft"]
@@ -36,6 +35,38 @@ def require_positive(value: float, high: float, key: str) -> None:
     """Refuse a number that is not above 0, above `high`, or not finite."""
     allowed = "above 0" + (f" and at most {high:g}" if isfinite(high) else "")
     require(isfinite(value) and 0 < value <= high, key, value, allowed)
+
+
+def parse_bands(text: str, count: int) -> tuple[int, ...]:
+    """Read a list of bands such as `all`, `0`, or `0,3-5`.
+
+    Returns the bands in increasing order; each must be one of 0 to `count` - 1 and occur once.
+    """
+    if text == "all":
+        return tuple(range(count))
+    bands: list[int] = []
+    for part in text.split(","):
+        first, dash, last = part.strip().partition("-")
+        if not (first.isascii() and first.isdigit() and (not dash or (last.isascii() and last.isdigit()))):
+            raise UsageError(f"bands {text!r}: {part.strip()!r} is not a band; write for example 0,3-5 or all")
+        low, high = int(first), int(last) if dash else int(first)
+        if not low <= high < count:
+            raise UsageError(f"bands {text!r}: {part.strip()!r} is outside 0 to {count - 1}")
+        bands.extend(range(low, high + 1))
+    if len(set(bands)) != len(bands):
+        raise UsageError(f"bands {text!r}: a band stands twice")
+    return tuple(sorted(bands))
+
+
+def format_bands(bands: tuple[int, ...]) -> str:
+    """Write increasing band numbers in the notation of `--bands`: (0, 3, 4, 5) is `0,3-5`."""
+    parts: list[list[int]] = []
+    for band in bands:
+        if parts and band == parts[-1][-1] + 1:
+            parts[-1].append(band)
+        else:
+            parts.append([band])
+    return ",".join(str(part[0]) if len(part) == 1 else f"{part[0]}-{part[-1]}" for part in parts)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

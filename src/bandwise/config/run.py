@@ -6,9 +6,11 @@ from typing import Annotated, Any
 
 import tyro
 
-from bandwise.config.branches import parse_bands, parse_branches
-from bandwise.config.data import AugmentConfig, DataConfig, SplitConfig, require
+from bandwise.config.data import AugmentConfig, DataConfig, SplitConfig, parse_bands, require
 from bandwise.config.training import FusionConfig, NetworkConfig, TrainingConfig
+from bandwise.errors import UsageError
+
+MAX_BRANCHES = 1024
 
 UNNAMED = "custom"
 """The name of an experiment that was not made from a recipe."""
@@ -69,6 +71,16 @@ class RunConfig:
     def groups(self) -> tuple[tuple[int, ...], ...]:
         """Return the bands of every branch."""
         return parse_branches(self.branches, parse_bands(self.split.bands, self.split.stride**2), self.split.stride**2)
+
+
+def parse_branches(text: str, stored: tuple[int, ...], count: int) -> tuple[tuple[int, ...], ...]:
+    """Read the bands of at most 1024 branches, separated by semicolons; `each` is one branch for every stored band."""
+    if text == "each":
+        return tuple((band,) for band in stored)
+    groups = tuple(parse_bands(part.strip(), count) for part in text.split(";"))
+    if len(groups) > MAX_BRANCHES:
+        raise UsageError(f"branches has {len(groups)} groups; at most {MAX_BRANCHES} are allowed")
+    return groups
 
 
 _LATER = {

@@ -4,10 +4,11 @@ from typing import Any
 
 import yaml
 
+from bandwise.config import format_bands
 from bandwise.export.card import PATENT
 from bandwise.report.page import Fold, Page, Section, Table, page_to_markdown
 from bandwise.report.units import amount
-from bandwise.store.layout import SPLITS, band_folder, format_bands
+from bandwise.store.layout import SPLITS, band_folder
 from bandwise.store.manifest import Manifest
 
 _SNIPPET = """\

@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import TypedDict, Unpack
 
-from bandwise.config import RunConfig
+from bandwise.config import RunConfig, format_bands
 from bandwise.errors import UsageError
 from bandwise.fusion.rules import needs_holdout
 from bandwise.launch.answers import Answers, require_own_store
@@ -26,7 +26,6 @@ from bandwise.runs.run import RUN_NAME, Run, begun_run, open_run
 from bandwise.signals import stop_requested
 from bandwise.sources.resolve import open_source
 from bandwise.sources.samples import SampleList
-from bandwise.store.layout import format_bands
 from bandwise.store.preview import write_preview
 from bandwise.store.reading.store import open_store
 from bandwise.store.writing.split import require_apart, split_dataset

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from bandwise.config.branches import parse_bands
+from bandwise.config import format_bands, parse_bands
 from bandwise.errors import CorruptionError, UsageError
 
 FORMAT = "bandwise-store"
@@ -89,17 +89,6 @@ def parse_commit_file(name: str, band_count: int) -> tuple[str, int, tuple[int, 
     except UsageError:
         return None
     return (split, index, bands) if commit_file(split, index, bands, band_count) == name else None
-
-
-def format_bands(bands: tuple[int, ...]) -> str:
-    """Write increasing band numbers in the notation of `--bands`: (0, 3, 4, 5) is `0,3-5`."""
-    parts: list[list[int]] = []
-    for band in bands:
-        if parts and band == parts[-1][-1] + 1:
-            parts[-1].append(band)
-        else:
-            parts.append([band])
-    return ",".join(str(part[0]) if len(part) == 1 else f"{part[0]}-{part[-1]}" for part in parts)
 
 
 def inside(root: Path, name: str) -> Path:

@@ -7,10 +7,11 @@ from typing import Any
 import numpy as np
 
 from bandwise.bands.quantize import BandQuantizer
+from bandwise.config import format_bands
 from bandwise.errors import UsageError
 from bandwise.progress import progress
 from bandwise.sources.source import Source
-from bandwise.store.layout import SPLITS, format_bands
+from bandwise.store.layout import SPLITS
 from bandwise.store.origin import canvas_of, require_source
 from bandwise.store.reading.bandfiles import RowGroupReader
 from bandwise.store.reading.store import Store, open_store

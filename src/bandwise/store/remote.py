@@ -2,13 +2,14 @@
 
 from pathlib import Path
 
+from bandwise.config import format_bands
 from bandwise.errors import UsageError
 from bandwise.files.atomic import require_space, require_writable, write_bytes
 from bandwise.files.locks import waiting_lock
 from bandwise.files.regular import sha256_bytes
 from bandwise.files.remote import Expected, Remote
 from bandwise.progress import say
-from bandwise.store.layout import CARD_NAME, MANIFEST_NAME, format_bands, inside
+from bandwise.store.layout import CARD_NAME, MANIFEST_NAME, inside
 from bandwise.store.manifest import Manifest
 from bandwise.store.repair import derived_documents
 

@@ -4,8 +4,7 @@ import contextlib
 from collections.abc import Mapping
 from pathlib import Path
 
-from bandwise.config import SplitConfig
-from bandwise.config.branches import parse_bands
+from bandwise.config import SplitConfig, format_bands, parse_bands
 from bandwise.config.configfile import merge
 from bandwise.errors import CorruptionError, IncompatibleError
 from bandwise.files.atomic import write_bytes
@@ -22,7 +21,6 @@ from bandwise.store.layout import (
     SPLITS,
     STORE_NAME,
     band_folder,
-    format_bands,
     parse_commit_file,
 )
 from bandwise.store.manifest import FileFacts, Identity, Manifest

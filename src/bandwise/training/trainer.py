@@ -9,7 +9,7 @@ from typing import Any
 from torch import nn
 
 from bandwise.checkpoints.folder import Checkpoint, newest_checkpoint, remove_trash
-from bandwise.config import RunConfig
+from bandwise.config import RunConfig, format_bands
 from bandwise.config.configfile import differences
 from bandwise.errors import CorruptionError, IncompatibleError, UsageError
 from bandwise.files.atomic import remove_temporaries, require_writable
@@ -19,7 +19,6 @@ from bandwise.progress import say
 from bandwise.runs.documents import SUMMARY_NAME, read_summary
 from bandwise.runs.provenance import environment
 from bandwise.signals import stop_requested
-from bandwise.store.layout import format_bands
 from bandwise.store.reading.store import open_store
 from bandwise.training.classweights import AUTO, class_weights, read_class_weights
 from bandwise.training.determinism import choose_device, reproducible

@@ -11,10 +11,11 @@ import numpy as np
 import torch
 
 from bandwise.bands.quantize import BandQuantizer
+from bandwise.config import format_bands
 from bandwise.errors import IncompatibleError, UsageError
 from bandwise.sources.decoding.decode import decoder_versions
 from bandwise.sources.source import Source
-from bandwise.store.layout import band_folder, format_bands, plan_groups
+from bandwise.store.layout import band_folder, plan_groups
 from bandwise.store.origin import canvas_of, require_source
 from bandwise.store.reading.loader import Batch, BatchStream
 from bandwise.store.reading.store import Store

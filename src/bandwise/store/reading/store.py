@@ -13,24 +13,14 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from bandwise.bands.transform import SubbandTransform
-from bandwise.config import SplitConfig, to_dict
-from bandwise.config.branches import parse_bands
+from bandwise.config import SplitConfig, format_bands, parse_bands, to_dict
 from bandwise.config.configfile import differences, merge
 from bandwise.errors import CorruptionError, IncompatibleError, UsageError
 from bandwise.files.documents import json_bytes
 from bandwise.files.regular import sha256_bytes, sha256_file
 from bandwise.files.schema import plain
 from bandwise.sources.samples import SampleList
-from bandwise.store.layout import (
-    MANIFEST_NAME,
-    SAMPLES_NAME,
-    SPLITS,
-    band_file,
-    band_folder,
-    format_bands,
-    inside,
-    record_header,
-)
+from bandwise.store.layout import MANIFEST_NAME, SAMPLES_NAME, SPLITS, band_file, band_folder, inside, record_header
 from bandwise.store.manifest import BandFileFacts, FileFacts, Identity, Manifest, SampleFacts
 
 _MAX_ROWS_A_BYTE = 64

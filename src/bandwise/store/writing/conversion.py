@@ -8,8 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from bandwise.config import SplitConfig
-from bandwise.config.branches import parse_bands
+from bandwise.config import SplitConfig, parse_bands
 from bandwise.errors import CorruptionError, TooManyBadInputs, UsageError
 from bandwise.files.atomic import (
     explain_full_disk,
