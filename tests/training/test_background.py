@@ -58,7 +58,7 @@ def test_a_checkpoint_holds_its_step_however_late_it_is_written(store_path, tmp_
     later = threading.Event()
     writing(monkeypatch, lambda write, step: (step == 12 or later.wait(60)) and write())
     if broken:
-        monkeypatch.setattr("bandwise.checkpoints.background.in_host_memory", lambda tensors: tensors)
+        monkeypatch.setattr("bandwise.training.journal.in_host_memory", lambda tensors: tensors)
     train_branch(config, store_path, tmp_path / "late", 1, on_step=lambda step: later.set() if step == 4 else None)
     found, expected = (read_checkpoint(tmp_path / name / "step-000000002") for name in ("late", "at once"))
     parts = [(found.model, expected.model), (found.optim, expected.optim)]
@@ -109,7 +109,7 @@ def test_an_error_that_nobody_asks_for_is_the_negative_control(store_path, tmp_p
 
     writing(monkeypatch, fail)
     # It still waits, so that one checkpoint is written at a time.
-    monkeypatch.setattr("bandwise.checkpoints.background.Future.result", lambda future: future.exception() and None)
+    monkeypatch.setattr("bandwise.checkpoints.folder.Future.result", lambda future: future.exception() and None)
     train_branch(BY_TIME, store_path, tmp_path, 1)
     assert steps(tmp_path)[0].name == "step-000000012"
 

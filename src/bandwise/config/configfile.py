@@ -21,18 +21,31 @@ ConfigT = TypeVar("ConfigT")
 
 
 def config_from_dict(content: Any) -> RunConfig:
-    """Build a configuration from a nested dictionary; what is not named keeps its default.
-
-    An unknown key, a wrong type or a value out of range is a `UsageError` that names the key.
-    """
+    """Build a configuration from a nested dictionary; what is not named keeps its default. Raises as `merge`."""
     return merge(RunConfig(), content)
 
 
-def merge(config: ConfigT, content: Any) -> ConfigT:
-    """Return a configuration, or one section of it, with the values of a nested dictionary, as `config_from_dict`."""
-    merged = _merge(config, content, "")
-    assert isinstance(merged, type(config))
-    return merged
+def merge(config: ConfigT, content: Any, prefix: str = "") -> ConfigT:
+    """Return a configuration, or one section of it, with the values of a nested dictionary.
+
+    What is not named stays. An unknown key, a wrong type or a value out of range is a `UsageError` that names the key,
+    behind `prefix`.
+    """
+    if not isinstance(content, dict):
+        raise UsageError(f"{prefix.rstrip('.') or 'the configuration'} must be a mapping of keys, not {content!r}")
+    section: Any = config
+    hints = typing.get_type_hints(type(section))
+    names = [field.name for field in dataclasses.fields(section)]
+    changes: dict[str, Any] = {}
+    for key, value in content.items():
+        if key not in names:
+            raise UsageError(f"unknown key {prefix}{key}; {_nearest(str(key), names)}")
+        current = getattr(section, key)
+        if dataclasses.is_dataclass(current):
+            changes[key] = merge(current, value, f"{prefix}{key}.")
+        else:
+            changes[key] = _checked(f"{prefix}{key}", value, hints[key])
+    return dataclasses.replace(section, **changes)
 
 
 def read_config_file(path: Path) -> Any:
@@ -71,23 +84,6 @@ def differences(old: dict[str, Any], new: dict[str, Any], prefix: str = "") -> l
         elif before != after:
             found.append(f"{prefix}{key}: {before!r} -> {after!r}")
     return found
-
-
-def _merge(config: Any, content: Any, prefix: str) -> Any:
-    if not isinstance(content, dict):
-        raise UsageError(f"{prefix.rstrip('.') or 'the configuration'} must be a mapping of keys, not {content!r}")
-    hints = typing.get_type_hints(type(config))
-    names = [field.name for field in dataclasses.fields(config)]
-    changes: dict[str, Any] = {}
-    for key, value in content.items():
-        if key not in names:
-            raise UsageError(f"unknown key {prefix}{key}; {_nearest(str(key), names)}")
-        current = getattr(config, key)
-        if dataclasses.is_dataclass(current):
-            changes[key] = _merge(current, value, f"{prefix}{key}.")
-        else:
-            changes[key] = _checked(f"{prefix}{key}", value, hints[key])
-    return dataclasses.replace(config, **changes)
 
 
 def _nearest(key: str, names: list[str]) -> str:

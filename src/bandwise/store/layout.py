@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -45,12 +45,12 @@ class SampleGroup:
         return band_file(band, self.split, self.index, self.count)
 
 
-def plan_groups(counts: Mapping[str, int], size: int) -> list[SampleGroup]:
-    """Cut every split, of so many images, into groups of `size` ids; the last one of a split may be smaller."""
+def plan_groups(counts: Sequence[int], size: int) -> list[SampleGroup]:
+    """Cut the splits, of so many images each, into groups of `size` ids; the last one of a split may be smaller."""
     groups: list[SampleGroup] = []
     first = 0
-    for split in SPLITS:
-        stop = first + counts[split]
+    for split, count in zip(SPLITS, counts, strict=True):
+        stop = first + count
         starts = range(first, stop, size)
         for index, start in enumerate(starts):
             groups.append(SampleGroup(split, index, len(starts), range(start, min(start + size, stop))))

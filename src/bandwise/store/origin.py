@@ -20,7 +20,7 @@ from bandwise.sources.decoding.decode import decoder_versions, load_canvas
 from bandwise.sources.decoding.sniff import BadImage
 from bandwise.sources.samples import SCHEMA, SampleList, freeze_samples
 from bandwise.sources.source import Source
-from bandwise.store.layout import FORMAT, ROW_GROUP, SPLITS, VERSION
+from bandwise.store.layout import FORMAT, ROW_GROUP, VERSION
 from bandwise.store.manifest import CommitKey, Identity, SampleFacts
 from bandwise.store.reading.store import Store, naming_damage
 
@@ -47,7 +47,6 @@ def make_identity(source: Source, samples: SampleList, config: SplitConfig) -> I
     """
     content = to_dict(config)
     del content["bands"]
-    train, holdout, val = (len(samples.range(split)) for split in SPLITS)
     return Identity(
         format=FORMAT,
         version=VERSION,
@@ -55,7 +54,7 @@ def make_identity(source: Source, samples: SampleList, config: SplitConfig) -> I
         group_size=group_size(config, len(samples)),
         classes=tuple(source.classes),
         channels=source.channels,
-        samples=SampleFacts(samples.sha256(), train, holdout, val),
+        samples=SampleFacts(samples.sha256(), *samples.counts),
         # As it will be read back, so that tuples and lists compare equal.
         source=json.loads(json_bytes(source.fingerprint)),
         versions={**decoder_versions(), "pyarrow": pa.__version__},

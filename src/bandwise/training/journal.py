@@ -7,19 +7,16 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 
-from bandwise.checkpoints.folder import save_checkpoint
+from bandwise.checkpoints.folder import BackgroundWriter, in_host_memory, save_checkpoint
 from bandwise.errors import NoSpaceError
 from bandwise.files.documents import write_rows
 from bandwise.files.regular import append_line
 from bandwise.progress import say
 from bandwise.training.learner import Learner
-
-if TYPE_CHECKING:
-    from bandwise.checkpoints.background import BackgroundWriter
 
 METRICS_NAME = "metrics.jsonl"
 TIMING_NAME = "timing.jsonl"
@@ -81,7 +78,7 @@ class Journal:
         self._earlier: dict[str, Any] = {"wall_s": 0.0, "cpu_s": 0.0, "peak_bytes": 0}
         self._full_disks = 0
         self._begun = self._started
-        self._writer: BackgroundWriter | None = None
+        self._writer = BackgroundWriter()
         self.saved_step = 0
         """Step of the newest checkpoint."""
         _forget_peak(device)
@@ -103,17 +100,13 @@ class Journal:
         state = {**self._fixed, **rest, "position": asdict(position), "session": self.session()}
         self._begun = time.monotonic()
         if in_background:
-            # Here, for checkpoints by the step are not written so.
-            from bandwise.checkpoints.background import BackgroundWriter, in_host_memory
-
-            self._writer = self._writer or BackgroundWriter()
             weights, others = in_host_memory(weights), in_host_memory(others)
         step, keep = position.step, self._keep
 
         def write() -> None:
             save_checkpoint(self._folder, step, model=weights, optim=others, state=state, keep=keep)
 
-        if in_background and self._writer is not None:
+        if in_background:
             self._writer.start(step, write)
             return
         with self._full_disk_forgiven(tolerant):
@@ -122,20 +115,19 @@ class Journal:
 
     def check(self) -> None:
         """Raise what went wrong in the background, if anything has; waits for nothing."""
-        if self._writer is not None and self._writer.is_done:
+        if self._writer.is_done:
             self.finish_write()
 
     def finish_write(self) -> None:
         """Wait for the checkpoint that is being written; a full disk is treated as in `save`, and tolerated."""
         with self._full_disk_forgiven(tolerant=True):
-            step = None if self._writer is None else self._writer.finish()
+            step = self._writer.finish()
             if step is not None:
                 self._count_saved(step)
 
     def close(self) -> None:
         """Leave nothing behind that still writes."""
-        if self._writer is not None:
-            self._writer.close()
+        self._writer.close()
 
     @property
     def minutes_since_checkpoint(self) -> float:

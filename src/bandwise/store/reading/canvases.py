@@ -3,6 +3,7 @@
 Both yield what `loader.BatchStream` yields, with canvases in the place of bands.
 """
 
+import bisect
 import hashlib
 import struct
 from collections.abc import Iterator
@@ -13,9 +14,10 @@ import torch
 from bandwise.bands.quantize import BandQuantizer
 from bandwise.config import format_bands
 from bandwise.errors import IncompatibleError, UsageError
+from bandwise.files.regular import sha256_bytes
 from bandwise.sources.decoding.decode import decoder_versions
 from bandwise.sources.source import Source
-from bandwise.store.layout import band_folder, plan_groups
+from bandwise.store.layout import SPLITS, band_folder, plan_groups
 from bandwise.store.origin import canvas_of, require_source
 from bandwise.store.reading.loader import Batch, BatchStream
 from bandwise.store.reading.store import Store
@@ -35,16 +37,22 @@ class SourceCanvases:
         Only at the end it is known, and an `IncompatibleError`, that these are not the pixels that were split.
         """
         store, split = self._store, self._split
-        digest = _SplitDigest(store, split)
+        # As the commit records have them: one digest over the canvases of each group.
+        groups = plan_groups([store.manifest.splits[name].samples for name in SPLITS], store.manifest.group_size)
+        ends = [group.ids.stop for group in groups if group.split == split]
+        digests = [hashlib.sha256() for _ in ends]
         ids, labels = torch.from_numpy(store.ids(split)), torch.from_numpy(store.labels(split)).long()
         for start in range(0, len(ids), self._batch_size):
             chosen = slice(start, start + self._batch_size)
             images = []
             for sample, label in zip(ids[chosen].tolist(), labels[chosen].tolist(), strict=True):
                 images.append(canvas_of(store, self._source, self._samples, sample))
-                digest.add(sample, label, images[-1])
+                digest = digests[bisect.bisect_right(ends, sample)]
+                digest.update(struct.pack("<qi", sample, label))
+                digest.update(images[-1].data)
             yield Batch(ids[chosen], torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2), labels[chosen])
-        if digest.finish() != store.manifest.canvas_digests[split]:
+        found = sha256_bytes(b"".join(digest.digest() for digest in digests))
+        if found != store.manifest.canvas_digests[split]:
             raise IncompatibleError(
                 f"the {split} images of {self._source.name} do not give the pixels that {store.path} was made from: "
                 f"they were changed, or other libraries decode them ({store.manifest.versions} then, "
@@ -82,29 +90,3 @@ def why_not_rebuilt(store: Store) -> str | None:
     if absent := sorted(set(range(store.transform.count)) - here):
         return f"{store.path} lacks bands {format_bands(tuple(absent))} of {store.transform.count}"
     return None
-
-
-class _SplitDigest:
-    """Repeats the digest over the canvases of a split that its commit records hold, group by group."""
-
-    def __init__(self, store: Store, split: str) -> None:
-        counts = {name: facts.samples for name, facts in store.manifest.splits.items()}
-        groups = plan_groups(counts, store.manifest.group_size)
-        self._ends = [group.ids.stop for group in groups if group.split == split]
-        self._total, self._group = hashlib.sha256(), hashlib.sha256()
-
-    def add(self, sample: int, label: int, canvas: np.ndarray) -> None:
-        while sample >= self._ends[0]:
-            self._close_group()
-        self._group.update(struct.pack("<qi", sample, label))
-        self._group.update(canvas.data)
-
-    def finish(self) -> str:
-        while self._ends:
-            self._close_group()
-        return self._total.hexdigest()
-
-    def _close_group(self) -> None:
-        self._ends.pop(0)
-        self._total.update(self._group.digest())
-        self._group = hashlib.sha256()

@@ -215,20 +215,14 @@ def read_all(reader: RowGroupReader) -> Tensor:
 
 def read_onto(device: torch.device, reader: RowGroupReader, advance: Advance) -> Tensor:
     """Return all records of a split in stored order on a device, as `read_all`; some row groups at a time pass here."""
-    like = empty_records(
-        reader, max((sum(reader.sizes[first : first + WINDOW]) for first in _firsts(reader)), default=0)
-    )
+    parts = [range(len(reader.sizes))[first : first + WINDOW] for first in range(0, len(reader.sizes), WINDOW)]
+    rows = [sum(reader.sizes[group] for group in part) for part in parts]
+    like = empty_records(reader, max(rows, default=0))
     passing = like.pin_memory() if device.type == "cuda" else like
     records, place = torch.empty((reader.rows, *reader.record_shape), dtype=like.dtype, device=device), 0
-    for first in _firsts(reader):
-        groups = range(first, min(first + WINDOW, len(reader.sizes)))
-        rows = sum(reader.sizes[group] for group in groups)
-        fill(reader, groups, passing)
-        records[place : place + rows] = passing[:rows]
-        place += rows
-        advance(rows)
+    for part, count in zip(parts, rows, strict=True):
+        fill(reader, part, passing)
+        records[place : place + count] = passing[:count]
+        place += count
+        advance(count)
     return records
-
-
-def _firsts(reader: RowGroupReader) -> range:
-    return range(0, len(reader.sizes), WINDOW)

@@ -73,8 +73,7 @@ class Conversion:
         self.identity = make_identity(source, samples, config)
         self._source, self._config, self._samples = source, config, samples
         self._bands = parse_bands(config.bands, self.identity.band_count)
-        counts = {split: len(samples.range(split)) for split in SPLITS}
-        self._groups = plan_groups(counts, self.identity.group_size)
+        self._groups = plan_groups(samples.counts, self.identity.group_size)
 
     def plan(self, share: tuple[int, int] | None) -> dict[str, Any]:
         """Return what a complete run would write, without looking at the folder."""
@@ -82,7 +81,7 @@ class Conversion:
         return {
             "store": str(self.out),
             "bands": list(self._bands),
-            **{split: len(self._samples.range(split)) for split in SPLITS},
+            **dict(zip(SPLITS, self._samples.counts, strict=True)),
             "groups": len(groups),
             "estimated_bytes": self._estimate([Planned("", group, self._bands) for group in groups]),
             "dry_run": True,
@@ -111,15 +110,13 @@ class Conversion:
         Of one share only its groups are written, and no manifest: whoever has all shares makes it.
         """
         self._clear_temporaries()
-        if self._has_got_reported_set():
-            return self._write(options, frozenset(), {})
-        if self._is_complete():
-            return 0
-        begun = any((self.out / COMMITS_NAME).glob("*.json")) or (self.out / MANIFEST_NAME).exists()
-        if (self.out / STORE_NAME).exists():
-            held = Identity.read(self.out)
-            if begun:
-                self.continue_as(held)
+        if not self._has_got_reported_set():
+            if self._is_complete():
+                return 0
+            if (self.out / STORE_NAME).exists():
+                held = Identity.read(self.out)
+                if any((self.out / COMMITS_NAME).glob("*.json")) or (self.out / MANIFEST_NAME).exists():
+                    self.continue_as(held)
         return self._write(options, frozenset(), {})
 
     def _has_got_reported_set(self) -> bool:
@@ -139,7 +136,7 @@ class Conversion:
         if "name" in held.source:
             added = replace(added, source={**added.source, "name": held.source["name"]})
         self.identity = added
-        self._groups = plan_groups({split: len(self._samples.range(split)) for split in SPLITS}, held.group_size)
+        self._groups = plan_groups(self._samples.counts, held.group_size)
         say(f"{self.out}: adding the reported set, {after.val} images; what is written of the others stays as it is")
         (self.out / MANIFEST_NAME).unlink(missing_ok=True)
         old, new = (plain(commit_key(identity)) for identity in (held, added))

@@ -57,10 +57,9 @@ def manifest_of_files(path: Path, bands: tuple[int, ...] | None = None) -> Manif
     """Derive the manifest of a store from its files, with these bands or with all that are finished."""
     identity = Identity.read(path)
     samples = read_samples(path / SAMPLES_NAME, identity.classes)
-    counts = {split: len(samples.range(split)) for split in SPLITS}
-    if SampleFacts(samples.sha256(), **counts) != identity.samples:
+    if SampleFacts(samples.sha256(), *samples.counts) != identity.samples:
         raise CorruptionError(f"{SAMPLES_NAME} is another sample list than {STORE_NAME} names")
-    groups = plan_groups(counts, identity.group_size)
+    groups = plan_groups(samples.counts, identity.group_size)
     commits = scan_commits(path, identity, groups)
     finished = commits.finished_bands(groups, identity.band_count)
     return derive_manifest(path, identity, samples, groups, commits, finished if bands is None else bands)
@@ -175,7 +174,7 @@ def _duplicates(samples: SampleList, records: list[CommitRecord]) -> Duplicates 
     stored = np.ones(len(samples), bool)
     stored[[sample.id for record in records for sample in record.bad]] = False
     ids = np.flatnonzero(stored)
-    splits = np.searchsorted([samples.range(split).stop for split in SPLITS], ids, side="right")
+    splits = np.searchsorted(np.cumsum(samples.counts), ids, side="right")
     return find_duplicates(ids, hashes, splits, samples.labels[ids])
 
 
