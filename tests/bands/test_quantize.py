@@ -156,21 +156,12 @@ def test_some_bands_in_the_order_asked_for():
     transform, image = SubbandTransform(4, "dct2d"), noise(16, 12, 3)
     expected = reference_split(image, transform)[[7, 0, 3]]
     quantizer = BandQuantizer(transform, [7, 0, 3])
-    assert np.array_equal(quantizer.split(image), expected)
+    kept = quantizer.split(image)
+    quantizer.split(noise(16, 12, 3, seed=1))
+    assert np.array_equal(kept, expected), "a result is the caller's"
     np.testing.assert_allclose(
         quantizer.dequantize(quantizer.split(image)), (expected - [[[[128]]], [[[0]]], [[[128]]]]) * 4
     )
-
-
-def test_results_are_the_callers_and_out_is_written():
-    transform = SubbandTransform(2, "dct2d")
-    quantizer, first, second = BandQuantizer(transform), noise(4, 4, 3, seed=1), noise(4, 4, 3, seed=2)
-    kept = quantizer.split(first)
-    batch = np.zeros((4, 2, 2, 2, 3), np.uint8)
-    assert quantizer.split(second, out=batch[:, 1]).base is batch
-    assert np.array_equal(kept, reference_split(first, transform))
-    assert np.array_equal(batch[:, 1], reference_split(second, transform))
-    assert not batch[:, 0].any()
 
 
 def test_scales_and_offsets():

@@ -1,6 +1,5 @@
 """The run folder: what may change between two calls, what a refused configuration leaves, and the logits files."""
 
-import json
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -180,16 +179,3 @@ def test_a_flipped_bit_in_any_byte_of_a_logits_file_is_found(tmp_path):
         path.write_bytes(changed)
         with pytest.raises(CorruptionError, match=r"branch-00\.safetensors"):
             read_logits(path)
-
-
-def test_a_name_that_stands_twice_in_the_header_is_refused(tmp_path):
-    path = tmp_path / "branch-00.safetensors"
-    write_logits(path, logits())
-    good = path.read_bytes()
-    length = int.from_bytes(good[:8], "little")
-    header = json.loads(good[8 : 8 + length])
-    twice = json.dumps(header)[:-1] + ', "ids": ' + json.dumps(header["ids"]) + "}"
-    padded = twice.encode() + b" " * (-len(twice) % 8)
-    path.write_bytes(len(padded).to_bytes(8, "little") + padded + good[8 + length :])
-    with pytest.raises(CorruptionError, match="a name stands twice in its header"):
-        read_logits(path)

@@ -12,13 +12,11 @@ import pytest
 from PIL import Image
 from tests.helpers.arrays import CONFIG, SOURCE, RandomSource, make_store
 from tests.helpers.trees import run_python, tree
-from tests.pictures import make_folder
 
 from bandwise.bands.quantize import reference_split
 from bandwise.bands.transform import SubbandTransform
 from bandwise.config import SplitConfig
 from bandwise.errors import CorruptionError, UsageError
-from bandwise.sources.folder import open_folder
 from bandwise.sources.samples import freeze_samples
 from bandwise.store.layout import SPLITS
 from bandwise.store.origin import group_size
@@ -49,32 +47,6 @@ def test_every_pixel_is_the_reference_split(tmp_path, codec, transform, stride, 
                 # WebP has no grey mode: one channel comes back as three equal ones.
                 shown = np.atleast_3d(picture)[:, :, :channels]
                 assert np.array_equal(shown, bands[band])
-
-
-def test_a_picture_of_another_size_is_cut_and_resized(tmp_path):
-    folder = tmp_path / "in"
-    pixels = np.random.default_rng(0).integers(0, 256, (20, 31, 3), dtype=np.uint8)
-    (folder / "train" / "a").mkdir(parents=True)
-    Image.fromarray(pixels).save(folder / "train" / "a" / "x.png")
-    split_dataset(open_folder(folder), SplitConfig(canvas=8, holdout=0), tmp_path / "out")
-    canvas = Image.fromarray(pixels).resize((8, 8), Image.Resampling.BILINEAR, box=(5, 0, 25, 20))
-    expected = reference_split(np.asarray(canvas), SubbandTransform(2, "dct2d"))
-    for band in range(4):
-        (found,) = decoded(tmp_path / "out" / f"band-0{band}" / "train-00000-of-00001.parquet")
-        assert np.array_equal(found, expected[band])
-
-
-def test_ids_and_labels_stand_in_order_in_every_band(whole):
-    samples = freeze_samples(SOURCE, CONFIG)
-    store = open_store(whole)
-    for split in SPLITS:
-        ids = np.array(samples.range(split))
-        assert np.array_equal(store.ids(split), ids)
-        assert np.array_equal(store.labels(split), samples.labels[ids])
-        for band in store.bands:
-            tables = [pq.read_table(whole / name) for name in store.files(band, split)]
-            assert [value for table in tables for value in table["id"].to_pylist()] == ids.tolist()
-            assert [value for table in tables for value in table["label"].to_pylist()] == samples.labels[ids].tolist()
 
 
 @pytest.mark.parametrize("channels", [1, 3])
@@ -108,19 +80,6 @@ def test_float16_stores_the_unrounded_value_as_raw_bytes(tmp_path):
             assert np.array_equal(found, expected.astype(np.float16))
         values = np.concatenate([np.frombuffer(row["bytes"], "<f2").reshape(-1, 3) for row in rows])
         assert store.std([band]) == pytest.approx(values.astype(np.float64).std(axis=0)[None], rel=1e-3)
-
-
-def test_no_file_knows_when_or_where_it_was_made(whole, tmp_path):
-    """Folder, process and moment differ, and the source lies elsewhere under the same name: the bytes are the same."""
-    trees = []
-    for place in ("here", "there"):
-        folder = make_folder(tmp_path / place / "in", train=4, val=2, side=16)
-        out = tmp_path / place / "out"
-        split_dataset(open_folder(folder), SplitConfig(canvas=8), out)
-        trees.append(tree(out))
-        everything = b"".join(path.read_bytes() for path in out.rglob("*") if path.is_file())
-        assert str(tmp_path).encode() not in everything
-    assert trees[0] == trees[1]
 
 
 def test_unreadable_samples_are_holes_in_every_band(tmp_path):

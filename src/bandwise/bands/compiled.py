@@ -146,36 +146,32 @@ def _as_byte(value: np.float32) -> np.uint8:
 
 
 @numba.njit(fastmath=True, **_OPTIONS)
-def add_up(
-    out: NDArray[np.uint8],
-    starts: NDArray[np.int64],
-    height: int,
-    columns: int,
-    total: NDArray[np.int64],
-    squares: NDArray[np.int64],
-) -> None:
-    """Write sums and sums of squares, (bands, channels), of bands that begin at `starts` in the memory `out`.
+def add_up(stored: NDArray[np.uint8], total: NDArray[np.int64], squares: NDArray[np.int64]) -> None:
+    """Write sums and sums of squares, (bands, channels), of bands (bands, height, width * channels).
 
-    A band has `height` rows, at most 65,536, of `columns` values: width times channels.
+    The height is at most 65,536; the bands are C-contiguous.
     """
+    bands, height, columns = stored.shape
     channels = total.shape[1]
     sums, of_squares = np.empty(columns, np.uint32), np.empty(columns, np.uint32)
-    for band in range(len(starts)):
+    for band in range(bands):
         for x in range(columns):
             sums[x] = 0
             of_squares[x] = 0
         for y in range(0, height - 3, 4):
             # Four rows in registers for each visit of the sums in memory: two and a half times as fast as one row.
-            start = starts[band] + y * columns
-            first, second = out[start : start + columns], out[start + columns : start + 2 * columns]
-            third = out[start + 2 * columns : start + 3 * columns]
-            fourth = out[start + 3 * columns : start + 4 * columns]
+            first, second, third, fourth = (
+                stored[band, y],
+                stored[band, y + 1],
+                stored[band, y + 2],
+                stored[band, y + 3],
+            )
             for x in range(columns):
                 a, b, c, d = np.uint32(first[x]), np.uint32(second[x]), np.uint32(third[x]), np.uint32(fourth[x])
                 sums[x] += a + b + c + d
                 of_squares[x] += a * a + b * b + c * c + d * d
         for y in range(height - height % 4, height):
-            line = out[starts[band] + y * columns : starts[band] + (y + 1) * columns]
+            line = stored[band, y]
             for x in range(columns):
                 value = np.uint32(line[x])
                 sums[x] += value

@@ -201,11 +201,11 @@ def band_sums(
         )
     bands, height, width, channels = stored.shape
     compiled = compiled_kernels(kernel)
-    if compiled is not None and (memory := flat_memory(stored)) is not None:
-        total, squares = np.empty((2, bands, channels), np.int64)
-        compiled.add_up(*memory, height, width * channels, total, squares)
-        return total, squares, height * width
     rows = stored.reshape(bands, height, width * channels)
+    if compiled is not None and rows.flags.c_contiguous and rows.flags.writeable:
+        total, squares = np.empty((2, bands, channels), np.int64)
+        compiled.add_up(rows, total, squares)
+        return total, squares, height * width
     total, squares = (
         # Down the columns first: the inner loop is then long and contiguous, 15 times faster than over three channels.
         values.sum(axis=1, dtype=np.uint32).reshape(bands, width, channels).sum(axis=1, dtype=np.int64)
