@@ -1,7 +1,6 @@
 """Names and headers on disk."""
 
 import io
-import json
 
 import numpy as np
 import pytest
@@ -11,7 +10,7 @@ from PIL import Image
 
 from bandwise.config import format_bands, parse_bands
 from bandwise.errors import CorruptionError
-from bandwise.store.layout import COMMITS_NAME, band_file, commit_file, inside, parse_commit_file, record_header, schema
+from bandwise.store.layout import COMMITS_NAME, commit_file, inside, parse_commit_file, record_header
 
 
 @pytest.mark.parametrize("side", [1, 9, 56, 128, 999, 1024, 4096])
@@ -31,12 +30,6 @@ def test_the_header_of_the_measured_layout():
     assert record_header(56, 3, "float16") == b""
 
 
-def test_schema_metadata_has_one_fixed_order():
-    metadata = schema(3, "uint8").metadata[b"huggingface"]
-    assert list(json.loads(metadata)["info"]["features"]) == ["id", "label", "image"]
-    assert schema(3, "float16").metadata is None
-
-
 @given(st.sets(st.integers(0, 63), min_size=1))
 def test_band_notation_and_record_names_are_read_back(bands):
     chosen = tuple(sorted(bands))
@@ -52,12 +45,6 @@ def test_band_notation_and_record_names_are_read_back(bands):
 )
 def test_other_names_are_no_records(name):
     assert parse_commit_file(f"{COMMITS_NAME}/{name}", 4) is None
-
-
-def test_file_names():
-    assert band_file(3, "train", 7, 160) == "band-03/train-00007-of-00160.parquet"
-    assert commit_file("val", 0, (0, 1, 2, 3), 4) == "commits/val-00000.json"
-    assert commit_file("val", 0, (0, 3, 4, 5), 16) == "commits/val-00000.bands-0_3-5.json"
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,6 @@ on the branch, so all branches see the same crop of the same picture.
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -15,13 +14,11 @@ from torch import Tensor
 
 from bandwise.augment.draws import Purpose, uniform
 from bandwise.augment.geometry import Cuts, GroupFlips, PlacedCuts, combine_bands, crop_and_mirror, place
+from bandwise.augment.mixing import Boxes, draw_boxes, paint
 from bandwise.augment.standardise import BandStandardiser, standardise, to_device
 from bandwise.bands.kernels import Kernel, compiled_kernels
 from bandwise.config import AugmentConfig
 from bandwise.errors import UsageError
-
-if TYPE_CHECKING:
-    from bandwise.augment.mixing import Boxes
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,34 +164,26 @@ class BandAugment:
         result = self._cutter.cut(images, self._draw(keys, epoch))
         if self._config.reprob:
             (boxes,) = self._draw_boxes(keys, max(1, len(keys)), epoch, images.device)
-            self._paint(result, boxes, images)
+            paint(result, boxes, self._cutter.constants(images).grey)
         return result
 
     def plan(
         self, keys: NDArray[np.int64], batch: int, epoch: int, device: torch.device
-    ) -> "Iterator[tuple[PlacedCuts, Boxes | None]]":
+    ) -> Iterator[tuple[PlacedCuts, Boxes | None]]:
         """Draw for many samples, by their ids, put all on a device, and yield what `apply` needs batch by batch."""
         cuts = place(self._draw(keys, epoch), batch, self._cutter.matrices, device)
         if not self._config.reprob:
             return ((each, None) for each in cuts)
         return zip(cuts, self._draw_boxes(keys, batch, epoch, device), strict=True)
 
-    def apply(self, images: Tensor, cuts: PlacedCuts, boxes: "Boxes | None") -> Tensor:
+    def apply(self, images: Tensor, cuts: PlacedCuts, boxes: Boxes | None) -> Tensor:
         """Augment and standardise a batch as `__call__`, by what `plan` drew for it, on the device of the images."""
         result = self._cutter.cut_placed(images, cuts)
         if boxes is not None:
-            self._paint(result, boxes, images)
+            paint(result, boxes, self._cutter.constants(images).grey)
         return result
 
-    def _paint(self, result: Tensor, boxes: "Boxes", images: Tensor) -> None:
-        from bandwise.augment.mixing import paint
-
-        paint(result, boxes, self._cutter.constants(images).grey)
-
-    def _draw_boxes(self, keys: NDArray[np.int64], batch: int, epoch: int, device: torch.device) -> "Iterator[Boxes]":
-        # Here, since a training that erases nothing needs nothing of it.
-        from bandwise.augment.mixing import draw_boxes
-
+    def _draw_boxes(self, keys: NDArray[np.int64], batch: int, epoch: int, device: torch.device) -> Iterator[Boxes]:
         share, side = self._config.reprob, self._cutter.crop_side
         return draw_boxes(keys, batch, side, share=share, seed=self._seed, epoch=epoch, device=device)
 

@@ -110,7 +110,7 @@ class Conversion:
         Of one share only its groups are written, and no manifest: whoever has all shares makes it.
         """
         self._clear_temporaries()
-        if not self._has_got_reported_set():
+        if not self._adds_reported_set():
             if self._is_complete():
                 return 0
             if (self.out / STORE_NAME).exists():
@@ -119,7 +119,7 @@ class Conversion:
                     self.continue_as(held)
         return self._write(options, frozenset(), {})
 
-    def _has_got_reported_set(self) -> bool:
+    def _adds_reported_set(self) -> bool:
         """Say whether the source has got a reported set since, and nothing else; then keep what is written of the rest.
 
         The commit records get the new sample list one after another; STORE.json, which is written after them, has the

@@ -84,16 +84,15 @@ class RecordBlock:
             stored[...] = self._quantizer.split_float16(canvas)
             if not np.isfinite(stored).all():
                 raise BadImage("nonfinite", "its transform gives values that half precision cannot hold")
-        prefix = struct.pack("<qi", sample, label)
-        self._canvas_digest.update(prefix)
-        self._canvas_digest.update(np.ascontiguousarray(canvas).data)
-        if self._config.storage == "float16":
             steps = np.rint(stored.astype(np.float64) * _FLOAT16_STEPS).astype(np.int64)
             sums, squares = steps.sum(axis=(1, 2)), (steps * steps).sum(axis=(1, 2))
             values = steps.shape[1] * steps.shape[2]
         else:
             self._quantizer.split(canvas, out=stored)
             sums, squares, values = band_sums(stored)
+        prefix = struct.pack("<qi", sample, label)
+        self._canvas_digest.update(prefix)
+        self._canvas_digest.update(np.ascontiguousarray(canvas).data)
         self._sums[0] += sums
         self._sums[1] += squares
         self._values += values
