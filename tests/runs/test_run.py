@@ -116,51 +116,35 @@ def test_another_field_may_not(tmp_path):
     assert "threads" not in str(caught.value)
 
 
+def refuse(path: Path, error: BandwiseError, trained: bool = False) -> None:
+    """Begin a run, which is refused, or fails, before or after something is trained in it."""
+    with pytest.raises(BandwiseError, match="no"), begun_run(path, CONFIG) as run:  # noqa: PT012
+        run.branch_folder(0).mkdir(exist_ok=True)
+        if trained:
+            (run.branch_folder(0) / "step").touch()
+        raise error
+
+
 @pytest.mark.parametrize(
     ("error", "gone"), [(UsageError("no"), True), (IncompatibleError("no"), False), (CorruptionError("no"), False)]
 )
 def test_a_refused_configuration_leaves_no_run(tmp_path, error, gone):
-    path = tmp_path / "run"
-
-    def refused() -> None:
-        with begun_run(path, CONFIG) as run:
-            run.branch_folder(0).mkdir()
-            raise error
-
-    with pytest.raises(BandwiseError, match="no"):
-        refused()
-    assert path.exists() != gone
+    refuse(tmp_path / "run", error)
+    assert (tmp_path / "run").exists() != gone
 
 
 def test_a_run_that_was_there_or_that_holds_a_training_is_kept(tmp_path):
     path = tmp_path / "run"
-
-    def refused() -> None:
-        with begun_run(path, CONFIG) as run:
-            folder = run.branch_folder(0)
-            folder.mkdir(exist_ok=True)
-            (folder / "step").touch()
-            raise UsageError("no")
-
-    with pytest.raises(UsageError, match="no"):
-        refused()
+    refuse(path, UsageError("no"), trained=True)
     (path / "branch-00" / "step").unlink()
-    with pytest.raises(UsageError, match="no"):
-        refused()
+    refuse(path, UsageError("no"))
     assert open_run(path).config == CONFIG
 
 
 def test_the_run_of_another_process_is_kept(tmp_path, monkeypatch):
-    path = tmp_path / "run"
-    begun_by_a_rival(monkeypatch, path, CONFIG)
-
-    def refused() -> None:
-        with begun_run(path, CONFIG):
-            raise UsageError("no")
-
-    with pytest.raises(UsageError, match="no"):
-        refused()
-    assert open_run(path).config == CONFIG
+    begun_by_a_rival(monkeypatch, tmp_path / "run", CONFIG)
+    refuse(tmp_path / "run", UsageError("no"))
+    assert open_run(tmp_path / "run").config == CONFIG
 
 
 def logits() -> LogitsFile:
