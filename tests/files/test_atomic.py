@@ -53,7 +53,7 @@ def test_torch_words_for_a_full_disk_are_understood(tmp_path):
 def test_space_is_checked_before_the_work(tmp_path):
     with pytest.raises(NoSpaceError, match="are needed"):
         atomic.require_space(tmp_path, 1 << 60)
-    atomic.require_space(tmp_path, 0, reserve_bytes=0)
+    atomic.require_space(tmp_path, 0)
 
 
 def test_an_unwritable_folder_is_found_before_the_work(tmp_path):

@@ -86,11 +86,11 @@ def test_what_cannot_be_rebuilt_is_refused(tmp_path):
 def test_the_preview_shows_canvas_and_stored_bands(tmp_path, storage):
     source = open_folder(make_folder(tmp_path / "in", train=3, val=2, side=24))
     split_dataset(source, SplitConfig(canvas=24, storage=storage), tmp_path / "s")
-    listed = write_preview(tmp_path / "s", source, tmp_path / "out" / "preview", count=3)
+    listed = write_preview(tmp_path / "s", source, tmp_path / "out" / "preview")
     assert json.loads((tmp_path / "out" / "preview" / "preview.json").read_text())["pictures"] == listed
     assert [entry["file"] for entry in listed[:3]] == ["sample-0.png", "sample-0-band-00.png", "sample-0-band-01.png"]
-    assert len(listed) == 3 * 5
-    assert [entry["class"] for entry in listed[::5]] == ["class-0", "class-1", "class-2"]
+    assert len(listed) == 4 * 5
+    assert [entry["class"] for entry in listed[::5]] == ["class-0", "class-0", "class-1", "class-2"]
     picture = make_picture(0, 1000, 24)
     bands = reference_split(picture, SubbandTransform(2, "dct2d"))
     assert np.array_equal(np.asarray(Image.open(tmp_path / "out" / "preview" / "sample-0.png")), picture)
@@ -111,5 +111,3 @@ def test_a_preview_of_a_training_set_alone_and_of_a_constant_band(tmp_path):
     split_dataset(source, SplitConfig(canvas=8, holdout=0), tmp_path / "s")
     assert open_store(tmp_path / "s").std([1]).tolist() == [[0.0, 0.0, 0.0]]
     assert len(write_preview(tmp_path / "s", source, tmp_path / "p")) == 5
-    with pytest.raises(UsageError, match="count is 0"):
-        write_preview(tmp_path / "s", source, tmp_path / "p", count=0)

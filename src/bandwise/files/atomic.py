@@ -16,6 +16,7 @@ from pathlib import Path
 from bandwise.errors import NoSpaceError, UsageError
 
 TEMPORARY_PREFIX = ".tmp-"
+_RESERVE_BYTES = 64 << 20
 _FULL = {errno.ENOSPC, errno.EDQUOT}
 _NO_LINKS = {errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK}
 
@@ -133,13 +134,13 @@ def remove_temporaries(folder: Path) -> list[Path]:
     return stale
 
 
-def require_space(folder: Path, needed_bytes: int, *, reserve_bytes: int = 64 << 20) -> None:
+def require_space(folder: Path, needed_bytes: int) -> None:
     """Check before the work that `needed_bytes` and a reserve fit on the file system of `folder`."""
     free = shutil.disk_usage(folder).free
-    if free < needed_bytes + reserve_bytes:
+    if free < needed_bytes + _RESERVE_BYTES:
         raise NoSpaceError(
             f"{folder} has {free / 1e9:.2f} GB free, about {needed_bytes / 1e9:.2f} GB are needed "
-            f"(and {reserve_bytes / 1e9:.2f} GB in reserve); free some space or choose another folder"
+            f"(and {_RESERVE_BYTES / 1e9:.2f} GB in reserve); free some space or choose another folder"
         )
 
 

@@ -16,11 +16,12 @@ from bandwise.store.origin import canvas_of, require_source
 from bandwise.store.reading.bandfiles import RowGroupReader
 from bandwise.store.reading.store import Store, open_store
 
+_SAMPLES = 4
 _VISIBLE_STD = 32.0
 _MAX_GAIN = 8
 
 
-def write_preview(store_path: Path, source: Source, folder: Path, count: int = 4) -> list[dict[str, Any]]:
+def write_preview(store_path: Path, source: Source, folder: Path) -> list[dict[str, Any]]:
     """Write `sample-0.png`, `sample-0-band-00.png` and so on, and last `preview.json`, which lists them.
 
     Of many channels the first three are shown as red, green and blue. Bands around zero are shown around middle grey
@@ -28,13 +29,11 @@ def write_preview(store_path: Path, source: Source, folder: Path, count: int = 4
     the reported set, or over the training set where there is none.
     Returns for each picture its file, sample, band (None for the canvas), class name, caption and SHA-256.
     """
-    if count < 1:
-        raise UsageError(f"count is {count}; it must be at least 1")
     store = open_store(store_path)
     samples = require_source(store, source)
     split = "val" if store.rows("val") else "train"
     reader = RowGroupReader(store, store.bands, split)
-    positions = np.unique(np.linspace(0, reader.rows - 1, min(count, reader.rows)).astype(int)).tolist()
+    positions = np.unique(np.linspace(0, reader.rows - 1, min(_SAMPLES, reader.rows)).astype(int)).tolist()
     gains = {band: _gain(store, band) for band in store.bands}
     folder.mkdir(parents=True, exist_ok=True)
     listed: list[dict[str, Any]] = []

@@ -20,7 +20,7 @@ LOSSLESS_DB = 100.0
 _PEAK = 255.0
 
 
-def reconstruct_store(path: Path, source: Source, *, splits: tuple[str, ...] = SPLITS) -> dict[str, Any]:
+def reconstruct_store(path: Path, source: Source) -> dict[str, Any]:
     """Rebuild every image of a store in floating point and measure it against the image decoded again.
 
     Returns:
@@ -39,8 +39,8 @@ def reconstruct_store(path: Path, source: Source, *, splits: tuple[str, ...] = S
     psnr: list[float] = []
     clipped = values = 0
     quantizer = BandQuantizer(store.transform)
-    with progress("reconstruct", sum(store.rows(split) for split in splits), "images") as advance:
-        for split in splits:
+    with progress("reconstruct", sum(store.rows(split) for split in SPLITS), "images") as advance:
+        for split in SPLITS:
             reader = RowGroupReader(store, store.bands, split)
             for group, rows in enumerate(reader.sizes):
                 stored = np.empty((rows, *reader.record_shape), reader.dtype)
@@ -53,7 +53,7 @@ def reconstruct_store(path: Path, source: Source, *, splits: tuple[str, ...] = S
                     values += record.size
                     advance(1)
     if not psnr:
-        raise UsageError(f"{path} has no images in {', '.join(splits)}")
+        raise UsageError(f"{path} has no images in {', '.join(SPLITS)}")
     return {
         "psnr_db": {"min": min(psnr), "mean": math.fsum(psnr) / len(psnr)},
         "clipped_fraction": clipped / values,
