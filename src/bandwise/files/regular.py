@@ -8,15 +8,15 @@ import hashlib
 import os
 import stat
 from dataclasses import dataclass
+from io import BufferedReader
 from pathlib import Path
-from typing import BinaryIO
 
 from bandwise.errors import CorruptionError
 
 _NO_FILE = {errno.ENXIO, errno.ELOOP}
 
 
-def open_regular(path: Path) -> BinaryIO:
+def open_regular(path: Path) -> BufferedReader:
     """Open a file of ours for reading; never waits, whatever has its name."""
     try:
         # Without O_NONBLOCK, opening a pipe waits for its writer.

@@ -108,12 +108,15 @@ def verify_store(
     }
 
 
-def find_problems(path: Path, sound: VerifiedFiles, bands: tuple[int, ...] | None = None) -> dict[str, str]:
+def find_problems(
+    path: Path, sound: VerifiedFiles | None = None, bands: tuple[int, ...] | None = None
+) -> dict[str, str]:
     """Read every byte of a store, but for the files that are known to be sound, and return what is wrong, by file name.
 
     `bands` are those that a copy holds, all when None. Only a store that is missing, unfinished or of a newer format
     raises.
     """
+    sound = sound or VerifiedFiles()
     problems: dict[str, str] = {}
     if (path / MANIFEST_NAME).exists() and not (path / STORE_NAME).exists():
         problems[STORE_NAME] = "missing"
