@@ -12,9 +12,9 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from bandwise.config import AugmentConfig, DataConfig, NetworkConfig, RunConfig, SplitConfig, TrainingConfig
-from bandwise.launch.branches import train_branches
 from bandwise.launch.engines.processes import Processes
 from bandwise.launch.engines.ray import ray_for
+from bandwise.launch.pipeline import train_branches
 from bandwise.launch.queue import Engine, Job
 from bandwise.machine import usable_cores
 from bandwise.runs.documents import read_summary

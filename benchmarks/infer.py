@@ -17,9 +17,9 @@ from bandwise.checkpoints.branch import TrainedBranch
 from bandwise.config import AugmentConfig, DataConfig, NetworkConfig, RunConfig, SplitConfig, TrainingConfig
 from bandwise.fusion.cascade import cascade_report, fitted_cascade
 from bandwise.fusion.rules import unfitted
-from bandwise.launch.branches import train_branches
 from bandwise.launch.cost import branch_cost
 from bandwise.launch.fuse import fuse_run
+from bandwise.launch.pipeline import train_branches
 from bandwise.machine import keep_freed_memory
 from bandwise.models.zoo import create_branch
 from bandwise.runs.run import Run, create_run

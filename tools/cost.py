@@ -4,7 +4,7 @@ import statistics
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Literal
 
-from bandwise.launch.matched import SAME_COST
+from bandwise.launch.cost import SAME_COST
 from bandwise.report.units import seconds
 from bandwise.runs.documents import Results
 from tools.recorded import Recorded, epochs_of

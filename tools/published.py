@@ -11,8 +11,7 @@ from dataclasses import dataclass
 
 from bandwise.launch.plan import Plan, Setting, make_plan
 from bandwise.recipes.catalog import all_recipes, find_recipe
-from bandwise.recipes.datasets import facts_of
-from bandwise.recipes.recipe import Recipe
+from bandwise.recipes.recipe import Recipe, facts_of
 from bandwise.report.page import Table, escape_markdown, to_markdown
 from bandwise.report.units import amount, seconds
 from bandwise.runs.documents import Cost, Results

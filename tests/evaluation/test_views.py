@@ -15,8 +15,7 @@ from bandwise.bands.transform import SubbandTransform
 from bandwise.checkpoints import branch as branch_module
 from bandwise.config import AugmentConfig, RunConfig
 from bandwise.errors import IncompatibleError, UsageError
-from bandwise.evaluation.canvasviews import CanvasViews
-from bandwise.evaluation.views import BandViews, CropsFrom, open_views
+from bandwise.evaluation.views import BandViews, CanvasViews, CropsFrom, open_views
 from bandwise.sources.folder import FolderSource, open_folder
 from bandwise.sources.samples import freeze_samples
 from bandwise.store.reading.canvases import SourceCanvases, StoreCanvases

@@ -11,7 +11,7 @@ from bandwise.cli import main
 from bandwise.config import AugmentConfig, DataConfig, NetworkConfig, RunConfig, SplitConfig, TrainingConfig
 from bandwise.errors import UsageError
 from bandwise.export.bundle import write_bundle
-from bandwise.export.webruntime import web_runtime
+from bandwise.export.page import web_runtime
 from bandwise.launch.pipeline import run
 from bandwise.runs.run import open_run
 

@@ -17,9 +17,8 @@ from bandwise.cli import main
 from bandwise.errors import BandwiseError, UsageError
 from bandwise.export import graphfile, parity
 from bandwise.export.bundle import write_bundle
-from bandwise.export.onnxfile import OPSET, session_of
-from bandwise.export.pictures import Pictures
-from bandwise.export.quantise import to_int8
+from bandwise.export.onnxfile import OPSET, session_of, to_int8
+from bandwise.export.parity import Pictures
 from bandwise.runs.run import open_run
 from bandwise.serving.ensemble import SpectralEnsemble
 

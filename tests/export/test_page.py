@@ -15,8 +15,8 @@ from tests.helpers.commands import call
 from bandwise.cli import main
 from bandwise.commands.demo import page_beside
 from bandwise.errors import CorruptionError, UsageError
-from bandwise.export import webruntime
-from bandwise.export.webruntime import web_runtime
+from bandwise.export import page as page_module
+from bandwise.export.page import web_runtime
 from bandwise.serving.ensemble import SpectralEnsemble
 from bandwise.serving.inputs import Input
 from bandwise.serving.predict import load_input
@@ -203,15 +203,15 @@ def test_without_a_network_it_says_what_to_do(tmp_path, monkeypatch):
 
 
 def test_a_runtime_of_ones_own_is_checked(tmp_path, monkeypatch):
-    names = list(webruntime._HASHES)
+    names = list(page_module._RUNTIME_HASHES)
     package = tmp_path / "package"
     (package / "dist").mkdir(parents=True)
     for name in names:
         (package / "dist" / name).write_bytes(b"ours")
     with pytest.raises(CorruptionError, match=r"ort\.wasm\.min\.mjs is not the one of onnxruntime-web-"):
         web_runtime(package)
-    ours = dict.fromkeys(names, webruntime.sha256_bytes(b"ours"))
-    monkeypatch.setattr(webruntime, "_HASHES", ours)
+    ours = dict.fromkeys(names, page_module.sha256_bytes(b"ours"))
+    monkeypatch.setattr(page_module, "_RUNTIME_HASHES", ours)
     assert (
         web_runtime(package) == web_runtime(tmp_path) == web_runtime(package / "dist") == dict.fromkeys(names, b"ours")
     )

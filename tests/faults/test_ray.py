@@ -21,7 +21,7 @@ from tests.pictures import make_folder
 
 from bandwise.checkpoints.folder import weights_digest
 from bandwise.config import NetworkConfig, RunConfig, SplitConfig, TrainingConfig
-from bandwise.launch.branches import train_branches
+from bandwise.launch.pipeline import train_branches
 from bandwise.runs.run import Run, create_run, open_run
 from bandwise.sources.folder import open_folder
 from bandwise.store.writing.split import split_dataset

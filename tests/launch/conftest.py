@@ -7,9 +7,9 @@ import pytest
 from tests.pictures import make_folder
 
 from bandwise.config import AugmentConfig, NetworkConfig, RunConfig, SplitConfig, TrainingConfig
-from bandwise.launch.branches import train_branches
 from bandwise.launch.evaluate import evaluate_run
 from bandwise.launch.fuse import fuse_run
+from bandwise.launch.pipeline import train_branches
 from bandwise.runs.run import create_run
 from bandwise.sources.folder import open_folder
 from bandwise.store.preview import write_preview

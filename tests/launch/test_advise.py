@@ -12,10 +12,9 @@ from tools.advice import COMPARED, advice_json
 from bandwise.cli import main
 from bandwise.errors import UsageError
 from bandwise.launch.advise import LABELS, advise, divisions_of
-from bandwise.launch.cost import branch_cost
-from bandwise.launch.matched import SAME_COST, figures
+from bandwise.launch.cost import SAME_COST, branch_cost, figures
 from bandwise.recipes.catalog import all_recipes, compared_divisions
-from bandwise.recipes.datasets import facts_of
+from bandwise.recipes.recipe import facts_of
 
 BEHIND = [{"first": "bands", "second": "whole", "points": -1.0}, {"first": "context", "second": "whole", "points": 2.0}]
 BEHIND.append({"first": "bands", "second": "joint", "points": -3.0})

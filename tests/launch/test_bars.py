@@ -13,7 +13,7 @@ import pytest
 from tests.helpers.trees import ROOT
 
 from bandwise import progress as reported
-from bandwise.launch.engines.bars import Bars
+from bandwise.launch.engines.processes import Bars
 from bandwise.progress import PIPE, progress, report_to_launcher
 
 _ESCAPES = re.compile(rb"\x1b\[[0-9;?]*[a-zA-Z]")

@@ -12,12 +12,12 @@ from bandwise.cli import main
 from bandwise.config import NetworkConfig, to_dict
 from bandwise.errors import IncompatibleError, UsageError
 from bandwise.files.documents import read_document, write_document
-from bandwise.launch import branches
-from bandwise.launch.branches import train_branches
+from bandwise.launch import pipeline
 from bandwise.launch.cost import require_networks
 from bandwise.launch.engines.processes import Processes
 from bandwise.launch.evaluate import evaluate_run
 from bandwise.launch.fuse import fuse_run
+from bandwise.launch.pipeline import train_branches
 from bandwise.launch.queue import BranchesFailed
 from bandwise.runs.documents import InitialWeights, read_summary
 from bandwise.runs.run import create_run, open_run
@@ -82,7 +82,7 @@ def test_branches_whose_source_failed_are_not_tried(store, tmp_path, monkeypatch
         raise UsageError("no")
 
     tried = []
-    monkeypatch.setattr(branches, "train_one", fail)
+    monkeypatch.setattr(pipeline, "train_one", fail)
     run = create_run(tmp_path / "run", WARM, store)
     with pytest.raises(BranchesFailed, match="branch 0: not started, for it starts from branch 1") as caught:
         train_branches(run)

@@ -14,8 +14,8 @@ from tests.helpers.waiting import wait_for
 from tests.launch.conftest import CONFIG
 
 from bandwise.checkpoints.folder import weights_digest
-from bandwise.launch.branches import train_branches
 from bandwise.launch.engines.processes import Processes
+from bandwise.launch.pipeline import train_branches
 from bandwise.runs.run import create_run
 
 # A checkpoint is only due at the end of an epoch.

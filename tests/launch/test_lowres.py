@@ -11,7 +11,7 @@ from tests.launch.conftest import CONFIG
 
 from bandwise.cli import main
 from bandwise.errors import IncompatibleError, UsageError
-from bandwise.launch.branches import train_branches
+from bandwise.launch.pipeline import train_branches
 from bandwise.runs.logits import read_logits
 from bandwise.runs.run import Run, create_run
 from bandwise.sources.folder import open_folder

@@ -2,7 +2,7 @@
 
 from bandwise.commands.plan import main
 from bandwise.config import RunConfig, SplitConfig, TrainingConfig
-from bandwise.launch.matched import figures, matched
+from bandwise.launch.cost import figures, matched
 from bandwise.recipes.recipe import changed
 
 BANDS = RunConfig(split=SplitConfig(canvas=64), training=TrainingConfig(crop=56, epochs=4))

@@ -13,8 +13,8 @@ from tests.pictures import make_folder
 from bandwise.checkpoints.folder import weights_digest
 from bandwise.cli import main
 from bandwise.launch import pipeline
-from bandwise.launch.branches import train_branches
 from bandwise.launch.evaluate import evaluate_run
+from bandwise.launch.pipeline import train_branches
 from bandwise.runs.documents import read_results
 from bandwise.runs.run import create_run
 from bandwise.serving.ensemble import SpectralEnsemble

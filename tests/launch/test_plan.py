@@ -14,7 +14,7 @@ from bandwise.errors import UsageError
 from bandwise.launch import plan as plan_module
 from bandwise.launch.plan import measure_steps
 from bandwise.recipes.catalog import find_recipe
-from bandwise.recipes.datasets import facts_of
+from bandwise.recipes.recipe import facts_of
 from bandwise.training.memory import CONTEXT_BYTES, StepMemory, state_values_a_parameter
 from bandwise.training.optim import create_optimizer
 

@@ -9,7 +9,7 @@ from tests.launch.conftest import CONFIG
 
 from bandwise.errors import Preempted
 from bandwise.launch import queue
-from bandwise.launch.branches import train_tasks
+from bandwise.launch.pipeline import train_tasks
 from bandwise.launch.queue import BranchesFailed, Meaning, Task, meaning_of, train_command
 from bandwise.runs.run import create_run, open_run
 

@@ -9,11 +9,11 @@ from tests.launch.conftest import CONFIG
 from bandwise.checkpoints.folder import weights_digest
 from bandwise.errors import UsageError
 from bandwise.export.bundle import write_bundle
-from bandwise.launch.branches import train_branches
 from bandwise.launch.check import check_run
 from bandwise.launch.cost import answer_bytes, branch_cost, require_networks
 from bandwise.launch.evaluate import evaluate_run
 from bandwise.launch.fuse import fuse_run
+from bandwise.launch.pipeline import train_branches
 from bandwise.runs.run import Run, create_run
 from bandwise.serving.ensemble import SpectralEnsemble
 

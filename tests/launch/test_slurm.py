@@ -17,10 +17,10 @@ from tests.launch.conftest import CONFIG
 from bandwise.checkpoints.folder import weights_digest
 from bandwise.cli import main
 from bandwise.errors import UsageError
-from bandwise.launch.branches import train_branches
 from bandwise.launch.engines.slurm import submissions
 from bandwise.launch.evaluate import evaluate_run
 from bandwise.launch.fuse import fuse_run
+from bandwise.launch.pipeline import train_branches
 from bandwise.runs.run import Run, create_run, open_run
 
 REASON = (

@@ -11,10 +11,10 @@ from bandwise.checkpoints.folder import Checkpoint, read_checkpoint
 from bandwise.errors import CorruptionError
 from bandwise.files.regular import sha256_file
 from bandwise.launch import check
-from bandwise.launch.branches import train_branches
 from bandwise.launch.check import check_run
 from bandwise.launch.evaluate import evaluate_run
 from bandwise.launch.fuse import fuse_run
+from bandwise.launch.pipeline import train_branches
 from bandwise.launch.verify import verify_run
 from bandwise.runs.run import open_run
 from bandwise.sources.folder import open_folder

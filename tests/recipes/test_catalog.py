@@ -13,9 +13,9 @@ from bandwise.config import to_dict
 from bandwise.config.configfile import config_from_dict, differences
 from bandwise.errors import UsageError
 from bandwise.files.documents import read_document
-from bandwise.launch.matched import SAME_COST, figures
+from bandwise.launch.cost import SAME_COST, figures
 from bandwise.recipes.catalog import all_recipes, find_recipe
-from bandwise.recipes.datasets import DATASETS
+from bandwise.recipes.recipe import DATASETS
 
 RECIPES = all_recipes()
 CHANNELS = {name: facts.channels for name, facts in DATASETS.items()}

@@ -15,8 +15,7 @@ from bandwise.files.documents import write_document
 from bandwise.fusion.combination import Fusion
 from bandwise.serving import ensemble as serving
 from bandwise.serving.predict import ClassScore, Prediction, Vote
-from bandwise.serving.table import KeptRows
-from bandwise.serving.tablefile import safe_cell, write_csv, write_table
+from bandwise.serving.table import KeptRows, safe_cell, write_csv, write_table
 
 ROWS = [
     Prediction("=1.png", "ok", classes=(ClassScore("=cat", 0.75), ClassScore("a, b", 1 / 3))),

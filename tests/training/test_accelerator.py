@@ -12,7 +12,7 @@ from torch import Tensor
 from bandwise.checkpoints.folder import read_checkpoint, steps
 from bandwise.config import RunConfig
 from bandwise.store.reading.store import open_store
-from bandwise.training import ahead as ahead_module
+from bandwise.training import feed as feed_module
 from bandwise.training.determinism import reproducible
 from bandwise.training.feed import BandFeed, Feed
 from bandwise.training.identity import Branch
@@ -148,7 +148,7 @@ def test_a_stream_of_its_own_brings_the_batches_of_plain_copies(device, store_pa
     """While the device is busy with the batch before."""
     plain = feed_on(device, store_path, BandFeed)
     with monkeypatch.context() as patch:
-        patch.setattr(ahead_module, "ahead", lambda batches, device: batches)
+        patch.setattr(feed_module, "ahead", lambda batches, device: batches)
         expected = examples(plain)
     feed = feed_on(device, store_path, BandFeed)
     feed._goes_ahead = True

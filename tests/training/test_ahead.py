@@ -11,9 +11,8 @@ from tests.training.tiny import CONFIG, CrashError, crash_at, outcome, with_trai
 from bandwise.errors import CorruptionError
 from bandwise.store.reading.loader import Batch, BatchStream
 from bandwise.store.reading.store import open_store
-from bandwise.training import ahead as ahead_module
-from bandwise.training.ahead import ahead
-from bandwise.training.feed import BandFeed
+from bandwise.training import feed as feed_module
+from bandwise.training.feed import BandFeed, ahead
 from bandwise.training.trainer import train_branch
 
 CPU = torch.device("cpu")
@@ -29,14 +28,14 @@ def ours() -> list[threading.Thread]:
 
 def differing(store_path: Path, monkeypatch: pytest.MonkeyPatch) -> int:
     """Count the batches that are others once the next one has been gathered."""
-    sent, real = threading.Semaphore(0), ahead_module._Slot.send
+    sent, real = threading.Semaphore(0), feed_module._Slot.send
 
     def send(slot, batch):
         found = real(slot, batch)
         sent.release()
         return found
 
-    monkeypatch.setattr(ahead_module._Slot, "send", send)
+    monkeypatch.setattr(feed_module._Slot, "send", send)
     held = stream(store_path)
     plain = [(batch.ids.clone(), batch.images.clone(), batch.labels.clone()) for batch in held.batches(1, seed=2)]
     assert len(plain) == 8
@@ -56,7 +55,7 @@ def test_they_are_the_batches_of_the_stream(store_path, monkeypatch):
 
 def test_with_memory_for_one_batch_the_next_overwrites_it(store_path, monkeypatch):
     """The negative control."""
-    monkeypatch.setattr(ahead_module, "_SLOTS", 1)
+    monkeypatch.setattr(feed_module, "_SLOTS", 1)
     assert differing(store_path, monkeypatch)
 
 

@@ -13,8 +13,8 @@ from bandwise.config import TrainingConfig
 from bandwise.config.training import seconds_of
 from bandwise.errors import UsageError
 from bandwise.training import loop
-from bandwise.training.ending import has_stalled, steps_in_time
 from bandwise.training.journal import Journal
+from bandwise.training.loop import has_stalled, steps_in_time
 from bandwise.training.trainer import train_branch
 
 

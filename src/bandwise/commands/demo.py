@@ -8,9 +8,8 @@ from bandwise.commands import flags
 from bandwise.commands.store_source import source_of
 from bandwise.commands.verb import Outcome, command, parse, percent, results_text, wrote
 from bandwise.errors import UsageError
-from bandwise.export.page import require_page, write_page
-from bandwise.export.pictures import pictures_of_run
-from bandwise.export.webruntime import web_runtime
+from bandwise.export.page import require_page, web_runtime, write_page
+from bandwise.export.parity import pictures_of_run
 from bandwise.launch.engines.processes import processes_or_none
 from bandwise.launch.pipeline import run_together
 from bandwise.machine import usable_cores

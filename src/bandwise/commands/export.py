@@ -14,9 +14,8 @@ from bandwise.errors import UsageError
 from bandwise.export.bundle import write_bundle
 from bandwise.export.graph import InputType
 from bandwise.export.graphfile import GraphFile, GraphFormat, require_place, write_graph
-from bandwise.export.page import require_page, write_page
-from bandwise.export.pictures import Pictures, pictures_of_files, pictures_of_run
-from bandwise.export.webruntime import web_runtime
+from bandwise.export.page import require_page, web_runtime, write_page
+from bandwise.export.parity import Pictures, pictures_of_files, pictures_of_run
 from bandwise.files.hub import local_folder
 from bandwise.runs.run import open_run
 from bandwise.serving.ensemble import SpectralEnsemble

@@ -11,13 +11,11 @@ from bandwise.commands.assignment import advice_outcome, assignment_outcome
 from bandwise.commands.verb import CONFIG_SUFFIXES, Outcome, base_config, parse, take_recipe
 from bandwise.config import DataConfig, RunConfig
 from bandwise.errors import UsageError
-from bandwise.launch.matched import matched
+from bandwise.launch.cost import matched
 from bandwise.launch.plan import Plan, Setting, compare, make_plan, measure_steps
 from bandwise.progress import say
 from bandwise.recipes.catalog import all_recipes, find_recipe, full_image_of
-from bandwise.recipes.datasets import DatasetFacts, facts_of
-from bandwise.recipes.published import CLAIMS, Claim
-from bandwise.recipes.recipe import Recipe
+from bandwise.recipes.recipe import CLAIMS, Claim, DatasetFacts, Recipe, facts_of
 from bandwise.recipes.sets import find_set
 from bandwise.report.units import amount, seconds
 from bandwise.sources.resolve import open_source

@@ -15,9 +15,7 @@ from bandwise.config import to_dict
 from bandwise.config.configfile import config_text
 from bandwise.errors import UsageError
 from bandwise.recipes.catalog import all_recipes, find_recipe
-from bandwise.recipes.datasets import facts_of
-from bandwise.recipes.published import PublishedFigures
-from bandwise.recipes.recipe import NOT_MEASURED, Recipe
+from bandwise.recipes.recipe import NOT_MEASURED, PublishedFigures, Recipe, facts_of
 from bandwise.recipes.sets import RECIPE_SETS, find_set
 
 

@@ -70,6 +70,37 @@ class BandViews:
             yield self._cutter.box(images, top, left, mirrored)
 
 
+class CanvasViews:
+    """The views of `BandViews`, cut from the whole image; of unmirrored crops they are the same bits.
+
+    A mirrored crop of a uint8 store differs by one stored step where a value lay halfway between two: the store rounded
+    it before it was mirrored, this class rounds it afterwards.
+    """
+
+    def __init__(self, store: Store, bands: tuple[int, ...], crop: int, crops: int, device: torch.device) -> None:
+        """Prepare for one group of bands, as `BandViews`."""
+        # Here, because one crop of the bands, which most evaluations are, needs nothing of it.
+        from bandwise.bands.module import BandSplit
+
+        self._boxes = evaluation_boxes(store.side, crop, crops)
+        self._stride, self._side, self._device = store.config.stride, crop * store.config.stride, device
+        self._split = BandSplit(store.transform, bands, storage=store.config.storage, channels=store.channels).to(
+            device
+        )
+        self._stored_as = torch.uint8 if store.config.storage == "uint8" else torch.float16
+        self._cutter = cutter_of(store, bands, crop, crop)
+
+    def __call__(self, images: Tensor) -> Iterator[Tensor]:
+        """Yield the views of canvases, uint8 (B, C, canvas, canvas), as float32 (B, nb * C, crop, crop)."""
+        images = to_device(images, self._device)
+        for top, left, mirrored in self._boxes:
+            rows = slice(self._stride * top, self._stride * top + self._side)
+            columns = slice(self._stride * left, self._stride * left + self._side)
+            view = images[:, :, rows, columns]
+            stored = self._split(view.flip(3) if mirrored else view).to(self._stored_as)
+            yield self._cutter.center(stored.contiguous(memory_format=torch.channels_last))
+
+
 def cutter_of(store: Store, bands: tuple[int, ...], side: int, crop: int) -> BandCutter:
     """Return what cuts and standardises, one for both ways: not even the last bit depends on where pixels come from."""
     standardiser = BandStandardiser(store.transform, bands, store.mean(bands), store.std(bands))
@@ -136,8 +167,7 @@ def open_views(
         views = BandViews(store, bands, crop, crops, device, mirrored=mirrored)
         return OpenedViews(origin, BatchStream(store, bands, split, batch_size, cache="none"), views)
     assert not mirrored
-    # Here, because one crop of the bands, which most evaluations are, needs nothing of it.
-    from bandwise.evaluation.canvasviews import CanvasViews
+    # Here, for the same reason.
     from bandwise.store.reading.canvases import SourceCanvases, StoreCanvases, why_not_rebuilt
 
     views = CanvasViews(store, bands, crop, crops, device)

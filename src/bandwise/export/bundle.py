@@ -10,8 +10,8 @@ from bandwise.checkpoints.tensors import to_bytes
 from bandwise.config import to_dict
 from bandwise.errors import UsageError
 from bandwise.export.card import model_card, require_evaluable
+from bandwise.export.graph import preprocessing
 from bandwise.export.place import commit_export
-from bandwise.export.preprocessing import preprocessing
 from bandwise.files.documents import json_bytes, seal
 from bandwise.files.regular import facts_of, read_bytes
 from bandwise.files.schema import plain

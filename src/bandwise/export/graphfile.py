@@ -14,11 +14,9 @@ from numpy.typing import NDArray
 
 from bandwise.errors import UsageError
 from bandwise.export.graph import INPUTS, OUTPUTS, Graph, InputType, facts_of_graph
-from bandwise.export.onnxfile import OPSET, require_onnx, session_of, to_onnx
-from bandwise.export.parity import Answer, Parity, accuracies, compare, require_parity
-from bandwise.export.pictures import Pictures
+from bandwise.export.onnxfile import OPSET, require_onnx, session_of, to_int8, to_onnx
+from bandwise.export.parity import Answer, Parity, Pictures, accuracies, compare, require_parity
 from bandwise.export.place import require_free
-from bandwise.export.quantise import to_int8
 from bandwise.files.atomic import write_bytes
 from bandwise.serving.ensemble import SpectralEnsemble
 

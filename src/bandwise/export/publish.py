@@ -8,7 +8,7 @@ from typing import Literal
 
 from bandwise.errors import UsageError
 from bandwise.export.bundle import CARD_NAME, bundle_files
-from bandwise.export.datacard import data_card
+from bandwise.export.card import data_card
 from bandwise.files.hub import explain_hub
 from bandwise.files.regular import read_bytes
 from bandwise.runs.run import open_run

@@ -14,9 +14,8 @@ import numpy as np
 from bandwise.errors import IncompatibleError, UsageError
 from bandwise.evaluation.blocks import FloatArray, Fused, blocks
 from bandwise.fusion.answers import BranchLogits, load_branches
-from bandwise.fusion.combination import Fusion
+from bandwise.fusion.combination import Fusion, judge
 from bandwise.fusion.convex import best_temperature
-from bandwise.fusion.judging import judge
 from bandwise.fusion.saved import fusion_of
 from bandwise.runs.run import Run
 

@@ -1,8 +1,11 @@
-"""A fitted fusion: how the logits of some branches become one, as plain numbers that a JSON file can hold."""
+"""A fitted fusion: how the logits of some branches become one, as plain numbers that a JSON file can hold.
+
+And how fusions are judged: how often they are right and how probable they find the labels, in one pass over the logits.
+"""
 
 import dataclasses
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,10 +13,10 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from bandwise.errors import CorruptionError, IncompatibleError, UsageError
-from bandwise.evaluation.blocks import FloatArray
+from bandwise.evaluation.blocks import FloatArray, Logits, blocks
 from bandwise.files.schema import parse
 from bandwise.fusion.answers import BranchLogits
-from bandwise.fusion.judging import Judged, judge
+from bandwise.fusion.convex import IntArray, negative_log_likelihoods
 from bandwise.runs.documents import HeadLeftOut
 
 _SUM_TOLERANCE = 1e-9
@@ -92,6 +95,41 @@ class Fusion:
             return parse(cls, content, what)
         except UsageError as error:
             raise CorruptionError(f"{what} is damaged: {error}") from error
+
+
+Candidates = Callable[[FloatArray], Iterable[tuple[FloatArray, float]]]
+"""From the logits (n, rows, K) of some images to those (rows, K) of each candidate, and its temperature."""
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """What one candidate reaches."""
+
+    top1: float
+    """Share of right answers."""
+    nll: float
+    """Mean negative log-likelihood in nats, at its temperature."""
+
+
+def judge(logits: Logits, labels: IntArray, count: int, candidates: Candidates) -> list[Judged]:
+    """Judge `count` candidates; means are over all images at once, so the blocks change no bit."""
+    return judge_rows(blocks(logits), labels, count, lambda rows: candidates(logits[:, rows]))
+
+
+def judge_rows(
+    pieces: Iterable[slice],
+    labels: IntArray,
+    count: int,
+    answers: Callable[[slice], Iterable[tuple[FloatArray, float]]],
+) -> list[Judged]:
+    """Judge as `judge` what answers for some rows at a time; `pieces` are all of them."""
+    right = np.empty((count, labels.size), bool)
+    nll = np.empty(right.shape)
+    for rows in pieces:
+        for place, (own, temperature) in enumerate(answers(rows)):
+            right[place, rows] = own.argmax(axis=1) == labels[rows]
+            nll[place, rows] = negative_log_likelihoods(own / temperature, labels[rows])
+    return [Judged(float(hits.mean()), float(values.mean())) for hits, values in zip(right, nll, strict=True)]
 
 
 def leave_one_out(fusion: Fusion, data: BranchLogits) -> list[HeadLeftOut]:

@@ -19,9 +19,8 @@ from bandwise.errors import IncompatibleError, UsageError
 from bandwise.evaluation.blocks import BLOCK_VALUES, FloatArray
 from bandwise.files.arrays import drop_pages
 from bandwise.fusion.answers import BranchFeatures
-from bandwise.fusion.combination import values_of_branches
+from bandwise.fusion.combination import judge_rows, values_of_branches
 from bandwise.fusion.convex import best_temperature
-from bandwise.fusion.judging import judge_rows
 from bandwise.runs.documents import HeadLeftOut
 
 HIDDEN = 256

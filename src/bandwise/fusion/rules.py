@@ -16,9 +16,8 @@ from bandwise.config.training import TAKES_TOP_LOGITS
 from bandwise.errors import UsageError
 from bandwise.evaluation.blocks import FloatArray, Fused, Logits
 from bandwise.fusion.answers import BranchLogits
-from bandwise.fusion.combination import Fusion
+from bandwise.fusion.combination import Fusion, judge
 from bandwise.fusion.convex import MAX_TEMPERATURE, PULL, RIDGE, IntArray, Problem, best_temperature, minimise
-from bandwise.fusion.judging import judge
 
 RULES = ("mean", "geometric", "learned", "greedy")
 

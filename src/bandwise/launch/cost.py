@@ -1,6 +1,9 @@
-"""What a branch costs and what all of them cost: parameters, multiply-adds, time and bytes, never mixed up."""
+"""What a branch costs and what all of them cost: parameters, multiply-adds, time and bytes, never mixed up.
 
-from collections.abc import Sequence
+And which systems may fairly be compared with one: those of about equal cost of a node, or of all, or of data a node.
+"""
+
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -19,6 +22,12 @@ from bandwise.store.reading.store import Store
 from bandwise.training.start import name_of_first
 
 _FLOAT = 4
+
+SAME_COST = 1.25
+"""Systems that differ by less than this factor count as equal."""
+
+Figures = dict[str, float]
+"""What is compared: `macs_per_node` and `macs_all` of training, all epochs; `pixels_per_node` that a node stores."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,3 +185,31 @@ def total_cost(run: Run, store: Store, branches: Sequence[BranchResult]) -> Cost
         store_bytes_per_branch=max(entry.store_bytes for entry in branches),
         store_bytes_total=sum(store.band_bytes(band) for band in bands),
     )
+
+
+def figures(config: RunConfig, *, channels: int, num_classes: int) -> Figures:
+    """Return what a system costs; multiply-adds are those of a picture, forward, times the epochs."""
+    groups = config.groups()
+    size = {"channels": channels, "num_classes": num_classes}
+    macs = [config.training.epochs * branch_cost(config, branch, **size).macs for branch in range(len(groups))]
+    pixels = max(map(len, groups)) * (config.split.canvas / config.split.stride) ** 2
+    return {"macs_per_node": max(macs), "macs_all": sum(macs), "pixels_per_node": pixels}
+
+
+def matched(
+    config: RunConfig, others: Mapping[str, RunConfig], *, channels: int, num_classes: int
+) -> dict[str, list[str]]:
+    """Return for each of the figures the other systems that have about the same, in the order given.
+
+    With as much data a node count only systems of the same network and as many epochs.
+    """
+    size = {"channels": channels, "num_classes": num_classes}
+    own = figures(config, **size)
+    found: dict[str, list[str]] = {key: [] for key in own}
+    for name, other in others.items():
+        alike = (other.network.model, other.training.epochs) == (config.network.model, config.training.epochs)
+        for key, value in figures(other, **size).items():
+            equal = max(value, own[key]) < SAME_COST * min(value, own[key])
+            if equal and (alike or key != "pixels_per_node"):
+                found[key].append(name)
+    return found

@@ -11,15 +11,14 @@ from pathlib import Path
 from typing import TypedDict, Unpack
 
 from bandwise.config import RunConfig, format_bands
-from bandwise.errors import UsageError
+from bandwise.errors import BandwiseError, Preempted, UsageError
 from bandwise.fusion.rules import needs_holdout
-from bandwise.launch.answers import Answers, require_own_store
-from bandwise.launch.branches import train_branches, train_tasks
+from bandwise.launch.answers import Answers, require_own_store, write_missing_answers
 from bandwise.launch.cost import require_networks
 from bandwise.launch.engines.processes import processes_or_none
 from bandwise.launch.evaluate import evaluate_run
 from bandwise.launch.fuse import fuse_run
-from bandwise.launch.queue import Engine, Task
+from bandwise.launch.queue import BranchesFailed, Engine, Failure, Task, in_order, run_queue, with_dependents
 from bandwise.progress import say
 from bandwise.runs.documents import Results
 from bandwise.runs.run import RUN_NAME, Run, begun_run, open_run
@@ -32,7 +31,7 @@ from bandwise.store.writing.split import require_apart, split_dataset
 from bandwise.training.determinism import explain_device
 from bandwise.training.identity import check_store
 from bandwise.training.start import find_initial
-from bandwise.training.trainer import require_settings
+from bandwise.training.trainer import require_settings, train_branch
 
 
 class SplitOptions(TypedDict, total=False):
@@ -130,6 +129,46 @@ def train(
         say(explain_device(config.training.device))
         train_branches(run, branches, processes_or_none(config.training, len(branches or groups), jobs))
     return run
+
+
+def train_one(task: Task) -> None:
+    """Train one branch, or resume it, and write its logits on the holdout and the reported set."""
+    run, branch = task.run, task.branch
+    start = None if task.source is None else run.branch_folder(task.source.branch)
+    train_branch(run.config, run.store_path, run.branch_folder(branch), branch, start=start)
+    write_missing_answers(run, branch)
+
+
+def train_branches(run: Run, branches: Sequence[int] | None = None, engine: Engine | None = None) -> None:
+    """Train several branches of one run, or all of them; see `train_tasks`."""
+    wanted = range(len(run.groups)) if branches is None else branches
+    train_tasks([Task(run, branch) for branch in wanted], engine)
+
+
+def train_tasks(tasks: Sequence[Task], engine: Engine | None = None) -> None:
+    """Train branches of one or several runs; one that fails stops only those that were to start from it.
+
+    They start in the order of `tasks`, but for those that others start from, which come first; without an engine in
+    turn and in this process. `BranchesFailed` comes after the others are finished; `Preempted` after every branch has
+    saved its state.
+    """
+    failures = _in_turn(in_order(tasks)) if engine is None else run_queue(tasks, engine)
+    if failures:
+        raise BranchesFailed(failures, len(tasks))
+
+
+def _in_turn(waiting: list[Task]) -> list[Failure]:
+    failures: list[Failure] = []
+    while waiting:
+        task = waiting.pop(0)
+        try:
+            train_one(task)
+        except Preempted:
+            raise
+        except BandwiseError as error:
+            say(f"{task} failed: {error}")
+            failures += with_dependents(Failure(task, str(error), error.exit_code), waiting)
+    return failures
 
 
 def _require_path(out: Path) -> None:

@@ -14,8 +14,8 @@ from bandwise.files.atomic import write_bytes
 from bandwise.files.documents import read_document, write_document, write_rows
 from bandwise.files.locks import folder_lock
 from bandwise.launch.answers import require_own_store
-from bandwise.launch.branches import train_one
 from bandwise.launch.check import METRICS_NAME, CheckpointFacts, Findings, LogitsName, check_run, store_of
+from bandwise.launch.pipeline import train_one
 from bandwise.launch.queue import Task
 from bandwise.progress import say
 from bandwise.runs.documents import SUMMARY_NAME

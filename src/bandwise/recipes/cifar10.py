@@ -25,13 +25,10 @@ nothing else differs, so the systems belong to the same groups of equal cost. A 
 """
 
 from dataclasses import replace
-from functools import partial
-from typing import Any
 
 from bandwise.config import AugmentConfig, DataConfig, NetworkConfig, RunConfig, SplitConfig, TrainingConfig
-from bandwise.recipes.recipe import Recipe, changed
+from bandwise.recipes.recipe import WHOLE_IMAGE, Recipe, Rows, larger, table
 
-_WHOLE_IMAGE = {"stride": 1, "transform": "identity"}
 _NO_FLIP = {"hflip": 0.0}
 # Random resized crops before the split, which stored bands cannot do.
 _AT_IMAGE = {"at": "image", "scale": 0.5}
@@ -39,11 +36,19 @@ _LOW_BAND_IN_EACH = "0;0,1;0,2;0,3"
 _ALL_BANDS = "0,1,2,3"
 _LONG = {"training": {"epochs": 24}}
 
-_ROWS: dict[str, tuple[str, dict[str, Any]]] = {
+_BASE = RunConfig(
+    name="cifar10",
+    data=DataConfig(data="cifar10"),
+    split=SplitConfig(stride=2, transform="dct2d", canvas=32, holdout=0.1),
+    network=NetworkConfig(model="resnet8-narrow", stem="dense"),
+    training=TrainingConfig(crop=28, epochs=6, batch_size=128, lr=0.1, warmup_epochs=1, weight_decay=5e-4),
+    augment=AugmentConfig(hflip=0.5),
+)
+_ROWS: Rows = {
     "sub4": ("Four dct2d bands, one network each.", {}),
-    "baseline": ("One network on the whole image.", {"split": _WHOLE_IMAGE}),
+    "baseline": ("One network on the whole image.", {"split": WHOLE_IMAGE}),
     # Four times the cost of every other four-branch system.
-    "ensemble4": ("Four seeds of the whole-image network.", {"split": _WHOLE_IMAGE, "branches": "0;0;0;0"}),
+    "ensemble4": ("Four seeds of the whole-image network.", {"split": WHOLE_IMAGE, "branches": "0;0;0;0"}),
     # Its only branch is branch 0 of `cifar10-sub4`.
     "lowres": ("One network on the low-resolution band.", {"branches": "0"}),
     "lowres4": ("Four seeds of the low-resolution band.", {"branches": "0;0;0;0"}),
@@ -59,7 +64,7 @@ _ROWS: dict[str, tuple[str, dict[str, Any]]] = {
     "sub4-noflip": ("Four dct2d bands, trained without mirroring.", {"augment": _NO_FLIP}),
     "baseline-noflip": (
         "One network on the whole image, trained without mirroring.",
-        {"split": _WHOLE_IMAGE, "augment": _NO_FLIP},
+        {"split": WHOLE_IMAGE, "augment": _NO_FLIP},
     ),
     "sub4-dct1d": (
         "Four bands of the paper's one-dimensional DCT, without mirroring.",
@@ -83,12 +88,12 @@ _ROWS: dict[str, tuple[str, dict[str, Any]]] = {
     "sub4-stock": ("Four dct2d bands, networks with the stock stem.", {"network": {"stem": "stock"}}),
     "baseline-stock": (
         "One network with the stock stem on the whole image.",
-        {"split": _WHOLE_IMAGE, "network": {"stem": "stock"}},
+        {"split": WHOLE_IMAGE, "network": {"stem": "stock"}},
     ),
     "sub4-image": ("Four dct2d bands of images augmented before the split.", {"augment": _AT_IMAGE}),
     "baseline-image": (
         "One network on the whole image, with random resized crops.",
-        {"split": _WHOLE_IMAGE, "augment": _AT_IMAGE},
+        {"split": WHOLE_IMAGE, "augment": _AT_IMAGE},
     ),
     "joint4-wide": (
         "All four bands in one network of double width.",
@@ -100,7 +105,7 @@ _ROWS: dict[str, tuple[str, dict[str, Any]]] = {
     ),
     "baseline-slim": (
         "The whole image in one network of half the width: the cost of one branch.",
-        {"split": _WHOLE_IMAGE, "network": {"model": "resnet8-slim"}},
+        {"split": WHOLE_IMAGE, "network": {"model": "resnet8-slim"}},
     ),
     "sub16": ("Sixteen dct2d bands.", {"split": {"stride": 4}}),
     "sub16-dct1d": (
@@ -130,7 +135,7 @@ _ROWS: dict[str, tuple[str, dict[str, Any]]] = {
     # Is six epochs too short to judge by?
     "baseline-long": (
         "One network on the whole image, trained four times as long.",
-        {"split": _WHOLE_IMAGE, **_LONG},
+        {"split": WHOLE_IMAGE, **_LONG},
     ),
     "sub4-long": ("Four dct2d bands, one network each, trained four times as long.", _LONG),
     "context4-long": (
@@ -142,51 +147,30 @@ _ROWS: dict[str, tuple[str, dict[str, Any]]] = {
     "baseline-progressive": (
         "The whole image, started from cifar10-lowres.safetensors: the final weights of cifar10-lowres.",
         {
-            "split": _WHOLE_IMAGE,
+            "split": WHOLE_IMAGE,
             "network": {"initial_checkpoint": "cifar10-lowres.safetensors"},
             "training": {"epochs": 4},
         },
     ),
 }
-"""Of every recipe its summary, and in what it differs from `cifar10-sub4`."""
 
-_LARGE_NAMES = {"resnet18": "ResNet-18", "resnet34": "ResNet-34"}
-_LARGE_ROWS = {
-    "resnet18": "baseline ensemble4 lowres lowres4 sub4 context4 best sub4-warm lowres4-warm joint4 baseline-noflip "
-    "sub4-noflip sub4-dct1d polyphase4 random4 sub16 baseline-image sub4-image baseline-stock sub4-stock",
-    "resnet34": "baseline lowres4 sub4 context4 best sub4-warm",
-}
+_RESNET18 = (
+    "baseline ensemble4 lowres lowres4 sub4 context4 best sub4-warm lowres4-warm joint4 baseline-noflip sub4-noflip "
+    "sub4-dct1d polyphase4 random4 sub16 baseline-image sub4-image baseline-stock sub4-stock"
+)
+_RESNET34 = "baseline lowres4 sub4 context4 best sub4-warm"
 
 
-def _recipe(row: str) -> Recipe:
-    summary, changes = _ROWS[row]
-    base = RunConfig(
-        data=DataConfig(data="cifar10"),
-        split=SplitConfig(stride=2, transform="dct2d", canvas=32, holdout=0.1),
-        network=NetworkConfig(model="resnet8-narrow", stem="dense"),
-        training=TrainingConfig(crop=28, epochs=6, batch_size=128, lr=0.1, warmup_epochs=1, weight_decay=5e-4),
-        augment=AugmentConfig(hflip=0.5),
-    )
-    recipe = Recipe(config=changed(base, name=f"cifar10-{row}", **changes), summary=summary)
-    if row == "smoke":
-        expected = "it finishes; accuracy after one epoch means nothing"
-        return replace(recipe, cost="under 3 min on two cores", expected=expected)
-    return recipe
+def _smoke() -> Recipe:
+    """Return a recipe that shows whether everything works."""
+    expected = "it finishes; accuracy after one epoch means nothing"
+    return replace(_TABLE["cifar10-smoke"](), cost="under 3 min on two cores", expected=expected)
 
 
-def _large(row: str, model: str) -> Recipe:
-    """Return a recipe with a larger network, trained for longer."""
-    small = _recipe(row)
-    config = changed(
-        small.config,
-        name=f"cifar10-{model}-{row}",
-        network={"model": model},
-        training={"epochs": 30, "warmup_epochs": 2, "precision": "bf16-mixed"},
-    )
-    summary = f"{small.summary.removesuffix('.')}; {_LARGE_NAMES[model]}, for an accelerator."
-    return Recipe(config=config, summary=summary)
-
-
-RECIPES = {f"cifar10-{row}": partial(_recipe, row) for row in _ROWS} | {
-    f"cifar10-{model}-{row}": partial(_large, row, model) for model, rows in _LARGE_ROWS.items() for row in rows.split()
+_TABLE = table(_BASE, _ROWS)
+RECIPES = {
+    **_TABLE,
+    "cifar10-smoke": _smoke,
+    **larger(_BASE, _ROWS, "resnet18", _RESNET18, epochs=30, warmup_epochs=2),
+    **larger(_BASE, _ROWS, "resnet34", _RESNET34, epochs=30, warmup_epochs=2),
 }

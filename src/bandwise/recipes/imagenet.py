@@ -15,8 +15,7 @@ from typing import Any, Literal
 import yaml
 
 from bandwise.config import DataConfig, NetworkConfig, RunConfig, SplitConfig, TrainingConfig
-from bandwise.recipes.published import CLAIMS, PublishedFigures, Reference
-from bandwise.recipes.recipe import Recipe, changed
+from bandwise.recipes.recipe import CLAIMS, PublishedFigures, Recipe, Reference, changed
 from bandwise.recipes.sets import seed
 
 Dataset = Literal["imagenet1k", "imagenet21k"]

@@ -15,14 +15,12 @@ AUTO = "auto"
 _LARGEST = 1e6
 
 
-def class_weights(chosen: str, store: Store) -> list[float] | None:
-    """Return the weight of every class, whose mean over the training images is 1; None where all count alike.
+def class_weights(chosen: str, store: Store) -> list[float]:
+    """Return the weight of every class, whose mean over the training images is 1.
 
     `auto` is inversely proportional to the number of training images of a class, so that all classes count alike;
     otherwise a YAML or JSON file that gives every class of the store a number.
     """
-    if not chosen:
-        return None
     counts = np.bincount(store.labels("train"), minlength=len(store.classes))
     if chosen == AUTO:
         # A class without training images has no loss to weigh.
@@ -38,10 +36,8 @@ def class_weights(chosen: str, store: Store) -> list[float] | None:
     return (raw * counts.sum() / (raw * counts).sum()).tolist()
 
 
-def row_weights(sampling: str, store: Store) -> NDArray[np.float64] | None:
-    """Return how often each training image comes in an epoch on average, (N,) of mean 1; None where each comes once."""
-    if sampling != "balanced":
-        return None
+def row_weights(store: Store) -> NDArray[np.float64]:
+    """Return how often each training image comes in an epoch of balanced sampling on average, (N,) of mean 1."""
     return np.array(class_weights(AUTO, store))[store.labels("train")]
 
 

@@ -2,7 +2,11 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Generator, Iterator
+from concurrent.futures import ThreadPoolExecutor
 
+import numpy as np
+import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from bandwise.augment.bands import BandAugment, BandCutter
@@ -13,11 +17,12 @@ from bandwise.config import AugmentConfig, RunConfig, TrainingConfig
 from bandwise.errors import UsageError
 from bandwise.machine import usable_cores
 from bandwise.store.reading.loader import Batch, BatchStream, Cache
-from bandwise.training.classweights import row_weights
 from bandwise.training.identity import Branch
 
 _READERS = 4
 """Threads that read the store for an accelerator."""
+_SLOTS = 2
+"""Batches on the way to it: the one that is in use, and the next."""
 
 
 class Feed(ABC):
@@ -30,8 +35,13 @@ class Feed(ABC):
         """
         config, store, bands = branch.config, branch.store, branch.bands
         self._branch, self._seeds = branch, branch.seeds
-        self.row_weights = row_weights(config.training.sampling, store)
+        self.row_weights: NDArray[np.float64] | None = None
         """How often each training image comes in an epoch on average; once when None."""
+        if config.training.sampling == "balanced":
+            # Here, because few trainings have classes of such different sizes.
+            from bandwise.training.classweights import row_weights
+
+            self.row_weights = row_weights(store)
         self._goes_ahead = branch.device.type == "cuda"
         self.crop_side = (config.training.train_crop or config.training.crop) // config.split.stride
         """Of what the network sees, in band pixels."""
@@ -83,9 +93,6 @@ class Feed(ABC):
         """Yield batches, for an accelerator each on its way while the one before is in use, from pinned memory."""
         if not self._goes_ahead:
             return batches
-        # Here, because only an accelerator needs it.
-        from bandwise.training.ahead import ahead
-
         return ahead(batches, self._branch.device)
 
     def close(self) -> None:
@@ -157,3 +164,63 @@ def require_augmentation(config: RunConfig, channels: int) -> None:
     for bands in config.groups():
         flips = GroupFlips(transform, bands, inexact=augment.inexact_flip)
         flips.matrix(horizontal=augment.hflip > 0, vertical=augment.vflip > 0)
+
+
+def ahead(batches: Generator[Batch, None, None], device: torch.device) -> Iterator[Batch]:
+    """Yield batches with images and labels on the device, each begun while the one before is in use.
+
+    Their memory is used again two batches later. What goes wrong comes with its batch.
+    """
+    slots = [_Slot(device) for _ in range(_SLOTS)]
+    pool = ThreadPoolExecutor(1, "bandwise-ahead")
+
+    def send(number: int) -> _Slot | None:
+        batch = next(batches, None)
+        return None if batch is None else slots[number % _SLOTS].send(batch)
+
+    try:
+        number, coming = 0, pool.submit(send, 0)
+        while (slot := coming.result()) is not None:
+            number += 1
+            coming = pool.submit(send, number)
+            yield slot.receive()
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)
+        batches.close()
+
+
+class _Slot:
+    """Memory of the host for one batch, pinned where a device copies from it, and the way from there."""
+
+    def __init__(self, device: torch.device) -> None:
+        self._device = device
+        self._stream = torch.cuda.Stream(device) if device.type == "cuda" else None
+        self._copied = torch.cuda.Event(blocking=True) if self._stream is not None else None
+        self._host: Tensor | None = None
+        self._sent: Batch | None = None
+
+    def send(self, batch: Batch) -> "_Slot":
+        """Take a batch, whose memory may be overwritten afterwards, and queue its copy; runs in the thread."""
+        if self._host is None or self._host.shape != batch.images.shape:
+            self._host = torch.empty_like(batch.images, pin_memory=self._stream is not None)
+        if self._copied is not None:
+            # The memory is in use until the copy of two batches before is done.
+            self._copied.synchronize()
+        images, labels = self._host.copy_(batch.images), batch.labels
+        if self._stream is not None and self._copied is not None:
+            with torch.cuda.stream(self._stream):
+                images = images.to(self._device, non_blocking=True)
+                labels = labels.pin_memory().to(self._device, non_blocking=True)
+                self._copied.record(self._stream)
+        self._sent = Batch(batch.ids, images, labels)
+        return self
+
+    def receive(self) -> Batch:
+        """Return the batch, which what is queued from now on may use."""
+        assert self._sent is not None
+        if self._copied is not None:
+            current = torch.cuda.current_stream(self._device)
+            current.wait_event(self._copied)
+            for values in (self._sent.images, self._sent.labels):
+                values.record_stream(current)
+        return self._sent

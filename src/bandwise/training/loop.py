@@ -9,6 +9,8 @@ from typing import Any
 from torch import nn
 
 from bandwise.checkpoints.folder import Checkpoint
+from bandwise.config import TrainingConfig
+from bandwise.config.training import seconds_of
 from bandwise.errors import BandwiseError, Preempted
 from bandwise.evaluation.metrics import Scoring
 from bandwise.evaluation.views import BandViews
@@ -16,7 +18,6 @@ from bandwise.files.schema import plain
 from bandwise.progress import Advance, progress, say
 from bandwise.runs.documents import SUMMARY_NAME, Summary, write_summary
 from bandwise.store.reading.loader import BatchStream
-from bandwise.training.ending import has_stalled, steps_in_time, top1s_of
 from bandwise.training.feed import host_cache, open_feed
 from bandwise.training.identity import Branch
 from bandwise.training.journal import Journal, Position
@@ -211,7 +212,8 @@ class BranchLoop:
         position, patience = self._position, self._training.patience
         if not patience:
             return
-        if has_stalled(top1s_of(position.history, holdout), patience) and position.step < self._total_steps:
+        top1s = [row["holdout"]["top1"] for row in (*position.history, {"holdout": holdout})]
+        if has_stalled(top1s, patience) and position.step < self._total_steps:
             say(f"{self._name}: ends after epoch {position.epoch + 1}, as {patience} epochs gained nothing")
             self._end_at(position.step)
         if self._journal.saved_step != position.step:
@@ -262,3 +264,19 @@ def _holdout_metrics(branch: Branch) -> Callable[[nn.Module, Callable[[], None]]
         return plain(scoring.scores())
 
     return metrics
+
+
+def steps_in_time(training: TrainingConfig, *, step: int, elapsed_s: float, steps_per_epoch: int) -> int:
+    """Return how many steps the whole epochs have that `stop_after` allows, at the mean rate of the steps so far.
+
+    At least the epoch that is running, at most `epochs`. What was done before counts, evaluations too, whichever call
+    did it.
+    """
+    possible = step * seconds_of(training.stop_after) / max(elapsed_s, 1e-9)
+    running = -(-step // steps_per_epoch)
+    return steps_per_epoch * min(training.epochs, max(running, int(possible / steps_per_epoch)))
+
+
+def has_stalled(top1s: list[float], patience: int) -> bool:
+    """Say whether none of the last `patience` epochs had a higher top-1 on the holdout than all before them."""
+    return len(top1s) > patience and max(top1s[-patience:]) <= max(top1s[:-patience])

@@ -1,25 +1,30 @@
-"""Branches as processes of this machine, each with one accelerator where there are some."""
+"""Branches as processes of this machine, each with one accelerator where there are some.
 
+On a terminal there is one display of how far they are, a bar for each.
+"""
+
+import atexit
+import contextlib
+import json
 import os
 import signal
 import subprocess
 import sys
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import Any
 
 import torch
 
 from bandwise.config import TrainingConfig
 from bandwise.errors import UsageError
 from bandwise.machine import CORES, usable_cores
-from bandwise.progress import PIPE, QUIET
+from bandwise.progress import PIPE, QUIET, bars
 from bandwise.signals import launched_environment
 from bandwise.training.determinism import choose_device
 
-if TYPE_CHECKING:
-    from bandwise.launch.engines.bars import Bars
-
 VISIBLE = "CUDA_VISIBLE_DEVICES"
+
+_MOST_BYTES = 1 << 16
 
 
 class Processes:
@@ -29,7 +34,8 @@ class Processes:
         """Take devices by the names that `CUDA_VISIBLE_DEVICES` has for them; without any a process sees them all."""
         self.slots, self.devices = slots, tuple(devices)
         self._used: dict[str, list[_Process]] = {device: [] for device in devices}
-        self._bars = _bars_on_a_terminal()
+        draws = sys.stderr.isatty() and not os.environ.get(QUIET)
+        self._bars = Bars() if draws else None
 
     def start(self, command: list[str]) -> "_Process":
         """Start a command that ends as for SIGTERM when this process is gone."""
@@ -45,13 +51,52 @@ class Processes:
         return job
 
 
-def _bars_on_a_terminal() -> "Bars | None":
-    if os.environ.get(QUIET) or not sys.stderr.isatty():
-        return None
-    # Here, because no other launcher draws.
-    from bandwise.launch.engines.bars import Bars
+class Bars:
+    """Reads what processes say of their progress, and draws a bar for each while any of them runs."""
 
-    return Bars()
+    def __init__(self) -> None:
+        self._display: Any = None
+        self._rest: dict[int, bytes] = {}
+        self._tasks: dict[int, Any] = {}
+
+    def open(self) -> tuple[int, int]:
+        """Return the ends of a new pipe: where this process reads, and where another is to write."""
+        reads, writes = os.pipe()
+        os.set_blocking(reads, False)
+        self._rest[reads] = b""
+        if self._display is None:
+            self._display = bars()
+            self._display.start()
+            # The cursor is hidden while it draws.
+            atexit.register(self._display.stop)
+        return reads, writes
+
+    def look(self, reads: int) -> None:
+        """Draw what has come from one process."""
+        with contextlib.suppress(BlockingIOError):
+            *lines, self._rest[reads] = (self._rest[reads] + os.read(reads, _MOST_BYTES)).split(b"\n")
+            if lines:
+                self._draw(reads, lines[-1])
+
+    def close(self, reads: int) -> None:
+        """Take the bar of a process that has ended away; the display ends with the last of them."""
+        os.close(reads)
+        del self._rest[reads]
+        if (task := self._tasks.pop(reads, None)) is not None:
+            self._display.remove_task(task)
+        if not self._rest:
+            atexit.unregister(self._display.stop)
+            self._display.stop()
+            self._display = None
+
+    def _draw(self, reads: int, line: bytes) -> None:
+        # A line may be torn where the pipe was full.
+        with contextlib.suppress(ValueError, KeyError, TypeError):
+            found = json.loads(line)
+            facts = {"description": found["what"], "completed": found["done"], "total": found["total"]}
+            if reads not in self._tasks:
+                self._tasks[reads] = self._display.add_task("", rate="")
+            self._display.update(self._tasks[reads], rate=found["rate"], **facts)
 
 
 class _Process:
