@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from bandwise.errors import UsageError
-from bandwise.evaluation.crops import CropBox, center_box, ten_crop_boxes
+from bandwise.evaluation.views import CropBox, center_box, ten_crop_boxes
 
 
 def cut(image: torch.Tensor, crop: int, box: CropBox) -> torch.Tensor:

@@ -135,6 +135,7 @@ def data_card(manifest: Manifest, own: str, repository: str, licence: str | None
     about = {"pretty_name": f"{name} in {manifest.band_count} sub-bands", "size_categories": [size]}
     about |= {"license": licence} if licence else {}
     config, side = manifest.split, manifest.split.canvas // manifest.split.stride
+    snippet = _DATA_SNIPPET.format(repository=repository, band=band_folder(manifest.bands[0]))
     page = Page(
         title=f"{name} in {manifest.band_count} sub-bands",
         subtitle=f"{rows} images of {len(manifest.classes)} classes, each cut to its central square, resized to "
@@ -145,7 +146,7 @@ def data_card(manifest: Manifest, own: str, repository: str, licence: str | None
         sections=(
             Section("bands", "Bands", tables=(_bands(manifest),)),
             Section("images", "Images", paragraphs=_left_out(manifest), tables=(_images(manifest),)),
-            Section("use", "Use", folds=(Fold("Train, or read", text=_snippet(manifest, repository)),)),
+            Section("use", "Use", folds=(Fold("Train, or read", text=snippet),)),
             Section("labels", "Labels", paragraphs=(", ".join(manifest.classes) + ".",)),
             Section("preprocessing", "Preprocessing", paragraphs=_made(manifest)),
             Section("limits", "Limits", paragraphs=(*_limits(licence), PATENT)),
@@ -156,10 +157,6 @@ def data_card(manifest: Manifest, own: str, repository: str, licence: str | None
     _, fields, _ = own.split("---\n", 2)
     # The fields of the store stay as they are: its anchors keep the classes of many bands short.
     return f"---\n{yaml.safe_dump(about, sort_keys=False, allow_unicode=True)}{fields}---\n\n{page_to_markdown(page)}"
-
-
-def _snippet(manifest: Manifest, repository: str) -> str:
-    return _DATA_SNIPPET.format(repository=repository, band=band_folder(manifest.bands[0]))
 
 
 def _bands(manifest: Manifest) -> Table:

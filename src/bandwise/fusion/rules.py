@@ -50,7 +50,11 @@ def fit(rule: str, data: BranchLogits, *, p: float = 0.3) -> Fusion:
     if rule == "learned":
         weights, temperature = learned_weights(data.logits, data.labels)
     else:
-        weights = _weights(rule, data, p)
+        if rule == "geometric":
+            weights = geometric_weights(data.logits, data.labels, p)
+        else:
+            counts = greedy_counts(data.logits, data.labels) if rule == "greedy" else np.ones(len(data.branches))
+            weights = counts / counts.sum()
         temperature = best_temperature(
             Fused(data.logits, lambda block: np.tensordot(weights, block, axes=1)), data.labels
         )
@@ -79,13 +83,6 @@ def unfitted(rule: str, branches: tuple[int, ...]) -> Fusion:
     """Return the mean, or a rule of a single branch, at temperature 1: what can be had without a holdout."""
     assert not needs_holdout(rule, len(branches))
     return Fusion(rule=rule, branches=branches, weights=(1 / len(branches),) * len(branches))
-
-
-def _weights(rule: str, data: BranchLogits, p: float) -> FloatArray:
-    if rule == "geometric":
-        return geometric_weights(data.logits, data.labels, p)
-    counts = greedy_counts(data.logits, data.labels) if rule == "greedy" else np.ones(len(data.branches))
-    return counts / counts.sum()
 
 
 def geometric_weights(logits: Logits, labels: IntArray, p: float) -> FloatArray:

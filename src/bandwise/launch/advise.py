@@ -6,7 +6,7 @@ from typing import Any
 
 from bandwise.config import RunConfig
 from bandwise.errors import UsageError
-from bandwise.launch.cost import branch_cost
+from bandwise.launch.cost import branch_costs
 from bandwise.launch.machines import Assignment, Machine, assign
 from bandwise.launch.plan import Setting
 
@@ -76,7 +76,7 @@ def advise(
     if ";" in config.network.model:
         raise UsageError(f"--advise compares divisions of one network, not {config.network.model}; give --model")
     size = {"channels": setting.channels, "num_classes": setting.classes}
-    measured = max(branch_cost(config, branch, **size).macs for branch in range(len(config.groups())))
+    measured = max(cost.macs for cost in branch_costs(config, **size))
     found = {
         name: _division(name, wanted, setting, machines, measured) for name, wanted in divisions_of(config).items()
     }
@@ -88,7 +88,7 @@ def advise(
 def _division(name: str, config: RunConfig, setting: Setting, machines: Sequence[Machine], measured: int) -> Division:
     size = {"channels": setting.channels, "num_classes": setting.classes}
     try:
-        macs = [branch_cost(config, branch, **size).macs for branch in range(len(config.groups()))]
+        macs = [cost.macs for cost in branch_costs(config, **size)]
         scaled = [replace(each, images_per_s=each.images_per_s * measured / max(macs)) for each in machines]
         assignment = assign(config, setting, scaled)
     except UsageError as error:

@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from bandwise.checkpoints.folder import Checkpoint, read_checkpoint, steps, weights_digest
+from bandwise.checkpoints.folder import read_checkpoint, steps, weights_digest
 from bandwise.errors import BandwiseError, CorruptionError, IncompatibleError, UsageError
 from bandwise.files.arrays import open_arrays
 from bandwise.files.documents import read_document, read_rows
@@ -46,21 +46,6 @@ _LOGITS = re.compile(r"logits/(train|holdout|val)(?:-(\d+)crop)?/branch-(\d{2,})
 
 
 @dataclass(frozen=True, slots=True)
-class LogitsName:
-    """What a logits file is of, by its place in the run."""
-
-    split: str
-    crops: int
-    branch: int
-
-    @classmethod
-    def parse(cls, name: str) -> "LogitsName | None":
-        """Read a path relative to the run; None where it is not one that a run gives."""
-        found = _LOGITS.fullmatch(name)
-        return None if found is None else cls(found[1], int(found[2] or 1), int(found[3]))
-
-
-@dataclass(frozen=True, slots=True)
 class Problem:
     """A file of a run, or a checkpoint folder, that is not as it was written."""
 
@@ -72,27 +57,6 @@ class Problem:
     """What is wrong."""
     branch: int | None = None
     """Whose it is, for the files in the folder of a branch."""
-
-
-@dataclass(frozen=True, slots=True)
-class CheckpointFacts:
-    """What the rest of a run is compared with of a valid checkpoint; its weights need not stay in memory."""
-
-    step: int
-    last_step: int
-    history: list[dict[str, Any]]
-    """The rows of `metrics.jsonl` so far."""
-
-    @classmethod
-    def of(cls, checkpoint: Checkpoint) -> "CheckpointFacts":
-        """Return those of a checkpoint."""
-        position = checkpoint.state["position"]
-        return cls(position["step"], checkpoint.state["total_steps"], position["history"])
-
-    @property
-    def finished(self) -> bool:
-        """Whether it is that of the last step."""
-        return self.step == self.last_step
 
 
 @dataclass
@@ -109,8 +73,8 @@ class Findings:
         default_factory=lambda: {"checkpoints": 0, "logits": 0, "documents": 0, "others": 0}
     )
     """How many files of each kind were read."""
-    checkpoints: dict[Path, CheckpointFacts] = field(default_factory=dict)
-    """The valid ones."""
+    checkpoints: dict[Path, dict[str, Any]] = field(default_factory=dict)
+    """The state of the valid ones; their weights need not stay in memory."""
 
     @contextlib.contextmanager
     def noting(self, name: str, part: Part, branch: int | None = None) -> Iterator[None]:
@@ -125,8 +89,8 @@ class Findings:
         """Return the problems of some kinds of files, by name."""
         return sorted((problem for problem in self.problems.values() if problem.part in parts), key=lambda p: p.name)
 
-    def newest(self, folder: Path) -> CheckpointFacts | None:
-        """Return the newest checkpoint of a branch folder if it is valid."""
+    def newest(self, folder: Path) -> dict[str, Any] | None:
+        """Return the state of the newest checkpoint of a branch folder if it is valid."""
         present = steps(folder)
         return self.checkpoints.get(present[0]) if present else None
 
@@ -169,6 +133,17 @@ def store_of(path: Path) -> Path:
         return path / "store"
 
 
+def is_finished(state: dict[str, Any]) -> bool:
+    """Say whether the state of a checkpoint is that of the last step."""
+    return state["position"]["step"] == state["total_steps"]
+
+
+def parse_logits_name(name: str) -> tuple[str, int, int] | None:
+    """Return split, crops and branch of a logits file by its path in the run; None where that is none a run gives."""
+    found = _LOGITS.fullmatch(name)
+    return None if found is None else (found[1], int(found[2] or 1), int(found[3]))
+
+
 def _check_store(path: Path, found: Findings, sound: VerifiedFiles | None) -> Store | None:
     try:
         found.store_problems = find_problems(path, sound)
@@ -188,7 +163,7 @@ def _check_branch(run: Run | None, number: int, folder: Path, found: Findings) -
             checkpoint = read_checkpoint(step)
             if run is not None:
                 require_same_branch(checkpoint.state, describe_branch(run.config, number), str(step))
-            found.checkpoints[step] = CheckpointFacts.of(checkpoint)
+            found.checkpoints[step] = checkpoint.state
         if step not in steps(folder):
             # A training goes on in the folder, and has deleted its older checkpoints meanwhile.
             found.problems.pop(name, None)
@@ -209,9 +184,9 @@ def _check_branch(run: Run | None, number: int, folder: Path, found: Findings) -
             _check_metrics(metrics, newest, content)
 
 
-def _check_metrics(path: Path, newest: CheckpointFacts | None, summary: Summary | None) -> None:
+def _check_metrics(path: Path, newest: dict[str, Any] | None, summary: Summary | None) -> None:
     rows = read_rows(path)
-    history = [] if newest is None else newest.history
+    history = [] if newest is None else newest["position"]["history"]
     same = rows[: len(history)] == history
     if summary is not None:
         # The last checkpoint stands before the evaluation of the last epoch, so only the summary knows of its row.
@@ -233,21 +208,22 @@ def _check_starts(run: Run, found: Findings) -> None:
 
 def _check_logits(run: Path, name: str, store: Store | None, found: Findings) -> None:
     path = run / name
-    content, place = read_logits(path), LogitsName.parse(name)
+    content, place = read_logits(path), parse_logits_name(name)
     if place is None:
         raise CorruptionError(f"{path} has no name of a logits file")
-    wanted = {"branch": str(place.branch), "split": place.split, "crops": str(place.crops)}
+    split, crops, branch = place
+    wanted = {"branch": str(branch), "split": split, "crops": str(crops)}
     wrong = [f"{key} {content.meta.get(key)}" for key, value in wanted.items() if content.meta.get(key) != value]
     if wrong:
         raise CorruptionError(f"{path} says that it is of {', '.join(wrong)}")
     if store is not None:
-        ids, labels = store.ids(place.split), store.labels(place.split)
+        ids, labels = store.ids(split), store.labels(split)
         same = np.array_equal(content.ids, ids) and np.array_equal(content.labels, labels)
         if not (store.has_digest(content.meta.get("store", "")) and same):
             raise CorruptionError(f"{path} is not of the samples of {store.path}")
-    folder = run / f"branch-{place.branch:02d}"
+    folder = run / f"branch-{branch:02d}"
     newest = found.newest(folder)
-    if newest is not None and newest.finished and content.meta.get("weights") != weights_digest(folder):
+    if newest is not None and is_finished(newest) and content.meta.get("weights") != weights_digest(folder):
         raise CorruptionError(f"{path} was predicted by other weights than those in {steps(folder)[0]}")
 
 

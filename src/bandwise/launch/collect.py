@@ -171,6 +171,12 @@ def _read(run: Run, number: int) -> _Finished:
     return _Finished(run, number, weights, store, summary)
 
 
+def copy_documents(branch: Path, to: Path) -> None:
+    """Copy what a branch folder says of itself, without its weights."""
+    for file in branch.glob("*.json*"):
+        shutil.copyfile(file, to / file.name)
+
+
 def answers_of(run: Run, number: int) -> list[Path]:
     """Return the files of the logits and features of a branch, of whatever split and crops."""
     return sorted(
@@ -228,8 +234,7 @@ def _copy(found: _Finished, run: Run) -> None:
         for step in steps(found.folder)[:1]:
             shutil.copytree(step, temporary / step.name)
             last_checkpoint(temporary)
-        for file in found.folder.glob("*.json*"):
-            shutil.copyfile(file, temporary / file.name)
+        copy_documents(found.folder, temporary)
 
     if target.is_dir():
         # Without a checkpoint and a summary it is what a training has left that was stopped before its first step.

@@ -22,6 +22,7 @@ from bandwise.store.reading.store import Store
 from bandwise.training.start import name_of_first
 
 _FLOAT = 4
+_COUNTED = ("params", "macs", "gmacs", "activation_bytes_per_image")
 
 SAME_COST = 1.25
 """Systems that differ by less than this factor count as equal."""
@@ -55,6 +56,12 @@ def branch_cost(config: RunConfig, branch: int, *, channels: int, num_classes: i
     return _count(_network_only(config.of_branch(branch)), len(config.groups()[branch]), channels, num_classes)
 
 
+def branch_costs(config: RunConfig, *, channels: int, num_classes: int) -> list[BranchCost]:
+    """Count every branch, as `branch_cost`."""
+    size = {"channels": channels, "num_classes": num_classes}
+    return [branch_cost(config, branch, **size) for branch in range(len(config.groups()))]
+
+
 def activation_bytes(config: RunConfig, branch: int, *, channels: int, num_classes: int) -> int:
     """Return the bytes of float32 values that a training step of one branch keeps for the backward pass, an image.
 
@@ -69,8 +76,7 @@ def require_networks(config: RunConfig, *, channels: int, num_classes: int) -> N
     A `UsageError` as of `branch_cost`, or because a branch cannot start from the one it names.
     """
     groups = config.groups()
-    for branch in range(len(groups)):
-        branch_cost(config, branch, channels=channels, num_classes=num_classes)
+    branch_costs(config, channels=channels, num_classes=num_classes)
     if config.initial_branch is None:
         return
     if ";" in config.network.model:
@@ -171,14 +177,8 @@ def total_cost(run: Run, store: Store, branches: Sequence[BranchResult]) -> Cost
     measured = [cpu for cpu in cpus if cpu is not None]
     bands = sorted({band for group in run.groups for band in group})
     return Cost(
-        params_per_branch=max(entry.params for entry in branches),
-        params_total=sum(entry.params for entry in branches),
-        macs_per_branch=max(entry.macs for entry in branches),
-        macs_total=sum(entry.macs for entry in branches),
-        gmacs_per_branch=max(entry.gmacs for entry in branches),
-        gmacs_total=sum(entry.gmacs for entry in branches),
-        activation_bytes_per_image_per_branch=max(entry.activation_bytes_per_image for entry in branches),
-        activation_bytes_per_image_total=sum(entry.activation_bytes_per_image for entry in branches),
+        **{f"{name}_per_branch": max(getattr(entry, name) for entry in branches) for name in _COUNTED},
+        **{f"{name}_total": sum(getattr(entry, name) for entry in branches) for name in _COUNTED},
         wall_s_longest=max(wall + (before.get(branch) or 0.0) for branch, wall in walls.items()),
         wall_s_sum=sum(walls.values()),
         cpu_s_sum=sum(measured) if len(measured) == len(cpus) else None,
@@ -189,10 +189,9 @@ def total_cost(run: Run, store: Store, branches: Sequence[BranchResult]) -> Cost
 
 def figures(config: RunConfig, *, channels: int, num_classes: int) -> Figures:
     """Return what a system costs; multiply-adds are those of a picture, forward, times the epochs."""
-    groups = config.groups()
-    size = {"channels": channels, "num_classes": num_classes}
-    macs = [config.training.epochs * branch_cost(config, branch, **size).macs for branch in range(len(groups))]
-    pixels = max(map(len, groups)) * (config.split.canvas / config.split.stride) ** 2
+    costs = branch_costs(config, channels=channels, num_classes=num_classes)
+    macs = [config.training.epochs * cost.macs for cost in costs]
+    pixels = max(map(len, config.groups())) * (config.split.canvas / config.split.stride) ** 2
     return {"macs_per_node": max(macs), "macs_all": sum(macs), "pixels_per_node": pixels}
 
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, fields
-from functools import partial
+from operator import itemgetter
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -64,7 +64,7 @@ def evaluate_run(run: Run, *, with_head: bool = False, answers: Answers | None =
             f"the logits of {run.path} are of the store {reported.store[:16]}..., and {store.path} is "
             f"{store.digest[:16]}...: give the store that they are of with --store"
         )
-    own: dict[str, Fuse] = {str(branch): partial(_only, place) for place, branch in enumerate(chosen)}
+    own: dict[str, Fuse] = {str(branch): itemgetter(place) for place, branch in enumerate(chosen)}
     fitted = {
         name: fit(name, holdout, p=run.config.fusion.p) if holdout else unfitted(name, chosen)
         for name in RULES
@@ -119,10 +119,6 @@ def evaluate_run(run: Run, *, with_head: bool = False, answers: Answers | None =
     )
     documents.write_results(run.results_path(crops), results)
     return results
-
-
-def _only(place: int, block: FloatArray) -> FloatArray:
-    return block[place]
 
 
 def _score(data: BranchLogits, classifiers: Mapping[str, Fuse]) -> tuple[dict[str, Scores], dict[str, Right]]:

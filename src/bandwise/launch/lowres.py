@@ -4,7 +4,6 @@ What it answers stands for the answers of branch 0. Its store has other bytes an
 its place are the pictures: their names, labels and holdout.
 """
 
-import shutil
 from pathlib import Path
 
 from bandwise.config.configfile import differences
@@ -12,7 +11,7 @@ from bandwise.errors import IncompatibleError, UsageError
 from bandwise.files.arrays import open_arrays, write_arrays
 from bandwise.files.atomic import commit_folder
 from bandwise.files.locks import folder_lock
-from bandwise.launch.collect import answers_of
+from bandwise.launch.collect import answers_of, copy_documents
 from bandwise.runs.documents import SUMMARY_NAME
 from bandwise.runs.run import Run, open_run
 from bandwise.sources.samples import SampleList
@@ -47,13 +46,8 @@ def take_low_resolution(folder: Path, run: Run) -> str:
             target.parent.mkdir(parents=True, exist_ok=True)
             arrays, meta = open_arrays(file)
             write_arrays(target, arrays, {**meta, "store": digests[1], "small_store": digests[0]})
-        commit_folder(run.branch_folder(0), lambda temporary: _copy_documents(small.branch_folder(0), temporary))
+        commit_folder(run.branch_folder(0), lambda temporary: copy_documents(small.branch_folder(0), temporary))
     return NOTE.format(folder)
-
-
-def _copy_documents(branch: Path, to: Path) -> None:
-    for file in branch.glob("*.json*"):
-        shutil.copyfile(file, to / file.name)
 
 
 def _require_small(small: Run, run: Run) -> None:

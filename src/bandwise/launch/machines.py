@@ -8,7 +8,7 @@ from typing import Any
 from bandwise.config import RunConfig, to_dict
 from bandwise.config.configfile import config_text, read_config_file
 from bandwise.errors import UsageError
-from bandwise.launch.cost import activation_bytes, branch_cost
+from bandwise.launch.cost import activation_bytes, branch_costs
 from bandwise.launch.plan import Setting
 from bandwise.store.layout import band_folder
 from bandwise.store.writing.records import estimate_bytes
@@ -155,7 +155,7 @@ def assign(config: RunConfig, setting: Setting, machines: Sequence[Machine]) -> 
 def _works(config: RunConfig, setting: Setting) -> Iterator[_Work]:
     size = {"channels": setting.channels, "num_classes": setting.classes}
     groups = config.groups()
-    costs = [branch_cost(config, branch, **size) for branch in range(len(groups))]
+    costs = branch_costs(config, **size)
     largest = max(cost.macs for cost in costs)
     for branch, cost in enumerate(costs):
         memory = step_memory(

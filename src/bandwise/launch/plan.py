@@ -15,7 +15,7 @@ import torch
 from bandwise.config import RunConfig
 from bandwise.errors import UsageError
 from bandwise.files.schema import plain
-from bandwise.launch.cost import activation_bytes, answer_bytes, branch_cost, train_crop
+from bandwise.launch.cost import activation_bytes, answer_bytes, branch_costs, train_crop
 from bandwise.machine import usable_cores
 from bandwise.progress import say
 from bandwise.store.writing.records import estimate_bytes
@@ -118,7 +118,7 @@ def make_plan(config: RunConfig, setting: Setting) -> Plan:
     """Work out what a run needs; a `UsageError` if its network, optimiser or size cannot be used."""
     groups, training, split = config.groups(), config.training, config.split
     size = {"channels": setting.channels, "num_classes": setting.classes}
-    costs = [branch_cost(config, branch, **size) for branch in range(len(groups))]
+    costs = branch_costs(config, **size)
     kept = [activation_bytes(config, branch, **size) for branch in range(len(groups))]
     largest = max(costs, key=lambda cost: cost.params)
     memory = step_memory(config, parameters=largest.params, buffers=largest.buffers, activations=max(kept))

@@ -211,7 +211,9 @@ class _Queue:
             say(f"{entry.task}: {_reason(code)}; it is started again")
             self._waiting.append(entry)
             return
-        self._fail(Failure(entry.task, _reason(code), code if code > 0 else 1))
+        waiting = [entry.task for entry in self._waiting]
+        self.failures += with_dependents(Failure(entry.task, _reason(code), code if code > 0 else 1), waiting)
+        self._waiting = [entry for entry in self._waiting if entry.task in waiting]
 
     def _may_start_again(self, entry: _Waiting, meaning: Meaning) -> bool:
         now = time.monotonic()
@@ -227,11 +229,6 @@ class _Queue:
             entry.not_before = now + LOCKED_PAUSE_S
             return now < entry.locked_since + LOCKED_S
         return False
-
-    def _fail(self, failure: Failure) -> None:
-        waiting = [entry.task for entry in self._waiting]
-        self.failures += with_dependents(failure, waiting)
-        self._waiting = [entry for entry in self._waiting if entry.task in waiting]
 
 
 def with_dependents(failure: Failure, waiting: list[Task]) -> list[Failure]:

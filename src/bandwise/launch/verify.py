@@ -7,6 +7,7 @@ import contextlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from bandwise.checkpoints.folder import read_checkpoint, set_aside, steps
 from bandwise.errors import BandwiseError, CorruptionError, IncompatibleError, UsageError
@@ -14,7 +15,7 @@ from bandwise.files.atomic import write_bytes
 from bandwise.files.documents import read_document, write_document, write_rows
 from bandwise.files.locks import folder_lock
 from bandwise.launch.answers import require_own_store
-from bandwise.launch.check import METRICS_NAME, CheckpointFacts, Findings, LogitsName, check_run, store_of
+from bandwise.launch.check import METRICS_NAME, Findings, check_run, is_finished, parse_logits_name, store_of
 from bandwise.launch.pipeline import train_one
 from bandwise.launch.queue import Task
 from bandwise.progress import say
@@ -67,16 +68,7 @@ def verify_run(
         found = check_run(path, sound, store)
     if found.problems or found.store_problems:
         raise CorruptionError(_report(path, found, repaired, repair))
-    return SoundRun(
-        run=str(path),
-        ok=True,
-        checkpoints=found.checked["checkpoints"],
-        logits=found.checked["logits"],
-        documents=found.checked["documents"],
-        others=found.checked["others"],
-        notes=tuple(found.notes),
-        repaired=tuple(repaired),
-    )
+    return SoundRun(run=str(path), ok=True, **found.checked, notes=tuple(found.notes), repaired=tuple(repaired))
 
 
 def _repair_store(store: Path, source: Source | None, sound: VerifiedFiles) -> list[str]:
@@ -167,15 +159,15 @@ def _repair_branch(run: Run, number: int, found: Findings) -> Iterator[str]:
         broken = [name for name in (METRICS_NAME, SUMMARY_NAME) if f"{folder.name}/{name}" in found.problems]
         summary = folder / SUMMARY_NAME
         intact = summary.read_bytes() if summary.exists() and SUMMARY_NAME not in broken else None
-        if broken or not newest.finished:
+        if broken or not is_finished(newest):
             # Without it training looks at the checkpoint, closes the last epoch again and writes both documents.
             summary.unlink(missing_ok=True)
         if METRICS_NAME in broken:
-            write_rows(folder / METRICS_NAME, newest.history)
-    if not newest.finished:
+            write_rows(folder / METRICS_NAME, newest["position"]["history"])
+    if not is_finished(newest):
         yield (
-            f"{folder.name}: `bandwise train` goes on after step {newest.step} of {newest.last_step} and writes the "
-            "rest again"
+            f"{folder.name}: `bandwise train` goes on after step {newest['position']['step']} of "
+            f"{newest['total_steps']} and writes the rest again"
         )
     elif broken:
         with _going_on(folder.name):
@@ -186,27 +178,28 @@ def _repair_branch(run: Run, number: int, found: Findings) -> Iterator[str]:
             write_bytes(summary, intact)
 
 
-def _newest_checkpoint(folder: Path, found: Findings) -> CheckpointFacts:
-    """Return the newest checkpoint; one that a training has written since the check is read."""
-    return found.newest(folder) or CheckpointFacts.of(read_checkpoint(steps(folder)[0]))
+def _newest_checkpoint(folder: Path, found: Findings) -> dict[str, Any]:
+    """Return the state of the newest checkpoint; one that a training has written since the check is read."""
+    return found.newest(folder) or read_checkpoint(steps(folder)[0]).state
 
 
 def _predict_again(run: Run, name: str) -> Iterator[str]:
-    logits = LogitsName.parse(name)
-    if logits is None:
+    place = parse_logits_name(name)
+    if place is None:
         return
-    if logits.branch >= len(run.groups):
+    split, crops, branch = place
+    if branch >= len(run.groups):
         say(f"{name} is of a branch that the run does not have; remove it")
         return
     with _going_on(name):
         write_answers(
             run.config,
             run.store_path,
-            run.branch_folder(logits.branch),
-            logits.branch,
-            split=logits.split,
+            run.branch_folder(branch),
+            branch,
+            split=split,
             logits=run.path / name,
-            crops=logits.crops,
+            crops=crops,
         )
         yield f"{name}: predicted again"
 
@@ -220,7 +213,7 @@ def _delete_derived(run: Run, found: Findings) -> Iterator[str]:
         open_store(run.store_path)
         for number in range(len(run.groups)):
             folder = run.branch_folder(number)
-            if not steps(folder) or not _newest_checkpoint(folder, found).finished:
+            if not steps(folder) or not is_finished(_newest_checkpoint(folder, found)):
                 raise CorruptionError(f"branch {number} has no weights here to compute them again from")
         for problem in broken:
             (run.path / problem.name).unlink(missing_ok=True)

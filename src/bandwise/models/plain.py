@@ -1,4 +1,4 @@
-"""Networks without branches (AlexNet, VGG, fully connected), and how all networks of ours are initialised.
+"""Networks without branches: AlexNet, VGG, fully connected.
 
 AlexNet and VGG are convolutions and pools, hidden linear layers sized to the real map, and one classifier. Each has the
 published network, designed for 224 px, and smaller ones for the bands of a 2x2 split (`sub4`, 112 px) and of a 4x4
@@ -10,38 +10,22 @@ split (`sub16`, 56 px). Parameters are counted with 3 channels and 1,000 classes
   Source: Simonyan and Zisserman, Very Deep Convolutional Networks (2015), table 1, columns D (16) and E (19).
 """
 
+from collections.abc import Callable, Sequence
+from functools import partial
+
 from torch import Tensor, nn
 from torch.nn import functional
 
 from bandwise.errors import UsageError
+from bandwise.models.resnet import initialise
 
 MAX_INPUTS = 8192
-_LINEAR_STD = 0.01
 _HIDDEN = 4096
 _VGG_WIDTHS = (64, 128, 256, 512, 512)
 _SEARCH_LIMIT = 1024
 
-
-def initialise(network: nn.Module) -> None:
-    """Draw the weights of a network again, by torchvision's rule for VGG and ResNet convolutions.
-
-    - Convolutions: normal with variance 2 / (outputs * kernel area), biases 0.
-    - Linear layers: normal with standard deviation 0.01, biases 0, so that training starts near equal probabilities.
-    - Batch normalisation keeps weight 1 and bias 0.
-
-    Networks without batch normalisation need the small linear weights. With He initialisation of the hidden layers
-    too, the features are so large that SGD with a learning rate of 0.01 overshoots in its first steps, and the loss
-    stays at chance.
-
-    Source: He et al., Delving Deep into Rectifiers (2015), equation 14, for the convolutions.
-    """
-    for layer in network.modules():
-        if isinstance(layer, nn.Conv2d):
-            nn.init.kaiming_normal_(layer.weight, mode="fan_out", nonlinearity="relu")
-        elif isinstance(layer, nn.Linear):
-            nn.init.normal_(layer.weight, std=_LINEAR_STD)
-        if isinstance(layer, (nn.Conv2d, nn.Linear)) and layer.bias is not None:
-            nn.init.zeros_(layer.bias)
+Layer = tuple[int, int, int, int] | None
+"""A convolution and the ReLU behind it, by its outputs, kernel, stride and padding; or None, a pool."""
 
 
 class PlainNetwork(nn.Module):
@@ -71,43 +55,6 @@ class PlainNetwork(nn.Module):
     def forward(self, images: Tensor) -> Tensor:
         """Return the logits, (B, classes), of images (B, C, H, W)."""
         return self.classifier(self.features(images))
-
-
-def alexnet(*, num_classes: int, in_channels: int, input_size: int) -> PlainNetwork:
-    """Build the full network: convolutions 64-192-384-256-256, two hidden layers of 4096; 61,100,840 parameters."""
-    first = [*_convolution(in_channels, 64, 11, stride=4, padding=2), _pool(), *_convolution(64, 192, 5), _pool()]
-    return _alexnet("alexnet", [*first, *_last_three(192)], 2, num_classes, input_size)
-
-
-def alexnet_sub4(*, num_classes: int, in_channels: int, input_size: int) -> PlainNetwork:
-    """Build convolutions 64 (9x9/3)-192-384-256-256 and one hidden layer; map 3x3 at 112 px, 16,000,296 parameters."""
-    first = [*_convolution(in_channels, 64, 9, stride=3), _pool(), *_convolution(64, 192, 5), _pool()]
-    return _alexnet("alexnet-sub4", [*first, *_last_three(192)], 1, num_classes, input_size)
-
-
-def alexnet_sub16(*, num_classes: int, in_channels: int, input_size: int) -> PlainNetwork:
-    """Build convolutions 192 (9x9/2)-384-256 and one hidden layer; map 2x2 at 56 px, 9,891,176 parameters."""
-    body = [*_convolution(in_channels, 192, 9, stride=2), _pool(), *_convolution(192, 384, 3), _pool()]
-    body += [*_convolution(384, 256, 3), _pool()]
-    return _alexnet("alexnet-sub16", body, 1, num_classes, input_size)
-
-
-def vgg16(*, num_classes: int, in_channels: int, input_size: int) -> PlainNetwork:
-    """Build VGG-16 without batch normalisation; 138,357,544 parameters."""
-    return _vgg("vgg16", (2, 2, 3, 3, 3), False, 2, num_classes, in_channels, input_size)
-
-
-def vgg16_sub4(*, num_classes: int, in_channels: int, input_size: int) -> PlainNetwork:
-    """Build VGG-16 with batch normalisation; map 3x3 at 112 px, 54,479,912 parameters."""
-    return _vgg("vgg16-sub4", (2, 2, 3, 3, 3), True, 2, num_classes, in_channels, input_size)
-
-
-def vgg16_sub16(*, num_classes: int, in_channels: int, input_size: int) -> PlainNetwork:
-    """Build VGG-19 with batch normalisation, without its fifth block and with one hidden layer.
-
-    Map 3x3 at 56 px, 33,567,528 parameters. It is no VGG-16; it is the design whose size is the published one.
-    """
-    return _vgg("vgg16-sub16", (2, 2, 4, 4), True, 1, num_classes, in_channels, input_size)
 
 
 class FullyConnected(nn.Module):
@@ -157,59 +104,36 @@ def map_side(layers: nn.Sequential, side: int) -> int:
     return side
 
 
-def _alexnet(name: str, body: list[nn.Module], hidden: int, num_classes: int, input_size: int) -> PlainNetwork:
-    convolutions = nn.Sequential(*body)
-    side = _require_map_side(name, convolutions, input_size)
-    layers: list[nn.Module] = []
-    inputs = 256 * side**2
-    for _ in range(hidden):
-        layers += [nn.Dropout(0.5), nn.Linear(inputs, _HIDDEN), nn.ReLU(inplace=True)]
-        inputs = _HIDDEN
-    return PlainNetwork(convolutions, nn.Sequential(*layers), nn.Linear(_HIDDEN, num_classes), side)
-
-
-def _convolution(
-    inputs: int, outputs: int, kernel: int, *, stride: int = 1, padding: int | None = None
-) -> list[nn.Module]:
-    padding = kernel // 2 if padding is None else padding
-    return [nn.Conv2d(inputs, outputs, kernel, stride=stride, padding=padding), nn.ReLU(inplace=True)]
-
-
-def _last_three(inputs: int) -> list[nn.Module]:
-    return [*_convolution(inputs, 384, 3), *_convolution(384, 256, 3), *_convolution(256, 256, 3), _pool()]
-
-
-def _pool() -> nn.Module:
-    return nn.MaxPool2d(3, stride=2)
-
-
-def _vgg(
+def _build(
     name: str,
-    depths: tuple[int, ...],
-    batch_norm: bool,
+    layers: Sequence[Layer],
     hidden: int,
+    *,
+    vgg: bool = False,
+    batch_norm: bool = False,
     num_classes: int,
     in_channels: int,
     input_size: int,
 ) -> PlainNetwork:
-    layers: list[nn.Module] = []
-    inputs = in_channels
-    for depth, width in zip(depths, _VGG_WIDTHS, strict=False):
-        for _ in range(depth):
-            layers.append(nn.Conv2d(inputs, width, 3, padding=1))
-            if batch_norm:
-                layers.append(nn.BatchNorm2d(width))
-            layers.append(nn.ReLU(inplace=True))
-            inputs = width
-        layers.append(nn.MaxPool2d(2, stride=2))
-    body = nn.Sequential(*layers)
+    """Build an AlexNet, or a VGG, with so many hidden layers."""
+    body, inputs = nn.Sequential(), in_channels
+    for layer in layers:
+        if layer is None:
+            body.append(nn.MaxPool2d(2 if vgg else 3, stride=2))
+            continue
+        outputs, kernel, stride, padding = layer
+        body.append(nn.Conv2d(inputs, outputs, kernel, stride=stride, padding=padding))
+        if batch_norm:
+            body.append(nn.BatchNorm2d(outputs))
+        body.append(nn.ReLU(inplace=True))
+        inputs = outputs
     side = _require_map_side(name, body, input_size)
-    inputs *= side**2
-    layers = []
+    values, linear = inputs * side**2, nn.Sequential()
     for _ in range(hidden):
-        layers += [nn.Linear(inputs, _HIDDEN), nn.ReLU(inplace=True), nn.Dropout(0.5)]
-        inputs = _HIDDEN
-    return PlainNetwork(body, nn.Sequential(*layers), nn.Linear(_HIDDEN, num_classes), side)
+        dropout, dense = nn.Dropout(0.5), [nn.Linear(values, _HIDDEN), nn.ReLU(inplace=True)]
+        linear.extend([*dense, dropout] if vgg else [dropout, *dense])
+        values = _HIDDEN
+    return PlainNetwork(body, linear, nn.Linear(values, num_classes), side)
 
 
 def _require_map_side(name: str, layers: nn.Sequential, side: int) -> int:
@@ -226,3 +150,33 @@ def _require_map_side(name: str, layers: nn.Sequential, side: int) -> int:
 def _first(value: int | str | tuple[int, ...]) -> int:
     assert not isinstance(value, str)
     return value if isinstance(value, int) else value[0]
+
+
+def _vgg(name: str, depths: tuple[int, ...], hidden: int, *, batch_norm: bool) -> Callable[..., PlainNetwork]:
+    layers: list[Layer] = []
+    for depth, width in zip(depths, _VGG_WIDTHS, strict=False):
+        layers += [(width, 3, 1, 1)] * depth + [None]
+    return partial(_build, name, layers, hidden, vgg=True, batch_norm=batch_norm)
+
+
+_LAST_THREE: list[Layer] = [(384, 3, 1, 1), (256, 3, 1, 1), (256, 3, 1, 1), None]
+NETWORKS: dict[str, Callable[..., nn.Module]] = {
+    # 61,100,840 parameters.
+    "alexnet": partial(_build, "alexnet", [(64, 11, 4, 2), None, (192, 5, 1, 2), None, *_LAST_THREE], 2),
+    # Map 3x3 at 112 px, 16,000,296 parameters.
+    "alexnet-sub4": partial(_build, "alexnet-sub4", [(64, 9, 3, 4), None, (192, 5, 1, 2), None, *_LAST_THREE], 1),
+    # Map 2x2 at 56 px, 9,891,176 parameters.
+    "alexnet-sub16": partial(
+        _build, "alexnet-sub16", [(192, 9, 2, 4), None, (384, 3, 1, 1), None, (256, 3, 1, 1), None], 1
+    ),
+    "fc4": partial(FullyConnected, 4),
+    "fc8": partial(FullyConnected, 8),
+    # 138,357,544 parameters.
+    "vgg16": _vgg("vgg16", (2, 2, 3, 3, 3), 2, batch_norm=False),
+    # Map 3x3 at 112 px, 54,479,912 parameters.
+    "vgg16-sub4": _vgg("vgg16-sub4", (2, 2, 3, 3, 3), 2, batch_norm=True),
+    # VGG-19 without its fifth block, the design whose size is the published one. Map 3x3 at 56 px, 33,567,528
+    # parameters.
+    "vgg16-sub16": _vgg("vgg16-sub16", (2, 2, 4, 4), 1, batch_norm=True),
+}
+"""What builds each network from `num_classes`, `in_channels` and `input_size`."""

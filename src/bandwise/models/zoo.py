@@ -10,7 +10,6 @@ import torch
 from torch import Tensor, nn
 
 from bandwise.errors import UsageError
-from bandwise.models.plain import FullyConnected, alexnet, alexnet_sub4, alexnet_sub16, vgg16, vgg16_sub4, vgg16_sub16
 from bandwise.models.resnet import BasicBlock, Bottleneck, ResNet, StemName
 
 TIMM_PREFIX = "timm:"
@@ -18,18 +17,8 @@ STEMS: tuple[StemName, ...] = get_args(StemName)
 
 # What models of timm were seen to raise, in their constructors or forward passes, for a size that does not fit them.
 _REFUSALS = (RuntimeError, ValueError, AssertionError, TypeError, IndexError, ZeroDivisionError)
-# Builders take num_classes, in_channels and input_size; the ResNets also take stem.
-_WITHOUT_STEM: dict[str, Callable[..., nn.Module]] = {
-    "alexnet": alexnet,
-    "alexnet-sub4": alexnet_sub4,
-    "alexnet-sub16": alexnet_sub16,
-    "fc4": partial(FullyConnected, 4),
-    "fc8": partial(FullyConnected, 8),
-    "vgg16": vgg16,
-    "vgg16-sub4": vgg16_sub4,
-    "vgg16-sub16": vgg16_sub16,
-}
-_WITH_STEM: dict[str, Callable[..., nn.Module]] = {
+_PLAIN = ("alexnet", "alexnet-sub4", "alexnet-sub16", "fc4", "fc8", "vgg16", "vgg16-sub4", "vgg16-sub16")
+_RESNETS: dict[str, Callable[..., nn.Module]] = {
     # For 14 to 32 px with the dense stem: 12.3 million MACs at 16 px, 49.1 at 32 px, 3 channels.
     "resnet8": partial(ResNet, BasicBlock, (1, 1, 1), (32, 64, 128)),
     "resnet8-narrow": partial(ResNet, BasicBlock, (1, 1, 1), (16, 32, 64)),
@@ -46,7 +35,7 @@ _WITH_STEM: dict[str, Callable[..., nn.Module]] = {
 
 def names() -> tuple[str, ...]:
     """Return the names of our own networks, sorted."""
-    return tuple(sorted(_WITHOUT_STEM | _WITH_STEM))
+    return tuple(sorted((*_PLAIN, *_RESNETS)))
 
 
 def create_branch(
@@ -83,24 +72,27 @@ def create_branch(
     if stem not in STEMS:
         raise UsageError(f"stem is {stem!r}; it must be one of {', '.join(STEMS)}")
     sizes = {"num_classes": num_classes, "in_channels": in_channels, "input_size": input_size}
-    if model in _WITH_STEM:
-        return _WITH_STEM[model](**sizes, stem=cast(StemName, stem), drop_path=drop_path)
+    if model in _RESNETS:
+        return _RESNETS[model](**sizes, stem=cast(StemName, stem), drop_path=drop_path)
     if stem != "stock":
         raise UsageError(
-            f"{model} has no choice of stem; leave it at stock (given: {stem}), or use one of {', '.join(_WITH_STEM)}"
+            f"{model} has no choice of stem; leave it at stock (given: {stem}), or use one of {', '.join(_RESNETS)}"
         )
     if model.startswith(TIMM_PREFIX):
         return _create_timm_model(model.removeprefix(TIMM_PREFIX), **sizes, drop_path=drop_path)
-    if model not in _WITHOUT_STEM:
+    if model not in _PLAIN:
         near = difflib.get_close_matches(model, names(), n=1)
         hint = f"did you mean {near[0]}? " if near else ""
         raise UsageError(f"there is no network {model!r}; {hint}the networks are {', '.join(names())}, or timm:NAME")
     if drop_path:
         raise UsageError(
             f"{model} has no blocks that could be skipped; leave drop_path at 0 (given: {drop_path:g}), or use one of "
-            f"{', '.join(_WITH_STEM)}"
+            f"{', '.join(_RESNETS)}"
         )
-    return _WITHOUT_STEM[model](**sizes)
+    # Here, because few runs have one of these.
+    from bandwise.models.plain import NETWORKS
+
+    return NETWORKS[model](**sizes)
 
 
 def _create_timm_model(

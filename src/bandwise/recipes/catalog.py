@@ -74,19 +74,14 @@ def _table(module: str) -> dict[str, Callable[[], Recipe]]:
 
 
 def _built(build: Callable[[], Recipe]) -> Recipe:
-    """Build a recipe, and put the figures of its recorded results in place of "not measured"."""
+    """Build a recipe, with the figures of its recorded results, from the file that `make tables` writes of them."""
     recipe = build()
-    return replace(recipe, **_measured().get(recipe.name, {}))
+    return replace(recipe, **_shipped("measured.json").get(recipe.name, {}))
 
 
 def compared_divisions() -> list[dict[str, Any]]:
     """Return the recorded comparisons of two divisions of the work, from the file that `make tables` writes of them."""
     return _shipped("compared.json")
-
-
-def _measured() -> dict[str, dict[str, str]]:
-    """`cost` and `expected` by recipe, from the file that `make tables` writes from the recorded results."""
-    return _shipped("measured.json")
 
 
 @functools.cache

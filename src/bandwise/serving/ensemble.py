@@ -18,7 +18,7 @@ from bandwise.checkpoints.folder import weights_digest
 from bandwise.config import SplitConfig, to_dict
 from bandwise.config.configfile import differences
 from bandwise.errors import IncompatibleError, UsageError
-from bandwise.evaluation.crops import center_box
+from bandwise.evaluation.views import center_box
 from bandwise.files.hub import local_folder
 from bandwise.fusion.combination import Fusion
 from bandwise.fusion.head import TrainedHead
@@ -70,7 +70,7 @@ class SpectralEnsemble(nn.Module):
         transform = SubbandTransform(split.stride, split.transform, split.transform_seed)
         self.split = BandSplit(transform, self._bands, storage=split.storage, channels=self.channels)
         # The inputs have their colours innermost; weights laid out alike need no conversion at every call.
-        networks = [_channels_last(branch.network) for branch in branches]
+        networks = [branch.network.to(memory_format=torch.channels_last) for branch in branches]  # type: ignore[reportCallIssue]
         self.mode: Mode = mode
         self.stacked = StackedNetworks(networks) if mode == "stacked" else None
         # Stacked weights take the place of these: both would be twice the memory.
@@ -206,10 +206,6 @@ class SpectralEnsemble(nn.Module):
             parts = zip(features.split(self.head.sizes, 1), present.unbind(), strict=True)
             features = torch.cat([own * here for own, here in parts], 1)
         return self.head.classify(features) / self.fusion.temperature, torch.stack([own.float() for own, _ in pairs])
-
-
-def _channels_last(network: nn.Module) -> nn.Module:
-    return network.to(memory_format=torch.channels_last)  # type: ignore[reportCallIssue]
 
 
 def _logits(network: nn.Module, images: Tensor) -> tuple[Tensor]:

@@ -107,7 +107,10 @@ class BranchLoop:
         for batch in self._feed.batches(position.epoch, start=position.batches):
             images, targets = self._feed.inputs(batch, position.epoch)
             self._count_loss(self._learner.learn(images, targets, position.step + 1))
-            self._count_step()
+            position.step += 1
+            position.batches += 1
+            position.lr = self._learner.schedule.lr
+            self._learner.schedule.advance()
             self._fit_to_time()
             due = self._is_due()
             if due or not self._learner.late:
@@ -156,13 +159,6 @@ class BranchLoop:
         is_last = self._position.step == self._total_steps
         in_background = bool(self._minutes) and not is_last
         self._journal.save(self._position, self._learner, tolerant=not is_last, in_background=in_background)
-
-    def _count_step(self) -> None:
-        position = self._position
-        position.step += 1
-        position.batches += 1
-        position.lr = self._learner.schedule.lr
-        self._learner.schedule.advance()
 
     def _count_loss(self, loss: float | None) -> None:
         """Count the mean loss of a batch, of this step or the one before; None was counted already."""
