@@ -60,7 +60,6 @@ PARAMETERS: dict[str, int] = {
     "tests/launch/test_moved_store.py::test_a_branch_goes_on_from_a_moved_store_in_a_process_of_its_own": 0,
     "tests/launch/test_train_command.py::test_other_threads_are_accepted_and_said": 1,
     "tests/launch/test_train_command.py::test_initial_weights_that_were_moved_reach_every_branch": 0,
-    "tests/serving/test_ensemble.py::test_it_exports_for_any_batch_size": 0,
     "tests/sources/test_named_network.py::test_cifar10": 0,
     "tests/store/test_store_verify.py::test_damage_is_named_and_repaired_to_the_same_bytes": 3,
     "tests/faults/test_byte_flips.py::test_without_checksums_bits_flip_silently": 1,

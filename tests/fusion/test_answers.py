@@ -56,33 +56,21 @@ def test_what_does_not_belong_together_is_refused(write, changes, message):
         load_branches([write(0), write(1, **changes)])
 
 
-def test_the_same_branch_twice_is_refused(write):
-    with pytest.raises(IncompatibleError, match="two of the files hold branch 2; name every branch once"):
-        load_branches([write(2), write(0), write(2)])
-
-
-def test_nothing_to_fuse_is_refused(write):
-    with pytest.raises(UsageError, match="no logits to fuse"):
-        load_branches([])
-    with pytest.raises(UsageError, match="holds no samples"):
-        load_branches([write(0, ids=(), labels=())])
-
-
-@pytest.mark.parametrize("key", ["branch", "split", "crops", "store", "classes"])
-def test_a_file_that_does_not_say_what_it_is_is_refused(write, key):
-    with pytest.raises(CorruptionError, match=f"does not say its {key}"):
-        load_branches([write(0, without=(key,))])
-
-
-@pytest.mark.parametrize("label", [-1, 3])
-def test_a_label_outside_the_classes_is_refused(write, label):
-    with pytest.raises(CorruptionError, match="a label lies outside 0 to 2"):
-        load_branches([write(0, labels=(0, 1, label))])
-
-
-def test_a_branch_that_is_no_number_is_refused(write):
-    with pytest.raises(CorruptionError, match="branch and crops must be numbers, not '-1'"):
-        load_branches([write(0, meta={"branch": "-1"})])
+@pytest.mark.parametrize(
+    ("branches", "changes", "error", "message"),
+    [
+        ((2, 0, 2), {}, IncompatibleError, "two of the files hold branch 2; name every branch once"),
+        ((), {}, UsageError, "no logits to fuse"),
+        ((0,), {"ids": (), "labels": ()}, UsageError, "holds no samples"),
+        *(((0,), {"without": (key,)}, CorruptionError, f"does not say its {key}") for key in ("branch", *META)),
+        ((0,), {"labels": (0, 1, -1)}, CorruptionError, "a label lies outside 0 to 2"),
+        ((0,), {"labels": (0, 1, 3)}, CorruptionError, "a label lies outside 0 to 2"),
+        ((0,), {"meta": {"branch": "-1"}}, CorruptionError, "branch and crops must be numbers, not '-1'"),
+    ],
+)
+def test_files_that_cannot_be_fused_are_refused(write, branches, changes, error, message):
+    with pytest.raises(error, match=message):
+        load_branches([write(branch, **changes) for branch in branches])
 
 
 def test_non_finite_logits_are_refused(tmp_path, write):

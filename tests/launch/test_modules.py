@@ -19,7 +19,8 @@ class Recorder:
                 file.write(name + "\\n")
 sys.meta_path.insert(0, Recorder())
 """
-SMALL = "--canvas 24 --crop 24 --model resnet8 --epochs 1 --batch-size 8 --warmup-epochs 0".split()
+SMALL = ["--canvas", "24", "--crop", "24", "--model", "resnet8"]
+SMALL += ["--epochs", "1", "--batch-size", "8", "--warmup-epochs", "0"]
 
 
 def test_one_run_touches_a_part_of_the_package(tmp_path):

@@ -1,4 +1,4 @@
-"""Plans against arithmetic by hand, and the published claims beside them."""
+"""Plans and systems of equal cost against arithmetic by hand, and the published claims beside them."""
 
 import json
 from dataclasses import replace
@@ -9,12 +9,13 @@ from tests.pictures import make_folder
 
 from bandwise import cli
 from bandwise.commands.plan import main
-from bandwise.config import RunConfig, TrainingConfig
+from bandwise.config import RunConfig, SplitConfig, TrainingConfig
 from bandwise.errors import UsageError
 from bandwise.launch import plan as plan_module
+from bandwise.launch.cost import figures, matched
 from bandwise.launch.plan import measure_steps
 from bandwise.recipes.catalog import find_recipe
-from bandwise.recipes.recipe import facts_of
+from bandwise.recipes.recipe import changed, facts_of
 from bandwise.training.memory import CONTEXT_BYTES, StepMemory, state_values_a_parameter
 from bandwise.training.optim import create_optimizer
 
@@ -216,3 +217,43 @@ def test_activations_are_of_the_training_crop_and_macs_of_the_test_crop():
 def test_bad_input_exits_2(capsys, argv, message):
     assert cli.main(["plan", *argv]) == 2
     assert message in capsys.readouterr().err
+
+
+BANDS = RunConfig(split=SplitConfig(canvas=64), training=TrainingConfig(crop=56, epochs=4))
+TEN = {"channels": 3, "num_classes": 10}
+
+
+def test_figures_by_hand():
+    whole = changed(BANDS, split={"stride": 1, "transform": "identity"})
+    one, four = figures(whole, **TEN), figures(BANDS, **TEN)
+    assert one["macs_per_node"] == one["macs_all"]
+    assert four["macs_all"] == 4 * four["macs_per_node"]
+    assert (one["pixels_per_node"], four["pixels_per_node"]) == (64 * 64, 32 * 32)
+    long = figures(changed(BANDS, training={"epochs": 12}), **TEN)
+    assert long["macs_all"] == 3 * four["macs_all"]
+
+
+def test_what_is_equal_is_found():
+    others = {
+        "seeds": changed(BANDS, branches="0;0;0;0"),
+        "one": changed(BANDS, branches="0"),
+        "one long": changed(BANDS, branches="0", training={"epochs": 16}),
+        "two": changed(BANDS, branches="0,1;2,3"),
+        "wide": changed(BANDS, network={"model": "resnet18"}),
+    }
+    assert matched(BANDS, others, **TEN) == {
+        "macs_per_node": ["seeds", "one", "two"],
+        "macs_all": ["seeds", "one long"],
+        "pixels_per_node": ["seeds", "one"],
+    }
+
+
+def test_the_plan_of_a_recipe_names_its_controls():
+    outcome = main(["imagewoof-sub4-lean"])
+    assert outcome.result["matched"]["macs_per_node"] == ["imagewoof-whole-slim"]
+    assert "  equal cost of training a node: imagewoof-whole-slim\n" in outcome.text
+    found = outcome.result["matched"]["macs_all"]
+    assert {"imagewoof-whole", "imagewoof-joint4"} <= set(found)
+    assert "imagewoof-whole4" not in found
+    assert "imagewoof-lowres4" in outcome.result["matched"]["pixels_per_node"]
+    assert main(["imagewoof-sub4-lean", "--recipe-set", "rsb-a3"]).result["matched"] is None

@@ -10,7 +10,7 @@ from tests.launch.conftest import CONFIG
 from bandwise.errors import Preempted
 from bandwise.launch import queue
 from bandwise.launch.pipeline import train_tasks
-from bandwise.launch.queue import BranchesFailed, Meaning, Task, meaning_of, train_command
+from bandwise.launch.queue import BranchesFailed, Task, train_command
 from bandwise.runs.run import create_run, open_run
 
 
@@ -89,12 +89,6 @@ def test_a_locked_branch_is_tried_for_three_minutes_and_others_meanwhile(tmp_pat
     assert engine.started.count(1) == 3
     # One try in ten seconds at most, though the clock was asked far more often.
     assert 5 <= engine.started.count(0) <= 19
-
-
-def test_exit_codes_of_a_shell_and_of_subprocess_mean_the_same():
-    assert {meaning_of(code) for code in (75, 143, -15, 138, -10, 130, -2)} == {Meaning.STOPPED}
-    assert {meaning_of(code) for code in (-9, 137, -6, 134)} == {Meaning.KILLED}
-    assert [meaning_of(code) for code in (0, 5, 7)] == [Meaning.DONE, Meaning.LOCKED, Meaning.FAILED]
 
 
 def interrupted(engine: Scripted, when: int) -> Scripted:

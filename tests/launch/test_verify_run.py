@@ -19,8 +19,6 @@ from bandwise.launch.verify import verify_run
 from bandwise.runs.run import open_run
 from bandwise.sources.folder import open_folder
 
-"""Nobody relies on them: the one is rendered again, the other is a log."""
-
 
 def flip(path: Path, position: int, bit: int = 3) -> None:
     content = bytearray(path.read_bytes())

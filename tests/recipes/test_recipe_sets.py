@@ -64,16 +64,14 @@ def test_every_set_fits_every_recipe(name):
         assert find_set(name).apply(after) == after, "a set on itself changes nothing"
 
 
-@pytest.mark.parametrize(("row", "a3", "new"), [("resnet34", 160, 176), ("resnet34-sub16", 160, 176)])
-def test_training_crops(row, a3, new):
+@pytest.mark.parametrize(
+    ("row", "a3", "new"),
+    [("resnet34", 160, 176), ("resnet34-sub16", 160, 176), ("in21k-resnet34-sub36", 240, 264)],
+)
+def test_training_crops_scale_with_the_crop_of_the_row(row, a3, new):
     assert applied("rsb-a3", row).training.train_crop == a3
     assert applied("torchvision", row).training.train_crop == new
     assert applied("rsb-a1", row).training.train_crop == 0
-
-
-def test_training_crops_scale_with_the_canvas():
-    assert applied("rsb-a3", "in21k-resnet34-sub36").training.train_crop == 240
-    assert applied("torchvision", "resnet34-sub36-lean").training.train_crop == 264
 
 
 @pytest.mark.parametrize("row", ["alexnet", "vgg16-sub4", "mnist-fc8-sub4"])

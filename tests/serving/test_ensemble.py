@@ -108,13 +108,6 @@ def test_only_the_central_crop_counts_and_it_starts_on_the_grid(ensemble):
         assert not torch.equal(ensemble(changed), ensemble(images))
 
 
-def test_it_exports_for_any_batch_size(ensemble):
-    images = torch.randint(0, 256, (4, 3, 24, 24), dtype=torch.uint8)
-    dynamic = {"images": {0: torch.export.Dim("batch")}}
-    exported = torch.export.export(ensemble, (images[:2],), dynamic_shapes=dynamic).module()
-    torch.testing.assert_close(exported(images), ensemble(images), rtol=0, atol=1e-5)
-
-
 def test_branches_of_weight_0_need_not_be_there(copied, ensemble):
     fusion = Fusion(rule="greedy", branches=(2, 0, 1), weights=(0.25, 0.75, 0.0), fitted_on="holdout", n_holdout=9)
     write_document(copied / "fusion.json", fusion.to_dict())

@@ -76,11 +76,6 @@ def test_what_cannot_be_is_refused_with_a_way_on(options, message):
         create_optimizer(small_network(), TrainingConfig(**options))
 
 
-def test_lookahead_of_a_known_optimiser_is_accepted():
-    optimizer = create_optimizer(small_network(), TrainingConfig(opt="lookahead_adamw"))
-    assert type(optimizer).__name__ == "Lookahead"
-
-
 def test_a_state_of_another_device_comes_to_the_parameters():
     """Fused on its accelerator, AdamW wants its step counters there; a training saved on a CPU has them on the CPU.
 

@@ -13,7 +13,6 @@ import pytest
 import torch
 from tests.helpers.scores import score
 from tests.training.tiny import CONFIG, CrashError, crash_at, make_store, tiny_network, with_training
-from torch import nn
 
 from bandwise.checkpoints import branch as branch_module
 from bandwise.checkpoints.branch import NotFinishedError, load_branch
@@ -22,7 +21,6 @@ from bandwise.errors import CorruptionError, IncompatibleError, UsageError
 from bandwise.evaluation.views import BandViews
 from bandwise.files.documents import json_bytes, read_json
 from bandwise.files.regular import sha256_bytes
-from bandwise.models.zoo import create_branch
 from bandwise.runs.logits import read_logits
 from bandwise.store.reading.loader import BatchStream
 from bandwise.store.reading.store import open_store
@@ -196,17 +194,3 @@ def test_a_description_of_a_huge_network_is_refused_before_memory_is_taken(train
 def test_a_strange_description_is_refused(trained, tmp_path, change, message):
     with pytest.raises((CorruptionError, IncompatibleError), match=message):
         load_branch(redescribed(trained, tmp_path / "branch", change))
-
-
-@pytest.mark.parametrize(("model", "branches"), [("fc4", "0"), ("resnet8", "0,3")])
-def test_a_network_of_the_zoo_from_start_to_logits(store_path, tmp_path, monkeypatch, model, branches):
-    monkeypatch.setattr(branch_module, "create_branch", create_branch)
-    config = replace(
-        with_training(epochs=1, warmup_epochs=0), branches=branches, network=replace(CONFIG.network, model=model)
-    )
-    if model == "resnet8":
-        config = replace(config, network=replace(config.network, stem="dense"))
-    train_branch(config, store_path, tmp_path / "branch", 0)
-    write_answers(config, store_path, tmp_path / "branch", 0, logits=tmp_path / "a", split="val")
-    assert read_logits(tmp_path / "a").logits.shape == (9, 3)
-    assert isinstance(load_branch(tmp_path / "branch").network, nn.Module)
