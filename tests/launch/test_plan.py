@@ -145,7 +145,7 @@ def test_on_an_accelerator_the_steps_are_those_of_the_recipe(monkeypatch, timed,
     monkeypatch.setattr(plan_module, "choose_device", lambda name: torch.device("cuda", 0))
     monkeypatch.setattr(torch.cuda, "get_device_name", lambda device: "a device")
     monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation: True)
-    found = measure_steps(MEASURED, 0, channels=3, num_classes=5, batch=batch)
+    found = measure_steps(MEASURED, channels=3, num_classes=5, batch=batch)
     assert (timed[0].batch_size, timed[0].grad_accum_steps) == (images, parts)
     assert found.how == (
         f"measured here on a device in bf16-mixed: compiled steps of {images} random images, without reading or "
@@ -159,9 +159,7 @@ def test_on_an_accelerator_the_steps_are_those_of_the_recipe(monkeypatch, timed,
 def test_on_a_cpu_few_images_make_a_step(timed, monkeypatch, load, said):
     monkeypatch.setattr("os.getloadavg", lambda: (load, 0.0, 0.0))
     monkeypatch.setattr(plan_module, "usable_cores", lambda: 2)
-    found = measure_steps(
-        replace(MEASURED, training=replace(MEASURED.training, device="cpu", compile=False)), 0, **SIZE
-    )
+    found = measure_steps(replace(MEASURED, training=replace(MEASURED.training, device="cpu", compile=False)), **SIZE)
     assert (timed[0].batch_size, timed[0].grad_accum_steps) == (8, 1)
     assert found.how.startswith(f"measured here with --threads 1{said}: steps of 8 random images")
 
@@ -172,7 +170,7 @@ def test_a_step_that_does_not_fit_says_what_to_do(monkeypatch):
 
     monkeypatch.setattr(plan_module, "_rate", full)
     with pytest.raises(UsageError, match="a step of 8 images of custom does not fit on cpu; time fewer with"):
-        measure_steps(replace(MEASURED, training=replace(MEASURED.training, device="cpu")), 0, **SIZE)
+        measure_steps(replace(MEASURED, training=replace(MEASURED.training, device="cpu")), **SIZE)
 
 
 def test_what_is_in_a_folder_is_counted(tmp_path, capsys):

@@ -111,7 +111,7 @@ def _setting(arguments: Arguments) -> Setting:
     images = arguments.images or facts.images
     rate, rate_from = arguments.images_per_s, None if arguments.images_per_s is None else "given"
     if arguments.measure:
-        measured = measure_steps(config, 0, channels=facts.channels, num_classes=classes, batch=arguments.measure_batch)
+        measured = measure_steps(config, channels=facts.channels, num_classes=classes, batch=arguments.measure_batch)
         rate, rate_from = measured.images_per_s, measured.how
     return Setting(
         classes=classes,

@@ -104,7 +104,6 @@ def _rows(values: Any) -> tuple[tuple[float, ...], ...]:
 
 
 def _results(view: RunView, controls: Sequence[RunView]) -> dict[str, bytes]:
-    """Return the figures of a run and of its controls as files."""
     found: dict[str, bytes] = {}
     if isinstance(view, EvaluatedRun):
         found[RESULTS_NAME] = _without_places(view.results)

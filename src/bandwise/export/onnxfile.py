@@ -140,7 +140,6 @@ def to_int8(model: Any, batches: Sequence[NDArray[Any]]) -> Any:
 
 
 def _layers(model: Any) -> list[str]:
-    """Return the names of the nodes that multiply by weights of a branch."""
     weights = {own.name for own in model.graph.initializer if not own.name.startswith(_EXACT)}
     layers = (node for node in model.graph.node if node.op_type in _OPERATORS)
     return [node.name for node in layers if weights.intersection(node.input[:2])]

@@ -54,16 +54,16 @@ class FusionHead(nn.Module):
     mean: Tensor
     scale: Tensor
 
-    def __init__(self, sizes: Sequence[int], classes: int, *, hidden: int = HIDDEN) -> None:
+    def __init__(self, sizes: Sequence[int], classes: int) -> None:
         """Draw the weights from torch's global generator; `sizes` are the features of every branch."""
         super().__init__()
         self.sizes = tuple(sizes)
         total = sum(self.sizes)
         self.register_buffer("mean", torch.zeros(total))
         self.register_buffer("scale", torch.ones(total))
-        self.hidden = nn.Linear(total, hidden)
+        self.hidden = nn.Linear(total, HIDDEN)
         self.dropout = nn.Dropout(DROPOUT)
-        self.classifier = nn.Linear(hidden, classes)
+        self.classifier = nn.Linear(HIDDEN, classes)
 
     def standardise(self, features: Sequence[Tensor | None]) -> Tensor:
         """Return the standardised features (B, sum of sizes) of all branches; None where a branch is missing."""

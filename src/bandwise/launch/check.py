@@ -197,7 +197,6 @@ def _check_metrics(path: Path, newest: dict[str, Any] | None, summary: Summary |
 
 
 def _check_starts(run: Run, found: Findings) -> None:
-    """Note the branches that started from other weights than those of the branch they name."""
     here = [number for number in range(len(run.groups)) if found.newest(run.branch_folder(number)) is not None]
     # A damaged document is a problem of its own already.
     with contextlib.suppress(CorruptionError):

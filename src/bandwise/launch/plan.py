@@ -202,10 +202,8 @@ class Measured:
     how: str
 
 
-def measure_steps(
-    config: RunConfig, branch: int, *, channels: int, num_classes: int, batch: int | None = None
-) -> Measured:
-    """Time some training steps of one branch on this machine: real steps, on random images that are there already.
+def measure_steps(config: RunConfig, *, channels: int, num_classes: int, batch: int | None = None) -> Measured:
+    """Time some training steps of branch 0 on this machine: real steps, on random images that are there already.
 
     They are those of the configuration, with its precision, compiled if it says so, after some that warm up. `batch`
     images make a step, at least 2 for batch statistics; None takes those of the configuration, in its parts, on an
@@ -219,7 +217,7 @@ def measure_steps(
     precision = choose_precision(training, device)
     say(f"timing {training.batch_size} images a step")
     try:
-        rate = _rate(replace(config, training=training), branch, channels, num_classes, device)
+        rate = _rate(replace(config, training=training), channels, num_classes, device)
     except torch.OutOfMemoryError as error:
         raise UsageError(
             f"a step of {training.batch_size} images of {config.name} does not fit on {device}; time fewer with "
@@ -233,14 +231,14 @@ def measure_steps(
     return Measured(rate, f"measured here {where}{arithmetic}: {images}, without reading or augmenting")
 
 
-def _rate(config: RunConfig, branch: int, channels: int, num_classes: int, device: torch.device) -> float:
-    bands, batch = len(config.groups()[branch]), config.training.batch_size
+def _rate(config: RunConfig, channels: int, num_classes: int, device: torch.device) -> float:
+    bands, batch = len(config.groups()[0]), config.training.batch_size
     side = train_crop(config) // config.split.stride
     warm_up, timed = _STEPS_ON_CPU if device.type == "cpu" else _STEPS_ON_ACCELERATOR
     with reproducible(config.training, device):
         learner = Learner(
-            config.of_branch(branch),
-            branch,
+            config.of_branch(0),
+            0,
             num_classes=num_classes,
             bands=bands,
             channels=channels,

@@ -179,7 +179,6 @@ class ImageFeed(Feed):
                 return
 
     def _say_rate(self, pictures: Pictures, workers: int) -> None:
-        """Say how many images a core makes, and how many cores a device would need."""
         positions = np.arange(min(_TIMED, len(self._ids)))
         draws = self._draws(positions, self._ids[positions], 0)
         # The first one loads what all need.

@@ -101,7 +101,6 @@ class ResidentFeed(Feed):
         return self._held
 
     def _draw_mixings(self, keys: NDArray[np.int64], epoch: int) -> list[Mixing]:
-        """Draw how each batch of an epoch is mixed; empty where none is."""
         config = self._branch.config.augment
         if not (config.mixup or config.cutmix):
             return []
