@@ -8,8 +8,8 @@ from dataclasses import replace
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from bandwise.recipes.datasets import DATASETS
 
+from bandwise.recipes.recipe import DATASETS
 from bandwise.sources.named import photographs
 from bandwise.sources.named.catalog import available
 from bandwise.sources.named.unpack import WrongContentError
