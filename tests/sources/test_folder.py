@@ -59,14 +59,6 @@ def test_the_list_is_sorted_by_whole_names(tree):
     ]
 
 
-def test_test_is_the_reported_set_where_there_is_no_val(tree):
-    source = open_folder(tree("train/a/1.png", "test/a/2.png"))
-    assert [(entry.path, entry.split) for entry in source.entries()] == [
-        (b"test/a/2.png", "val"),
-        (b"train/a/1.png", "train"),
-    ]
-
-
 @pytest.mark.parametrize("names", [["train/a/1.png"], ["a/1.png"]])
 def test_without_a_reported_set_all_is_train(tree, names):
     source = open_folder(tree(*names))
@@ -74,25 +66,16 @@ def test_without_a_reported_set_all_is_train(tree, names):
     assert source.fingerprint["reported"] is None
 
 
-BAD_CHOICES = [
-    (["val/a/1.png"], "auto", "has val/ but no train/"),
-    (["train/a/1.png", "val/a/1.png"], "test", r"--reported test: .* has no folder test/"),
-    (["a/1.png"], "val", "has no train/ and no val/, only class folders"),
-    (["train/a/1.png", "val/a/2.png", "test/3.png"], "auto", "both val/ and test/; name the reported set with --repor"),
-]
-
-
-@pytest.mark.parametrize(("names", "reported", "words"), BAD_CHOICES)
+@pytest.mark.parametrize(
+    ("names", "reported", "words"),
+    [
+        (["train/a/1.png", "val/a/1.png"], "test", r"--reported test: .* has no folder test/"),
+        (["a/1.png"], "val", "has no train/ and no val/, only class folders"),
+    ],
+)
 def test_a_reported_set_that_cannot_be_taken(tree, names, reported, words):
     with pytest.raises(UsageError, match=words):
         open_folder(tree(*names), reported)
-
-
-def test_the_reported_set_that_is_named_is_taken(tree):
-    assert paths(open_folder(tree("train/a/1.png", "val/a/2.png", "test/3.png"), "val")) == [
-        b"train/a/1.png",
-        b"val/a/2.png",
-    ]
 
 
 def test_files_that_are_no_pictures_are_named_once(tree, capsys):
@@ -105,16 +88,6 @@ def test_files_that_are_no_pictures_are_named_once(tree, capsys):
     assert "WARNING: 67% of the files of" in (text := capsys.readouterr().err)
     assert "are no pictures by name or content: 'train/a/Thumbs.db', 'train/a/notes.txt'" in text
     assert text.count("\n") == 1
-
-
-def test_pictures_of_other_formats_are_listed_so_that_they_are_counted(tree):
-    assert paths(open_folder(tree("a/1.eps", "a/2.psd", "a/3.svg"))) == [b"a/1.eps", b"a/2.psd", b"a/3.svg"]
-
-
-def test_folders_that_are_not_read_are_named(tree, capsys):
-    open_folder(tree("train/a/1.png", "more/a/1.png"))
-    assert "not read in" in (text := capsys.readouterr().err)
-    assert "'more'" in text
 
 
 def test_a_source_travels_to_workers(tree):

@@ -11,32 +11,6 @@ from bandwise.sources.named import unpack as archives
 from bandwise.sources.named.unpack import WrongContentError
 
 
-def test_tar_members(tmp_path):
-    stream = io.BytesIO()
-    with tarfile.open(fileobj=stream, mode="w:gz") as tar:
-        for name, content in (("./a", b"AA"), ("../b", b"BB"), ("c", b"CC")):
-            member = tarfile.TarInfo(name)
-            member.size = len(content)
-            tar.addfile(member, io.BytesIO(content))
-        link = tarfile.TarInfo("link")
-        link.type, link.linkname = tarfile.SYMTYPE, "/etc/passwd"
-        tar.addfile(link)
-    path = tmp_path / "set.tgz"
-    path.write_bytes(stream.getvalue())
-    assert dict(archives.tar_members(path, {"c": 2, "a": 2})) == {"a": b"AA", "c": b"CC"}
-    for wanted, words in (
-        ({"a": 1}, "a in the archive is no file of at most 1 bytes"),
-        ({"link": 99}, "link in the archive is no file"),
-        ({"d": 1, "a": 2}, "the archive lacks d"),
-    ):
-        with pytest.raises(WrongContentError, match=words):
-            list(archives.tar_members(path, wanted))
-    for damaged in (stream.getvalue()[:60], b"no archive"):
-        path.write_bytes(damaged)
-        with pytest.raises(WrongContentError, match="the archive is damaged or of an unknown kind"):
-            list(archives.tar_members(path, {"c": 2}))
-
-
 def packed(path, *members):
     """Write a compressed tar of names and contents; a content of None is a link."""
     with tarfile.open(path, "w:gz") as tar:
@@ -48,6 +22,23 @@ def packed(path, *members):
                 member.size = len(content)
             tar.addfile(member, io.BytesIO(content or b""))
     return path
+
+
+def test_tar_members(tmp_path):
+    path = packed(tmp_path / "set.tgz", ("./a", b"AA"), ("../b", b"BB"), ("c", b"CC"), ("link", None))
+    content = path.read_bytes()
+    assert dict(archives.tar_members(path, {"c": 2, "a": 2})) == {"a": b"AA", "c": b"CC"}
+    for wanted, words in (
+        ({"a": 1}, "a in the archive is no file of at most 1 bytes"),
+        ({"link": 99}, "link in the archive is no file"),
+        ({"d": 1, "a": 2}, "the archive lacks d"),
+    ):
+        with pytest.raises(WrongContentError, match=words):
+            list(archives.tar_members(path, wanted))
+    for damaged in (content[:60], b"no archive"):
+        path.write_bytes(damaged)
+        with pytest.raises(WrongContentError, match="the archive is damaged or of an unknown kind"):
+            list(archives.tar_members(path, {"c": 2}))
 
 
 def test_tar_files(tmp_path):

@@ -194,13 +194,9 @@ def decode_canvas(
 
 def decoder_versions() -> dict[str, str]:
     """Return the versions of the libraries that decide the pixels."""
-    return {
-        "pillow": PIL.__version__,
-        "libjpeg-turbo": features.version("libjpeg_turbo") or "not used",
-        "zlib": features.version("zlib") or "not used",
-        "webp": features.version("webp") or "not used",
-        "libtiff": features.version("libtiff") or "not used",
-    }
+    libraries = ("libjpeg-turbo", "zlib", "webp", "libtiff")
+    versions = {name: features.version(name.replace("-", "_")) or "not used" for name in libraries}
+    return {"pillow": PIL.__version__, **versions}
 
 
 def open_picture(encoded: bytes) -> Image.Image:
