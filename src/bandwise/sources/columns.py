@@ -3,6 +3,7 @@
 Work goes a piece at a time, so that what numpy makes on the way (indices of 8 bytes, masks) stays small.
 """
 
+import bisect
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, cast, overload
 
@@ -145,14 +146,8 @@ class Names(Sequence[bytes]):
 
     def find(self, name: bytes) -> int | None:
         """Return the position of a name by halving, or None; the names must be sorted."""
-        low, high = 0, len(self)
-        while low < high:
-            middle = (low + high) // 2
-            if self[middle] < name:
-                low = middle + 1
-            else:
-                high = middle
-        return low if low < len(self) and self[low] == name else None
+        place = bisect.bisect_left(self, name)
+        return place if place < len(self) and self[place] == name else None
 
     def lengths(self) -> np.ndarray:
         """Return the length of each name, int64 `(N,)`."""

@@ -68,22 +68,19 @@ def _build(shards: Shards, image_column: str, label_column: str) -> pa.RecordBat
         image = _column(first, table, "image", image_column, _IMAGES, _is_image)
         label = _column(first, table, "label", label_column, _LABELS, _is_label)
         class_names = _label_names(first, table, label)
-    grouped = 0
 
     def list_shard(path: Path) -> ShardContent:
-        nonlocal grouped
         with _open(path) as table:
             for what, name, fits in (("image", image, _is_image), ("label", label, _is_label)):
                 _column(path, table, what, name, (), fits)
             if _label_names(path, table, label) != class_names:
                 raise UsageError(f"{path} names other classes than {first.name}: the shards do not belong together")
             labels, places = _labels(path, table, label), _places(path, table, image)
-        grouped += int(np.count_nonzero(places["size"] == _WHOLE_GROUP))
         shard = shard_name(path)
         return ShardContent([b"%s/%07d" % (shard, row) for row in range(len(labels))], labels, places)
 
     batch = index_shards(shards, class_names, list_shard, image=image)
-    if grouped:
+    if grouped := int(np.count_nonzero(batch.column("size").to_numpy() == _WHOLE_GROUP)):
         say(
             f"note: {grouped:,} pictures of {shards.root} cannot be read one by one: each costs its whole row group; "
             "shards without compression and dictionary are faster"

@@ -31,6 +31,7 @@ from PIL import (
 from bandwise.config import SplitConfig
 from bandwise.sources.decoding.sniff import (
     BadImage,
+    damage_refused,
     is_array,
     missing_part,
     name_disagrees,
@@ -115,7 +116,7 @@ def decode(
     with _pillow_rules(max_pixels) as warned, open_picture(encoded) as picture:
         require_size(picture.width, picture.height, max_pixels)
         whole = picture.size
-        with _damage_refused():
+        with damage_refused():
             if least_side:
                 picture.draft(None, (least_side, least_side))
             picture.load()
@@ -123,7 +124,7 @@ def decode(
         if is_jpeg and (problem := missing_part(encoded)):
             raise BadImage("suspicious", f"decodes, but {problem}: part of the file was probably never written")
         orientation = _orientation(picture)
-        with _damage_refused():
+        with damage_refused():
             deep = picture.mode.startswith("I;16")
             eight_bits = _upper_bits(picture, depth) if deep else picture
             clear = eight_bits.mode in _ALPHA or "transparency" in eight_bits.info
@@ -225,16 +226,6 @@ def _reads_heic() -> bool:
         return False
     register_heif_opener(thumbnails=False)
     return True
-
-
-@contextmanager
-def _damage_refused() -> Iterator[None]:
-    try:
-        yield
-    except (BadImage, MemoryError):
-        raise
-    except Exception as error:
-        raise BadImage("truncated", f"cut off or damaged: {error}") from error
 
 
 def _orientation(picture: Image.Image) -> int | None:

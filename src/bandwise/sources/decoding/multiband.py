@@ -9,7 +9,7 @@ from PIL import Image, UnidentifiedImageError
 
 from bandwise.config import MOST_CHANNELS
 from bandwise.errors import UsageError
-from bandwise.sources.decoding.sniff import BadImage, is_array, require_size, starts_like
+from bandwise.sources.decoding.sniff import BadImage, damage_refused, is_array, require_size, starts_like
 
 Facts = TypeVar("Facts")
 
@@ -69,12 +69,8 @@ def decode_channels(encoded: bytes, channels: int, depth: int, max_pixels: int) 
     require_size(width, height, 3 * max_pixels // max(3, found))
     if found != channels:
         raise BadImage("unsupported colour", f"it has {found} channels; the pictures of this set have {channels}")
-    try:
+    with damage_refused():
         values = np.load(io.BytesIO(encoded), allow_pickle=False) if is_array(encoded) else _of_tiff(encoded, _pixels)
-    except (BadImage, MemoryError):
-        raise
-    except Exception as error:
-        raise BadImage("truncated", f"cut off or damaged: {error}") from error
     _require_depth(values.dtype)
     values, largest = values.reshape(height, width, channels), int(values.max())
     deep = values.dtype.itemsize == 2
@@ -97,13 +93,10 @@ def _shape(encoded: bytes) -> tuple[int, int, int]:
 
 def _npy_shape(encoded: bytes) -> tuple[int, int, int]:
     stream = io.BytesIO(encoded)
-    try:
+    with damage_refused("starts like an array of NumPy but is "):
         version = np.lib.format.read_magic(stream)
         read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
         shape, _, dtype = read(stream)
-    except Exception as error:
-        # A parser meets hostile bytes and may raise anything at all.
-        raise BadImage("truncated", f"starts like an array of NumPy but is cut off or damaged: {error}") from error
     height, width, channels = _checked((*shape, 1) if len(shape) == 2 else shape)
     _require_depth(dtype)
     if len(encoded) < stream.tell() + height * width * channels * dtype.itemsize:
@@ -130,13 +123,8 @@ def _of_tiff(encoded: bytes, facts: Callable[[Any], Facts]) -> Facts:
         raise UsageError(
             f"TIFF files of several bands need tifffile ({error}); pip install 'bandwise[tiff]'"
         ) from error
-    try:
-        with tifffile.TiffFile(io.BytesIO(encoded)) as file:
-            return facts(file.pages[0])
-    except MemoryError:
-        raise
-    except Exception as error:
-        raise BadImage("truncated", f"starts like a TIFF but is cut off or damaged: {error}") from error
+    with damage_refused("starts like a TIFF but is "), tifffile.TiffFile(io.BytesIO(encoded)) as file:
+        return facts(file.pages[0])
 
 
 def _pixels(page: Any) -> np.ndarray:

@@ -4,6 +4,7 @@ The decoder alone decides which formats are accepted.
 """
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 
 _EXTENSIONS = {
     b"jpg": "JPEG",
@@ -59,6 +60,17 @@ class BadImage(Exception):
 
     def __str__(self) -> str:
         return f"{self.reason}: {self.detail}"
+
+
+@contextmanager
+def damage_refused(how: str = "") -> Iterator[None]:
+    """Turn any error of a decoder into a `BadImage`: hostile bytes may raise anything at all."""
+    try:
+        yield
+    except (BadImage, MemoryError):
+        raise
+    except Exception as error:
+        raise BadImage("truncated", f"{how}cut off or damaged: {error}") from error
 
 
 def require_size(width: int, height: int, max_pixels: int) -> None:
