@@ -75,8 +75,6 @@ ROWS: dict[str, Sequence[Case]] = {
             'to_parquet("shards/train-00000-of-00001.parquet")',
             prepare=files("train", also=["dataset_dict.json", "train/data-00000-of-00001.arrow"], name="{}.arrow"),
         ),
-        said("where 'labels.txt.csv' holds the labels", prepare=files(".", also=["labels.txt.csv"])),
-        said("holds no class folders; expected ROOT/train/CLASS/picture", prepare=files(also=["notes.txt"])),
     ),
     "labels that are no positions": (
         said("(labels seem to begin at 1, and are positions from 0)", prepare=shards(one_based, "train-0.tar")),

@@ -55,7 +55,6 @@ ZERO_HOLE = TEXTURED[: len(TEXTURED) // 2] + bytes(4096) + TEXTURED[len(TEXTURED
 
 BAD_PICTURES = [
     (JPEG[:-2], "truncated", "cut off or damaged"),
-    (JPEG[:40], "truncated", "starts like a JPEG"),
     (encoded(NOISE, "PNG")[:2000], "truncated", "cut off or damaged"),
     (encoded(NOISE, "PNG")[:20], "truncated", "starts like a PNG"),
     (encoded(NOISE, "WEBP")[:900], "truncated", "starts like a WEBP"),
@@ -63,7 +62,6 @@ BAD_PICTURES = [
     (encoded(NOISE, "BMP")[:900], "truncated", "cut off or damaged"),
     (encoded(NOISE, "TIFF", compression="tiff_lzw")[:900], "truncated", "like a TIFF"),
     (encoded(NOISE[:7], "PNG"), "too small", "64x7 pixels; the short side must have at least 8"),
-    (png(struct.pack(">IIBBBBB", 10_000, 9_000, 8, 2, 0, 0, 0), b""), "too large", "refused by Pillow"),
     (b"<?xml version='1.0'?><svg/>", "unidentified", "an SVG drawing"),
     (b"II*\0", "truncated", "starts like a TIFF"),
     (b"P7 no picture", "unidentified", "not one of JPEG, PNG, WEBP, BMP, GIF, TIFF: 13 bytes of another kind"),

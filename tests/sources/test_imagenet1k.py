@@ -1,14 +1,11 @@
 """ImageNet-1K from its archives and from class folders: one store, and one clear error for each kind of damage."""
 
 import gzip
-import io
 import pickle
 import shutil
 import tarfile
 
-import numpy as np
 import pytest
-from PIL import Image
 from tests.sources import imagenet
 from tests.sources.imagenet import IDS, NUMBERS, WORDS, tar_of
 
@@ -74,24 +71,6 @@ def test_an_archive_that_changes_under_us(archives):
     (archives / TRAIN).unlink()
     with pytest.raises(IncompatibleError, match="was listed but is gone"):
         source.read(path)
-
-
-def test_known_kinds_of_bad_pictures(archives, folders, tmp_path):
-    """A CMYK JPEG and a PNG named JPEG are used, a broken picture is skipped; as many are left as there were."""
-    cmyk, png = io.BytesIO(), io.BytesIO()
-    noise = Image.fromarray(np.random.default_rng(0).integers(0, 256, (20, 20, 3), np.uint8))
-    noise.convert("CMYK").save(cmyk, "JPEG")
-    noise.save(png, "PNG")
-    members = imagenet.class_tars(folders)
-    changed = imagenet.files_below(folders / "train" / IDS[0])
-    names = sorted(changed)
-    changed |= {names[0]: cmyk.getvalue(), names[1]: png.getvalue(), names[2]: changed[names[2]][:200]}
-    members[f"{IDS[0]}.tar"] = tar_of({**changed, "README.txt": b"no picture"})
-    (archives / TRAIN).write_bytes(tar_of(members))
-    store = imagenet.split(open_imagenet1k(archives), tmp_path / "store")
-    assert store.manifest.notes == {"CMYK": 1, "the extension names another format": 1}
-    assert [(bad.path, bad.reason) for bad in store.manifest.bad] == [(f"train/{IDS[0]}/{names[2]}", "truncated")]
-    assert sum(store.rows(split) for split in ("train", "holdout", "val")) == 55
 
 
 @pytest.mark.parametrize("text", ["LOC_val_solution.csv", "imagenet_2012_validation_synset_labels.txt"])
@@ -166,8 +145,6 @@ def test_resolve(archives, folders):
         open_source(DataConfig(data=str(archives), reported="test"))
     with pytest.raises(UsageError, match=r"--expect fall11 is about --source imagenet21k; .* is read as imagenet1k"):
         open_source(DataConfig(data=str(archives), expect="fall11"))
-    with pytest.raises(UsageError, match="is not the published ILSVRC 2012"):
-        open_source(DataConfig(data=str(archives), expect="ilsvrc2012"))
 
 
 def file(name, change):
@@ -248,7 +225,8 @@ def test_damage_is_one_clear_error_and_nothing_is_written(case, archives, folder
     assert not home.exists()
 
 
-def test_an_empty_class_is_refused_as_in_a_folder(archives, folders, tmp_path):
-    inner(n01440764=tar_of({}))(archives, folders)
-    with pytest.raises(UsageError, match="1 of 8 classes have no images in train: 'n01440764 tench'"):
-        imagenet.split(open_imagenet1k(archives), tmp_path / "store")
+def test_what_is_no_picture_by_name_is_passed_over_and_said(archives, folders, capsys):
+    members = {**imagenet.files_below(folders / "train" / IDS[0]), "README.txt": b"no picture"}
+    inner(n01440764=tar_of(members))(archives, folders)
+    assert len(open_imagenet1k(archives).entries()) == 56
+    assert "note: 1 members are no pictures by name: 'README.txt'" in capsys.readouterr().err
