@@ -3,6 +3,8 @@
 import contextlib
 import io
 import json
+import struct
+import zlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -113,7 +115,7 @@ def check(cases: Sequence[Case], path: Path, finished: Path = Path()) -> None:
 
 def png(label: int, index: int) -> bytes:
     """Return a small picture."""
-    return encoded(Image.fromarray(make_picture(label, index, SIDE)), "PNG")
+    return encoded(make_picture(label, index, SIDE), "PNG")
 
 
 def picture(mode: str = "RGB", width: int = SIDE, height: int = SIDE) -> Image.Image:
@@ -122,11 +124,19 @@ def picture(mode: str = "RGB", width: int = SIDE, height: int = SIDE) -> Image.I
     return Image.fromarray(noise).convert(mode)
 
 
-def encoded(image: Image.Image, form: str, **options: Any) -> bytes:
-    """Return the file that holds a picture."""
+def encoded(image: Image.Image | np.ndarray, form: str, **options: Any) -> bytes:
+    """Return the file that holds a picture, or pixels."""
     stream = io.BytesIO()
-    image.save(stream, form, **options)
+    (Image.fromarray(image) if isinstance(image, np.ndarray) else image).save(stream, form, **options)
     return stream.getvalue()
+
+
+def raw_png(facts: Sequence[int], rows: bytes) -> bytes:
+    """Return a PNG with these facts of its header, and these rows of pixels."""
+    chunks = ((b"IHDR", struct.pack(">IIBBBBB", *facts)), (b"IDAT", zlib.compress(rows)), (b"IEND", b""))
+    return b"\x89PNG\r\n\x1a\n" + b"".join(
+        struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body)) for kind, body in chunks
+    )
 
 
 def stored_ids(store: Path) -> dict[int, list[int]]:

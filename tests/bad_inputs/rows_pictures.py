@@ -1,13 +1,11 @@
 """Rows S6 to S20: single pictures, good, odd and bad, through `bandwise split`."""
 
-import struct
-import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from PIL import Image
-from tests.bad_inputs.bench import SIDE, Bench, Case, encoded, picture, stored_ids
+from tests.bad_inputs.bench import SIDE, Bench, Case, encoded, picture, raw_png, stored_ids
 
 RGB = picture()
 JPEG = encoded(picture(width=64, height=64), "JPEG", quality=95)
@@ -79,14 +77,7 @@ def turned() -> bytes:
 
 def large_header(side: int) -> bytes:
     """Return a small PNG whose header claims a large square."""
-
-    def chunk(kind: bytes, content: bytes) -> bytes:
-        return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
-
-    facts = struct.pack(">IIBBBBB", side, side, 8, 2, 0, 0, 0)
-    return (
-        b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", facts) + chunk(b"IDAT", zlib.compress(bytes(100))) + chunk(b"IEND", b"")
-    )
+    return raw_png((side, side, 8, 2, 0, 0, 0), bytes(100))
 
 
 def deep() -> Image.Image:

@@ -11,6 +11,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 from PIL import Image, ImageOps, features
+from tests.bad_inputs.bench import encoded, raw_png
 
 from bandwise.config import AugmentConfig, SplitConfig
 from bandwise.serving import predict
@@ -24,28 +25,12 @@ SMOOTH = np.add.outer(np.arange(240), np.arange(320)).astype(np.uint8)[:, :, Non
 ONE_RULE = {"channels": 3, "background": 255, "exif": "ignore", "max_pixels": 50_000_000}
 
 
-def encoded(picture, format_name, **options):
-    """Return the bytes of a picture, given as pixels or as a Pillow image."""
-    image = Image.fromarray(picture) if isinstance(picture, np.ndarray) else picture
-    stream = io.BytesIO()
-    image.save(stream, format_name, **options)
-    return stream.getvalue()
-
-
 def pixels(content, **rule):
     return np.asarray(decode(content, **{**ONE_RULE, **rule})[0])
 
 
 def notes(content, **rule):
     return decode(content, **{**ONE_RULE, **rule})[1]
-
-
-def png(facts, rows):
-    """Return a PNG of a header and rows of pixels."""
-    chunks = ((b"IHDR", facts), (b"IDAT", zlib.compress(rows)), (b"IEND", b""))
-    return b"\x89PNG\r\n\x1a\n" + b"".join(
-        struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body)) for kind, body in chunks
-    )
 
 
 JPEG = encoded(SMOOTH, "JPEG")
@@ -252,7 +237,7 @@ def test_s13_the_depth_says_which_bits_are_used(depth):
 def test_s13_16_bit_colour_takes_the_high_byte_too():
     deep = RNG.integers(0, 65536, (16, 16, 3), dtype=np.uint16)
     rows = b"".join(b"\0" + row.astype(">u2").tobytes() for row in deep)
-    assert np.array_equal(pixels(png(struct.pack(">IIBBBBB", 16, 16, 16, 2, 0, 0, 0), rows)), deep >> 8)
+    assert np.array_equal(pixels(raw_png((16, 16, 16, 2, 0, 0, 0), rows)), deep >> 8)
 
 
 def test_s13_12_bit_tiff_is_refused():

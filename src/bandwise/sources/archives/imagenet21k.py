@@ -139,9 +139,8 @@ def open_imagenet21k(
             if len(found.names) < min_images:
                 continue
             place = {"label": len(kept), "file": number_of[tar.path]}
-            order = draw_order(
-                Names.of(b"%s/%s" % (tar.wordnet_id.encode(), name) for name in found.names), seed, "val"
-            )
+            drawn = Names.of(f"{tar.wordnet_id}/".encode() + name for name in found.names)
+            order = draw_order(drawn, seed, "val")
             val = np.zeros(len(order), bool)
             val[order[:val_images]] = True
             for split, chosen in (("train", ~val), ("val", val)):

@@ -52,7 +52,7 @@ def _build(shards: Shards, names: list[str] | None) -> pa.RecordBatch:
 
 def _list_shard(path: Path, passed_over: Counter[str], unused: "_Unused") -> ShardContent:
     """Find name, label and place of each picture of one shard."""
-    names: list[bytes] = []
+    shard, names = shard_name(path), list[bytes]()
     labels: list[int | str] = []
     places: list[tuple[int, int]] = []
     without: dict[str, list[bytes]] = {"label (.cls or .json)": [], "picture": []}
@@ -63,7 +63,7 @@ def _list_shard(path: Path, passed_over: Counter[str], unused: "_Unused") -> Sha
             if picture and label:
                 _, offset, size = fields[picture]
                 require_picture_size(region.where, fields[picture].name, size)
-                names.append(b"%s/%s.%s" % (shard_name(path), key, picture))
+                names.append(shard + b"/" + key + b"." + picture)
                 labels.append(_label(region, fields[label], label))
                 places.append((offset, size))
             elif picture or label:
