@@ -7,9 +7,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from tests.bad_inputs.bench import encoded
-from tests.bad_inputs.rows_shards import PAIR, keyed
 from tests.pictures import make_picture
-from tests.sources.imagenet import tar_of
 
 Files = dict[str, bytes]
 """Content by name."""
@@ -84,15 +82,6 @@ def kaggle() -> Files:
     made["LOC_val_solution.csv"] = "\n".join(["ImageId,PredictionString", *rows, ""]).encode()
     made["LOC_synset_mapping.txt"] = "\n".join(f"{name}, and other words" for name in FISH).encode()
     return made
-
-
-def double_extensions() -> Files:
-    """Return shards in which every fourth name has its extension twice."""
-    shards = [keyed("{:05d}")(number) for number in range(2)]
-    return {
-        name: tar_of({each.replace("4.", "4.png.").replace("8.", "8.png."): shard[each] for each in shard})
-        for name, shard in zip(PAIR, shards, strict=True)
-    }
 
 
 COLLECTIONS = {
@@ -181,5 +170,4 @@ COLLECTIONS = {
     "171-no-holdout, one branch": Collection(
         lambda: tree(splits()), counts=(36, 0, 12), flags=NO_HOLDOUT, runs=[Run(0, flags=["--branches", "3"])]
     ),
-    "192-double-ext": Collection(double_extensions, counts=(6, 6, 12), classes=("0", "1")),
 }

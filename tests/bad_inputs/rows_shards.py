@@ -69,15 +69,6 @@ ROWS: dict[str, Sequence[Case]] = {
                 "The key of a sample ends at the first dot of its file names",
             ],
         ),
-        Case(
-            shards(lambda shard: {**PLAIN(shard), "p00.txt": b"a", "p01.seg.png": b"mask", "README": b"r"}, *PAIR),
-            0,
-            [
-                "note: 6 members of the shards in",
-                *(f"2 such as '{name}'" for name in ("p00.txt", "p01.seg.png", "README")),
-            ],
-            all_there(12, 12),
-        ),
     ),
     "folders of shards": (
         Case(shards(PLAIN, "train/shard-0.tar", "train/shard-1.tar", "val/shard-0.tar"), 0, (), all_there(24, 12)),

@@ -95,6 +95,11 @@ def test_the_only_picture_and_label_of_a_sample_may_have_dots(tmp_path, capsys, 
     assert "used for nothing" not in capsys.readouterr().err
 
 
+def test_some_extensions_may_stand_twice(tmp_path):
+    members = {"0.jpg": b"x", "0.cls": b"0", "1.jpg.jpg": b"y", "1.jpg.cls": b"1"}
+    assert one_shard(tmp_path, members) == [("train/0.jpg", 0), ("train/1.jpg.jpg", 1)]
+
+
 @pytest.mark.parametrize(
     ("names", "words"),
     [
