@@ -94,9 +94,13 @@ class Case:
     after: Callable[[Bench], None] = field(default=lambda bench: None)
 
 
-def check(cases: Sequence[Case], path: Path, finished: Path = Path()) -> None:
+Row = Case | Sequence[Case]
+"""What is tried of one bad input."""
+
+
+def check(row: Row, path: Path, finished: Path = Path()) -> None:
     """Run the cases of one row."""
-    for number, case in enumerate(cases):
+    for number, case in enumerate([row] if isinstance(row, Case) else row):
         folder = path / str(number)
         folder.mkdir()
         with pytest.MonkeyPatch.context() as patch:

@@ -8,7 +8,7 @@ import tarfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from tests.bad_inputs.bench import Bench, Case, png
+from tests.bad_inputs.bench import Bench, Case, Row, png
 from tests.bad_inputs.traps import Canary
 from tests.sources import imagenet
 from tests.sources.imagenet import IDS, tar_of
@@ -134,7 +134,7 @@ def canary_lives(bench: Bench) -> None:
     assert not (bench.path / "fired").exists()
 
 
-ROWS: dict[str, Sequence[Case]] = {
+ROWS: dict[str, Row] = {
     "S25": (
         Case(train_tar(lambda inner: inner.pop(f"{IDS[2]}.tar")), 2, ["the archive lacks n01484850.tar"]),
         Case(train_tar(cut_inner), 2, ["n01443537.tar at byte ", "is cut off: 'n01443537_1.JPEG' should have"]),
@@ -155,7 +155,7 @@ ROWS: dict[str, Sequence[Case]] = {
             ["its name has 5000 bytes; 1 to 4096 are allowed"],
         ),
     ),
-    "S27": (Case(bomb, 2, ["devkit_t12.tar.gz: a gzip file holds more than the 1048576 bytes expected"]),),
+    "S27": Case(bomb, 2, ["devkit_t12.tar.gz: a gzip file holds more than the 1048576 bytes expected"]),
     "S28": (
         Case(many_unreadable(), 3, ["unreadable images, 100 are allowed", "a web page"]),
         Case(

@@ -134,7 +134,7 @@ ROWS = {
         Case(output(os.fsdecode(b"caf\xe9")), 2, ["is not UTF-8; choose another with --out"], nowhere),
         Case(read_only_home, 2, ["cannot write in /proc/home/data"], nowhere),
     ),
-    "C5": (Case(conflict, 0, (), flag_wins_and_is_stored),),
+    "C5": Case(conflict, 0, (), flag_wins_and_is_stored),
     "C6": (
         Case(newer_run, 7, ["run.json has version 99; this program reads 1"]),
         Case(newer_store, 7, ["STORE.json has format version 2; this bandwise reads version 1"]),

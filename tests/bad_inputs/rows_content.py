@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 from PIL import Image
-from tests.bad_inputs.bench import SIDE, Bench, Case, encoded, picture
+from tests.bad_inputs.bench import SIDE, Bench, Case, Row, encoded, picture
 from tests.bad_inputs.trained import FLAGS
 
 Draw = Callable[[np.random.Generator], Image.Image]
@@ -63,7 +63,7 @@ def nothing_said(bench: Bench) -> None:
 
 MOST = "16 of 16 pictures have one colour all over"
 
-ROWS: dict[str, Sequence[Case]] = {
+ROWS: dict[str, Row] = {
     "pictures without content": (
         Case(
             drawn(white_icon),

@@ -257,7 +257,7 @@ ROWS = {
         Case(predicting(content(huge)), 4, [DAMAGED]),
         Case(predicting(state(lambda found: found["store"].update(classes=CLASSES))), 7),
     ),
-    "E6": (Case(predicting(tensors(not_a_number)), 4, ["not finite"]),),
+    "E6": Case(predicting(tensors(not_a_number)), 4, ["not finite"]),
     "E7": (
         Case(
             predicting(state(lambda found: found["config"].update(network=UNKNOWN_NETWORK))),
@@ -274,13 +274,13 @@ ROWS = {
         Case(scoring("fuse", without_branch_1), 2, ["branches [1] of", "name the ones to fuse with --use"]),
         Case(scoring("fuse", without_branch_1, "--use", "0"), 0, ["weights 0: 1.000"]),
     ),
-    "E9": (Case(predicting(flipped), 4, ["model.safetensors is altered: its SHA-256 is not the one in COMMIT.json"]),),
-    "E10": (Case(in_run("evaluate", "--max-bad", "1", "--json"), 0, (), every_picture_once),),
+    "E9": Case(predicting(flipped), 4, ["model.safetensors is altered: its SHA-256 is not the one in COMMIT.json"]),
+    "E10": Case(in_run("evaluate", "--max-bad", "1", "--json"), 0, (), every_picture_once),
     "E11": (
         Case(in_run("evaluate"), 3, ["8 of 9 reported images"]),
         Case(in_run("evaluate", "--max-bad", "1"), 0, ["8 of 9 reported images"]),
     ),
-    "E12": (Case(scoring("evaluate", meta(classes="f" * 64)), 7, ["classes is ffff"]),),
+    "E12": Case(scoring("evaluate", meta(classes="f" * 64)), 7, ["classes is ffff"]),
     "E13": (
         Case(junk, 3, (), one_row_each),
         Case(lambda bench: ["predict", bench.finished / "run", bench.path], 2, ["there are no pictures in"]),
@@ -288,5 +288,5 @@ ROWS = {
         Case(listed(b"\r\n", start=b"\xef\xbb\xbf"), 3, (), four_rows),
         Case(listed(b"\0", end=b"\0"), 3, (), four_rows),
     ),
-    "E14": (Case(full_disk, 6, ["no space left while writing", "rows.csv"], old_file_is_whole),),
+    "E14": Case(full_disk, 6, ["no space left while writing", "rows.csv"], old_file_is_whole),
 }

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
-from tests.bad_inputs.bench import Bench, Case, png
+from tests.bad_inputs.bench import Bench, Case, Row, png
 from tests.sources import imagenet
 from tests.unprivileged import unprivileged
 
@@ -196,7 +196,7 @@ LAYOUT = "expected ROOT/train/CLASS/picture or ROOT/CLASS/picture, with .jpg, .j
 LEAD_OUT = "are links that lead out of the folder; copy what they name, or follow them with --follow-symlinks"
 AGAIN = "are links to a folder that is read already"
 
-ROWS: dict[str, Sequence[Case]] = {
+ROWS: dict[str, Row] = {
     "S1": (
         Case(nothing, 2, ["holds no class folders", LAYOUT]),
         Case(files("train/"), 2, ["pictures/train holds no class folders", LAYOUT]),
@@ -260,7 +260,7 @@ ROWS: dict[str, Sequence[Case]] = {
         Case(unix_socket, 2, ["no regular files; remove them: 'train/a/s.png'"]),
         Case(later_a_fifo, 7, ["train/a/0.png' is no regular file any more: the source has changed"]),
     ),
-    "S22": (Case(denied, 0),),
+    "S22": Case(denied, 0),
     "S24": (
         Case(duplicates, 0, ["WARNING: 5 pictures stand there more than once, in 2 sets"], duplicates_are_counted),
         Case(sound, 0, (), no_duplicates),

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 
-from tests.bad_inputs.bench import Bench, Case, png
+from tests.bad_inputs.bench import Bench, Case, Row, png
 from tests.bad_inputs.rows_shards import PLAIN, keyed, parquet, shards
 from tests.sources.imagenet import tar_of
 
@@ -38,7 +38,7 @@ def codes(shard: int) -> dict[str, bytes]:
 
 NESTED = ("birds-master/train/ant", "birds-master/train/bee")
 
-ROWS: dict[str, Sequence[Case]] = {
+ROWS: dict[str, Row] = {
     "layouts that are not read": (
         said("/pictures/birds-master?", "did you mean --data ", prepare=files(*NESTED)),
         said(

@@ -3,7 +3,7 @@
 import json
 from collections.abc import Callable, Sequence
 
-from tests.bad_inputs.bench import Bench, Case, png
+from tests.bad_inputs.bench import Bench, Case, Row, png
 
 from bandwise.store.reading.store import open_store
 
@@ -78,7 +78,7 @@ def named_set(*flags: str):
 NOT_READ = "hold pictures and are not read, for their names begin with a dot"
 LIKE_SPLITS = "has no train/, so its folders would be classes, and these are called like splits"
 
-ROWS: dict[str, Sequence[Case]] = {
+ROWS: dict[str, Row] = {
     "names of splits": (
         *(
             Case(layout(*both(train, reported)), 0, ["2 classes with 16 pictures"], counts(8, 8, "ant", "bee"))

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from PIL import Image
-from tests.bad_inputs.bench import SIDE, Bench, Case, encoded, picture, raw_png, stored_ids
+from tests.bad_inputs.bench import SIDE, Bench, Case, Row, encoded, picture, raw_png, stored_ids
 
 RGB = picture()
 JPEG = encoded(picture(width=64, height=64), "JPEG", quality=95)
@@ -102,78 +102,62 @@ def and_then(case: Case, more) -> Case:
     return Case(case.prepare, case.code, case.words, after)
 
 
-ROWS: dict[str, Sequence[Case]] = {
-    "S6": (
-        pictures(
-            Odd("empty.jpg", b"", "unidentified", words="the file is empty"),
-            Odd("one.jpg", b"\xff", "unidentified", words="1 bytes of another kind"),
-            Odd("page.jpg", b"<!DOCTYPE html><title>404</title>", "unidentified", words="a web page"),
-            Odd("pointer.jpg", LFS, "unidentified", words="git lfs pull"),
-            Odd("gone.png", PNG.ljust(2051, b"\0"), note="as long as a 'photo unavailable' placeholder"),
-        ),
+ROWS: dict[str, Row] = {
+    "S6": pictures(
+        Odd("empty.jpg", b"", "unidentified", words="the file is empty"),
+        Odd("one.jpg", b"\xff", "unidentified", words="1 bytes of another kind"),
+        Odd("page.jpg", b"<!DOCTYPE html><title>404</title>", "unidentified", words="a web page"),
+        Odd("pointer.jpg", LFS, "unidentified", words="git lfs pull"),
+        Odd("gone.png", PNG.ljust(2051, b"\0"), note="as long as a 'photo unavailable' placeholder"),
     ),
-    "S7": (
-        pictures(
-            Odd("a.jpg", JPEG[: len(JPEG) // 2], "truncated"),
-            Odd("b.png", PNG[: len(PNG) // 2], "truncated"),
-            Odd("c.webp", WEBP[: len(WEBP) // 2], "truncated"),
-            Odd("whole.webp", WEBP),
-        ),
+    "S7": pictures(
+        Odd("a.jpg", JPEG[: len(JPEG) // 2], "truncated"),
+        Odd("b.png", PNG[: len(PNG) // 2], "truncated"),
+        Odd("c.webp", WEBP[: len(WEBP) // 2], "truncated"),
+        Odd("whole.webp", WEBP),
     ),
-    "S8": (
-        pictures(
-            Odd("hole.jpg", JPEG[: len(JPEG) // 2] + bytes(len(JPEG) - len(JPEG) // 2), "suspicious"),
-            Odd("whole.jpg", JPEG),
-        ),
+    "S8": pictures(
+        Odd("hole.jpg", JPEG[: len(JPEG) // 2] + bytes(len(JPEG) - len(JPEG) // 2), "suspicious"),
+        Odd("whole.jpg", JPEG),
     ),
-    "S9": (pictures(Odd("a.jpg", JPEG + b"more than there should be", note="bytes after the end of the picture")),),
-    "S10": (pictures(Odd("n02105855_2933.JPEG", PNG, note="the extension names another format")),),
-    "S11": (pictures(Odd("n01739381_1309.JPEG", encoded(picture("CMYK"), "JPEG"), note="CMYK")),),
-    "S12": (
-        pictures(
-            Odd("l.png", encoded(picture("L"), "PNG")),
-            Odd("la.png", encoded(picture("LA"), "PNG"), note="transparency over the background"),
-            Odd("p.png", encoded(picture("P"), "PNG")),
-            Odd("pt.png", encoded(picture("P"), "PNG", transparency=0), note="transparency over the background"),
-            Odd("rgba.png", encoded(picture("RGBA"), "PNG"), note="transparency over the background"),
-            Odd("one.png", encoded(picture("1"), "PNG")),
-        ),
+    "S9": pictures(Odd("a.jpg", JPEG + b"more than there should be", note="bytes after the end of the picture")),
+    "S10": pictures(Odd("n02105855_2933.JPEG", PNG, note="the extension names another format")),
+    "S11": pictures(Odd("n01739381_1309.JPEG", encoded(picture("CMYK"), "JPEG"), note="CMYK")),
+    "S12": pictures(
+        Odd("l.png", encoded(picture("L"), "PNG")),
+        Odd("la.png", encoded(picture("LA"), "PNG"), note="transparency over the background"),
+        Odd("p.png", encoded(picture("P"), "PNG")),
+        Odd("pt.png", encoded(picture("P"), "PNG", transparency=0), note="transparency over the background"),
+        Odd("rgba.png", encoded(picture("RGBA"), "PNG"), note="transparency over the background"),
+        Odd("one.png", encoded(picture("1"), "PNG")),
     ),
-    "S13": (
-        pictures(
-            Odd("deep.png", encoded(deep(), "PNG"), note="16 bits reduced to 8"),
-            Odd("float.tif", floating(), "unsupported depth", words="save it with 8 or 16 bits"),
-        ),
+    "S13": pictures(
+        Odd("deep.png", encoded(deep(), "PNG"), note="16 bits reduced to 8"),
+        Odd("float.tif", floating(), "unsupported depth", words="save it with 8 or 16 bits"),
     ),
-    "S14": (
-        pictures(
-            *(Odd(f"{number}.jpg", with_exif(b"Exif\0\0II*\0\xff"), note="damaged metadata") for number in range(5))
-        ),
+    "S14": pictures(
+        *(Odd(f"{number}.jpg", with_exif(b"Exif\0\0II*\0\xff"), note="damaged metadata") for number in range(5))
     ),
     "S15": (
         and_then(pictures(Odd("a.jpg", turned(), note="orientation ignored")), orientation_is_part_of_the_store),
         pictures(Odd("a.jpg", turned(), note="orientation applied"), flags=["--exif", "transpose"]),
     ),
-    "S16": (
-        pictures(
-            Odd("a.gif", animation("GIF"), note="first of several frames"),
-            Odd("a.webp", animation("WEBP"), note="first of several frames"),
-            Odd("a.tif", animation("TIFF"), note="first of several frames"),
-        ),
+    "S16": pictures(
+        Odd("a.gif", animation("GIF"), note="first of several frames"),
+        Odd("a.webp", animation("WEBP"), note="first of several frames"),
+        Odd("a.tif", animation("TIFF"), note="first of several frames"),
     ),
-    "S17": (
-        pictures(
-            *(
-                Odd(f"{width}x{height}.png", encoded(picture("RGB", width, height), "PNG"), *reason)
-                for width, height, reason in (
-                    *((side, side, ("too small",)) for side in range(1, 8)),
-                    *((side, side, ()) for side in (8, 9, 17)),
-                    (1, 100, ("too small",)),
-                    (20_000, 1, ("too small",)),
-                    (2_000, 9, ()),
-                )
+    "S17": pictures(
+        *(
+            Odd(f"{width}x{height}.png", encoded(picture("RGB", width, height), "PNG"), *reason)
+            for width, height, reason in (
+                *((side, side, ("too small",)) for side in range(1, 8)),
+                *((side, side, ()) for side in (8, 9, 17)),
+                (1, 100, ("too small",)),
+                (20_000, 1, ("too small",)),
+                (2_000, 9, ()),
             )
-        ),
+        )
     ),
     "S18": (
         pictures(
@@ -182,19 +166,15 @@ ROWS: dict[str, Sequence[Case]] = {
         ),
         pictures(Odd("a.png", encoded(picture("RGB", 40, 40), "PNG"), "too large"), flags=["--max-pixels", "1000"]),
     ),
-    "S19": (
-        pictures(
-            Odd("a.eps", LOGO, "unidentified", words="it looks like EPS"),
-            Odd("a.psd", b"8BPS" + bytes(40), "unidentified", words="it looks like PSD"),
-            Odd("a.svg", b"<svg xmlns='x'></svg>", "unidentified", words="an SVG drawing"),
-            Odd("b.jpg", LOGO, "unidentified", words="it looks like EPS"),
-        ),
+    "S19": pictures(
+        Odd("a.eps", LOGO, "unidentified", words="it looks like EPS"),
+        Odd("a.psd", b"8BPS" + bytes(40), "unidentified", words="it looks like PSD"),
+        Odd("a.svg", b"<svg xmlns='x'></svg>", "unidentified", words="an SVG drawing"),
+        Odd("b.jpg", LOGO, "unidentified", words="it looks like EPS"),
     ),
-    "S20": (
-        pictures(
-            Odd("Egyptian_Mau_14.jpg", GIF, note="the extension names another format"),
-            Odd("staffordshire_22.jpg", PNG, note="the extension names another format"),
-            Odd("Abyssinian_5.jpg", JPEG[:40], "truncated"),
-        ),
+    "S20": pictures(
+        Odd("Egyptian_Mau_14.jpg", GIF, note="the extension names another format"),
+        Odd("staffordshire_22.jpg", PNG, note="the extension names another format"),
+        Odd("Abyssinian_5.jpg", JPEG[:40], "truncated"),
     ),
 }

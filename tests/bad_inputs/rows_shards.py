@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 import pyarrow as pa
 import pyarrow.parquet as pq
-from tests.bad_inputs.bench import Bench, Case, png
+from tests.bad_inputs.bench import Bench, Case, Row, png
 from tests.sources.imagenet import tar_of
 
 
@@ -58,7 +58,7 @@ def all_there(train: int, val: int) -> Callable[[Bench], None]:
 PLAIN = keyed("p{:02d}")
 PAIR = ("train-000000.tar", "val-000000.tar")
 
-ROWS: dict[str, Sequence[Case]] = {
+ROWS: dict[str, Row] = {
     "dots in keys": (
         Case(shards(keyed("{:06d}", "input.png", "output.cls"), *PAIR), 0, ["2 classes with 24"], all_there(12, 12)),
         Case(

@@ -12,7 +12,7 @@ from types import SimpleNamespace
 
 import numpy as np
 from tests.bad_inputs import traps
-from tests.bad_inputs.bench import Bench, Case, encoded, picture, png, stored_ids
+from tests.bad_inputs.bench import Bench, Case, Row, encoded, picture, png, stored_ids
 from tests.helpers.trees import tree
 
 from bandwise.bands.quantize import BandQuantizer
@@ -232,7 +232,7 @@ def without_rename(code: int | None):
     return prepare
 
 
-ROWS: dict[str, Sequence[Case]] = {
+ROWS: dict[str, Row] = {
     "S23": (
         Case(resized_after_listing, 7, ["train/b/1.png of pictures has", "when it was listed: the source has changed"]),
         Case(written_while_read, 7, ["train/b/1.png' changed while it was read: wait until it is written"]),
@@ -253,10 +253,8 @@ ROWS: dict[str, Sequence[Case]] = {
         Case(into("mine"), 2, ["is not empty and not a store (it holds thesis.tex)"], untouched),
         Case(into("mine/thesis.tex"), 2, ["is not a folder"], untouched),
     ),
-    "S33": (
-        Case(into("/proc/store"), 2, ["cannot write in /proc/store", "choose another folder with --out"], untouched),
-    ),
-    "S34": (Case(while_another_writes, 0),),
+    "S33": Case(into("/proc/store"), 2, ["cannot write in /proc/store", "choose another folder with --out"], untouched),
+    "S34": Case(while_another_writes, 0),
     "S35": (
         Case(again_with("--transform", "dct1d"), 7, ["config.transform: 'dct2d' -> 'dct1d'", "choose another folder"]),
         Case(
@@ -265,7 +263,7 @@ ROWS: dict[str, Sequence[Case]] = {
             ["config.canvas: 16 -> 32", "config.split_seed: 0 -> 1"],
         ),
     ),
-    "S36": (Case(half_removed, 0, [".tmp-train", "left by an interrupted run"], made_whole),),
+    "S36": Case(half_removed, 0, [".tmp-train", "left by an interrupted run"], made_whole),
     "S37": (
         Case(
             trapped(traps.CrashingFolder),
@@ -275,15 +273,13 @@ ROWS: dict[str, Sequence[Case]] = {
         ),
         Case(trapped(FolderSource), 0, (), nothing_skipped),
     ),
-    "S38": (
-        Case(
-            trapped(traps.HangingFolder, "--decode-timeout", "1"),
-            0,
-            ["took more than 1 s"],
-            skipped_as("decoder timed out"),
-        ),
+    "S38": Case(
+        trapped(traps.HangingFolder, "--decode-timeout", "1"),
+        0,
+        ["took more than 1 s"],
+        skipped_as("decoder timed out"),
     ),
-    "S39": (Case(nonfinite, 0, ["1 nonfinite"], nonfinite_is_nowhere),),
+    "S39": Case(nonfinite, 0, ["1 nonfinite"], nonfinite_is_nowhere),
     "S40": (
         Case(without_locks, 2, ["file system without file locks"]),
         Case(without_rename(errno.ENOSYS), 2, ["cannot write in", "Function not implemented"]),

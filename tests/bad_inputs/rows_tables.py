@@ -4,7 +4,7 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 
 import pyarrow.parquet as pq
-from tests.bad_inputs.bench import Bench, Case, png
+from tests.bad_inputs.bench import Bench, Case, Row, png
 
 from bandwise.store.reading.store import open_store
 
@@ -92,7 +92,7 @@ AS_PROGRAMS_WRITE_THEM = {
 }
 """Blanks and empty rows of a spreadsheet, a number before the name, ends of lines within a text."""
 
-ROWS: dict[str, Sequence[Case]] = {
+ROWS: dict[str, Row] = {
     "tables of labels": (
         *(
             Case(pictures(*FLAT, tables=table(ANT_AND_BEE, name)), 0, ["2 classes with 4 pictures"], FLAT_READ)

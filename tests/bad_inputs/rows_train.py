@@ -205,17 +205,15 @@ def half_a_row(run: Path) -> None:
 FULL = "no space left while writing"
 FAILED = "1 of 2 branches failed, the others are finished"
 ROWS = {
-    "T1": (
-        Case(
-            damaged_store(lambda store: (store / "MANIFEST.json").unlink()), 4, ["conversion not finished: run split"]
-        ),
+    "T1": Case(
+        damaged_store(lambda store: (store / "MANIFEST.json").unlink()), 4, ["conversion not finished: run split"]
     ),
     "T2": (
         Case(damaged_store(lambda store: flip(band_file(store))), 4, ["band-00/train-00000-of-00001.parquet"]),
         Case(damaged_store(lambda store: os.truncate(band_file(store), 99)), 4, ["bytes, not"]),
         Case(damaged_store(lambda store: band_file(store).unlink()), 4, ["is missing; run bandwise verify --repair"]),
     ),
-    "T3": (Case(damaged_store(other_samples, "1"), 4, ["rows of band 3"]),),
+    "T3": Case(damaged_store(other_samples, "1"), 4, ["rows of band 3"]),
     "T4": (
         Case(
             fresh(before=lambda bench: bad_losses(bench, range(4, 99))),
@@ -225,15 +223,13 @@ ROWS = {
         ),
         Case(fresh("--lr", "1e30"), 1, ["not finite", "--lr"]),
     ),
-    "T5": (
-        Case(
-            fresh(before=lambda bench: with_signal(bench, 3, signal.SIGUSR1)),
-            75,
-            ["stopped by SIGUSR1 after step 3 of 8, all is saved"],
-            then_undisturbed,
-        ),
+    "T5": Case(
+        fresh(before=lambda bench: with_signal(bench, 3, signal.SIGUSR1)),
+        75,
+        ["stopped by SIGUSR1 after step 3 of 8, all is saved"],
+        then_undisturbed,
     ),
-    "T6": (Case(killed, 0, ["continuing after step 5 of 8"], undisturbed),),
+    "T6": Case(killed, 0, ["continuing after step 5 of 8"], undisturbed),
     "T7": (
         Case(
             resumed(lambda run: flip(newest(run) / MODEL)),
@@ -247,19 +243,17 @@ ROWS = {
         Case(fresh(before=lambda bench: full_disk(bench, {2, 3})), 0, [f"WARNING: {FULL}"], undisturbed),
         Case(fresh(before=lambda bench: full_disk(bench, range(4, 99))), 6, [FULL], then_undisturbed),
     ),
-    "T9": (
-        Case(
-            resumed(lambda run: None, "--lr", "0.01", "--model", "resnet10", "--epochs", "3", "--batch-size", "5"),
-            7,
-            ["training.lr: 0.05 -> 0.01", "network.model:", "training.epochs: 2 -> 3", "training.batch_size: 6 -> 5"],
-        ),
+    "T9": Case(
+        resumed(lambda run: None, "--lr", "0.01", "--model", "resnet10", "--epochs", "3", "--batch-size", "5"),
+        7,
+        ["training.lr: 0.05 -> 0.01", "network.model:", "training.epochs: 2 -> 3", "training.batch_size: 6 -> 5"],
     ),
     "T10": (
         Case(resumed(lambda run: None, "--threads", "2"), 0, ["branch 0 is not bit-exact: threads 1 -> 2"]),
         Case(resumed(lambda run: None, "--cache", "none"), 0, (), undisturbed),
     ),
-    "T11": (Case(resumed(at=3), 0, (), undisturbed),),
-    "T12": (Case(loader_dies, 1, ["a process that decodes images died (killed,", "fewer --loader-workers if memory"]),),
+    "T11": Case(resumed(at=3), 0, (), undisturbed),
+    "T12": Case(loader_dies, 1, ["a process that decodes images died (killed,", "fewer --loader-workers if memory"]),
     "T13": (
         Case(
             processes("import os, signal; os.kill(os.getpid(), signal.SIGKILL)", "pass"),
@@ -268,15 +262,13 @@ ROWS = {
         ),
         Case(processes("raise SystemExit(6)", "pass"), 6, ["branch 0: exit code 6"]),
     ),
-    "T14": (Case(first_branch_diverges, 1, [FAILED, "branch 0: the loss was not finite"], other_branch_is_finished),),
-    "T15": (Case(locked, 0),),
-    "T16": (Case(zombie, 0, ["continuing after step 7 of 8"], undisturbed),),
-    "T17": (
-        Case(
-            lambda bench: train(bench, *FIRST, store=bench.path / "scratch-of-another-node"),
-            2,
-            ["scratch-of-another-node is not a store"],
-        ),
+    "T14": Case(first_branch_diverges, 1, [FAILED, "branch 0: the loss was not finite"], other_branch_is_finished),
+    "T15": Case(locked, 0),
+    "T16": Case(zombie, 0, ["continuing after step 7 of 8"], undisturbed),
+    "T17": Case(
+        lambda bench: train(bench, *FIRST, store=bench.path / "scratch-of-another-node"),
+        2,
+        ["scratch-of-another-node is not a store"],
     ),
     "T18": (
         Case(fresh("--batch-size", "28"), 2, ["27 training samples, fewer than one batch of 28; use --batch-size 27"]),
@@ -288,6 +280,6 @@ ROWS = {
             ["labels"],
         ),
     ),
-    "T19": (Case(resumed(clocks), 0, ["continuing after step 7"], undisturbed),),
-    "T20": (Case(resumed(half_a_row), 0, (), undisturbed),),
+    "T19": Case(resumed(clocks), 0, ["continuing after step 7"], undisturbed),
+    "T20": Case(resumed(half_a_row), 0, (), undisturbed),
 }
