@@ -74,9 +74,9 @@ class Bench:
         path.write_bytes(content)
         return path
 
-    def split(self, *flags: str | Path, guard: bool = False) -> list[str | Path]:
-        """Return the command that splits the pictures; unguarded it needs no process of its own."""
-        argv = ["split", "--data", self.pictures, "--out", self.store, "--canvas", SIDE, "--holdout", "0"]
+    def split(self, *flags: str | Path, guard: bool = False, data: str | Path = "") -> list[str | Path]:
+        """Return the command that splits the pictures, or other data; unguarded it needs no process of its own."""
+        argv = ["split", "--data", data or self.pictures, "--out", self.store, "--canvas", SIDE, "--holdout", "0"]
         argv += ["--workers", "1", *([] if guard else ["--decode-timeout", "0"]), *flags]
         return [str(part) for part in argv]
 

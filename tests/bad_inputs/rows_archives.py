@@ -17,13 +17,6 @@ from bandwise.sources.archives import devkit, imagenet21k
 from bandwise.sources.named import fetch
 
 
-def from_place(bench: Bench, place: Path, *flags: str) -> list[str | Path]:
-    """Return the command that splits what lies at `place`."""
-    argv = bench.split(*flags)
-    argv[argv.index("--data") + 1] = place
-    return argv
-
-
 def archives(damage):
     """Return a preparation of a small ImageNet-1K, damaged."""
 
@@ -31,7 +24,7 @@ def archives(damage):
         folders = imagenet.make_folders(bench.path / "folders")
         place = imagenet.make_imagenet1k(folders, bench.path / "archives")
         damage(place, imagenet.class_tars(folders))
-        return from_place(bench, place)
+        return bench.split(data=place)
 
     return prepare
 
@@ -62,7 +55,7 @@ def shard(change):
                 ):
                     tar.addfile(*member(name, content))
             change(tar)
-        return from_place(bench, place)
+        return bench.split(data=place)
 
     return prepare
 
@@ -108,7 +101,7 @@ def many_unreadable(*flags: str):
             inner[f"{IDS[label]}.tar"] = tar_of({**sound, **gone})
         place = bench.path / "winter21_whole.tar"
         place.write_bytes(tar_of(inner))
-        return from_place(bench, place, *flags)
+        return bench.split(*flags, data=place)
 
     return prepare
 
@@ -121,7 +114,7 @@ def pickled_cifar(bench: Bench) -> Sequence[str | Path]:
     (place / "cifar-10-binary.tar.gz").write_bytes(gzip.compress(content))
     real = fetch._placed_by_hand_first
     bench.patch.setattr(fetch, "_placed_by_hand_first", lambda *given: list(real(*given))[:1])
-    return from_place(bench, Path("cifar10"))
+    return bench.split(data="cifar10")
 
 
 def pickled_folder(bench: Bench) -> Sequence[str | Path]:

@@ -29,9 +29,7 @@ def no_picture(bench: Bench) -> Sequence[str]:
 
 
 def a_file(bench: Bench) -> Sequence[str]:
-    argv = bench.split()
-    argv[argv.index("--data") + 1] = str(bench.put("0.png"))
-    return argv
+    return bench.split(data=bench.put("0.png"))
 
 
 def files(*names: str | bytes):
@@ -185,9 +183,7 @@ def label_file(change):
         truth = change(imagenet.ground_truth(folders))
         kit = imagenet.devkit(truth, imagenet.meta_mat())
         (archives / "ILSVRC2012_devkit_t12.tar.gz").write_bytes(kit)
-        argv = bench.split()
-        argv[argv.index("--data") + 1] = str(archives)
-        return argv
+        return bench.split(data=archives)
 
     return prepare
 

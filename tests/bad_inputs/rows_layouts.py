@@ -61,16 +61,14 @@ def beside(*files: tuple[str, bytes]):
     return prepare
 
 
-def named_set(*flags: str):
+def named_set(*flags: str, data: str = "photos"):
     """Return a preparation with a folder `photos` in the folder where the command runs."""
 
     def prepare(bench: Bench) -> Sequence[str]:
         layout(*both("train", "val"))(bench)
         bench.pictures.rename(bench.path / "photos")
         bench.patch.chdir(bench.path)
-        argv = bench.split("--json", *flags)
-        argv[argv.index("--data") + 1] = "./photos" if "./" in flags else "photos"
-        return [part for part in argv if part != "./"]
+        return bench.split("--json", *flags, data=data)
 
     return prepare
 
@@ -191,7 +189,7 @@ ROWS: dict[str, Row] = {
             ["--data 'photos' is the name of a set, and ./photos is in this folder too: give --data ./ph"],
         ),
         Case(named_set("--source", "folder"), 0, ["2 classes"], counts(8, 8, "ant", "bee")),
-        Case(named_set("./"), 0, ["photos: 2 classes"], counts(8, 8, "ant", "bee")),
+        Case(named_set(data="./photos"), 0, ["photos: 2 classes"], counts(8, 8, "ant", "bee")),
     ),
     "pictures by their content": (
         *(
