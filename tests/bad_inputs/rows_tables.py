@@ -77,6 +77,17 @@ def json_lines(*labels: object) -> Mapping[str, str]:
 LATE_SPLIT = '{"file_name": "0.png", "label": "ant"}\n{"file_name": "1.png", "label": "ant", "split": "val"}'
 
 
+def read(
+    tables: Mapping[str, str],
+    *flags: str,
+    names: Sequence[str] = FLAT,
+    words: Sequence[str] = (),
+    after: Callable[[Bench], None] = FLAT_READ,
+    encoding: str = "utf-8",
+) -> Case:
+    return Case(pictures(*names, tables=tables, flags=flags, encoding=encoding), 0, ["2 classes", *words], after)
+
+
 def refused(rows: Sequence[Sequence[str]], *words: str, head: Sequence[str] = HEAD, flags: Sequence[str] = ()) -> Case:
     return Case(pictures(*FLAT, tables=table(rows, head=head), flags=flags), 2, words)
 
@@ -95,87 +106,56 @@ AS_PROGRAMS_WRITE_THEM = {
 ROWS: dict[str, Row] = {
     "tables of labels": (
         *(
-            Case(pictures(*FLAT, tables=table(ANT_AND_BEE, name)), 0, ["2 classes with 4 pictures"], FLAT_READ)
+            read(table(ANT_AND_BEE, name), words=["2 classes with 4 pictures"])
             for name in ("labels.csv", "metadata.csv", "metadata.jsonl")
         ),
-        *(
-            Case(pictures(*FLAT, tables=table(ANT_AND_BEE, name, head), flags=["--labels", name]), 0, (), FLAT_READ)
-            for name, head in (
-                ("train.csv", ("image_id", "class")),
-                ("a.tsv", ("Image", "Category")),
-                ("b.jsonl", HEAD),
-            )
+        read(table(ANT_AND_BEE, "train.csv", ("image_id", "class")), "--labels", "train.csv"),
+        read(table(ANT_AND_BEE, "a.tsv", ("Image", "Category")), "--labels", "a.tsv"),
+        read(table(ANT_AND_BEE, "b.jsonl"), "--labels", "b.jsonl"),
+        read(
+            table(ANT_AND_BEE, "x.csv", ("which", "what")),
+            *("--labels", "x.csv", "--name-column", "which", "--label-column", "what"),
         ),
-        Case(
-            pictures(
-                *FLAT,
-                tables=table(ANT_AND_BEE, "x.csv", ("which", "what")),
-                flags=["--labels", "x.csv", "--name-column", "which", "--label-column", "what"],
-            ),
-            0,
-            (),
-            FLAT_READ,
+        read(
+            {**table(ANT_AND_BEE, "train/metadata.csv"), **table(ANT_AND_BEE, "val/metadata.csv")},
+            names=PARTS,
+            after=PARTS_READ,
         ),
-        Case(
-            pictures(
-                *PARTS, tables={**table(ANT_AND_BEE, "train/metadata.csv"), **table(ANT_AND_BEE, "val/metadata.csv")}
-            ),
-            0,
-            (),
-            PARTS_READ,
+        read(
+            table([(f"{part}/{name}", label) for part in ("train", "val") for name, label in ANT_AND_BEE]),
+            names=PARTS,
+            after=PARTS_READ,
         ),
-        Case(
-            pictures(
-                *PARTS,
-                tables=table([(f"{part}/{name}", label) for part in ("train", "val") for name, label in ANT_AND_BEE]),
-            ),
-            0,
-            (),
-            PARTS_READ,
+        read(
+            table(WITH_SPLIT, head=(*HEAD, "split")),
+            words=["2 to train, 0 held out, 2 reported"],
+            after=labelled({"train 0.png": "bee", "train 1.png": "ant", "val 2.png": "bee", "val 3.png": "ant"}),
         ),
-        Case(
-            pictures(*FLAT, tables=table(WITH_SPLIT, head=(*HEAD, "split"))),
-            0,
-            ["2 to train, 0 held out, 2 reported"],
-            labelled({"train 0.png": "bee", "train 1.png": "ant", "val 2.png": "bee", "val 3.png": "ant"}),
+        read(
+            table(WITH_SPLIT, head=(*HEAD, "split")),
+            *("--reported", "none"),
+            words=["2 to train, 0 held out, 0 reported", "2 pictures of", "are not in the table, or not read"],
+            after=labelled({"train 0.png": "bee", "train 1.png": "ant"}),
         ),
-        Case(
-            pictures(*FLAT, tables=table(WITH_SPLIT, head=(*HEAD, "split")), flags=["--reported", "none"]),
-            0,
-            ["2 to train, 0 held out, 0 reported", "2 pictures of", "are not in the table, or not read"],
-            labelled({"train 0.png": "bee", "train 1.png": "ant"}),
+        read(
+            table([("0", "10"), ("1", "9")]),
+            *("--source", "table"),
+            names=["images/a/0.png", "images/b/1.png"],
+            after=labelled({"train images/a/0.png": "10", "train images/b/1.png": "9"}),
         ),
-        Case(
-            pictures(
-                "images/a/0.png", "images/b/1.png", tables=table([("0", "10"), ("1", "9")]), flags=["--source", "table"]
-            ),
-            0,
-            ["2 classes"],
-            labelled({"train images/a/0.png": "10", "train images/b/1.png": "9"}),
+        read(
+            table(ANT_AND_BEE),
+            names=[*FLAT, "5.png"],
+            words=["note: 1 pictures of", "are not in the table, or not read: '5.png'"],
         ),
-        Case(
-            pictures(*FLAT, "5.png", tables=table(ANT_AND_BEE)),
-            0,
-            ["note: 1 pictures of", "are not in the table, or not read: '5.png'"],
-            FLAT_READ,
-        ),
-        *(
-            Case(pictures(*FLAT, tables={name: text}), 0, ["2 classes with 4 pictures"], FLAT_READ)
-            for name, text in AS_PROGRAMS_WRITE_THEM.items()
-        ),
-        Case(pictures("a/0.png", "b/0.png", tables=table([("0.png", "x")])), 0, ["2 classes"], lambda bench: None),
+        *(read({name: text}, words=["2 classes with 4 pictures"]) for name, text in AS_PROGRAMS_WRITE_THEM.items()),
+        # Two class folders: the table is not read.
+        read(table([("0.png", "x")]), names=["a/0.png", "b/0.png"], words=["2 classes"], after=lambda bench: None),
     ),
     "tables of spreadsheets": (
-        *(
-            Case(pictures(*FLAT, tables=table(ANT_AND_BEE), encoding=encoding), 0, ["2 classes"], FLAT_READ)
-            for encoding in ("utf-8-sig", "utf-16")
-        ),
-        Case(
-            pictures(*FLAT, tables=table(ANT_AND_BEE, "t.tsv"), encoding="utf-16", flags=["--labels", "t.tsv"]),
-            0,
-            ["2 classes"],
-            FLAT_READ,
-        ),
+        read(table(ANT_AND_BEE), encoding="utf-8-sig"),
+        read(table(ANT_AND_BEE), encoding="utf-16"),
+        read(table(ANT_AND_BEE, "t.tsv"), "--labels", "t.tsv", encoding="utf-16"),
     ),
     "numbers in JSON": (
         Case(pictures(*FLAT, tables=json_lines(0.0, 1.0, 0, 1)), 0, ["2 classes with 4 pictures, '0' (2) to '1' (2)"]),
