@@ -5,6 +5,7 @@ import re
 import unicodedata
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
+from itertools import islice
 from typing import Literal
 
 from bandwise.errors import UsageError
@@ -26,10 +27,15 @@ def split_like(name: str) -> bool:
     return _SPLIT_LIKE.fullmatch(name) is not None
 
 
+def some(texts: Iterable[str], most: int = 5) -> str:
+    """Join the first texts; dots stand for the others."""
+    shown = list(islice(texts, most + 1))
+    return ", ".join(shown[:most]) + (", ..." if len(shown) > most else "")
+
+
 def examples(paths: list[bytes]) -> str:
     """Name up to five of the paths, printable whatever their bytes are."""
-    shown = ", ".join(repr(os.fsdecode(path)) for path in sorted(paths)[:5])
-    return shown + (", ..." if len(paths) > 5 else "")
+    return some(repr(os.fsdecode(path)) for path in sorted(paths))
 
 
 def choose_reported(
@@ -74,14 +80,10 @@ def require_same(where: str, train: Iterable[str], reported_folder: str, reporte
             )
     raise UsageError(
         f"{where}: the classes of train/ and {reported_folder}/ differ; "
-        f"only in train/: {_listed(only_train)}; only in {reported_folder}/: {_listed(only_reported)}"
+        f"only in train/: {some(map(repr, sorted(only_train)), 10) or 'none'}; "
+        f"only in {reported_folder}/: {some(map(repr, sorted(only_reported)), 10) or 'none'}"
     )
 
 
 def _folded(name: str) -> str:
     return unicodedata.normalize("NFC", " ".join(unicodedata.normalize("NFC", name).casefold().split()))
-
-
-def _listed(names: set[str]) -> str:
-    shown = ", ".join(repr(name) for name in sorted(names)[:10])
-    return (shown or "none") + (", ..." if len(names) > 10 else "")

@@ -24,10 +24,12 @@ from bandwise.sources.columns import (
     pieces,
     true_positions,
 )
+from bandwise.sources.naming import some
 from bandwise.sources.source import Listing, Source, Split
 
 SPLITS: tuple[Split, ...] = get_args(Split)
 
+_ONE_BASED = " (labels seem to begin at 1, and are positions from 0)"
 _HASHED_AT_ONCE = 1 << 14
 _BUCKET = 1 << 19
 
@@ -194,9 +196,7 @@ def _require_every_class(source: Source, split: str, labels: np.ndarray) -> None
     present = counts_of(labels, len(source.classes))
     empty = [name for name, count in zip(source.classes, present.tolist(), strict=True) if not count]
     if empty:
-        shown = ", ".join(repr(name) for name in empty[:5]) + (", ..." if len(empty) > 5 else "")
-        if empty == ["0"]:
-            shown += " (labels seem to begin at 1, and are positions from 0)"
+        shown = some(map(repr, empty)) + (_ONE_BASED if empty == ["0"] else "")
         raise UsageError(
             f"{source.name}: {len(empty)} of {len(source.classes)} classes have no images in {split}: {shown}; "
             "add images, remove the folders, or allow it with --allow-empty-class"

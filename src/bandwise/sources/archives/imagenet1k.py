@@ -30,6 +30,7 @@ from bandwise.sources.archives.devkit import (
 from bandwise.sources.archives.index import IndexBuilder, indexed, load_index
 from bandwise.sources.archives.tar import TarSource
 from bandwise.sources.folder import FolderSource, open_folder
+from bandwise.sources.naming import some
 from bandwise.sources.reading import open_archive
 from bandwise.sources.source import Listing, ListingBuilder, Source
 from bandwise.sources.walk import Walk
@@ -161,10 +162,9 @@ def _build(root: Path, labels: Labels, expect: str) -> pa.RecordBatch:
 def _require_same_classes(path: Path, found: set[str], labels: Labels) -> None:
     for these, those, verb in ((labels.wordnet_ids, found, "lacks"), (found, labels.wordnet_ids, "has, besides,")):
         if extra := sorted(these - those):
-            shown = ", ".join(f"{name}.tar" for name in extra[:5]) + (", ..." if len(extra) > 5 else "")
             raise UsageError(
                 f"{path} has {len(found)} classes and {labels.where} has {len(labels.wordnet_ids)}; the archive {verb} "
-                f"{shown}: it is not complete, or they do not belong together"
+                f"{some(f'{name}.tar' for name in extra)}: it is not complete, or they do not belong together"
             )
 
 

@@ -19,7 +19,7 @@ from bandwise.errors import UsageError
 from bandwise.progress import progress, say
 from bandwise.sources.archives.index import IndexBuilder
 from bandwise.sources.columns import Names
-from bandwise.sources.naming import SPLIT_WORDS, Reported, choose_reported, require_distinct, require_same
+from bandwise.sources.naming import SPLIT_WORDS, Reported, choose_reported, require_distinct, require_same, some
 
 _NAME = re.compile(
     r"((?:.*?[-_.])?(" + "|".join(SPLIT_WORDS) + r")(?:[-_.][a-z]+(?=[-_.]|$))*)(?:[-_.].*)?", re.IGNORECASE
@@ -261,8 +261,8 @@ def _require_no_gap(folder: Path, names: list[str]) -> None:
         numbers = range(1 if counted else lowest, highest)
         if missing := list(itertools.islice((number for number in numbers if number not in found), 6)):
             width = len(found[highest]) if any(len(text) > 1 and text[0] == "0" for text in found.values()) else 0
-            shown = ", ".join(f"{before}{number:0{width}d}{after}" for number in missing[:5])
+            shown = some(f"{before}{number:0{width}d}{after}" for number in missing)
             raise UsageError(
-                f"{folder} has {len(found)} files {before}*{after} up to number {highest}, but not {shown}"
-                f"{', ...' if len(missing) > 5 else ''}; fetch what is missing, or number the files without a gap"
+                f"{folder} has {len(found)} files {before}*{after} up to number {highest}, but not {shown}; "
+                "fetch what is missing, or number the files without a gap"
             )

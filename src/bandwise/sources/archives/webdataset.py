@@ -20,13 +20,12 @@ from bandwise.sources.archives.index import indexed, load_index
 from bandwise.sources.archives.shards import ShardContent, Shards, find_shards, index_shards, shard_name
 from bandwise.sources.archives.tar import Member, TarSource, members
 from bandwise.sources.decoding.sniff import PICTURE_EXTENSIONS
-from bandwise.sources.naming import Reported, examples
+from bandwise.sources.naming import Reported, examples, some
 from bandwise.sources.reading import Region, decode_text, open_archive, read_text
 
 CLASSES_FILE = "classes.txt"
 
 _NUMBER = re.compile(r"-?[0-9]{1,10}")
-_FIELDS_NAMED = 5
 _MAX_LABEL_BYTES = {b"cls": 256, b"json": 1 << 20}
 
 
@@ -91,10 +90,9 @@ class _Unused:
 
     def say(self, root: Path) -> None:
         if self._counts:
-            common = self._counts.most_common(_FIELDS_NAMED)
-            named = ", ".join(f"{count} such as {examples([self._first[field]])}" for field, count in common)
-            more = ", ..." if len(self._counts) > len(common) else ""
-            say(f"note: {self._counts.total()} members of the shards in {root} are used for nothing: {named}{more}")
+            common = self._counts.most_common()
+            named = some(f"{count} such as {examples([self._first[field]])}" for field, count in common)
+            say(f"note: {self._counts.total()} members of the shards in {root} are used for nothing: {named}")
 
 
 def _fields_by_key(region: Region, passed_over: Counter[str], unused: _Unused) -> dict[bytes, dict[bytes, Member]]:
