@@ -38,7 +38,7 @@ def _one_size(images: list[np.ndarray], stride: int, side: int, options: Options
     transform = SubbandTransform(stride, "dct2d")
     batch = torch.from_numpy(np.stack(images).transpose(0, 3, 1, 2).copy())
     contestants: dict[str, Callable[[], object]] = {
-        "portable": _kernel(BandQuantizer(transform, kernel="portable"), images),
+        "portable": _kernel(BandQuantizer(transform, portable=True), images),
         "fft form": lambda: fft_form(batch, stride),
         "fft form by image": lambda: [fft_form(one[None], stride) for one in batch],
         "scipy.fft": _scipy(images, stride),
@@ -47,7 +47,7 @@ def _one_size(images: list[np.ndarray], stride: int, side: int, options: Options
     }
     ours = ["portable"]
     if importlib.util.find_spec("numba") is not None:
-        contestants["fast"] = _kernel(BandQuantizer(transform, kernel="compiled"), images)
+        contestants["fast"] = _kernel(BandQuantizer(transform), images)
         ours.append("fast")
     found = race(contestants, rounds=options.rounds(7))
     peers = tuple(name for name in contestants if name not in ("portable", "fast"))

@@ -14,10 +14,10 @@ from bandwise.config import AugmentConfig
 SIDE, CROP, BATCH = 12, 9, 64
 
 
-def augmenter(kernel, bands, channels=3, **options):
+def augmenter(portable, bands, channels=3, **options):
     mean, std = moments(bands)
     standardiser = BandStandardiser(SubbandTransform(4, "dct2d"), bands, mean[:, :channels], std[:, :channels])
-    cutter = BandCutter(standardiser, side=SIDE, crop_side=CROP, kernel=kernel, **options)
+    cutter = BandCutter(standardiser, side=SIDE, crop_side=CROP, portable=portable, **options)
     return BandAugment(AugmentConfig(hflip=0.5, vflip=0.5, reprob=0.3), cutter, seed=3)
 
 
@@ -32,9 +32,7 @@ def stored(bands, channels=3, seed=0):
 def test_both_kernels_give_the_same_bits(bands, channels):
     images, ids = stored(bands, channels), torch.arange(100, 100 + BATCH)
     for epoch in range(3):
-        expected, found = (
-            augmenter(kernel, bands, channels)(images, ids, epoch) for kernel in ("portable", "compiled")
-        )
+        expected, found = (augmenter(portable, bands, channels)(images, ids, epoch) for portable in (True, False))
         assert found.shape == expected.shape == (BATCH, len(bands) * channels, CROP, CROP)
         assert found.dtype == torch.float32
         assert found.is_contiguous(memory_format=torch.channels_last)
@@ -44,13 +42,13 @@ def test_both_kernels_give_the_same_bits(bands, channels):
 def test_planes_that_lie_apart_are_cut_too():
     images, ids = stored((0,)).contiguous(), torch.arange(BATCH)
     assert not images.is_contiguous(memory_format=torch.channels_last)
-    expected, found = (augmenter(kernel, (0,))(images, ids, 1) for kernel in ("portable", "compiled"))
+    expected, found = (augmenter(portable, (0,))(images, ids, 1) for portable in (True, False))
     assert torch.equal(found, expected)
 
 
 def test_results_stay_unless_they_may_be_overwritten():
     images, ids = stored((0,)), torch.arange(BATCH)
-    keeping, reusing = augmenter("compiled", (0,)), augmenter("compiled", (0,), reuse=True)
+    keeping, reusing = augmenter(False, (0,)), augmenter(False, (0,), reuse=True)
     first, again = keeping(images, ids, 0), reusing(images, ids, 0)
     assert torch.equal(first, again)
     copy, second = first.clone(), keeping(images, ids, 1)
@@ -64,16 +62,14 @@ def test_results_stay_unless_they_may_be_overwritten():
 def test_float_values_take_the_portable_way():
     images, ids = stored((0, 1)), torch.arange(BATCH)
     half = images.half()
-    expected, found = (augmenter(kernel, (0, 1))(half, ids, 0) for kernel in ("portable", "compiled"))
+    expected, found = (augmenter(portable, (0, 1))(half, ids, 0) for portable in (True, False))
     assert torch.equal(found, expected)
 
 
 def test_the_compiled_cut_goes_with_the_compiled_split(monkeypatch):
-    monkeypatch.setattr(kernels, "_load", lambda: (None, "not here"))
+    monkeypatch.setattr(kernels, "_load", lambda: None)
     images, ids = stored((0,)), torch.arange(BATCH)
-    assert torch.equal(augmenter("auto", (0,))(images, ids, 0), augmenter("portable", (0,))(images, ids, 0))
-    with pytest.raises(ValueError, match="needs numba"):
-        augmenter("compiled", (0,))
+    assert torch.equal(augmenter(False, (0,))(images, ids, 0), augmenter(True, (0,))(images, ids, 0))
 
 
 @pytest.mark.parametrize("channels", [1, 3])
@@ -84,7 +80,7 @@ def test_bands_are_put_side_by_side_as_by_numpy(channels):
     pixels = records[:, 16:].reshape(5, 4, 6, channels)
     assert np.shares_memory(pixels, records)
     out = np.full((5, 4, 6, 4 * channels), 7, np.uint8)
-    kernels.compiled_kernels("compiled").put_channels(pixels, out, 2 * channels)
+    kernels.compiled_kernels().put_channels(pixels, out, 2 * channels)
     expected = np.full_like(out, 7)
     expected[..., 2 * channels : 3 * channels] = pixels
     assert np.array_equal(out, expected)

@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 import torch
 
-from bandwise.bands.kernels import compiled_kernels
 from bandwise.bands.module import BandSplit
 from bandwise.bands.quantize import BandQuantizer, band_sums, reference_split
 from bandwise.bands.transform import SubbandTransform, flip_group, flip_matrix
@@ -59,7 +58,6 @@ REFUSED = [
     (lambda: flip_matrix(DCT, "sideways"), "axis is 'sideways'; it must be horizontal or vertical"),
     (lambda: flip_group(DCT, [4], "horizontal"), "choose different ones of 0 to 3"),
     (lambda: flip_matrix(REFFT, "vertical"), "a flipped picture is no function of its bands"),
-    (lambda: compiled_kernels("cuda"), "kernel is 'cuda'; choose auto, portable or compiled"),
 ]
 
 

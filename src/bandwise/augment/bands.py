@@ -16,7 +16,7 @@ from bandwise.augment.draws import Purpose, uniform
 from bandwise.augment.geometry import Cuts, GroupFlips, PlacedCuts, combine_bands, crop_and_mirror, place
 from bandwise.augment.mixing import Boxes, draw_boxes, paint
 from bandwise.augment.standardise import BandStandardiser, standardise, to_device
-from bandwise.bands.kernels import Kernel, compiled_kernels
+from bandwise.bands.kernels import compiled_kernels
 from bandwise.config import AugmentConfig
 from bandwise.errors import UsageError
 
@@ -45,14 +45,14 @@ class BandCutter:
         side: int,
         crop_side: int,
         inexact_flip: bool = False,
-        kernel: Kernel = "auto",
+        portable: bool = False,
         reuse: bool = False,
     ) -> None:
         """Prepare for one branch; the sides of a stored record and of what the network sees are in band pixels.
 
         With `inexact_flip` it mirrors also where the result is not the band of the mirrored picture. With `reuse` a
         result may be overwritten by the next call: fresh memory for every batch costs more than the arithmetic. Only
-        the compiled kernel makes use of it.
+        the compiled kernel makes use of it; `portable` leaves that out.
         """
         if not 1 <= crop_side <= side:
             raise UsageError(
@@ -62,7 +62,7 @@ class BandCutter:
         self.flips = GroupFlips(bands.transform, bands.bands, inexact=inexact_flip)
         self.signs, self.matrices = self.flips.effects()
         self._constants: dict[tuple[torch.dtype, torch.device], _Constants] = {}
-        self._compiled = compiled_kernels(kernel)
+        self._compiled = compiled_kernels(portable)
         self._reuse = reuse
         self._kept: Tensor | None = None
 

@@ -9,26 +9,15 @@ import importlib
 from dataclasses import dataclass
 from functools import cache
 from types import ModuleType
-from typing import Literal
 
 import numpy as np
 from numpy.lib.stride_tricks import as_strided
 from numpy.typing import NDArray
 
-Kernel = Literal["auto", "portable", "compiled"]
-"""`auto` takes the compiled code where it is available."""
 
-
-def compiled_kernels(kernel: Kernel) -> ModuleType | None:
-    """Return the module `compiled`, or None where the portable code shall run."""
-    if kernel not in ("auto", "portable", "compiled"):
-        raise ValueError(f"kernel is {kernel!r}; choose auto, portable or compiled")
-    if kernel == "portable":
-        return None
-    found, why = _load()
-    if found is None and kernel == "compiled":
-        raise ValueError(f"the compiled kernel needs numba ({why}); install bandwise[fast], or use portable")
-    return found
+def compiled_kernels(portable: bool = False) -> ModuleType | None:
+    """Return the module `compiled`, or None where it cannot be used, or `portable` asks for the other code."""
+    return None if portable else _load()
 
 
 def flat_memory(bands: NDArray[np.uint8]) -> tuple[NDArray[np.uint8], NDArray[np.int64]] | None:
@@ -81,9 +70,9 @@ def _parity(block: NDArray[np.float32], mirrored: NDArray[np.float32]) -> int | 
 
 
 @cache
-def _load() -> tuple[ModuleType | None, str]:
+def _load() -> ModuleType | None:
     try:
-        return importlib.import_module("bandwise.bands.compiled"), ""
-    except (ImportError, RuntimeError) as error:
+        return importlib.import_module("bandwise.bands.compiled")
+    except (ImportError, RuntimeError):
         # ImportError also where this numba refuses this numpy; RuntimeError where there is no folder for its cache.
-        return None, str(error)
+        return None

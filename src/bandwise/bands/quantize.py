@@ -10,7 +10,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from bandwise.bands.kernels import Kernel, compiled_kernels, flat_memory, fold
+from bandwise.bands.kernels import compiled_kernels, flat_memory, fold
 from bandwise.bands.transform import SubbandTransform, check_bands, check_size, split_phases
 
 FRACTION_BITS = 16
@@ -57,9 +57,9 @@ class BandQuantizer:
     """
 
     def __init__(
-        self, transform: SubbandTransform, bands: Sequence[int] | None = None, *, kernel: Kernel = "auto"
+        self, transform: SubbandTransform, bands: Sequence[int] | None = None, *, portable: bool = False
     ) -> None:
-        """Prepare for some bands, all by default, in the order given."""
+        """Prepare for some bands, all by default, in the order given; `portable` leaves out the compiled kernel."""
         self.transform = transform
         self.bands = check_bands(transform, bands)
         chosen = list(self.bands)
@@ -68,7 +68,7 @@ class BandQuantizer:
         self._scale = scales(transform)[chosen].astype(np.float32)
         self._filters = np.concatenate([filters, self._offset[:, None] + np.float32(0.5)], axis=1)
         self._folded = fold(filters.astype(np.float32), transform.stride)
-        self._compiled = compiled_kernels(kernel) if self._folded is not None else None
+        self._compiled = compiled_kernels(portable) if self._folded is not None else None
         self._shape = (0, 0, 0)
         self._pixels = np.empty(0, np.uint8)
         self._phases = np.empty((transform.count + 1, 0), np.float32)
@@ -187,9 +187,7 @@ def reference_split(image: NDArray[np.uint8], transform: SubbandTransform) -> ND
     return np.ascontiguousarray(np.clip(result, 0, 255).transpose(0, 2, 3, 1))
 
 
-def band_sums(
-    stored: NDArray[np.uint8], *, kernel: Kernel = "auto"
-) -> tuple[NDArray[np.int64], NDArray[np.int64], int]:
+def band_sums(stored: NDArray[np.uint8], *, portable: bool = False) -> tuple[NDArray[np.int64], NDArray[np.int64], int]:
     """Add up one picture's stored bands, uint8 (nb, h, w, C); integer sums of many pictures add up in any order.
 
     Returns the sum and the sum of squares, int64 (nb, C) each, and the number of values in each sum, `h * w`. Above a
@@ -200,7 +198,7 @@ def band_sums(
             f"stored bands are {stored.dtype} {stored.shape}; uint8 (bands, height, width, channels) is needed"
         )
     bands, height, width, channels = stored.shape
-    compiled = compiled_kernels(kernel)
+    compiled = compiled_kernels(portable)
     rows = stored.reshape(bands, height, width * channels)
     if compiled is not None and rows.flags.c_contiguous and rows.flags.writeable:
         total, squares = np.empty((2, bands, channels), np.int64)

@@ -155,7 +155,7 @@ class RowGroupReader:
         return _decode_records(self._store, name, records)
 
     def _put(self, pixels: NDArray[np.generic], out: NDArray[np.generic], first: int) -> None:
-        if out.dtype == np.uint8 and (compiled := compiled_kernels("auto")) is not None:
+        if out.dtype == np.uint8 and (compiled := compiled_kernels()) is not None:
             compiled.put_channels(pixels, out, first)
             return
         # One colour at a time: numpy copies runs of three bytes eight times as slowly.
