@@ -18,6 +18,7 @@ from bandwise.config.configfile import merge
 from bandwise.errors import CorruptionError, IncompatibleError, UsageError
 from bandwise.files.documents import read_sealed
 from bandwise.files.schema import parse
+from bandwise.store.duplicates import Duplicates
 from bandwise.store.layout import (
     CARD_NAME,
     FORMAT,
@@ -30,7 +31,6 @@ from bandwise.store.layout import (
     SampleGroup,
     band_folder,
 )
-from bandwise.store.writing.duplicates import Duplicates
 
 _HASH = re.compile(r"[0-9a-f]{64}")
 _LARGEST_SUM = 1 << 63

@@ -18,6 +18,7 @@ from bandwise.config import SplitConfig
 from bandwise.errors import CorruptionError, IncompatibleError
 from bandwise.files.regular import sha256_file
 from bandwise.sources.samples import SampleList
+from bandwise.store.duplicates import Duplicates, find_duplicates
 from bandwise.store.layout import (
     CARD_NAME,
     ROW_GROUP,
@@ -42,7 +43,6 @@ from bandwise.store.manifest import (
 )
 from bandwise.store.origin import read_samples
 from bandwise.store.writing.commits import Commits, scan_commits
-from bandwise.store.writing.duplicates import Duplicates, find_duplicates
 
 # Control characters, lone surrogates, and the line separators and marks that YAML gives a meaning.
 _NOT_PRINTABLE = re.compile(r"[^\x20-\x7e\xa0-\u2027\u202a-\ud7ff\ue000-\ufefe\uff00-\ufffd\U00010000-\U0010ffff]")

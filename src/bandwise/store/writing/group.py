@@ -18,9 +18,9 @@ from bandwise.files.schema import plain
 from bandwise.sources.decoding.decode import decode_canvas
 from bandwise.sources.decoding.sniff import BadImage
 from bandwise.sources.source import Source
+from bandwise.store.duplicates import content_hash, pack_hashes
 from bandwise.store.layout import SampleGroup
 from bandwise.store.manifest import BadSample, CommitKey, CommitRecord, FileFacts
-from bandwise.store.writing.duplicates import content_hash, pack_hashes
 from bandwise.store.writing.records import BandFileWriter, RecordBlock
 
 Stage = Literal["read", "decode", "store"]

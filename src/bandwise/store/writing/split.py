@@ -95,10 +95,8 @@ def split_dataset(
     require_writable(out)
     with folder_lock(out):
         written = conversion.run(options)
-    if share is not None:
-        return {**conversion.summary_of_share(written, share), "wall_s": round(time.monotonic() - started, 3)}
-    summary = conversion.summary(written)
-    if written:
+    summary = conversion.summary(written) if share is None else conversion.summary_of_share(written, share)
+    if written and share is None:
         _report(summary)
     return {**summary, "wall_s": round(time.monotonic() - started, 3)}
 
