@@ -1,6 +1,6 @@
 """A source on its way into a store: group by group, restartable at any point, the same bytes every time."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -83,7 +83,7 @@ class Conversion:
             "bands": list(self._bands),
             **dict(zip(SPLITS, self._samples.counts, strict=True)),
             "groups": len(groups),
-            "estimated_bytes": self._estimate([Planned("", group, self._bands) for group in groups]),
+            "estimated_bytes": self._estimate((self._bands, group) for group in groups),
             "dry_run": True,
         }
 
@@ -212,7 +212,7 @@ class Conversion:
         default_limit = max(_MIN_MAX_BAD, int(_BAD_SHARE * len(self._samples)))
         limit = default_limit if options.max_bad is None else options.max_bad
         self._check_bad(commits, limit)
-        require_space(self.out, self._estimate(planned))
+        require_space(self.out, self._estimate((one.bands, one.group) for one in planned))
         jobs = [self._job(commits, one, expected_files) for one in planned]
         self._write_groups(commits, jobs, limit, options)
         if options.share is None:
@@ -283,7 +283,6 @@ class Conversion:
         manifest = derive_manifest(self.out, self.identity, self._samples, self._groups, commits, bands)
         write_document(self.out / MANIFEST_NAME, plain(manifest))
 
-    def _estimate(self, planned: list[Planned]) -> int:
-        return sum(
-            estimate_bytes(self._config, len(one.bands), self._source.channels, len(one.group.ids)) for one in planned
-        )
+    def _estimate(self, parts: Iterable[tuple[tuple[int, ...], SampleGroup]]) -> int:
+        channels = self._source.channels
+        return sum(estimate_bytes(self._config, len(bands), channels, len(group.ids)) for bands, group in parts)
