@@ -17,7 +17,7 @@ from bandwise.errors import UsageError
 from bandwise.files.atomic import TEMPORARY_PREFIX, fsync_file, fsync_folder
 from bandwise.files.schema import plain
 from bandwise.machine import available_bytes, usable_cores
-from bandwise.runs.provenance import environment
+from bandwise.runs.provenance import environment, processor_fact
 from bandwise.training.determinism import explain_device
 
 _LEAST_FREE = 64 << 20
@@ -64,20 +64,12 @@ def describe_machine(folder: Path) -> dict[str, Any]:
         "threads": torch.get_num_threads(),
         "memory_available_bytes": available_bytes(),
         "cpu_capability": torch.backends.cpu.get_cpu_capability(),
-        "fast_bf16_on_cpu": bool(_FAST_BF16 & _processor_flags()),
+        "fast_bf16_on_cpu": bool(_FAST_BF16 & set((processor_fact("flags") or "").split())),
         "devices": [{"name": device.name, "memory_bytes": device.total_memory} for device in devices],
         "tf32": bool(torch.backends.cuda.matmul.allow_tf32 or torch.backends.cudnn.allow_tf32),
         "shared_memory_bytes": shutil.disk_usage(_SHARED_MEMORY).total if _SHARED_MEMORY.is_dir() else None,
         "free_bytes": shutil.disk_usage(folder).free,
     }
-
-
-def _processor_flags() -> set[str]:
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
-    except OSError:
-        return set()
-    return set(next((line.partition(":")[2].split() for line in lines if line.startswith("flags")), []))
 
 
 def not_repeatable(self_test: dict[str, dict[str, Any]]) -> list[str]:

@@ -58,11 +58,17 @@ def _installed(packages: tuple[str, ...]) -> dict[str, str]:
 
 
 def _processor() -> str:
+    name = processor_fact("model name")
+    return platform.processor() if name is None else name or "unknown"
+
+
+def processor_fact(name: str) -> str | None:
+    """Return what the kernel says of the first processor, such as its `flags`; None where it lists no processors."""
     try:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
     except OSError:
-        return platform.processor()
-    return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), "unknown")
+        return None
+    return next((line.partition(":")[2].strip() for line in lines if line.startswith(name)), "")
 
 
 def _accelerator() -> str | None:
