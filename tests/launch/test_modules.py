@@ -5,6 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
 from tests.pictures import make_folder
 
 SOURCE = Path(__file__).parents[2] / "src"
@@ -23,6 +24,7 @@ SMALL = ["--canvas", "24", "--crop", "24", "--model", "resnet8"]
 SMALL += ["--epochs", "1", "--batch-size", "8", "--warmup-epochs", "0"]
 
 
+@pytest.mark.timeout(900)
 def test_one_run_touches_a_part_of_the_package(tmp_path):
     """`bandwise run photos-sub4`, on a few pictures, with branches and split in processes of their own."""
     (tmp_path / "sitecustomize.py").write_text(RECORDER)
