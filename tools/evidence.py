@@ -36,7 +36,8 @@ def _readme_table(results: Recorded) -> Table:
     rows = {name: results[name] for name in README_ROWS}
     first = next(iter(rows.values()))
     return Table(
-        caption=f"Measured on pictures of 32 px ({first[0].data.name})",
+        caption=f"Measured on pictures of 32 px ({first[0].data.name}), seeds {seeds(first)}, "
+        f"{first[0].n_eval:,} reported images",
         head=("system", "top-1", "a node: MACs", "parameters", "data", "in all: MACs", "times epochs"),
         rows=tuple(
             (
@@ -51,8 +52,6 @@ def _readme_table(results: Recorded) -> Table:
             for name, runs in rows.items()
         ),
         text_columns=frozenset({0}),
-        note=f"Mean ± standard deviation over the seeds {seeds(first)}, {first[0].n_eval:,} reported images. MACs: "
-        "multiply-adds an image, forward; times the epochs they compare the cost of training.",
     )
 
 

@@ -81,7 +81,7 @@ def test_rows_and_pairs_are_recipes():
     assert set(README_ROWS) < set(ROWS)
     assert {name for pair in PAIRS for name, _ in (pair.first, pair.second)} <= set(recipes)
     assert {f"imagewoof-{name}" for pair in VERDICTS for name in pair} <= set(recipes)
-    assert MAIN_PAIRS[-1].first == ("imagewoof-sub4-lean-long", "head")
+    assert MAIN_PAIRS[-1].first == ("imagewoof-sub4-long", "head")
 
 
 def test_the_readme_shows_this_size_before_the_small_one():
