@@ -90,4 +90,4 @@ def test_the_readme_shows_this_size_before_the_small_one():
     one = {ONE: [made(ONE, 0, 0.5, [0.5], head=0.53)]}
     text = readme_markdown(read_recorded(Path(__file__).parents[2] / "results") | FOUND | one)
     assert text.index("160 px") < text.index("32 px")
-    assert "| the whole image, four seeds | 0, 1 | 51.00 ± 1.41 % | 54.00 ± 1.41 % |" in text
+    assert "| the whole image, four seeds | 2 | 0, 1 | 51.00 ± 1.41 % | 54.00 ± 1.41 % |" in text
