@@ -1,6 +1,6 @@
 """All recipes by name.
 
-A new recipe goes into the table of its data set: `photos.py`, with Imagewoof, `cifar10.py`, `mnist.py`, or
+A new recipe goes into the table of its data set: `photos.py`, `imagewoof.py`, `cifar10.py`, `mnist.py`, or
 `published.yaml` for a row of ImageNet.
 """
 
@@ -18,7 +18,7 @@ from bandwise.recipes.recipe import Recipe
 
 _TABLES = {
     "photos-": "photos",
-    "imagewoof-": "photos",
+    "imagewoof-": "imagewoof",
     "cifar10-": "cifar10",
     "mnist-": "mnist",
     "fashion-mnist-": "mnist",
