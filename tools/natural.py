@@ -32,9 +32,7 @@ ROWS = {
 """The systems, those of equal cost in all together, cheapest first; each with a few words."""
 
 README_ROWS = {
-    name: ROWS[name]
-    for name in ROWS
-    if name.endswith(("whole", "whole-slim", "whole4", "sub4", "sub4-lean", "lowres4", "-long"))
+    name: ROWS[name] for name in ROWS if name.endswith(("whole", "whole-slim", "whole4", "sub4", "sub4-lean", "-long"))
 }
 """What the README shows of them."""
 
