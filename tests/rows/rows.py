@@ -37,6 +37,8 @@ IN_CI = {
 
 CLASSES, BATCH, BATCHES = 8, 4, 2
 REPORTED = 1
+FULL_SIDE = 336
+"""No canvas is larger, and a picture that is enlarged leaves the highest of 36 bands empty."""
 # One training image a class, which makes two batches, and in one class one more for the holdout: ten crops of many
 # images would take longer than all the training.
 IMAGES = [1, 1, 1, 1, 1, 2, 1, 1]
@@ -60,16 +62,15 @@ def some_bands(recipe: Recipe) -> str:
     return ",".join(map(str, sorted(chosen)))
 
 
-def make_imagenet1k(root: Path) -> Path:
+def make_imagenet1k(root: Path, *, side: int = 64) -> Path:
     """Write the three archives."""
-    folders = imagenet.make_folders(root / "folders", train=IMAGES, val=[0, 0, REPORTED, 0, 0, 0, 0, 0], side=64)
+    folders = imagenet.make_folders(root / "folders", train=IMAGES, val=[0, 0, REPORTED, 0, 0, 0, 0, 0], side=side)
     return imagenet.make_imagenet1k(folders, root / "archives")
 
 
 def make_imagenet21k(root: Path) -> Path:
     """Write a tar of class tars; one image more a class, since every class gives some to the reported set."""
-    # As large as the canvas: an enlarged picture leaves the highest bands empty.
-    folders = imagenet.make_folders(root / "folders", train=[count + 1 for count in IMAGES], val=0, side=336)
+    folders = imagenet.make_folders(root / "folders", train=[count + 1 for count in IMAGES], val=0, side=FULL_SIDE)
     archive = root / "winter21_whole.tar"
     archive.write_bytes(imagenet.tar_of(imagenet.class_tars(folders)))
     return archive
@@ -83,7 +84,8 @@ def run_row(name: str, root: Path, monkeypatch: pytest.MonkeyPatch, capsys: pyte
         data, reported = make_imagenet21k(root), CLASSES
         monkeypatch.setattr(imagenet21k, "open_imagenet21k", WITHOUT_FILTER)
     else:
-        data, reported = make_imagenet1k(root), REPORTED
+        side = FULL_SIDE if recipe.config.split.stride > 4 else 64
+        data, reported = make_imagenet1k(root, side=side), REPORTED
     bands = some_bands(recipe)
     flags = [*FLAGS, "--bands", bands, "--branches", bands.replace(",", ";"), "--allow-empty-class"]
     out = root / "run"
