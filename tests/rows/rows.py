@@ -37,8 +37,8 @@ IN_CI = {
 
 CLASSES, BATCH, BATCHES = 8, 4, 2
 REPORTED = 1
-FULL_SIDE = 336
-"""No canvas is larger, and a picture that is enlarged leaves the highest of 36 bands empty."""
+FULL_SIDE = 384
+"""The canvas of 36 bands: a picture that is enlarged leaves the highest of them empty."""
 # One training image a class, which makes two batches, and in one class one more for the holdout: ten crops of many
 # images would take longer than all the training.
 IMAGES = [1, 1, 1, 1, 1, 2, 1, 1]
