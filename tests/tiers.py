@@ -27,7 +27,7 @@ SLURM_DAEMONS = tuple(
 
 PARAMETERS: dict[str, int] = {
     # A row of the catalogue of bad inputs each.
-    "tests/bad_inputs/test_collected.py": ALL,
+    "tests/bad_inputs/test_collected.py": 8,
     "tests/bad_inputs/test_layout_rows.py": ALL,
     "tests/bad_inputs/test_rows.py": ALL,
     "tests/bad_inputs/test_split_rows.py": ALL,
@@ -40,33 +40,45 @@ PARAMETERS: dict[str, int] = {
     "tests/test_safe_loading.py": ALL,
     # The cases are recorded together, before the first is compared.
     "tests/golden/test_golden.py": ALL,
-    # A published row from archives to ten crops takes many seconds.
+    # A published row from archives to ten crops takes many seconds, one of AlexNet or VGG most.
     "tests/rows/": 1,
+    "tests/rows/test_plain_networks.py": 0,
     # Each takes five to thirty seconds of CPU; what they hold is held by others of their file at a smaller size.
     "tests/benchmarks/test_benches_run.py::test_smallest": 1,
     "tests/benchmarks/test_scale.py::test_memory_is_what_the_function_took": 0,
+    "tests/benchmarks/test_machine.py::test_every_part_keeps_what_it_found_up_to_its_limit": 0,
+    "tests/commands/test_split.py::test_what_is_named_next_trains": 1,
+    "tests/doctor/test_doctor.py::test_this_machine_is_ready": 0,
     # An export to ONNX each.
     "tests/export/test_graph.py::test_every_network_exports": 1,
     "tests/export/test_graph.py::test_other_inputs_and_splits": 0,
     "tests/export/test_graph.py::test_branches_are_switched_off_as_by_the_fusion": 1,
     "tests/export/test_page.py::test_more_pixels_than_the_split_takes_are_refused": 0,
+    "tests/export/test_page.py::test_what_it_refuses_and_what_it_takes": 0,
     "tests/export/test_photographs.py": 0,
     "tests/fusion/test_bounded.py::test_memory_is_that_of_some_blocks": 0,
     "tests/launch/test_collect.py::test_three_machines_give_the_fusion_of_one": 0,
     "tests/launch/test_initial_branch.py::test_several_at_once_wait_for_the_source_and_have_the_same_bits": 0,
+    "tests/launch/test_launcher_death.py::test_branches_save_and_stop_and_a_rerun_ends_with_the_same_bits": 0,
+    "tests/launch/test_machines.py::test_what_is_written_runs": 0,
     "tests/launch/test_modules.py": 0,
     "tests/launch/test_isolation.py::test_a_split_prints_and_stores_nothing_that_names_a_machine": 1,
     **dict.fromkeys(SLURM_DAEMONS, 0),
     "tests/launch/test_moved_store.py::test_a_branch_goes_on_from_a_moved_store_in_a_process_of_its_own": 0,
     "tests/launch/test_train_command.py::test_other_threads_are_accepted_and_said": 1,
     "tests/launch/test_train_command.py::test_initial_weights_that_were_moved_reach_every_branch": 0,
+    "tests/sources/test_multiband.py::test_from_the_folder_to_the_prediction": 1,
     "tests/sources/test_named_network.py::test_cifar10": 0,
+    "tests/sources/test_named_network.py::test_a_set_that_is_there_needs_no_network": 2,
     "tests/store/test_store_verify.py::test_damage_is_named_and_repaired_to_the_same_bytes": 3,
     "tests/faults/test_byte_flips.py::test_without_checksums_bits_flip_silently": 1,
     "tests/faults/test_canaries.py::test_nothing_that_is_loaded_runs": 1,
+    "tests/faults/test_byte_flips.py::test_every_flipped_bit_is_found_and_named": 3,
     "tests/faults/test_fuzz.py::test_only_documented_errors": 4,
+    "tests/faults/test_injection.py": 3,
     "tests/faults/test_ray.py::test_whatever_is_lost_the_bits_are_the_same": 0,
     "tests/faults/test_ray.py::test_a_cluster_for_one_call_is_of_this_machine_alone": 0,
+    "tests/faults/test_kills.py::test_killed_at_random_times_it_ends_with_the_same_bytes": 1,
     "tests/faults/test_kills.py::test_with_workers_and_a_rival_for_the_folder": 0,
     "tests/store/test_interruptions.py::test_a_stop_reaches_the_workers": 0,
     "tests/store/test_store_resume.py::test_a_source_that_was_renamed_is_the_same": 0,
@@ -74,15 +86,24 @@ PARAMETERS: dict[str, int] = {
     "tests/store/test_workers.py::test_the_result_depends_on_the_pictures_alone": 0,
     "tests/store/test_workers.py::test_what_happens_once_leaves_no_trace": 1,
     "tests/commands/test_help.py::test_every_example_runs": 0,
+    "tests/test_end_to_end.py::test_branches_at_once_equal_branches_in_turn": 0,
+    "tests/test_torchvision_compat.py::test_every_module_imports_in_a_fresh_process_and_timm_after_them": 0,
     "tests/test_torchvision_compat.py::test_networks_work_without_torchvision": 0,
     "tests/training/test_image_mode.py::test_an_image_that_has_become_unreadable_is_named": 1,
+    "tests/training/test_image_mode.py::test_any_number_of_processes_makes_the_same_batches": 0,
+    "tests/training/test_image_resume.py::test_killed_with_processes_and_continued_with_others": 0,
     "tests/training/test_image_resume.py::test_a_signal_to_all_processes_of_a_job_loses_nothing": 0,
     # What is tested at every stride and transform.
     "tests/bands/": 4,
 }
 
-FILES_ONLY_IN_FULL = {"tests/faults/test_ray.py", "tests/export/test_photographs.py", "tests/launch/test_modules.py"}
-"""Files of which nothing is in `make test`: trained on photographs, or a whole run that is traced."""
+FILES_ONLY_IN_FULL = {
+    "tests/faults/test_ray.py",
+    "tests/export/test_photographs.py",
+    "tests/launch/test_modules.py",
+    "tests/rows/test_plain_networks.py",
+}
+"""Files of which nothing is in `make test`: trained on photographs, a whole run that is traced, the largest networks."""
 
 PROMISES_ONLY_IN_FULL = {
     "tests/launch/test_collect.py::test_three_machines_give_the_fusion_of_one",
