@@ -8,7 +8,7 @@ most; `PARAMETERS` says another number for a function or a file. Tests that are 
 
 from collections.abc import Iterable, Sequence
 
-MOST_PARAMETERS = 6
+MOST_PARAMETERS = 5
 
 ALL = 1_000_000
 """Each parameter set is a case of its own, and cheap."""
@@ -40,9 +40,9 @@ PARAMETERS: dict[str, int] = {
     "tests/test_safe_loading.py": ALL,
     # The cases are recorded together, before the first is compared.
     "tests/golden/test_golden.py": ALL,
-    # A published row from archives to ten crops takes many seconds, one of AlexNet or VGG most.
-    "tests/rows/": 1,
+    # A published row from archives to ten crops takes many seconds.
     "tests/rows/test_plain_networks.py": 0,
+    "tests/rows/test_resnets.py": 0,
     # Each takes five to thirty seconds of CPU; what they hold is held by others of their file at a smaller size.
     "tests/benchmarks/test_benches_run.py::test_smallest": 1,
     "tests/benchmarks/test_scale.py::test_memory_is_what_the_function_took": 0,
@@ -54,6 +54,7 @@ PARAMETERS: dict[str, int] = {
     "tests/export/test_graph.py::test_branches_are_switched_off_as_by_the_fusion": 1,
     "tests/export/test_page.py::test_more_pixels_than_the_split_takes_are_refused": 0,
     "tests/export/test_page.py::test_what_it_refuses_and_what_it_takes": 0,
+    "tests/export/test_page.py::test_the_resize_has_the_bytes_of_pillow": 0,
     "tests/export/test_photographs.py": 0,
     "tests/fusion/test_bounded.py::test_memory_is_that_of_some_blocks": 0,
     "tests/launch/test_collect.py::test_three_machines_give_the_fusion_of_one": 0,
@@ -75,6 +76,7 @@ PARAMETERS: dict[str, int] = {
     "tests/faults/test_byte_flips.py::test_every_flipped_bit_is_found_and_named": 3,
     "tests/faults/test_fuzz.py::test_only_documented_errors": 4,
     "tests/faults/test_injection.py": 3,
+    "tests/faults/test_injection.py::test_the_points_notice_a_broken_line": 1,
     "tests/faults/test_ray.py::test_whatever_is_lost_the_bits_are_the_same": 0,
     "tests/faults/test_ray.py::test_a_cluster_for_one_call_is_of_this_machine_alone": 0,
     "tests/faults/test_kills.py::test_killed_at_random_times_it_ends_with_the_same_bytes": 0,
@@ -101,8 +103,9 @@ FILES_ONLY_IN_FULL = {
     "tests/export/test_photographs.py",
     "tests/launch/test_modules.py",
     "tests/rows/test_plain_networks.py",
+    "tests/rows/test_resnets.py",
 }
-"""Files of which nothing is in `make test`: trainings on photographs, a run that is traced, the largest networks."""
+"""Files of which nothing is in `make test`: trainings on photographs, a run that is traced, published rows."""
 
 PROMISES_ONLY_IN_FULL = {
     "tests/launch/test_collect.py::test_three_machines_give_the_fusion_of_one",
