@@ -33,7 +33,7 @@ dev: $(VENV)/extra-dev
 demo: install
 	$(BIN)/bandwise demo --out runs/demo
 
-# Every module and every promise once, in four to five minutes on two cores; tests/tiers.py says what is left out.
+# Every module and every promise once, in three minutes on two cores; tests/tiers.py says what is left out.
 test: $(VENV)/extra-test
 	$(BIN)/pytest -n 2 --dist loadscope --durations=10
 
