@@ -41,7 +41,7 @@ class ResidentFeed(Feed):
         self._reader = RowGroupReader(branch.store, branch.bands, "train")
         self._ids = branch.store.ids("train").astype(np.int64, copy=False)
         self._size = branch.config.training.batch_size
-        self._held: tuple[Tensor, Tensor] | None = None
+        self._on_device: tuple[Tensor, Tensor] | None = None
 
     @property
     def steps_per_epoch(self) -> int:
@@ -92,13 +92,13 @@ class ResidentFeed(Feed):
         return blend(images, targets, batch.mixing, batch.partner)
 
     def _records_and_labels(self) -> tuple[Tensor, Tensor]:
-        if self._held is None:
+        if self._on_device is None:
             device, rows = self._branch.device, self._reader.rows
             with progress(f"branch {self._branch.number}, records to {device}", rows, "images") as advance:
                 records = read_onto(device, self._reader, advance)
             labels = torch.from_numpy(self._branch.store.labels("train").astype(np.int64))
-            self._held = records, to_device(labels, device)
-        return self._held
+            self._on_device = records, to_device(labels, device)
+        return self._on_device
 
     def _draw_mixings(self, keys: NDArray[np.int64], epoch: int) -> list[Mixing]:
         config = self._branch.config.augment
