@@ -78,6 +78,12 @@ def give(page, name: str, content: bytes) -> None:
     page.set_input_files("#file", {"name": name, "mimeType": "image/png", "buffer": content})
 
 
+def test_the_folder_holds_these_files(folder):
+    ours = {"index.html", "start.js", "app.js", "picture.js", "style.css", "model.json", "model.onnx"}
+    runtime = {f"ort/{name}" for name in ("NOTICE.txt", *page_module._RUNTIME_HASHES)}
+    assert {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()} == ours | runtime
+
+
 def test_it_answers_as_predict_and_fuses_what_is_on(browser, folder, finished, reported, capsys):
     from playwright.sync_api import expect
 

@@ -91,7 +91,7 @@ def write_page(
         "style.css": palette.read_bytes() + (folder / "style.css").read_bytes(),
         "model.json": json.dumps(_facts(graph, name), indent=1).encode(),
         "model.onnx": model,
-        "ort/_NOTICE.txt": _NOTICE.encode(),
+        "ort/NOTICE.txt": _NOTICE.encode(),
         **{f"ort/{file}": own for file, own in runtime.items()},
     }
     commit_export(out, content)
