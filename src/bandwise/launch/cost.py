@@ -22,7 +22,6 @@ from bandwise.store.reading.store import Store
 from bandwise.training.start import name_of_first
 
 _FLOAT = 4
-_COUNTED = ("params", "macs", "gmacs", "activation_bytes_per_image")
 
 SAME_COST = 1.25
 """Systems that differ by less than this factor count as equal."""
@@ -177,8 +176,14 @@ def total_cost(run: Run, store: Store, branches: Sequence[BranchResult]) -> Cost
     measured = [cpu for cpu in cpus if cpu is not None]
     bands = sorted({band for group in run.groups for band in group})
     return Cost(
-        **{f"{name}_per_branch": max(getattr(entry, name) for entry in branches) for name in _COUNTED},
-        **{f"{name}_total": sum(getattr(entry, name) for entry in branches) for name in _COUNTED},
+        params_per_branch=max(entry.params for entry in branches),
+        params_total=sum(entry.params for entry in branches),
+        macs_per_branch=max(entry.macs for entry in branches),
+        macs_total=sum(entry.macs for entry in branches),
+        gmacs_per_branch=max(entry.gmacs for entry in branches),
+        gmacs_total=sum(entry.gmacs for entry in branches),
+        activation_bytes_per_image_per_branch=max(entry.activation_bytes_per_image for entry in branches),
+        activation_bytes_per_image_total=sum(entry.activation_bytes_per_image for entry in branches),
         wall_s_longest=max(wall + (before.get(branch) or 0.0) for branch, wall in walls.items()),
         wall_s_sum=sum(walls.values()),
         cpu_s_sum=sum(measured) if len(measured) == len(cpus) else None,
