@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from bandwise.bands.kernels import compiled_kernels
 from bandwise.bands.module import BandSplit
 from bandwise.bands.quantize import BandQuantizer
 from bandwise.bands.transform import SubbandTransform, split_phases
@@ -46,7 +47,7 @@ def _one_size(images: list[np.ndarray], stride: int, side: int, options: Options
         "copy": _copy(images),
     }
     ours = ["portable"]
-    if importlib.util.find_spec("numba") is not None:
+    if compiled_kernels() is not None:
         contestants["fast"] = _kernel(BandQuantizer(transform), images)
         ours.append("fast")
     found = race(contestants, rounds=options.rounds(7))
