@@ -1,4 +1,6 @@
 import hashlib
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -167,6 +169,11 @@ def test_integer_filters_are_the_ones_that_stores_were_written_with(transform):
     digest = hashlib.sha256(integer_filters(transform).astype("<i4").tobytes()).hexdigest()[:16]
     strides = HADAMARD_STRIDES if transform.kind == "hadamard" else tuple(STRIDES)
     assert digest == GOLDEN[transform.kind].split()[strides.index(transform.stride)]
+
+
+def test_splitting_needs_no_torch():
+    program = "import sys, bandwise.bands.quantize, bandwise.bands.transform; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0
 
 
 GOLDEN = {
