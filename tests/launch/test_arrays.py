@@ -11,7 +11,7 @@ from tests.launch.conftest import CONFIG
 from bandwise.checkpoints.folder import weights_digest
 from bandwise.cli import main
 from bandwise.errors import UsageError
-from bandwise.launch.engines.slurm import FIRST_INDEX, branch_of_this_job
+from bandwise.launch.arrays import FIRST_INDEX, branch_of_this_job
 from bandwise.runs.run import create_run
 
 # In place of torch: says that its import has begun, and never ends it.

@@ -9,7 +9,7 @@ import yaml
 from botocore.validate import ParamValidator
 from tests.helpers.trees import ROOT
 
-from bandwise.launch.engines.slurm import FIRST_INDEX
+from bandwise.launch.arrays import FIRST_INDEX
 from bandwise.launch.queue import Meaning, meaning_of
 
 FOLDER = ROOT / "docs" / "batch"

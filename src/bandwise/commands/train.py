@@ -90,6 +90,6 @@ def _kept_at(address: str, config: RunConfig, out: Path, branches: Sequence[int]
 
 def _branch_of_this_job() -> int:
     # Here, so that other trainings do not wait for it.
-    from bandwise.launch.engines.slurm import branch_of_this_job
+    from bandwise.launch.arrays import branch_of_this_job
 
     return branch_of_this_job()

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from bandwise.augment.bands import BandCutter
 from bandwise.augment.standardise import BandStandardiser, to_device
+from bandwise.bands.module import BandSplit
 from bandwise.bands.transform import flip_group
 from bandwise.errors import UsageError
 from bandwise.sources.source import Source
@@ -114,9 +115,6 @@ class CanvasViews:
 
     def __init__(self, store: Store, bands: tuple[int, ...], crop: int, crops: int, device: torch.device) -> None:
         """Prepare for one group of bands, as `BandViews`."""
-        # Here, because one crop of the bands, which most evaluations are, needs nothing of it.
-        from bandwise.bands.module import BandSplit
-
         self._boxes = evaluation_boxes(store.side, crop, crops)
         self._stride, self._side, self._device = store.config.stride, crop * store.config.stride, device
         self._split = BandSplit(store.transform, bands, storage=store.config.storage, channels=store.channels).to(
@@ -202,7 +200,7 @@ def open_views(
         views = BandViews(store, bands, crop, crops, device, mirrored=mirrored)
         return OpenedViews(origin, BatchStream(store, bands, split, batch_size, cache="none"), views)
     assert not mirrored
-    # Here, for the same reason.
+    # Here, because one crop of the bands, which most evaluations are, needs nothing of it.
     from bandwise.store.reading.canvases import SourceCanvases, StoreCanvases, why_not_rebuilt
 
     views = CanvasViews(store, bands, crop, crops, device)

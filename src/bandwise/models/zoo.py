@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from bandwise.errors import UsageError
+from bandwise.models.plain import NETWORKS as PLAIN
 from bandwise.models.resnet import BasicBlock, Bottleneck, ResNet, StemName
 
 TIMM_PREFIX = "timm:"
@@ -17,7 +18,6 @@ STEMS: tuple[StemName, ...] = get_args(StemName)
 
 # What models of timm were seen to raise, in their constructors or forward passes, for a size that does not fit them.
 _REFUSALS = (RuntimeError, ValueError, AssertionError, TypeError, IndexError, ZeroDivisionError)
-_PLAIN = ("alexnet", "alexnet-sub4", "alexnet-sub16", "fc4", "fc8", "vgg16", "vgg16-sub4", "vgg16-sub16")
 _RESNETS: dict[str, Callable[..., nn.Module]] = {
     # For 14 to 32 px with the dense stem: 12.3 million MACs at 16 px, 49.1 at 32 px, 3 channels.
     "resnet8": partial(ResNet, BasicBlock, (1, 1, 1), (32, 64, 128)),
@@ -35,7 +35,7 @@ _RESNETS: dict[str, Callable[..., nn.Module]] = {
 
 def names() -> tuple[str, ...]:
     """Return the names of our own networks, sorted."""
-    return tuple(sorted((*_PLAIN, *_RESNETS)))
+    return tuple(sorted((*PLAIN, *_RESNETS)))
 
 
 def create_branch(
@@ -80,7 +80,7 @@ def create_branch(
         )
     if model.startswith(TIMM_PREFIX):
         return _create_timm_model(model.removeprefix(TIMM_PREFIX), **sizes, drop_path=drop_path)
-    if model not in _PLAIN:
+    if model not in PLAIN:
         near = difflib.get_close_matches(model, names(), n=1)
         hint = f"did you mean {near[0]}? " if near else ""
         raise UsageError(f"there is no network {model!r}; {hint}the networks are {', '.join(names())}, or timm:NAME")
@@ -89,10 +89,7 @@ def create_branch(
             f"{model} has no blocks that could be skipped; leave drop_path at 0 (given: {drop_path:g}), or use one of "
             f"{', '.join(_RESNETS)}"
         )
-    # Here, because few runs have one of these.
-    from bandwise.models.plain import NETWORKS
-
-    return NETWORKS[model](**sizes)
+    return PLAIN[model](**sizes)
 
 
 def _create_timm_model(

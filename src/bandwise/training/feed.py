@@ -4,9 +4,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Generator, Iterator
 from concurrent.futures import ThreadPoolExecutor
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from bandwise.augment.bands import BandAugment, BandCutter
@@ -17,6 +15,7 @@ from bandwise.config import AugmentConfig, RunConfig, TrainingConfig
 from bandwise.errors import UsageError
 from bandwise.machine import usable_cores
 from bandwise.store.reading.loader import Batch, BatchStream, Cache
+from bandwise.training.classweights import row_weights
 from bandwise.training.identity import Branch
 
 _READERS = 4
@@ -35,13 +34,8 @@ class Feed(ABC):
         """
         config, store, bands = branch.config, branch.store, branch.bands
         self._branch, self._seeds = branch, branch.seeds
-        self.row_weights: NDArray[np.float64] | None = None
+        self.row_weights = row_weights(store) if config.training.sampling == "balanced" else None
         """How often each training image comes in an epoch on average; once when None."""
-        if config.training.sampling == "balanced":
-            # Here, because few trainings have classes of such different sizes.
-            from bandwise.training.classweights import row_weights
-
-            self.row_weights = row_weights(store)
         self._goes_ahead = branch.device.type == "cuda"
         self.crop_side = (config.training.train_crop or config.training.crop) // config.split.stride
         """Of what the network sees, in band pixels."""

@@ -20,6 +20,7 @@ from bandwise.runs.documents import SUMMARY_NAME, read_summary
 from bandwise.runs.provenance import environment
 from bandwise.signals import stop_requested
 from bandwise.store.reading.store import open_store
+from bandwise.training.classweights import AUTO, class_weights, read_class_weights
 from bandwise.training.determinism import choose_device, reproducible
 from bandwise.training.feed import require_augmentation
 from bandwise.training.identity import (
@@ -42,12 +43,8 @@ def require_settings(config: RunConfig, channels: int) -> None:
     """Refuse, before there is a store, what no training on images of so many channels could begin with here."""
     choose_precision(config.training, choose_device(config.training.device))
     create_optimizer(nn.Linear(1, 1), config.training)
-    if config.training.class_weights:
-        # Here and below, because few trainings weigh their classes.
-        from bandwise.training.classweights import AUTO, read_class_weights
-
-        if config.training.class_weights != AUTO:
-            read_class_weights(config.training.class_weights)
+    if config.training.class_weights not in ("", AUTO):
+        read_class_weights(config.training.class_weights)
     require_augmentation(config, channels)
 
 
@@ -126,8 +123,6 @@ def train_branch(
         }
         weights = None
         if config.training.class_weights:
-            from bandwise.training.classweights import class_weights
-
             weights = fixed["class_weights"] = class_weights(config.training.class_weights, store)
         if config.training.patience and not store.rows("holdout"):
             raise UsageError(
