@@ -26,8 +26,8 @@ from bandwise.runs.run import Run, create_run
 from bandwise.serving.cascaded import CascadedEnsemble
 from bandwise.serving.ensemble import SpectralEnsemble
 from bandwise.serving.modes import MODES, Mode
+from bandwise.sources.decoding.badimage import BadImage
 from bandwise.sources.decoding.decode import decode_canvas
-from bandwise.sources.decoding.sniff import BadImage
 from bandwise.sources.resolve import open_source
 from bandwise.store.reading.store import open_store
 from bandwise.store.writing.split import split_dataset

@@ -20,8 +20,8 @@ from bandwise.export.page import web_runtime
 from bandwise.serving.ensemble import SpectralEnsemble
 from bandwise.serving.inputs import Input
 from bandwise.serving.predict import load_input
+from bandwise.sources.decoding.badimage import MIN_SIDE
 from bandwise.sources.decoding.decode import to_canvas
-from bandwise.sources.decoding.sniff import MIN_SIDE
 
 pytest.importorskip("onnxruntime", reason="bandwise[onnx] is not installed")
 

@@ -33,8 +33,8 @@ from bandwise.files.documents import json_bytes, read_json, seal, without_seal
 from bandwise.runs.logits import LogitsFile, read_logits
 from bandwise.sources.archives.devkit import read_synsets
 from bandwise.sources.archives.tar import members
+from bandwise.sources.decoding.badimage import BadImage
 from bandwise.sources.decoding.decode import decode
-from bandwise.sources.decoding.sniff import BadImage
 from bandwise.sources.reading import memory_region
 from bandwise.store.reading.store import open_store
 from bandwise.store.verify import verify_store

@@ -15,8 +15,8 @@ from tests.bad_inputs.bench import encoded, raw_png
 
 from bandwise.config import AugmentConfig, SplitConfig
 from bandwise.serving import predict
+from bandwise.sources.decoding.badimage import BadImage
 from bandwise.sources.decoding.decode import decode, decode_canvas, decoder_versions, load_canvas, to_canvas
-from bandwise.sources.decoding.sniff import BadImage
 from bandwise.training.pictures import Pictures
 
 RNG = np.random.default_rng(7)

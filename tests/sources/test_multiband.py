@@ -10,9 +10,9 @@ from PIL import Image
 
 from bandwise.cli import main
 from bandwise.config import SplitConfig
+from bandwise.sources.decoding.badimage import BadImage
 from bandwise.sources.decoding.decode import decode, decode_canvas, to_canvas
 from bandwise.sources.decoding.multiband import channels_of, size_of
-from bandwise.sources.decoding.sniff import BadImage
 from bandwise.sources.folder import open_folder
 from bandwise.store.reading.store import open_store
 

@@ -14,8 +14,8 @@ from bandwise.config import SplitConfig
 from bandwise.errors import IncompatibleError, UsageError
 from bandwise.serving.ensemble import SpectralEnsemble
 from bandwise.serving.inputs import Input, list_inputs
+from bandwise.sources.decoding.badimage import BadImage
 from bandwise.sources.decoding.decode import decode, to_canvas
-from bandwise.sources.decoding.sniff import BadImage
 from bandwise.sources.reading import read_file
 
 

@@ -9,9 +9,10 @@ import numpy as np
 
 from bandwise.config import SplitConfig
 from bandwise.sources.columns import counts_of
+from bandwise.sources.decoding.badimage import BadImage
 from bandwise.sources.decoding.decode import decode_canvas, open_picture
 from bandwise.sources.decoding.multiband import size_of
-from bandwise.sources.decoding.sniff import BadImage, is_array
+from bandwise.sources.decoding.sniff import is_array
 from bandwise.sources.source import Listing, Source
 
 _EXAMPLES = 5

@@ -16,8 +16,8 @@ from bandwise.files.documents import json_bytes
 from bandwise.files.regular import sha256_bytes
 from bandwise.files.schema import plain
 from bandwise.sources.columns import pieces
+from bandwise.sources.decoding.badimage import BadImage
 from bandwise.sources.decoding.decode import decoder_versions, load_canvas
-from bandwise.sources.decoding.sniff import BadImage
 from bandwise.sources.samples import SCHEMA, SampleList, freeze_samples
 from bandwise.sources.source import Source
 from bandwise.store.layout import FORMAT, ROW_GROUP, VERSION

@@ -17,8 +17,8 @@ from bandwise.augment.transforms import PictureAugment
 from bandwise.config import AugmentConfig, SplitConfig
 from bandwise.errors import BandwiseError, IncompatibleError
 from bandwise.signals import STOP_SIGNALS, die_with_parent
+from bandwise.sources.decoding.badimage import BadImage
 from bandwise.sources.decoding.decode import decode, to_canvas
-from bandwise.sources.decoding.sniff import BadImage
 from bandwise.sources.source import Source
 
 

@@ -29,13 +29,11 @@ from PIL import (
 )
 
 from bandwise.config import SplitConfig
+from bandwise.sources.decoding.badimage import BadImage, damage_refused, require_size
 from bandwise.sources.decoding.sniff import (
-    BadImage,
-    damage_refused,
     is_array,
     missing_part,
     name_disagrees,
-    require_size,
     starts_like,
     trailing_bytes,
     what_it_is,

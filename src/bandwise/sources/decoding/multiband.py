@@ -9,7 +9,8 @@ from PIL import Image, UnidentifiedImageError
 
 from bandwise.config import MOST_CHANNELS
 from bandwise.errors import UsageError
-from bandwise.sources.decoding.sniff import BadImage, damage_refused, is_array, require_size, starts_like
+from bandwise.sources.decoding.badimage import BadImage, damage_refused, require_size
+from bandwise.sources.decoding.sniff import is_array, starts_like
 
 Facts = TypeVar("Facts")
 

@@ -1,10 +1,9 @@
-"""What the bytes of a file say without decoding it: its format, and whether a JPEG is whole; and what is wrong with it.
+"""What the bytes of a file say without decoding it: its format, for messages and notes, and a JPEG that is not whole.
 
 The decoder alone decides which formats are accepted.
 """
 
 from collections.abc import Iterator
-from contextlib import contextmanager
 
 _EXTENSIONS = {
     b"jpg": "JPEG",
@@ -34,51 +33,12 @@ ARRAY_EXTENSIONS = frozenset({b"npy"})
 MULTIBAND_EXTENSIONS = ARRAY_EXTENSIONS | {b"tif", b"tiff"}
 """Of files that may have other channels than one or three."""
 
-MIN_SIDE = 8
-
 _NPY = b"\x93NUMPY"
 _START_OF_SCAN = 0xDA
 _HUFFMAN_TABLES = 0xC4
 _SEQUENTIAL = (0xC0, 0xC1)
 _HOLE_BYTES = 512
 _MOST_BRANDS = 128
-
-
-class BadImage(Exception):
-    """One picture cannot be used; it is skipped in every band and counted.
-
-    Attributes:
-        reason: a short code: unidentified, truncated, suspicious, too small, too large, unsupported depth or
-            unsupported colour.
-        detail: what is wrong and, where known, what the file is instead.
-    """
-
-    def __init__(self, reason: str, detail: str) -> None:
-        super().__init__(reason, detail)
-        self.reason = reason
-        self.detail = detail
-
-    def __str__(self) -> str:
-        return f"{self.reason}: {self.detail}"
-
-
-@contextmanager
-def damage_refused(how: str = "") -> Iterator[None]:
-    """Turn any error of a decoder into a `BadImage`: hostile bytes may raise anything at all."""
-    try:
-        yield
-    except (BadImage, MemoryError):
-        raise
-    except Exception as error:
-        raise BadImage("truncated", f"{how}cut off or damaged: {error}") from error
-
-
-def require_size(width: int, height: int, max_pixels: int) -> None:
-    """Refuse a picture with too many pixels, or with a side that is too short."""
-    if width * height > max_pixels:
-        raise BadImage("too large", f"{width}x{height} pixels; at most {max_pixels} are decoded")
-    if min(width, height) < MIN_SIDE:
-        raise BadImage("too small", f"{width}x{height} pixels; the short side must have at least {MIN_SIDE}")
 
 
 def starts_like(content: bytes) -> str | None:

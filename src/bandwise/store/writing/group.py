@@ -15,8 +15,8 @@ from bandwise.errors import BandwiseError, IncompatibleError, Preempted
 from bandwise.files.atomic import replacing
 from bandwise.files.documents import write_document
 from bandwise.files.schema import plain
+from bandwise.sources.decoding.badimage import BadImage
 from bandwise.sources.decoding.decode import decode_canvas
-from bandwise.sources.decoding.sniff import BadImage
 from bandwise.sources.source import Source
 from bandwise.store.duplicates import content_hash, pack_hashes
 from bandwise.store.layout import SampleGroup

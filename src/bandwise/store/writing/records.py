@@ -16,7 +16,7 @@ from bandwise.bands.quantize import BandQuantizer, band_sums
 from bandwise.bands.transform import SubbandTransform
 from bandwise.config import SplitConfig
 from bandwise.errors import UsageError
-from bandwise.sources.decoding.sniff import BadImage
+from bandwise.sources.decoding.badimage import BadImage
 from bandwise.store.layout import ROW_GROUP, record_header, schema
 from bandwise.store.manifest import BandFileFacts, Moments
 from bandwise.store.reading.bandfiles import footer_crc32

@@ -25,8 +25,8 @@ from bandwise.errors import BandwiseError
 from bandwise.files.atomic import TEMPORARY_PREFIX
 from bandwise.progress import say
 from bandwise.signals import die_with_parent
+from bandwise.sources.decoding.badimage import BadImage
 from bandwise.sources.decoding.decode import load_canvas
-from bandwise.sources.decoding.sniff import BadImage
 from bandwise.store.manifest import CommitRecord
 from bandwise.store.writing.group import CRASHED, TIMED_OUT, Job, Stage, Work, stopped, write_group
 
