@@ -32,7 +32,7 @@ BROKEN = {
     "numbers in JSON": ("bandwise.sources.table._as_text", lambda where, column, value: str(value)),
     "pictures elsewhere": ("bandwise.sources.table._out_of_reach", lambda *_: ""),
     "bad tables of labels": ("bandwise.sources.table._matched", lambda *_: []),
-    "layouts that are not read": ("bandwise.sources.walk._advice", lambda root: ""),
+    "layouts that are not read": ("bandwise.sources.walk.advice", lambda root: ""),
     "labels that are no positions": ("bandwise.sources.samples._require_every_class", lambda *_: None),
     "dots in keys": ("bandwise.sources.archives.webdataset._kind", lambda field: field),
 }
