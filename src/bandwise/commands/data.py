@@ -3,7 +3,7 @@
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import tyro
 
@@ -11,7 +11,7 @@ from bandwise.commands import flags
 from bandwise.commands.verb import Outcome, parse, wrote
 from bandwise.config import DataConfig, SplitConfig
 from bandwise.errors import UsageError
-from bandwise.sources.inspect import inspect
+from bandwise.sources.inspect import Inspection, inspect
 from bandwise.sources.named.catalog import available, fetch
 from bandwise.sources.resolve import open_source, require_one_meaning
 
@@ -62,31 +62,30 @@ def _inspect(arguments: Arguments) -> Outcome:
     source = open_source(replace(arguments.settings, data=arguments.name))
     split = SplitConfig(background=arguments.background, depth=arguments.depth, max_pixels=arguments.max_pixels)
     found = inspect(source, split, arguments.looked_at or sys.maxsize)
-    return Outcome(found, _text(found))
+    return Outcome(found.to_dict(), _text(found))
 
 
-def _text(found: dict[str, Any]) -> str:
-    classes = found["classes"]
+def _text(found: Inspection) -> str:
+    facts = found.to_dict()
     lines = [
-        f"{found['name']}: read as {found['kind']}, {len(classes):,} classes, {found['train']:,} pictures to train"
-        f" and {found['val']:,} reported"
+        f"{found.name}: read as {found.kind}, {len(found.classes):,} classes, {facts['train']:,} pictures to train"
     ]
+    lines[0] += f" and {facts['val']:,} reported"
     lines += [
-        f"  {name!r:<24} {counts['train']:>8,} {counts['val']:>8,}"
-        for name, counts in list(classes.items())[:_CLASSES_SHOWN]
+        f"  {name!r:<24} {train:>8,} {val:>8,}" for name, (train, val) in list(found.classes.items())[:_CLASSES_SHOWN]
     ]
-    if (more := len(classes) - _CLASSES_SHOWN) > 0:
+    if (more := len(found.classes) - _CLASSES_SHOWN) > 0:
         lines.append(f"  and {more:,} more")
-    lines.append(f"looked at {found['looked_at']:,} pictures")
+    lines.append(f"looked at {found.looked_at:,} pictures")
     for what in ("formats", "modes", "short_sides", "notes", "skipped"):
-        if found[what]:
+        if facts[what]:
             lines.append(
-                f"  {what.replace('_', ' ')}: {', '.join(f'{key} {count:,}' for key, count in found[what].items())}"
+                f"  {what.replace('_', ' ')}: {', '.join(f'{key} {count:,}' for key, count in facts[what].items())}"
             )
-    lines += [f"    {reason}: {', '.join(map(repr, names))}" for reason, names in found["skipped_examples"].items()]
-    if same := found["duplicates"]["examples"]:
+    lines += [f"    {reason}: {', '.join(map(repr, names))}" for reason, names in facts["skipped_examples"].items()]
+    if found.duplicates:
         lines.append(
-            f"  equal files: {found['duplicates']['sets']:,} sets, {found['duplicates']['across_splits']:,} of them "
-            f"across splits, such as {', '.join(map(repr, same[0][:3]))}"
+            f"  equal files: {len(found.duplicates):,} sets, {found.across_splits:,} of them across splits, such as "
+            f"{', '.join(map(repr, found.duplicates[0][:3]))}"
         )
     return "\n".join(lines)

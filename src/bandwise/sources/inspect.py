@@ -2,6 +2,7 @@
 
 import hashlib
 from collections import Counter, defaultdict
+from dataclasses import dataclass
 from statistics import median
 from typing import Any
 
@@ -18,18 +19,56 @@ from bandwise.sources.source import Listing, Source
 _EXAMPLES = 5
 
 
-def inspect(source: Source, config: SplitConfig, most: int) -> dict[str, Any]:
-    """List a source, and read and decode `most` of its pictures, evenly spread, as `split` would.
+@dataclass(frozen=True, slots=True)
+class Inspection:
+    """A source as it is listed, and as so many of its pictures are."""
 
-    Returns:
-        What was found, ready for JSON: how it is read, pictures by class and split, what the pictures are that were
-        looked at, which would be skipped and why, and which are the same file.
-    """
+    name: str
+    kind: str
+    classes: dict[str, tuple[int, int]]
+    """Training and reported pictures of each."""
+    looked_at: int
+    formats: Counter[str]
+    modes: Counter[str]
+    sizes: list[tuple[int, int]]
+    notes: Counter[str]
+    skipped: dict[str, list[str]]
+    """Names by reason."""
+    duplicates: list[list[str]]
+    """Names of pictures that are the same file."""
+    across_splits: int
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return it ready for JSON."""
+        sides = [min(size) for size in self.sizes]
+        return {
+            "name": self.name,
+            "kind": self.kind,
+            "classes": {name: {"train": train, "val": val} for name, (train, val) in self.classes.items()},
+            "train": sum(train for train, _ in self.classes.values()),
+            "val": sum(val for _, val in self.classes.values()),
+            "looked_at": self.looked_at,
+            "formats": dict(self.formats.most_common()),
+            "modes": dict(self.modes.most_common()),
+            "short_sides": {"least": min(sides), "median": int(median(sides)), "most": max(sides)} if sides else {},
+            "notes": dict(self.notes.most_common()),
+            "skipped": {reason: len(names) for reason, names in self.skipped.items()},
+            "skipped_examples": {reason: names[:_EXAMPLES] for reason, names in self.skipped.items()},
+            "duplicates": {
+                "sets": len(self.duplicates),
+                "across_splits": self.across_splits,
+                "examples": self.duplicates[:_EXAMPLES],
+            },
+        }
+
+
+def inspect(source: Source, config: SplitConfig, most: int) -> Inspection:
+    """List a source, and read and decode `most` of its pictures, evenly spread, as `split` would."""
     listing = Listing.of(source.entries())
     train, val = (counts_of(listing.labels[part], len(source.classes)).tolist() for part in (~listing.val, listing.val))
     chosen = np.unique(np.linspace(0, len(listing) - 1, min(most, len(listing))).astype(int)).tolist()
     formats, modes, notes = Counter[str](), Counter[str](), Counter[str]()
-    sides: list[int] = []
+    sizes: list[tuple[int, int]] = []
     skipped: dict[str, list[str]] = defaultdict(list)
     same: dict[bytes, list[int]] = defaultdict(list)
     for index in chosen:
@@ -43,36 +82,30 @@ def inspect(source: Source, config: SplitConfig, most: int) -> dict[str, Any]:
             continue
         if isinstance(content, np.ndarray):
             formats["pixels"] += 1
-            sides.append(min(content.shape[:2]))
-        elif size := size_of(content, source.channels):
+            sizes.append((content.shape[1], content.shape[0]))
+        elif facts := size_of(content, source.channels):
             formats["NumPy" if is_array(content) else "TIFF"] += 1
             modes[f"{source.channels} channels"] += 1
-            sides.append(min(size))
+            sizes.append(facts)
         else:
             with open_picture(content) as picture:
                 formats[picture.format or "unknown"] += 1
                 modes[picture.mode] += 1
-                sides.append(min(picture.size))
+                sizes.append(picture.size)
     sets = [indices for indices in same.values() if len(indices) > 1]
-    return {
-        "name": source.name,
-        "kind": source.fingerprint.get("kind", "unknown"),
-        "classes": {name: {"train": train[label], "val": val[label]} for label, name in enumerate(source.classes)},
-        "train": sum(train),
-        "val": sum(val),
-        "looked_at": len(chosen),
-        "formats": dict(formats.most_common()),
-        "modes": dict(modes.most_common()),
-        "short_sides": {"least": min(sides), "median": int(median(sides)), "most": max(sides)} if sides else {},
-        "notes": dict(notes.most_common()),
-        "skipped": {reason: len(names) for reason, names in skipped.items()},
-        "skipped_examples": {reason: names[:_EXAMPLES] for reason, names in skipped.items()},
-        "duplicates": {
-            "sets": len(sets),
-            "across_splits": sum(len(set(listing.val[indices].tolist())) > 1 for indices in sets),
-            "examples": [[_shown(listing.names[index]) for index in indices] for indices in sets[:_EXAMPLES]],
-        },
-    }
+    return Inspection(
+        name=source.name,
+        kind=source.fingerprint.get("kind", "unknown"),
+        classes=dict(zip(source.classes, zip(train, val, strict=True), strict=True)),
+        looked_at=len(chosen),
+        formats=formats,
+        modes=modes,
+        sizes=sizes,
+        notes=notes,
+        skipped=dict(skipped),
+        duplicates=[[_shown(listing.names[index]) for index in indices] for indices in sets],
+        across_splits=sum(len({bool(listing.val[index]) for index in indices}) > 1 for indices in sets),
+    )
 
 
 def _shown(name: bytes) -> str:
