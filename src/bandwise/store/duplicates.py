@@ -58,7 +58,9 @@ def find_duplicates(ids: np.ndarray, hashes: Sequence[str], splits: np.ndarray, 
     if len(found) != len(ids):
         raise CorruptionError(f"the commit records hold {len(found)} hashes of {len(ids)} pictures")
     order = np.lexsort((ids, found))
-    _, first, counts = np.unique(found[order], return_index=True, return_counts=True)
+    # They are sorted; `np.unique` would sort them again.
+    first = np.flatnonzero(np.r_[True, np.diff(found[order]) != 0]) if len(found) else np.zeros(0, np.int64)
+    counts = np.diff(np.r_[first, len(found)])
     several = counts > 1
     if not several.any():
         return Duplicates(0, 0, 0, 0, ())
