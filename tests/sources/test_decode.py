@@ -1,23 +1,15 @@
-"""One rule per kind of picture, to the pixel, and its central square, against slices and a filter written out.
-
-What `split` says of pictures is in `tests/bad_inputs/rows_pictures.py`.
-"""
+"""One rule per kind of picture, to the pixel; what `split` says of them is in `tests/bad_inputs/rows_pictures.py`."""
 
 import io
 import struct
-import zlib
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from PIL import Image, ImageOps, features
 from tests.bad_inputs.bench import encoded, raw_png
 
-from bandwise.config import AugmentConfig, SplitConfig
-from bandwise.serving import predict
 from bandwise.sources.decoding.badimage import BadImage
-from bandwise.sources.decoding.decode import decode, decode_canvas, decoder_versions, load_canvas, to_canvas
-from bandwise.training.pictures import Pictures
+from bandwise.sources.decoding.decode import decode, decoder_versions, to_canvas
 
 RNG = np.random.default_rng(7)
 NOISE = RNG.integers(0, 256, (48, 64, 3), dtype=np.uint8)
@@ -35,76 +27,6 @@ def notes(content, **rule):
 
 JPEG = encoded(SMOOTH, "JPEG")
 TEXTURED = encoded(RNG.integers(0, 256, (240, 320, 3), dtype=np.uint8), "JPEG", quality=95)
-ZERO_TAIL = TEXTURED[: len(TEXTURED) // 2].ljust(len(TEXTURED), b"\0")
-ZERO_HOLE = TEXTURED[: len(TEXTURED) // 2] + bytes(4096) + TEXTURED[len(TEXTURED) // 2 + 4096 :]
-
-BAD_PICTURES = [
-    (JPEG[:-2], "truncated", "cut off or damaged"),
-    (encoded(NOISE, "PNG")[:2000], "truncated", "cut off or damaged"),
-    (encoded(NOISE, "PNG")[:20], "truncated", "starts like a PNG"),
-    (encoded(NOISE, "WEBP")[:900], "truncated", "starts like a WEBP"),
-    (encoded(NOISE, "GIF")[:900], "truncated", "cut off or damaged"),
-    (encoded(NOISE, "BMP")[:900], "truncated", "cut off or damaged"),
-    (encoded(NOISE, "TIFF", compression="tiff_lzw")[:900], "truncated", "like a TIFF"),
-    (encoded(NOISE[:7], "PNG"), "too small", "64x7 pixels; the short side must have at least 8"),
-    (b"<?xml version='1.0'?><svg/>", "unidentified", "an SVG drawing"),
-    (b"II*\0", "truncated", "starts like a TIFF"),
-    (b"P7 no picture", "unidentified", "not one of JPEG, PNG, WEBP, BMP, GIF, TIFF: 13 bytes of another kind"),
-    (encoded(NOISE, "PPM")[:900], "truncated", "cut off or damaged"),
-    (b"P6\n99999 99999\n255\n", "too large", "refused by Pillow"),
-    (b"P5\n16 16\n65535\n" + bytes(512), "unsupported depth", "mode I"),
-    (encoded(NOISE[:, :, 0].astype(np.int32), "TIFF"), "unsupported depth", "mode I"),
-    (encoded(Image.new("LAB", (20, 20)), "TIFF"), "unsupported colour", "mode LAB; save it as RGB"),
-    (ZERO_TAIL, "suspicious", "the end-of-image marker is missing"),
-    (ZERO_HOLE, "suspicious", "512 zero bytes in a row"),
-]
-
-
-@pytest.mark.parametrize(("content", "reason", "words"), BAD_PICTURES, ids=[words for _, _, words in BAD_PICTURES])
-def test_bad_picture(content, reason, words):
-    with pytest.raises(BadImage, match=words) as caught:
-        decode(content, **ONE_RULE)
-    assert caught.value.reason == reason
-
-
-def test_a_palette_with_too_many_transparent_colours():
-    """Pillow finds out only when it converts the picture, which is as much a fault of the picture."""
-    content = encoded(Image.fromarray(NOISE).quantize(256), "PNG")
-    start = content.index(b"IDAT") - 4
-    chunk = b"tRNS" + bytes(257)
-    added = struct.pack(">I", 257) + chunk + struct.pack(">I", zlib.crc32(chunk))
-    with pytest.raises(BadImage, match="cut off or damaged: ") as caught:
-        decode(content[:start] + added + content[start:], **ONE_RULE)
-    assert caught.value.reason == "truncated"
-    assert notes(content) == ()
-
-
-def test_zeros_in_a_jpeg_would_decode_without_an_error():
-    for content in (ZERO_TAIL, ZERO_HOLE):
-        with Image.open(io.BytesIO(content)) as picture:
-            picture.load()
-            assert picture.size == (320, 240)
-
-
-@pytest.mark.parametrize("options", [{}, {"optimize": True}, {"optimize": True, "progressive": True}])
-def test_flat_areas_are_not_suspicious(options):
-    flat = np.full((1000, 1000, 3), 255, np.uint8)
-    flat[300:500, 300:500] = RNG.integers(0, 256, (200, 200, 3))
-    content = encoded(flat, "JPEG", **options)
-    if options == {"optimize": True}:
-        assert bytes(512) in content, "the case that a search for zeros alone would refuse"
-    assert notes(content) == ()
-
-
-def test_end_marker_of_a_thumbnail_does_not_hide_a_missing_end():
-    exif = Image.Exif()
-    exif[0x010E] = "before"
-    textured = RNG.integers(0, 256, (240, 320, 3), dtype=np.uint8)
-    thumbnail = encoded(textured[:32, :32], "JPEG")
-    with_thumbnail = encoded(textured, "JPEG", quality=95, exif=exif.tobytes() + thumbnail)
-    assert notes(with_thumbnail) == ()
-    with pytest.raises(BadImage, match="end-of-image marker is missing"):
-        notes(with_thumbnail[: len(with_thumbnail) // 2].ljust(len(with_thumbnail), b"\0"))
 
 
 def test_s9_trailing_junk_is_accepted_and_noted():
@@ -315,42 +237,6 @@ def test_one_channel_uses_the_luma_weights():
     assert np.abs(grey - NOISE @ np.array([0.299, 0.587, 0.114])).max() <= 1
 
 
-LARGE = encoded(Image.fromarray(NOISE[:12, :16]).resize((801, 603), Image.Resampling.BICUBIC), "JPEG", quality=95)
-
-
-@pytest.mark.parametrize(
-    ("least", "size"), [(0, (801, 603)), (302, (801, 603)), (301, (401, 302)), (150, (201, 151)), (8, (101, 76))]
-)
-def test_s18_a_large_jpeg_is_decoded_at_a_fraction_of_its_size(least, size):
-    picture, said = decode(LARGE, **ONE_RULE, least_side=least)
-    assert picture.size == size
-    assert ("decoded at a fraction of its size" in said) == (size != (801, 603))
-
-
-def test_s18_the_fraction_is_near_the_whole():
-    whole, near, far = (
-        to_canvas(decode(LARGE, **ONE_RULE, least_side=64 * draft)[0], 64).astype(int) for draft in (0, 2, 1)
-    )
-    assert 0 < np.abs(near - whole).mean() < min(4, np.abs(far - whole).mean())
-    png = encoded(NOISE, "PNG")
-    assert (pixels(png, least_side=8) == NOISE).all(), "other formats are decoded whole"
-    with pytest.raises(BadImage, match="too large"):
-        decode(LARGE, **{**ONE_RULE, "max_pixels": 801 * 603 - 1}, least_side=8)
-
-
-def test_s18_split_training_and_serving_see_the_same_pixels(tmp_path):
-    config = SplitConfig(canvas=64, draft=1)
-    path = tmp_path / "large.jpg"
-    path.write_bytes(LARGE)
-    source = SimpleNamespace(read=lambda name: LARGE, channels=3)
-    stored, _ = decode_canvas(LARGE, b"large.jpg", 3, config)
-    assert (stored != decode_canvas(LARGE, b"large.jpg", 3, SplitConfig(canvas=64))[0]).any()
-    trained = Pictures(source, config, AugmentConfig(at="image", random_crop=False, hflip=0), 64)._decode(b"large.jpg")
-    served = predict.load_input(SimpleNamespace(split_config=config, channels=3), predict.Input(bytes(path)))[1]
-    assert (np.asarray(trained) == stored).all()
-    assert (served == stored).all()
-
-
 def test_arrays_pass_through():
     picture, remarks = decode(NOISE, **ONE_RULE)
     assert picture is NOISE
@@ -361,48 +247,3 @@ def test_versions_name_what_decides_the_pixels():
     versions = decoder_versions()
     assert versions["libjpeg-turbo"] == features.version("libjpeg_turbo")
     assert set(versions) == {"pillow", "libjpeg-turbo", "zlib", "webp", "libtiff"}
-
-
-@pytest.mark.parametrize("shape", [(48, 64), (64, 48), (49, 64), (48, 48)])
-def test_canvas_without_resampling_is_the_central_square(shape):
-    picture = NOISE.repeat(2, axis=0)[: shape[0], : shape[1]]
-    side = min(shape)
-    top, left = (shape[0] - side) // 2, (shape[1] - side) // 2
-    assert np.array_equal(to_canvas(picture, side), picture[top : top + side, left : left + side])
-    assert np.array_equal(to_canvas(Image.fromarray(picture), side), to_canvas(picture, side))
-
-
-@pytest.mark.parametrize(("shape", "side"), [((60, 90), 20), ((90, 61), 24), ((30, 40), 64), ((33, 33), 32)])
-def test_canvas_is_a_triangle_filter_of_the_square(shape, side):
-    picture = RNG.integers(0, 256, (*shape, 3), dtype=np.uint8)
-    short = min(shape)
-    rows = triangle_weights(shape[0], (shape[0] - short) // 2, short, side)
-    columns = triangle_weights(shape[1], (shape[1] - short) // 2, short, side)
-    expected = np.einsum("ih,hwc,jw->ijc", rows, picture.astype(float), columns)
-    assert np.abs(to_canvas(picture, side) - expected).max() <= 1.01
-
-
-def triangle_weights(length, start, short, side):
-    """Return the weights (side, length) of a bilinear filter that widens when it shrinks."""
-    scale = short / side
-    support = max(scale, 1.0)
-    centres = start + (np.arange(side) + 0.5) * scale
-    weights = np.maximum(0, 1 - np.abs(np.arange(length) + 0.5 - centres[:, None]) / support)
-    return weights / weights.sum(axis=1, keepdims=True)
-
-
-def test_grey_canvas_has_one_channel_and_is_writable():
-    canvas = to_canvas(NOISE[:, :, :1], 16)
-    assert canvas.shape == (16, 16, 1)
-    assert canvas.flags.writeable
-
-
-def test_load_canvas_uses_the_configuration():
-    content = encoded(Image.new("RGBA", (40, 20), (9, 9, 9, 0)), "PNG")
-    source = SimpleNamespace(read={b"a.png": content}.__getitem__, channels=3)
-    canvas, remarks = load_canvas(source, b"a.png", SplitConfig(canvas=8, background=17))
-    assert canvas.shape == (8, 8, 3)
-    assert set(canvas.ravel().tolist()) == {17}
-    assert remarks == ("transparency over the background", "one colour all over")
-    with pytest.raises(BadImage, match="at most 100 are decoded"):
-        load_canvas(source, b"a.png", SplitConfig(canvas=8, max_pixels=100))
